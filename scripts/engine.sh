@@ -1,0 +1,188 @@
+#!/bin/sh
+# A private Docker engine, apart from any other on this machine: its own network, mount and process
+# namespaces, all its data below one directory.
+#
+#   scripts/engine.sh start [DIR]          start it and import the image devcontainerd-base:latest
+#   scripts/engine.sh env   [DIR]          print DOCKER_HOST=unix://...
+#   scripts/engine.sh stop  [DIR] [--keep] end it with its containers and remove DIR (--keep: not DIR)
+#
+# DIR is target/engine unless given. Several can run at once, in different directories. What a killed
+# run left in DIR is cleaned up by the next start or stop. Exit status 3: this machine cannot run one.
+#
+# In DIR: pid (dockerd), holder (the process that holds the namespaces; nothing of the engine outlives
+# it), socket (the path of its socket), log. Published ports are on the engine's own loopback:
+# nsenter --net --target "$(cat DIR/pid)" reaches them.
+set -eu
+
+self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
+root=$(dirname "$(dirname "$self")")
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+usage() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$self" >&2; exit 2; }
+cannot() { echo "engine: cannot start a private Docker engine here: $*" >&2; exit 3; }
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+keep=false dir=
+for arg; do
+    case $arg in
+    --keep) keep=true ;;
+    -*) usage ;;
+    *) dir=$arg ;;
+    esac
+done
+case ${dir:=$root/target/engine} in /*) ;; *) dir=$PWD/$dir ;; esac
+
+become_root() {
+    [ "$(id -u)" -ne 0 ] || return 0
+    sudo -n true 2>/dev/null || cannot "not root, and sudo asks for a password or is missing"
+    exec sudo -n "XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-}" "$self" "$command" "$dir" "$@"
+}
+
+# The socket: in DIR, or where that path would not fit into a socket address, in a short directory.
+socket() { cat "$dir/socket" 2>/dev/null; }
+
+docker_here() { # a bounded docker command on this engine, whatever the caller's own settings are
+    env -u DOCKER_CONTEXT -u DOCKER_TLS_VERIFY -u DOCKER_CERT_PATH -u DOCKER_API_VERSION \
+        DOCKER_CONFIG="$dir/config" DOCKER_HOST="unix://$(socket)" timeout -k 1 20 docker "$@"
+}
+
+# The pid in file $1 of DIR, if that process is still one of this engine: its command line names DIR.
+ours() {
+    pid=$(cat "$dir/$1" 2>/dev/null) && [ -n "$pid" ] || return 1
+    tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF -e "$dir" -e "$dir/data" || return 1
+    echo "$pid"
+}
+
+wait_gone() { # $1: pid, $2: tenths of a second
+    i=0
+    while kill -0 "$1" 2>/dev/null; do
+        [ $i -lt "$2" ] || return 1
+        sleep 0.1
+        i=$((i + 1))
+    done
+}
+
+# dockerd's view of cgroups; these mounts are in its own mount namespace and go with it.
+mount_cgroups() {
+    ! grep -q ' - cgroup' /proc/self/mountinfo || return 0
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    ! grep -q pids /sys/fs/cgroup/cgroup.controllers || return 0
+    umount /sys/fs/cgroup # the controllers belong to version 1 here
+    mount -t tmpfs cgroup /sys/fs/cgroup
+    for controller in $(awk '!/^#/ && $4 == 1 { print $1 }' /proc/cgroups); do
+        mkdir "/sys/fs/cgroup/$controller"
+        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
+    done
+}
+
+# First process of the namespaces. When it ends, the kernel ends every other process in them.
+inside() {
+    (
+        read -r pid _ </proc/self/stat # still the outer /proc: the pid as everyone else sees it
+        echo "$pid" >"$dir/pid"
+        mount -t proc proc /proc
+        mount_cgroups
+        ip link set lo up
+        exec dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/exec/dockerd.pid" \
+            --host "unix://$(socket)" --group "$(id -g)"
+    ) &
+    wait $!
+}
+
+# /bin/sh and the other applets of busybox, root, and a user dev (1000) with a home.
+import_base_image() {
+    rootfs=$dir/rootfs
+    busybox=$(command -v busybox)
+    mkdir -p "$rootfs/bin" "$rootfs/etc" "$rootfs/root" "$rootfs/home/dev" "$rootfs/tmp" "$rootfs/usr" "$rootfs/var"
+    cp "$busybox" "$rootfs/bin/busybox"
+    for applet in $("$busybox" --list); do
+        [ "$applet" = busybox ] || ln -s busybox "$rootfs/bin/$applet"
+    done
+    ln -s ../bin "$rootfs/usr/bin"
+    printf '%s\n' root:x:0:0:root:/root:/bin/sh dev:x:1000:1000:dev:/home/dev:/bin/sh >"$rootfs/etc/passwd"
+    printf '%s\n' root:x:0: dev:x:1000: >"$rootfs/etc/group"
+    chmod -R u=rwX,go=rX "$rootfs"
+    chmod 1777 "$rootfs/tmp"
+    chmod 700 "$rootfs/root"
+    chown -R 1000:1000 "$rootfs/home/dev"
+    tar -C "$rootfs" -cf - . | docker_here import \
+        -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' -c 'CMD ["/bin/sh"]' \
+        - devcontainerd-base:latest >/dev/null
+    rm -rf "$rootfs"
+}
+
+start() {
+    for tool in dockerd docker busybox ip iptables unshare setsid; do
+        command -v $tool >/dev/null || cannot "$tool is missing (scripts/setup.sh brings it)"
+    done
+    become_root
+    if ours pid >/dev/null && docker_here version >/dev/null 2>&1; then
+        echo "engine: already running in $dir"
+        return
+    fi
+    keep=false stop
+    reason=$(unshare --net --mount --pid --fork mount -t proc proc /proc 2>&1) ||
+        cannot "no right to make namespaces ($reason)"
+
+    mkdir -p "$dir/config"
+    sock=$dir/sock
+    if [ ${#sock} -gt 100 ]; then
+        sock=$(mktemp -d "${XDG_RUNTIME_DIR:-/tmp}/dcd.XXXXXX")/sock
+    fi
+    echo "$sock" >"$dir/socket"
+
+    setsid unshare --net --mount --propagation slave --pid --fork --kill-child \
+        "$self" inside "$dir" >"$dir/log" 2>&1 </dev/null &
+    holder=$!
+    echo $holder >"$dir/holder"
+    i=0
+    until docker_here version >/dev/null 2>&1; do
+        if [ $i -ge 300 ] || ! kill -0 $holder 2>/dev/null; then
+            echo "engine: did not start; the end of its log:" >&2
+            tail -n 15 "$dir/log" >&2
+            keep=false stop
+            exit 1
+        fi
+        sleep 0.1
+        i=$((i + 1))
+    done
+    [ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID" "$sock"
+    import_base_image
+    echo "engine: running in $dir (pid $(cat "$dir/pid"))"
+}
+
+stop() {
+    [ -e "$dir" ] || return 0
+    become_root ${keep:+$([ $keep = false ] || echo --keep)}
+    if pid=$(ours pid); then
+        kill -CONT "$pid" # a stopped one could not even end
+        containers=$(docker_here ps -aq 2>/dev/null) || containers=
+        # shellcheck disable=SC2086 # one word each
+        [ -z "$containers" ] || docker_here rm --force --volumes $containers >/dev/null 2>&1 || :
+        kill -TERM "$pid" 2>/dev/null || :
+        wait_gone "$pid" 150 || kill -KILL "$pid" 2>/dev/null || :
+    fi
+    if holder=$(ours holder) && ! wait_gone "$holder" 20; then
+        kill -KILL "$holder" 2>/dev/null || :
+        wait_gone "$holder" 50 || echo "engine: process $holder does not end" >&2
+    fi
+    sock=$(socket) || sock=
+    case $sock in
+    "" | "$dir"/*) ;;
+    */dcd.??????/sock) rm -rf "${sock%/sock}" ;;
+    esac
+    if [ $keep = true ]; then
+        rm -f "$dir/pid" "$dir/holder" "$dir/socket"
+    else
+        rm -rf --one-file-system "$dir"
+    fi
+}
+
+case $command in
+start) start ;;
+stop) stop ;;
+env) [ -e "$dir/socket" ] && echo "DOCKER_HOST=unix://$(socket)" ;;
+inside) inside ;;
+*) usage ;;
+esac

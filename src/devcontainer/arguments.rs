@@ -1,0 +1,69 @@
+//! How the devcontainer CLI is called.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+/// What the CLI is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Up<'a> {
+    /// `--workspace-folder`; an absolute path.
+    pub folder: &'a Path,
+    /// `--config`; an absolute path.
+    pub config: Option<&'a Path>,
+    /// `--docker-path`, where it is not plain `docker`.
+    pub docker: Option<&'a Path>,
+    /// `--remove-existing-container`.
+    pub remove_existing: bool,
+}
+
+impl Up<'_> {
+    /// The arguments of `devcontainer`. Every path is a value after its own flag, never an argument that could be
+    /// taken for a flag: the CLI takes the word after such a flag as it is, and our paths begin with a slash.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["up".into(), "--log-format".into(), "json".into()];
+        arguments.extend(["--workspace-folder".into(), self.folder.into()]);
+        if let Some(config) = self.config {
+            arguments.extend(["--config".into(), config.into()]);
+        }
+        if let Some(docker) = self.docker {
+            arguments.extend(["--docker-path".into(), docker.into()]);
+        }
+        if self.remove_existing {
+            arguments.push("--remove-existing-container".into());
+        }
+        arguments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(up: Up<'_>, expected: &str) {
+        let arguments = up.arguments().join(std::ffi::OsStr::new(" "));
+        assert_eq!(arguments.to_str(), Some(expected));
+    }
+
+    #[test]
+    fn arguments_of_up() {
+        let folder = Path::new("/w");
+        let mut up = Up {
+            folder,
+            config: None,
+            docker: None,
+            remove_existing: false,
+        };
+        check(up, "up --log-format json --workspace-folder /w");
+        up.remove_existing = true;
+        up.config = Some(Path::new("/w/.devcontainer.json"));
+        check(
+            up,
+            "up --log-format json --workspace-folder /w --config /w/.devcontainer.json --remove-existing-container",
+        );
+        up.docker = Some(Path::new("podman"));
+        check(
+            up,
+            "up --log-format json --workspace-folder /w --config /w/.devcontainer.json --docker-path podman --remove-existing-container",
+        );
+    }
+}

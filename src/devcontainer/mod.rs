@@ -1,0 +1,7 @@
+//! The devcontainer CLI and what it reads: its arguments, its log, its result, and the inputs of a container.
+
+pub mod arguments;
+pub mod config;
+pub mod inputs;
+pub mod log;
+pub mod result;

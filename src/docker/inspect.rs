@@ -1,0 +1,268 @@
+//! `docker inspect`'s answer, read into what we show. podman's differs in small ways and is read too.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::ports::{self, PortMap};
+use crate::model::{ContainerInfo, Pairs};
+use crate::time::Timestamp;
+
+/// The fields that we use. Each may be missing or `null`, as it is now and then in one version or the other.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+    #[serde(default)]
+    created: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    config: Option<Config>,
+    #[serde(default)]
+    state: Option<State>,
+    #[serde(default)]
+    network_settings: Option<NetworkSettings>,
+    #[serde(default)]
+    mounts: Option<Vec<Mount>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    image: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct State {
+    status: Option<String>,
+    running: bool,
+    paused: bool,
+    restarting: bool,
+    dead: bool,
+    exit_code: i64,
+    error: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct NetworkSettings {
+    ports: Option<PortMap>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Mount {
+    name: Option<String>,
+    source: Option<String>,
+    destination: Option<String>,
+}
+
+/// Reads a JSON array of containers. One that cannot be read becomes a warning and costs only itself; the error
+/// says why the whole is no such array.
+pub(super) fn parse(
+    json: &[u8],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<ContainerInfo>, serde_json::Error> {
+    if let Ok(all) = serde_json::from_slice::<Vec<Inspected>>(json) {
+        return Ok(all.into_iter().map(|one| convert(one, warnings)).collect());
+    }
+    let mut containers = Vec::new();
+    for value in serde_json::from_slice::<Vec<Value>>(json)? {
+        let id = value.get("Id").and_then(Value::as_str).unwrap_or("?");
+        let id = id.to_owned();
+        match serde_json::from_value::<Inspected>(value) {
+            Ok(one) => containers.push(convert(one, warnings)),
+            Err(e) => warnings.push(format!(
+                "docker inspect of container {id} cannot be read: {e}"
+            )),
+        }
+    }
+    Ok(containers)
+}
+
+fn convert(inspected: Inspected, warnings: &mut Vec<String>) -> ContainerInfo {
+    let config = inspected.config.unwrap_or_default();
+    let state = inspected.state.unwrap_or_default();
+    let name = inspected.name.unwrap_or_default();
+    let name = name.strip_prefix('/').unwrap_or(&name).to_owned();
+    let ports = inspected
+        .network_settings
+        .and_then(|n| n.ports)
+        .unwrap_or_default();
+    let created = inspected.created.as_deref().and_then(Timestamp::parse);
+    if created.is_none() {
+        warnings.push(format!(
+            "container {name} has no creation time that can be read: {:?}",
+            inspected.created.unwrap_or_default()
+        ));
+    }
+    ContainerInfo {
+        created_at: created.unwrap_or(Timestamp::new(0, 0)),
+        id: inspected.id,
+        ports: ports::convert(&name, &ports, warnings),
+        name,
+        image: config.image.unwrap_or_default(),
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
+        running: state.has_processes(),
+        status: state.describe(),
+        volumes: volumes(inspected.mounts.unwrap_or_default()),
+    }
+}
+
+impl State {
+    /// docker's word for it. Versions without one have flags that say the same.
+    fn word(&self) -> &str {
+        match self.status.as_deref() {
+            Some(word) if !word.is_empty() => word,
+            _ if self.paused => "paused",
+            _ if self.restarting => "restarting",
+            _ if self.running => "running",
+            _ if self.dead => "dead",
+            _ => "exited",
+        }
+    }
+
+    fn has_processes(&self) -> bool {
+        self.running || matches!(self.word(), "running" | "paused" | "stopping")
+    }
+
+    fn describe(&self) -> String {
+        let mut text = match self.word() {
+            // podman's words: made but not set up yet, stopped by hand, about to stop.
+            "configured" | "initialized" => "created".to_owned(),
+            "exited" | "stopped" if self.exit_code == 0 => "exited successfully".to_owned(),
+            "exited" | "stopped" => format!("exited with code {}", self.exit_code),
+            "stopping" => "running".to_owned(),
+            word => word.to_owned(),
+        };
+        if let Some(error) = self.error.as_deref().filter(|error| !error.is_empty()) {
+            text.push_str(": ");
+            text.push_str(error);
+        }
+        text
+    }
+}
+
+fn volumes(mounts: Vec<Mount>) -> Pairs {
+    let named = |mount: Mount| {
+        let source = mount.source.filter(|source| !source.is_empty());
+        let source = source.or(mount.name.filter(|name| !name.is_empty()))?;
+        Some((source, mount.destination?))
+    };
+    mounts.into_iter().filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn status(state: &str) -> (String, bool) {
+        let json = format!(
+            r#"[{{"Id":"a","Created":"2026-01-01T00:00:00Z","Name":"/n","State":{state}}}]"#
+        );
+        let mut warnings = Vec::new();
+        let container = parse(json.as_bytes(), &mut warnings)
+            .unwrap()
+            .pop()
+            .unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        (container.status, container.running)
+    }
+
+    #[test]
+    fn every_status() {
+        for (state, expected, running) in [
+            (r#"{"Status":"running","Running":true}"#, "running", true),
+            (
+                r#"{"Status":"paused","Running":true,"Paused":true}"#,
+                "paused",
+                true,
+            ),
+            (
+                r#"{"Status":"restarting","Running":true,"ExitCode":1}"#,
+                "restarting",
+                true,
+            ),
+            (r#"{"Status":"created"}"#, "created", false),
+            (
+                r#"{"Status":"created","ExitCode":127,"Error":"no such file"}"#,
+                "created: no such file",
+                false,
+            ),
+            (r#"{"Status":"dead","Dead":true}"#, "dead", false),
+            (r#"{"Status":"exited"}"#, "exited successfully", false),
+            (
+                r#"{"Status":"exited","ExitCode":137}"#,
+                "exited with code 137",
+                false,
+            ),
+            (
+                r#"{"Status":"exited","ExitCode":128,"Error":"OCI runtime"}"#,
+                "exited with code 128: OCI runtime",
+                false,
+            ),
+            (r#"{"Status":"removing"}"#, "removing", false),
+            // podman
+            (r#"{"Status":"configured"}"#, "created", false),
+            (r#"{"Status":"paused"}"#, "paused", true),
+            (
+                r#"{"Status":"stopped","ExitCode":3}"#,
+                "exited with code 3",
+                false,
+            ),
+            // without a word
+            (r#"{"Running":true}"#, "running", true),
+            (r#"{"Running":true,"Paused":true}"#, "paused", true),
+            (r#"{"ExitCode":2}"#, "exited with code 2", false),
+            ("null", "exited successfully", false),
+        ] {
+            assert_eq!(status(state), (expected.to_owned(), running), "{state}");
+        }
+    }
+
+    #[test]
+    fn podman_writes_names_without_a_slash_and_times_with_an_offset() {
+        let json = br#"[{"Id":"a","Created":"2026-01-01T01:00:00.5+02:00","Name":"plain"}]"#;
+        let container = parse(json, &mut Vec::new()).unwrap().pop().unwrap();
+        assert_eq!(container.name, "plain");
+        assert_eq!(container.created_at.to_string(), "2025-12-31T23:00:00.5Z");
+    }
+
+    #[test]
+    fn one_container_that_cannot_be_read_costs_only_itself() {
+        let json =
+            br#"[{"Id":"a","Created":"2026-01-01T00:00:00Z","Name":"/a"},{"Id":"b","Name":7}]"#;
+        let mut warnings = Vec::new();
+        let containers = parse(json, &mut warnings).unwrap();
+        assert_eq!(containers.len(), 1);
+        assert!(
+            warnings[0].starts_with("docker inspect of container b cannot be read: "),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn volumes_without_a_source_are_named_or_left_out() {
+        let json = br#"[{"Id":"a","Created":"2026-01-01T00:00:00Z","Name":"/a","Mounts":[
+            {"Type":"bind","Source":"/src","Destination":"/dst"},
+            {"Type":"volume","Name":"v","Source":"","Destination":"/v"},
+            {"Type":"tmpfs","Source":"","Destination":"/t"}]}]"#;
+        let container = parse(json, &mut Vec::new()).unwrap().pop().unwrap();
+        assert_eq!(
+            serde_json::to_string(&container.volumes).unwrap(),
+            r#"{"/src":"/dst","v":"/v"}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[\\[\\]{}\":,a-z0-9I ]{0,60}") {
+            let _ = parse(text.as_bytes(), &mut Vec::new());
+        }
+    }
+}

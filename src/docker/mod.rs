@@ -1,0 +1,14 @@
+//! What docker (or podman) says: the listing, and how its answers are read.
+
+mod inspect;
+mod listing;
+mod ports;
+
+pub use listing::{Docker, ListError, Listed};
+
+/// The label that makes a container a dev container: its workspace folder on the host.
+pub const LABEL_FOLDER: &str = "devcontainer.local_folder";
+/// The label with the path of its configuration.
+pub const LABEL_CONFIG: &str = "devcontainer.config_file";
+/// `true` on containers that the CLI's own tests leave behind; they are no dev containers.
+pub const LABEL_TEST_RUN: &str = "devcontainer.is_test_run";
