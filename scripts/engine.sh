@@ -5,6 +5,7 @@
 #   scripts/engine.sh start [DIR]          start it and import the image devcontainerd-base:latest
 #   scripts/engine.sh env   [DIR]          print DOCKER_HOST=unix://...
 #   scripts/engine.sh stop  [DIR] [--keep] end it with its containers and remove DIR (--keep: not DIR)
+#   scripts/engine.sh image                import that image into the engine that docker reaches
 #
 # DIR is target/engine unless given. Several can run at once, in different directories. What a killed
 # run left in DIR is cleaned up by the next start or stop. Exit status 3: this machine cannot run one.
@@ -14,9 +15,10 @@
 # nsenter --net --target "$(cat DIR/pid)" reaches them.
 set -eu
 
+image=devcontainerd-base:latest
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 root=$(dirname "$(dirname "$self")")
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+PATH=$root/target/tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 usage() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$self" >&2; exit 2; }
 cannot() { echo "engine: cannot start a private Docker engine here: $*" >&2; exit 3; }
@@ -70,7 +72,7 @@ mount_cgroups() {
     ! grep -q pids /sys/fs/cgroup/cgroup.controllers || return 0
     umount /sys/fs/cgroup # the controllers belong to version 1 here
     mount -t tmpfs cgroup /sys/fs/cgroup
-    for controller in $(awk '!/^#/ && $4 == 1 { print $1 }' /proc/cgroups); do
+    awk '!/^#/ && $4 == 1 { print $1 }' /proc/cgroups | while read -r controller; do
         mkdir "/sys/fs/cgroup/$controller"
         mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
     done
@@ -90,26 +92,41 @@ inside() {
     wait $!
 }
 
-# /bin/sh and the other applets of busybox, root, and a user dev (1000) with a home.
-import_base_image() {
-    rootfs=$dir/rootfs
+# A tar archive of a root file system: /bin/sh and the other applets of busybox, root, and a user dev
+# (1000) with a home. $1: an empty directory to make it in.
+base_image() {
     busybox=$(command -v busybox)
-    mkdir -p "$rootfs/bin" "$rootfs/etc" "$rootfs/root" "$rootfs/home/dev" "$rootfs/tmp" "$rootfs/usr" "$rootfs/var"
-    cp "$busybox" "$rootfs/bin/busybox"
+    mkdir -p "$1/bin" "$1/etc" "$1/root" "$1/home/dev" "$1/tmp" "$1/usr" "$1/var"
+    cp "$busybox" "$1/bin/busybox"
     for applet in $("$busybox" --list); do
-        [ "$applet" = busybox ] || ln -s busybox "$rootfs/bin/$applet"
+        [ "$applet" = busybox ] || ln -s busybox "$1/bin/$applet"
     done
-    ln -s ../bin "$rootfs/usr/bin"
-    printf '%s\n' root:x:0:0:root:/root:/bin/sh dev:x:1000:1000:dev:/home/dev:/bin/sh >"$rootfs/etc/passwd"
-    printf '%s\n' root:x:0: dev:x:1000: >"$rootfs/etc/group"
-    chmod -R u=rwX,go=rX "$rootfs"
-    chmod 1777 "$rootfs/tmp"
-    chmod 700 "$rootfs/root"
-    chown -R 1000:1000 "$rootfs/home/dev"
-    tar -C "$rootfs" -cf - . | docker_here import \
-        -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' -c 'CMD ["/bin/sh"]' \
-        - devcontainerd-base:latest >/dev/null
-    rm -rf "$rootfs"
+    ln -s ../bin "$1/usr/bin"
+    printf '%s\n' root:x:0:0:root:/root:/bin/sh dev:x:1000:1000:dev:/home/dev:/bin/sh >"$1/etc/passwd"
+    printf '%s\n' root:x:0: dev:x:1000: >"$1/etc/group"
+    chmod -R u=rwX,go=rX "$1"
+    chmod 1777 "$1/tmp"
+    chmod 700 "$1/root"
+    tar -C "$1" --owner=0 --group=0 --exclude=./home/dev -cf "$1.tar" .
+    tar -C "$1" --owner=1000 --group=1000 -rf "$1.tar" ./home/dev
+}
+
+import_base_image() { # $1: where to make it, $2...: docker
+    work=$1
+    shift
+    base_image "$work"
+    "$@" import -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+        -c 'CMD ["/bin/sh"]' "$work.tar" $image >/dev/null
+    rm -rf "$work" "$work.tar"
+}
+
+image() { # for an engine that is not ours: only if it is not there
+    ! docker image inspect $image >/dev/null 2>&1 || return 0
+    echo "engine: importing the image $image"
+    mkdir -p "$root/target"
+    work=$(mktemp -d "$root/target/image.XXXXXX")
+    trap 'rm -rf "$work" "$work.tar"' EXIT
+    import_base_image "$work" docker
 }
 
 start() {
@@ -121,7 +138,7 @@ start() {
         echo "engine: already running in $dir"
         return
     fi
-    keep=false stop
+    stop
     reason=$(unshare --net --mount --pid --fork mount -t proc proc /proc 2>&1) ||
         cannot "no right to make namespaces ($reason)"
 
@@ -141,20 +158,20 @@ start() {
         if [ $i -ge 300 ] || ! kill -0 $holder 2>/dev/null; then
             echo "engine: did not start; the end of its log:" >&2
             tail -n 15 "$dir/log" >&2
-            keep=false stop
+            stop
             exit 1
         fi
         sleep 0.1
         i=$((i + 1))
     done
     [ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID" "$sock"
-    import_base_image
+    import_base_image "$dir/rootfs" docker_here
     echo "engine: running in $dir (pid $(cat "$dir/pid"))"
 }
 
 stop() {
     [ -e "$dir" ] || return 0
-    become_root ${keep:+$([ $keep = false ] || echo --keep)}
+    if $keep; then become_root --keep; else become_root; fi
     if pid=$(ours pid); then
         kill -CONT "$pid" # a stopped one could not even end
         containers=$(docker_here ps -aq 2>/dev/null) || containers=
@@ -172,7 +189,7 @@ stop() {
     "" | "$dir"/*) ;;
     */dcd.??????/sock) rm -rf "${sock%/sock}" ;;
     esac
-    if [ $keep = true ]; then
+    if $keep; then
         rm -f "$dir/pid" "$dir/holder" "$dir/socket"
     else
         rm -rf --one-file-system "$dir"
@@ -183,6 +200,7 @@ case $command in
 start) start ;;
 stop) stop ;;
 env) [ -e "$dir/socket" ] && echo "DOCKER_HOST=unix://$(socket)" ;;
+image) image ;;
 inside) inside ;;
 *) usage ;;
 esac

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs COMMAND with a private Docker engine (scripts/engine.sh) and the devcontainer CLI at hand, ends the
-# engine afterwards, also on INT and TERM, and passes the command's exit status on.
+# engine afterwards, also on INT, TERM and HUP, and passes the command's exit status on.
 #
 #   scripts/with-engine.sh COMMAND [ARGUMENT...]
 #
@@ -14,42 +14,41 @@ scripts=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$scripts")
 [ $# -gt 0 ] || { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
-clean_up() { # $1: a target/with-engine.PID
-    "$scripts/engine.sh" stop "$1/engine"
-    rm -rf "$1"
-}
 for stale in "$root"/target/with-engine.*; do
-    [ ! -d "$stale" ] || kill -0 "${stale##*.}" 2>/dev/null || clean_up "$stale"
+    if [ -d "$stale" ] && ! kill -0 "${stale##*.}" 2>/dev/null; then
+        "$scripts/engine.sh" stop "$stale/engine"
+        rm -rf "$stale"
+    fi
 done
 
 dir=$root/target/with-engine.$$
 engine=${ENGINE_DIR:-$dir/engine}
+command_pid= # also the number of its process group
 
-descendants() {
-    for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
-        echo "$child"
-        descendants "$child"
-    done
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+    status=$?
+    trap '' INT TERM HUP
+    "$scripts/engine.sh" stop "$engine" || :
+    rm -rf "$dir"
+    exit "$status"
 }
-command_pid=
-interrupted() { # $1: signal, $2: exit status; a second signal is not held up
-    trap - INT TERM
-    if [ -n "$command_pid" ]; then
-        # shellcheck disable=SC2046 # one word each
-        kill -s "$1" $(descendants $command_pid) $command_pid 2>/dev/null || :
-        wait $command_pid || :
-    fi
-    exit "$2"
+# shellcheck disable=SC2317 # called by the traps
+interrupted() { # $1: the signal to pass on, $2: exit status where the command does not run yet
+    [ -n "$command_pid" ] || exit "$2"
+    trap 'kill -s KILL -- -$command_pid 2>/dev/null' INT TERM HUP # the second one is an order
+    kill -s "$1" -- -"$command_pid" 2>/dev/null || :
 }
-trap 'status=$?; trap "" INT TERM; "$scripts/engine.sh" stop "$engine" || :; rm -rf "$dir"; exit $status' EXIT
+trap clean_up EXIT
 trap 'interrupted INT 130' INT
 trap 'interrupted TERM 143' TERM
+trap 'interrupted TERM 129' HUP
 
+mkdir -p "$dir/tmp" "$dir/docker"
 "$scripts/engine.sh" start "$engine" >&2
 
 # A control manifest that stays young keeps the CLI from asking the network for one at each start. The
 # private docker configuration keeps the user's contexts, proxies and credential helpers out.
-mkdir -p "$dir/tmp" "$dir/docker"
 manifest=$dir/tmp/devcontainercli-$(id -un)/control-manifest.json
 mkdir -p "${manifest%/*}"
 echo '{"disallowedFeatures":[],"featureAdvisories":[]}' >"$manifest"
@@ -61,8 +60,14 @@ export DOCKER_HOST="${DOCKER_HOST#DOCKER_HOST=}" DOCKER_CONFIG="$dir/docker" TMP
 export DEVCONTAINERD_E2E=1 DEVCONTAINERD_ENGINE_DIR="$engine"
 export PATH="$root/target/tools/bin:$root/target/tools/node_modules/.bin:$PATH"
 
-# In the background, so that a signal is answered at once; with this shell's stdin and without the
-# ignored INT that a background command is born with.
-env --default-signal=INT,QUIT "$@" <&0 &
+# In its own session, so that a Ctrl-C reaches it once, through this shell; with this shell's stdin, and
+# without the ignored INT that a background command is born with.
+setsid env --default-signal=INT,QUIT "$@" <&0 &
 command_pid=$!
-wait $command_pid
+status=0
+wait $command_pid || status=$?
+while kill -0 $command_pid 2>/dev/null; do # a signal ended the wait, not the command
+    status=0
+    wait $command_pid || status=$?
+done
+exit $status

@@ -1,7 +1,11 @@
 //! devcontainerd: tells which containers and dev containers there are, which no longer match their configuration,
 //! and recreates them. `ARCHITECTURE.md` has the picture.
 
+pub mod devcontainer;
 pub mod docker;
 pub mod model;
+pub mod places;
 pub mod process;
+#[cfg(test)]
+mod test_dir;
 pub mod time;

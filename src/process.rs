@@ -514,9 +514,7 @@ mod tests {
     fn a_feeder_that_never_reads_is_given_up() {
         let mut feeder = Feeder::spawn(sh("sleep 1000")).unwrap();
         let deadline = Instant::now() + Duration::from_millis(100);
-        let error = feeder
-            .feed(&vec![b'x'; 1 << 20], &|| deadline)
-            .unwrap_err();
+        let error = feeder.feed(&vec![b'x'; 1 << 20], &|| deadline).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let begun = Instant::now();
         feeder.finish(begun + Duration::from_millis(100));

@@ -126,8 +126,14 @@ mod tests {
     #[test]
     fn p5_comments_spacing_key_order_bom_and_trailing_commas_do_not_count() {
         let plain = r#"{"image":"x","mounts":["a","b"]}"#;
-        same(plain, "{ \"mounts\": [\"a\",\n\"b\"],\r\n\"image\" : \"x\" }\n");
-        same(plain, "\u{feff}{\"image\":\"x\",\"mounts\":[\"a\",\"b\",],}");
+        same(
+            plain,
+            "{ \"mounts\": [\"a\",\n\"b\"],\r\n\"image\" : \"x\" }\n",
+        );
+        same(
+            plain,
+            "\u{feff}{\"image\":\"x\",\"mounts\":[\"a\",\"b\",],}",
+        );
         same(
             plain,
             "// first\n{/* one */\"image\"/**/:\"x\", // why\r\n\"mounts\":[\"a\",/* , */\"b\", // last\n],\n/* end */}\n// end",

@@ -23,7 +23,9 @@ impl UpResult {
     /// Reads a line of standard output. `None` where it is not a result.
     pub fn parse(line: &str) -> Option<Self> {
         let line = line.trim();
-        line.starts_with('{').then(|| serde_json::from_str(line))?.ok()
+        line.starts_with('{')
+            .then(|| serde_json::from_str(line))?
+            .ok()
     }
 
     /// Whether it did what was asked.

@@ -132,12 +132,11 @@ impl Docker {
         warnings: &mut Vec<String>,
     ) -> Result<Vec<String>, ListError> {
         let arguments = ["ps", "--all", "--quiet", "--no-trunc"];
-        let printed = run(program, "docker ps", &arguments, deadline).map_err(|failure| {
-            match failure {
+        let printed =
+            run(program, "docker ps", &arguments, deadline).map_err(|failure| match failure {
                 Failure::TimedOut => self.too_slow("docker ps"),
                 Failure::Other(error) => error,
-            }
-        })?;
+            })?;
         if printed.failed.is_some() {
             return Err(printed.error());
         }
@@ -170,11 +169,7 @@ impl Docker {
         timed_out: &[Vec<String>],
         mut warnings: Vec<String>,
     ) -> Result<Listed, ListError> {
-        let silent: Vec<&String> = timed_out
-            .iter()
-            .flatten()
-            .chain(self.hung.keys())
-            .collect();
+        let silent: Vec<&String> = timed_out.iter().flatten().chain(self.hung.keys()).collect();
         let mut known = HashMap::new();
         let mut containers = Vec::new();
         let mut stale = Vec::new();

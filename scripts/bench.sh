@@ -1,0 +1,13 @@
+#!/bin/sh
+# Measures the figures with the static binary, a private Docker engine and the real devcontainer CLI.
+#
+#   scripts/bench.sh [ARGUMENT for the bench program...]
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+
+scripts/setup.sh engine
+scripts/static.sh
+DEVCONTAINERD_STATIC_BIN=$root/target/static/devcontainerd \
+    exec scripts/with-engine.sh cargo bench --locked --features e2e --bench figures -- "$@"

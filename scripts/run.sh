@@ -1,0 +1,71 @@
+#!/bin/sh
+# Tries devcontainerd out: builds it, makes a dev container from sample/, and runs the daemon in the
+# foreground. Uses the Docker engine that `docker` reaches; where there is none, a private one in
+# target/engine, which ends with the daemon.
+#
+#   scripts/run.sh [ARGUMENT for devcontainerd...]
+set -eu
+
+self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
+root=$(dirname "$(dirname "$self")")
+
+if [ "${DEVCONTAINERD_RUN:-}" != inside ]; then
+    export DEVCONTAINERD_RUN=inside
+    if timeout 10 docker version >/dev/null 2>&1; then
+        "$root/scripts/setup.sh" cli
+        (cd "$root" && scripts/static.sh)
+        export PATH="$PATH:$root/target/tools/node_modules/.bin:$root/target/tools/bin"
+        "$root/scripts/engine.sh" image
+        exec "$self" "$@"
+    fi
+    "$root/scripts/setup.sh" engine
+    "$root/scripts/static.sh"
+    ENGINE_DIR=$root/target/engine exec "$root/scripts/with-engine.sh" "$self" "$@"
+fi
+
+sample=$root/target/sample
+if [ ! -e "$sample" ]; then
+    cp -R "$root/sample" "$sample"
+fi
+echo "run: making the sample dev container (devcontainer up --workspace-folder $sample)"
+devcontainer up --workspace-folder "$sample" 2>"$root/target/sample-up.log" || {
+    tail -n 20 "$root/target/sample-up.log" >&2
+    exit 1
+}
+
+address=${DEVCONTAINERD_LISTEN:-127.0.0.1:3382}
+previous=
+for argument; do
+    case $previous:$argument in
+    --listen:*) address=$argument ;;
+    *:--listen=*) address=${argument#--listen=} ;;
+    esac
+    previous=$argument
+done
+case $address in
+unix:*) curl="curl -s --unix-socket ${address#unix:} http://localhost" ;;
+*) curl="curl -s http://$address" ;;
+esac
+cat <<END
+
+Try, in another terminal:
+
+    $curl/                   # containers
+    $curl/devcontainers      # dev containers
+    $curl/events             # what changes, as it changes
+
+Change the configuration, and see the dev container turn dirty:
+
+    sed -i 's/"NAME": "one"/"NAME": "two"/' $sample/.devcontainer/devcontainer.json
+    $curl/devcontainers
+
+Recreate it, with the log as it happens:
+
+    $curl/devcontainers/sample/recreate?follow=true -X POST
+
+Ctrl-C ends the daemon$([ -z "${DEVCONTAINERD_ENGINE_DIR:-}" ] || echo ", and the private Docker engine with it").
+
+END
+
+export DEVCONTAINERD_STATE_DIR="${DEVCONTAINERD_STATE_DIR:-$root/target/state}"
+exec "$root/target/static/devcontainerd" "$@"

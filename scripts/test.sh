@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Runs every test: those of the crate, and those against a private Docker engine, the real devcontainer
+# CLI and the static binary. Where no engine can be started, it runs the others and says which did not
+# run; with REQUIRE_ENGINE=1 that is a failure. The last line is the sum: N passed, M failed, K skipped.
+#
+#   scripts/test.sh [ARGUMENT for cargo test...]
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+
+scripts/setup.sh build
+scripts/setup.sh engine || echo "test: going on without what setup could not bring" >&2
+scripts/static.sh
+export DEVCONTAINERD_STATIC_BIN=$root/target/static/devcontainerd
+
+log=$(mktemp target/test-log.XXXXXX)
+trap 'rm -f "$log"' EXIT
+status=0 not_run=0
+scripts/with-engine.sh true || status=$?
+if [ $status -eq 0 ]; then
+    scripts/with-engine.sh cargo test --locked --no-fail-fast --features e2e "$@" 2>&1 | tee "$log" || status=$?
+elif [ "${REQUIRE_ENGINE:-}" = 1 ]; then
+    echo "test: REQUIRE_ENGINE=1, and no private Docker engine can be started" >&2
+    exit 1
+else
+    status=0
+    cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
+    skipped=$(cargo test --quiet --locked --features e2e --test e2e -- --list 2>/dev/null | sed -n 's/: test$//p')
+    not_run=$(grep -c . <<<"$skipped" || :)
+    echo
+    echo "test: NOT RUN, for want of a private Docker engine (the reason is above):"
+    printf '    %s\n' "${skipped//$'\n'/$'\n'    }"
+fi
+
+awk -v skipped="$not_run" '
+    /^test result: / {
+        for (i = 2; i <= NF; i++) {
+            if ($i == "passed;") passed += $(i - 1)
+            if ($i == "failed;") failed += $(i - 1)
+            if ($i == "ignored;") skipped += $(i - 1)
+        }
+    }
+    END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$log"
+exit $status

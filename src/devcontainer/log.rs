@@ -1,0 +1,484 @@
+//! The devcontainer CLI's log, read for people.
+//!
+//! With `--log-format json` it writes one JSON object a line. What people are shown is `text` and `raw` of level 3
+//! and above, and `progress`. Kept out are levels 1 and 2 and the command lines in `start` and `stop`, because they
+//! hold secrets (`docker run … -e TOKEN=…`), and so do the stack traces that stand between the objects.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::model::LogLevel;
+use crate::time::Timestamp;
+
+/// How much of one line of the CLI is read; the rest of a longer one is counted and dropped.
+const MAX_INPUT_LINE: usize = 1 << 20;
+/// The longest line of a log, in bytes.
+pub const MAX_LINE: usize = 64 << 10;
+/// Levels are 1 (trace) to 5 (error).
+const SHOWN_FROM: u8 = 3;
+const ERROR: u8 = 5;
+
+/// A line for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When the CLI wrote it, or when it came.
+    pub at: Timestamp,
+    /// Whether it is an error.
+    pub level: LogLevel,
+    /// At most [`MAX_LINE`] bytes, and a note of what was dropped.
+    pub text: Box<str>,
+}
+
+/// One object of the log, of the fields that we use.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(default)]
+    level: u8,
+    #[serde(default)]
+    timestamp: i64,
+    #[serde(default, borrow)]
+    text: Cow<'a, str>,
+    #[serde(default, borrow)]
+    name: Cow<'a, str>,
+    #[serde(default, borrow)]
+    status: Cow<'a, str>,
+    #[serde(default, borrow, rename = "stepDetail")]
+    step_detail: Option<Cow<'a, str>>,
+}
+
+/// Splits a stream into lines, of which it keeps the beginning.
+#[derive(Default)]
+pub struct Lines {
+    begun: Vec<u8>,
+    dropped: usize,
+}
+
+impl Lines {
+    /// Hands on each line that `bytes` ends, without its line feed, and how many bytes of it were dropped.
+    pub fn feed(&mut self, bytes: &[u8], line: &mut dyn FnMut(&[u8], usize)) {
+        let mut parts = bytes.split(|b| *b == b'\n');
+        let last = parts.next_back().unwrap_or_default();
+        for part in parts {
+            self.keep(part);
+            self.end(line);
+        }
+        self.keep(last);
+    }
+
+    /// Hands on a last line that no line feed ends.
+    pub fn finish(&mut self, line: &mut dyn FnMut(&[u8], usize)) {
+        if !self.begun.is_empty() {
+            self.end(line);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = (MAX_INPUT_LINE - self.begun.len()).min(bytes.len());
+        self.begun
+            .extend_from_slice(bytes.get(..room).unwrap_or_default());
+        self.dropped += bytes.len() - room;
+    }
+
+    fn end(&mut self, line: &mut dyn FnMut(&[u8], usize)) {
+        line(&self.begun, self.dropped);
+        self.begun.clear();
+        self.begun.shrink_to(CAPACITY_KEPT);
+        self.dropped = 0;
+    }
+}
+
+const CAPACITY_KEPT: usize = 64 << 10;
+
+/// Reads the CLI's standard error.
+#[derive(Default)]
+pub struct LogReader {
+    lines: Lines,
+    parser: Parser,
+}
+
+impl LogReader {
+    /// The lines for people that `bytes` brings. `now` stands for the time where the CLI gives none.
+    pub fn feed(&mut self, bytes: &[u8], now: Timestamp) -> Vec<Line> {
+        let Self { lines, parser } = self;
+        lines.feed(bytes, &mut |line, dropped| parser.line(line, dropped, now));
+        std::mem::take(&mut self.parser.out)
+    }
+
+    /// The last lines.
+    pub fn finish(&mut self, now: Timestamp) -> Vec<Line> {
+        let Self { lines, parser } = self;
+        lines.finish(&mut |line, dropped| parser.line(line, dropped, now));
+        self.parser.end_raw();
+        std::mem::take(&mut self.parser.out)
+    }
+}
+
+/// A line that has no end yet.
+struct Begun {
+    at: Timestamp,
+    level: LogLevel,
+    text: String,
+}
+
+#[derive(Default)]
+struct Parser {
+    out: Vec<Line>,
+    /// Whether the CLI writes JSON, as it was told; a usage error is plain text before any.
+    json: bool,
+    /// The beginning of a line of `raw`, which comes in pieces.
+    raw: Option<Begun>,
+    /// Running steps and when they began.
+    steps: Vec<(String, Timestamp)>,
+}
+
+impl Parser {
+    fn line(&mut self, line: &[u8], dropped: usize, now: Timestamp) {
+        let text = String::from_utf8_lossy(line);
+        if let Some(event) = parse(&text) {
+            self.event(&event, dropped, now);
+        } else if let Some(mended) = mend(&text, dropped) {
+            if let Some(event) = parse(&mended) {
+                self.event(&event, dropped, now);
+            }
+        } else if !self.json {
+            self.push(now, LogLevel::Info, &text);
+            self.note_dropped(dropped);
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>, dropped: usize, now: Timestamp) {
+        self.json = true;
+        let at = match event.timestamp {
+            0 => now,
+            millis => Timestamp::from_millis(millis),
+        };
+        let level = match event.level {
+            ERROR.. => LogLevel::Error,
+            _ => LogLevel::Info,
+        };
+        match event.kind {
+            "raw" if event.level >= SHOWN_FROM => self.raw(at, level, &event.text),
+            "text" if event.level >= SHOWN_FROM => {
+                self.end_raw();
+                self.push_all(at, level, &event.text);
+            }
+            "progress" => self.progress(event, now),
+            _ => {
+                self.end_raw();
+                return;
+            }
+        }
+        if dropped > 0 {
+            self.end_raw();
+            self.note_dropped(dropped);
+        }
+    }
+
+    /// `raw` is what one read of a pipe brought: its lines may begin and end in others.
+    fn raw(&mut self, at: Timestamp, level: LogLevel, text: &str) {
+        let mut parts = text.split('\n');
+        let last = parts.next_back().unwrap_or_default();
+        for part in parts {
+            match self.raw.take() {
+                Some(mut begun) => {
+                    begun.text.push_str(part);
+                    self.push(begun.at, begun.level, &begun.text);
+                }
+                None => self.push(at, level, part),
+            }
+        }
+        if last.is_empty() {
+            return;
+        }
+        let begun = self.raw.get_or_insert_with(|| Begun {
+            at,
+            level,
+            text: String::new(),
+        });
+        begun.text.push_str(last);
+        if begun.text.len() > MAX_LINE {
+            self.end_raw();
+        }
+    }
+
+    fn end_raw(&mut self) {
+        if let Some(raw) = self.raw.take() {
+            self.push(raw.at, raw.level, &raw.text);
+        }
+    }
+
+    fn progress(&mut self, event: &Event<'_>, now: Timestamp) {
+        self.end_raw();
+        let name = &*event.name;
+        let begun = self.steps.iter().position(|(step, _)| step == name);
+        let text = match (&*event.status, begun) {
+            ("running", _) => {
+                if begun.is_none() {
+                    self.steps.push((name.to_owned(), now));
+                }
+                match &event.step_detail {
+                    Some(detail) => format!("{name} {detail}"),
+                    None => name.to_owned(),
+                }
+            }
+            (status, Some(index)) => {
+                let (_, begun) = self.steps.remove(index);
+                format!(
+                    "{name} {status} ({:.1} s)",
+                    now.seconds_since(begun).max(0.0)
+                )
+            }
+            (status, None) => format!("{name} {status}"),
+        };
+        let level = match &*event.status {
+            "failed" => LogLevel::Error,
+            _ => LogLevel::Info,
+        };
+        self.push_all(now, level, &text);
+    }
+
+    fn push_all(&mut self, at: Timestamp, level: LogLevel, text: &str) {
+        for line in text.split('\n') {
+            self.push(at, level, line);
+        }
+    }
+
+    /// Adds one line; one with nothing to see is left out.
+    fn push(&mut self, at: Timestamp, level: LogLevel, line: &str) {
+        let line = line.trim_end();
+        if line.is_empty() || plain_text(line).trim().is_empty() {
+            return;
+        }
+        let kept = line.floor_char_boundary(MAX_LINE);
+        let (kept, rest) = line.split_at(kept);
+        self.out.push(Line {
+            at,
+            level,
+            text: kept.into(),
+        });
+        self.note_dropped(rest.len());
+    }
+
+    /// Says at the end of the newest line that it went on.
+    fn note_dropped(&mut self, bytes: usize) {
+        if let (Some(last), 1..) = (self.out.last_mut(), bytes) {
+            last.text = format!("{} [{bytes} more bytes dropped]", last.text).into();
+        }
+    }
+}
+
+fn parse(line: &str) -> Option<Event<'_>> {
+    line.starts_with('{')
+        .then(|| serde_json::from_str(line))?
+        .ok()
+}
+
+/// An object whose end was dropped, closed again: what is long in a long one is the text at its end.
+fn mend(line: &str, dropped: usize) -> Option<String> {
+    if dropped == 0 {
+        return None;
+    }
+    // The cut may be in the middle of an escape, at most `\u1234` long, or of a character.
+    let line = line.trim_end_matches(char::REPLACEMENT_CHARACTER);
+    (0..6)
+        .filter_map(|cut| line.get(..line.len().checked_sub(cut)?))
+        .map(|shorter| format!("{shorter}\"}}"))
+        .find(|mended| parse(mended).is_some())
+}
+
+/// `text` without terminal escapes and other control characters; of a line that was overwritten (`\r`), what
+/// remained.
+pub fn plain_text(text: &str) -> String {
+    let remained = text.trim_end_matches('\r').rsplit('\r').next();
+    let mut chars = remained.unwrap_or_default().chars().peekable();
+    let mut plain = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            // A control sequence: parameters, then one final byte from @ to ~ (ECMA-48, 5.4).
+            ('\u{1b}', Some('[')) => {
+                chars.next();
+                chars.find(|c| ('@'..='~').contains(c));
+            }
+            // An operating system command ends in BEL or ESC \.
+            ('\u{1b}', Some(']')) => {
+                chars.find(|c| matches!(c, '\u{7}' | '\u{1b}'));
+                chars.next_if_eq(&'\\');
+            }
+            ('\u{1b}', _) => {
+                chars.next();
+            }
+            ('\t', _) => plain.push('\t'),
+            (c, _) if c.is_control() => {}
+            (c, _) => plain.push(c),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: i64 = 1_000_000;
+
+    fn read(pieces: &[&[u8]]) -> Vec<String> {
+        let mut reader = LogReader::default();
+        let mut now = NOW;
+        let mut lines = Vec::new();
+        for piece in pieces {
+            lines.extend(reader.feed(piece, Timestamp::from_millis(now)));
+            now += 1500;
+        }
+        lines.extend(reader.finish(Timestamp::from_millis(now)));
+        let show = |line: Line| match line.level {
+            LogLevel::Info => line.text.to_string(),
+            LogLevel::Error => format!("ERROR {}", line.text),
+        };
+        lines.into_iter().map(show).collect()
+    }
+
+    fn check(log: &str, expected: &[&str]) {
+        assert_eq!(read(&[log.as_bytes()]), expected, "{log}");
+        let bytes: Vec<&[u8]> = log.as_bytes().chunks(1).collect();
+        if !log.contains("progress") {
+            assert_eq!(read(&bytes), expected, "byte by byte: {log}");
+        }
+    }
+
+    #[test]
+    fn text_and_raw_of_level_three_and_above_are_shown() {
+        check(
+            r#"{"type":"text","level":3,"timestamp":1795477584416,"text":"@devcontainers/cli 0.89.0."}
+{"type":"text","level":4,"timestamp":1,"text":"a warning"}
+{"type":"text","level":5,"timestamp":1,"text":"an error"}
+{"type":"raw","level":3,"timestamp":1,"text":"Container started\n","channel":"postCreate"}
+"#,
+            &[
+                "@devcontainers/cli 0.89.0.",
+                "a warning",
+                "ERROR an error",
+                "Container started",
+            ],
+        );
+    }
+
+    #[test]
+    fn levels_one_and_two_command_lines_and_stack_traces_are_not() {
+        check(
+            r#"{"type":"text","level":3,"timestamp":1,"text":"first"}
+{"type":"text","level":1,"timestamp":1,"text":"TOKEN=hunter2"}
+{"type":"raw","level":2,"timestamp":1,"text":"TOKEN=hunter2"}
+{"type":"start","level":3,"timestamp":1,"text":"Run: docker run -e TOKEN=hunter2"}
+{"type":"stop","level":3,"timestamp":1,"text":"Run: docker run -e TOKEN=hunter2","startTimestamp":0}
+Error: Command failed: docker run -e TOKEN=hunter2
+    at Q (devContainersSpecCLI.js:233:157)
+{
+  stderr: 'TOKEN=hunter2'
+}
+{"type":"other","level":5,"text":"TOKEN=hunter2"}
+"#,
+            &["first"],
+        );
+    }
+
+    #[test]
+    fn a_usage_error_is_plain_text_before_any_object() {
+        check(
+            "devcontainer up\n\nUnknown argument: bogus",
+            &["devcontainer up", "Unknown argument: bogus"],
+        );
+    }
+
+    #[test]
+    fn raw_text_is_put_together_to_lines() {
+        check(
+            r#"{"type":"raw","level":3,"timestamp":1,"text":"one\r\ntw"}
+{"type":"raw","level":3,"timestamp":1,"text":"o\n\r\nthree"}
+{"type":"text","level":3,"timestamp":1,"text":"next"}
+{"type":"raw","level":3,"timestamp":1,"text":"end"}"#,
+            &["one", "two", "three", "next", "end"],
+        );
+    }
+
+    #[test]
+    fn progress_has_its_seconds() {
+        let lines = read(&[
+            b"{\"type\":\"progress\",\"name\":\"Running postCreateCommand...\",\"status\":\"running\",\"stepDetail\":\"echo a\"}\n",
+            b"{\"type\":\"progress\",\"name\":\"Running postCreateCommand...\",\"status\":\"running\",\"stepDetail\":\"echo b\"}\n",
+            b"{\"type\":\"progress\",\"name\":\"Running postCreateCommand...\",\"status\":\"succeeded\"}\n",
+            b"{\"type\":\"progress\",\"name\":\"Other\",\"status\":\"failed\"}\n",
+        ]);
+        assert_eq!(
+            lines,
+            [
+                "Running postCreateCommand... echo a",
+                "Running postCreateCommand... echo b",
+                "Running postCreateCommand... succeeded (3.0 s)",
+                "ERROR Other failed",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_of_30_mb_is_cut_and_counted() {
+        for escape in ["\\n", "\\\\", "\\u00e9", "é", "x"] {
+            let text = escape.repeat(30_000_000 / escape.len());
+            let log = format!(
+                "{{\"type\":\"raw\",\"level\":3,\"timestamp\":1,\"text\":\"a{text}\",\"channel\":\"postCreate\"}}\n{{\"type\":\"text\",\"level\":3,\"timestamp\":1,\"text\":\"next\"}}\n"
+            );
+            let lines = read(&log.as_bytes().chunks(65_536).collect::<Vec<_>>());
+            assert_eq!(lines.len(), 2, "{escape}");
+            assert!(
+                lines[0].starts_with('a') && lines[0].ends_with("more bytes dropped]"),
+                "{escape}"
+            );
+            assert!(lines[0].len() < MAX_LINE + 100, "{escape}");
+            assert_eq!(lines[1], "next");
+        }
+    }
+
+    #[test]
+    fn a_long_line_of_a_low_level_is_not_shown() {
+        let text = "TOKEN=hunter2 ".repeat(200_000);
+        check(
+            &format!("{{\"type\":\"text\",\"level\":2,\"timestamp\":1,\"text\":\"{text}\"}}\n"),
+            &[],
+        );
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_shown_as_far_as_it_goes() {
+        assert_eq!(read(&[b"caf\xe9 au lait\n"]), ["caf\u{fffd} au lait"]);
+    }
+
+    #[test]
+    fn plain_text_has_no_escapes_and_what_remained_of_an_overwritten_line() {
+        for (text, expected) in [
+            ("\u{1b}[1mbold\u{1b}[0m", "bold"),
+            ("\u{1b}[38;5;12mx\u{1b}[K", "x"),
+            ("1%\r20%\r100%\r", "100%"),
+            ("\u{1b}]0;title\u{7}x\u{1b}]8;;http://y\u{1b}\\z", "xz"),
+            ("a\tb\u{8}\u{0}c", "a\tbc"),
+            ("\u{1b}", ""),
+            ("\u{1b}[", ""),
+        ] {
+            assert_eq!(plain_text(text), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            read(&[&bytes]);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[\\x00-\\x7f]{0,40}") {
+            plain_text(&text);
+        }
+    }
+}

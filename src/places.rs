@@ -1,0 +1,252 @@
+//! Where a dev container is: paths resolved on disk, and whether its folder may be operated on.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::devcontainer::config;
+
+/// Folder and configuration of a dev container, resolved on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The workspace folder without symbolic links.
+    pub folder: PathBuf,
+    /// Whether that is an existing directory.
+    pub folder_exists: bool,
+    /// The configuration as it was given, or as the search found it.
+    pub config: Option<PathBuf>,
+    /// The same without symbolic links.
+    pub canonical_config: Option<PathBuf>,
+    /// Why it may not be operated on, if so.
+    pub refused: Option<String>,
+}
+
+/// Who named a folder, and with that how far it is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Whoever started the daemon.
+    Predefined,
+    /// A label, which any image can set.
+    Label,
+}
+
+impl Place {
+    /// Resolves a place. `roots` are the resolved folders of `--workspace-root`; none means any folder.
+    pub fn resolve(
+        folder: &Path,
+        config: Option<&Path>,
+        source: Source,
+        roots: &[PathBuf],
+    ) -> Self {
+        let config = match config {
+            Some(config) => Some(config.to_path_buf()),
+            None => config::find(folder),
+        };
+        let canonical_folder = canonical(folder);
+        let canonical_config = config.as_deref().map(canonical);
+        let mut place = Self {
+            folder_exists: folder.is_absolute() && canonical_folder.is_dir(),
+            folder: canonical_folder,
+            config,
+            canonical_config,
+            refused: None,
+        };
+        place.refused = place.why_refused(folder, source, roots);
+        place
+    }
+
+    fn why_refused(&self, folder: &Path, source: Source, roots: &[PathBuf]) -> Option<String> {
+        let shown = folder.display();
+        if !folder.is_absolute() {
+            return Some(format!(
+                "the workspace folder {shown} is not an absolute path"
+            ));
+        }
+        if !self.folder_exists {
+            return Some(format!(
+                "the workspace folder {shown} is not an existing directory"
+            ));
+        }
+        if !roots.is_empty() && !roots.iter().any(|root| self.folder.starts_with(root)) {
+            return Some(format!(
+                "the workspace folder {shown} is not below a --workspace-root; add one to allow it"
+            ));
+        }
+        let config = self.canonical_config.as_deref()?;
+        if source == Source::Label && !config.starts_with(&self.folder) {
+            return Some(format!(
+                "the config {} that the label names is not below the workspace folder {shown}",
+                config.display()
+            ));
+        }
+        None
+    }
+
+    /// Whether both are the same dev container.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.folder == other.folder && self.canonical_config == other.canonical_config
+    }
+}
+
+/// `path` without symbolic links, `.` and `..`, as far as it exists; what does not exist is taken by its words.
+pub fn canonical(path: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    let mut existing = path;
+    loop {
+        if let Ok(resolved) = existing.canonicalize() {
+            let rest = missing.into_iter().rev();
+            return rest.fold(resolved, |path, part: Component<'_>| join(path, part));
+        }
+        let mut parts = existing.components();
+        let Some(last) = parts.next_back() else {
+            return path.components().fold(PathBuf::new(), join);
+        };
+        missing.push(last);
+        existing = parts.as_path();
+    }
+}
+
+fn join(mut path: PathBuf, part: Component<'_>) -> PathBuf {
+    match part {
+        Component::CurDir => {}
+        Component::ParentDir => {
+            path.pop();
+        }
+        part => path.push(part),
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    fn refused(folder: &Path, config: Option<&Path>, roots: &[PathBuf]) -> Option<String> {
+        Place::resolve(folder, config, Source::Label, roots).refused
+    }
+
+    #[test]
+    fn one_folder_written_in_several_ways_is_one_place() {
+        let dir = TestDir::new();
+        let config = dir.write("w/.devcontainer/devcontainer.json", "{}");
+        let folder = dir.path().join("w");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        let plain = Place::resolve(&folder, Some(&config), Source::Label, &[]);
+        for (folder, config) in [
+            (folder.join(""), None),
+            (folder.join("."), Some(config.clone())),
+            (folder.join("../w"), None),
+            (link.clone(), Some(config.clone())),
+            (
+                link.clone(),
+                Some(link.join(".devcontainer/devcontainer.json")),
+            ),
+        ] {
+            let other = Place::resolve(&folder, config.as_deref(), Source::Label, &[]);
+            assert!(plain.is_same(&other), "{folder:?} {config:?}");
+            assert_eq!(other.refused, None);
+        }
+    }
+
+    #[test]
+    fn paths_that_do_not_exist_are_compared_too() {
+        let dir = TestDir::new();
+        let gone = dir.path().join("gone/./deeper/../folder/");
+        assert_eq!(canonical(&gone), dir.path().join("gone/folder"));
+        assert_eq!(
+            canonical(Path::new("/..//nonexistent/x/..")),
+            Path::new("/nonexistent")
+        );
+    }
+
+    #[test]
+    fn the_search_order_finds_the_config() {
+        let dir = TestDir::new();
+        let folder = dir.path();
+        let find = || Place::resolve(folder, None, Source::Predefined, &[]).config;
+        assert_eq!(find(), None);
+        let second = dir.write(".devcontainer.json", "{}");
+        assert_eq!(find(), Some(second));
+        let first = dir.write(".devcontainer/devcontainer.json", "{}");
+        assert_eq!(find(), Some(first));
+    }
+
+    #[test]
+    fn p18_a_label_is_not_trusted() {
+        let dir = TestDir::new();
+        let config = dir.write("root/w/.devcontainer.json", "{}");
+        let outside = dir.write("outside/devcontainer.json", "{}");
+        let folder = dir.path().join("root/w");
+        let roots = [dir.path().join("root")];
+        let why = |folder: &Path, config: Option<&Path>| refused(folder, config, &roots);
+
+        assert_eq!(why(&folder, Some(&config)), None);
+        assert!(
+            why(Path::new("w"), None)
+                .unwrap()
+                .ends_with("is not an absolute path")
+        );
+        assert!(
+            why(Path::new("-w"), None)
+                .unwrap()
+                .ends_with("is not an absolute path")
+        );
+        assert!(
+            why(&folder.join("none"), None)
+                .unwrap()
+                .ends_with("is not an existing directory")
+        );
+        assert!(
+            why(&config, None)
+                .unwrap()
+                .ends_with("is not an existing directory")
+        );
+        assert!(
+            why(&dir.path().join("outside"), None)
+                .unwrap()
+                .contains("--workspace-root")
+        );
+        assert!(
+            why(&dir.path().join("root/../outside"), None)
+                .unwrap()
+                .contains("--workspace-root")
+        );
+        assert!(
+            why(&folder, Some(&outside))
+                .unwrap()
+                .contains("not below the workspace folder")
+        );
+        assert!(
+            why(
+                &folder,
+                Some(&folder.join("../../outside/devcontainer.json"))
+            )
+            .unwrap()
+            .contains("not below")
+        );
+        let escape = dir.path().join("root/escape");
+        std::os::unix::fs::symlink(dir.path().join("outside"), &escape).unwrap();
+        assert!(why(&escape, None).unwrap().contains("--workspace-root"));
+        let link = folder.join("linked.json");
+        std::os::unix::fs::symlink(&outside, &link).unwrap();
+        assert!(
+            why(&folder, Some(&link))
+                .unwrap()
+                .contains("not below the workspace folder")
+        );
+        // A prefix of a name is not above it.
+        assert!(why(&dir.path().join("rooted"), None).is_some());
+    }
+
+    #[test]
+    fn a_predefined_config_may_be_anywhere() {
+        let dir = TestDir::new();
+        let outside = dir.write("outside/devcontainer.json", "{}");
+        dir.write("w/x", "");
+        let folder = dir.path().join("w");
+        let place = Place::resolve(&folder, Some(&outside), Source::Predefined, &[]);
+        assert_eq!(place.refused, None);
+        let place = Place::resolve(&folder, None, Source::Predefined, &[dir.path().join("x")]);
+        assert!(place.refused.is_some());
+    }
+}
