@@ -27,8 +27,8 @@ sample=$root/target/sample
 if [ ! -e "$sample" ]; then
     cp -R "$root/sample" "$sample"
 fi
-echo "run: making the sample dev container (devcontainer up --workspace-folder $sample)"
-devcontainer up --workspace-folder "$sample" 2>"$root/target/sample-up.log" || {
+echo "run: making a sample dev container (devcontainer up --workspace-folder $sample)"
+devcontainer up --workspace-folder "$sample" >"$root/target/sample-up.log" 2>&1 || {
     tail -n 20 "$root/target/sample-up.log" >&2
     exit 1
 }
@@ -43,27 +43,34 @@ for argument; do
     previous=$argument
 done
 case $address in
-unix:*) curl="curl -s --unix-socket ${address#unix:} http://localhost" ;;
-*) curl="curl -s http://$address" ;;
+unix:*) curl="curl --unix-socket ${address#unix:}" url=http://localhost ;;
+*) curl=curl url=http://$address ;;
 esac
+if [ -n "${DEVCONTAINERD_ENGINE_DIR:-}" ]; then
+    ending="Ctrl-C ends the daemon, and the private Docker engine with it."
+else
+    ending="Ctrl-C ends the daemon. The sample stays until you remove it:
+
+    docker rm --force \$(docker ps --all --quiet --filter label=devcontainer.local_folder=$sample)"
+fi
 cat <<END
 
 Try, in another terminal:
 
-    $curl/                   # containers
-    $curl/devcontainers      # dev containers
-    $curl/events             # what changes, as it changes
+    $curl $url/                 # containers
+    $curl $url/devcontainers    # dev containers
+    $curl $url/events           # what changes, as it happens
 
 Change the configuration, and see the dev container turn dirty:
 
-    sed -i 's/"NAME": "one"/"NAME": "two"/' $sample/.devcontainer/devcontainer.json
-    $curl/devcontainers
+    sed -i "s/NAME\": .*/NAME\": \"\$(date +%T)\",/" $sample/.devcontainer/devcontainer.json
+    $curl $url/devcontainers/sample
 
 Recreate it, with the log as it happens:
 
-    $curl/devcontainers/sample/recreate?follow=true -X POST
+    $curl -X POST '$url/devcontainers/sample/recreate?follow=true&format=text'
 
-Ctrl-C ends the daemon$([ -z "${DEVCONTAINERD_ENGINE_DIR:-}" ] || echo ", and the private Docker engine with it").
+$ending
 
 END
 

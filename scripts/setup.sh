@@ -116,6 +116,7 @@ if [ $level -ge 2 ]; then
         npm_install $node@$node_major
         mkdir -p "$tools/bin"
         ln -sf ../node_modules/$node/bin/node "$tools/bin/node"
+        hash -r # forget where the older one was
         node_is_new || fail "the node in target/tools does not run"
     fi
 

@@ -17,19 +17,21 @@ export DEVCONTAINERD_STATIC_BIN=$root/target/static/devcontainerd
 log=$(mktemp target/test-log.XXXXXX)
 trap 'rm -f "$log"' EXIT
 status=0 not_run=0
-scripts/with-engine.sh true || status=$?
+reason=$(scripts/with-engine.sh true 2>&1) || status=$?
 if [ $status -eq 0 ]; then
     scripts/with-engine.sh cargo test --locked --no-fail-fast --features e2e "$@" 2>&1 | tee "$log" || status=$?
 elif [ "${REQUIRE_ENGINE:-}" = 1 ]; then
-    echo "test: REQUIRE_ENGINE=1, and no private Docker engine can be started" >&2
+    echo "$reason" >&2
+    echo "test: REQUIRE_ENGINE=1, and there is no private Docker engine" >&2
     exit 1
 else
     status=0
     cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
-    skipped=$(cargo test --quiet --locked --features e2e --test e2e -- --list 2>/dev/null | sed -n 's/: test$//p')
+    skipped=$(cargo test --quiet --locked --features e2e --test e2e -- --list 2>/dev/null | sed -n 's/: test$//p') || :
     not_run=$(grep -c . <<<"$skipped" || :)
     echo
-    echo "test: NOT RUN, for want of a private Docker engine (the reason is above):"
+    echo "$reason"
+    echo "test: NOT RUN, for want of a private Docker engine:"
     printf '    %s\n' "${skipped//$'\n'/$'\n'    }"
 fi
 

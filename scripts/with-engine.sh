@@ -36,7 +36,8 @@ clean_up() {
 # shellcheck disable=SC2317 # called by the traps
 interrupted() { # $1: the signal to pass on, $2: exit status where the command does not run yet
     [ -n "$command_pid" ] || exit "$2"
-    trap 'kill -s KILL -- -$command_pid 2>/dev/null' INT TERM HUP # the second one is an order
+    signalled=true
+    trap 'signalled=true; kill -s KILL -- -$command_pid 2>/dev/null' INT TERM HUP # the second one is an order
     kill -s "$1" -- -"$command_pid" 2>/dev/null || :
 }
 trap clean_up EXIT
@@ -64,10 +65,9 @@ export PATH="$root/target/tools/bin:$root/target/tools/node_modules/.bin:$PATH"
 # without the ignored INT that a background command is born with.
 setsid env --default-signal=INT,QUIT "$@" <&0 &
 command_pid=$!
-status=0
-wait $command_pid || status=$?
-while kill -0 $command_pid 2>/dev/null; do # a signal ended the wait, not the command
-    status=0
+signalled=true
+while $signalled; do # a signal ends the wait, not the command
+    signalled=false status=0
     wait $command_pid || status=$?
 done
-exit $status
+exit "$status"

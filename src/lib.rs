@@ -3,9 +3,16 @@
 
 pub mod devcontainer;
 pub mod docker;
+pub mod journal;
+pub mod manifest;
 pub mod model;
 pub mod places;
 pub mod process;
+pub mod programs;
+pub mod refresher;
+pub mod shared;
+pub mod state;
 #[cfg(test)]
 mod test_dir;
 pub mod time;
+pub mod watcher;

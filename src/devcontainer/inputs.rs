@@ -66,13 +66,24 @@ impl Inputs {
         Some(Self(vec![input]))
     }
 
-    /// The directories where a change of an input shows.
-    pub fn directories(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().filter_map(|input| input.path.parent())
+    /// Where they are.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|input| input.path.as_path())
     }
 }
 
 impl Input {
+    /// One of which only this is known, for tests of the rules.
+    #[cfg(test)]
+    pub(crate) fn found(path: &str, content: Content, modified: Option<Timestamp>) -> Self {
+        Self {
+            path: path.into(),
+            content,
+            modified,
+            stamp: None,
+        }
+    }
+
     fn look(path: PathBuf, before: Option<&Self>) -> Option<Self> {
         let stamp = std::fs::metadata(&path).map(|metadata| Stamp::of(&metadata));
         if let Some(before) = before {

@@ -1,0 +1,274 @@
+//! The log of one operation: written by its job, read by as many as like, at their own speed.
+//!
+//! It is no part of the state, so that ten gigabytes of output never contend with a request, and so that a reader
+//! keeps it when the next operation has begun.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::devcontainer::log::Line;
+use crate::model::{JobState, LogLevel, LogLine};
+use crate::time::Timestamp;
+
+/// How much of a log is kept, the newest, in bytes.
+const KEPT: usize = 4 << 20;
+/// What a line costs beside its text.
+const OVERHEAD: usize = size_of::<LogLine>() + size_of::<Arc<LogLine>>() + 16;
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Not `Running`.
+    pub state: JobState,
+    /// Why it did not succeed.
+    pub error: Option<String>,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+/// A bounded log that ends with an outcome.
+pub struct Journal {
+    log_source: Uuid,
+    log: Mutex<Log>,
+    grown: Condvar,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: VecDeque<Arc<LogLine>>,
+    /// The number of the oldest line that is kept; also how many were dropped.
+    first: u64,
+    bytes: usize,
+    outcome: Option<Outcome>,
+}
+
+/// What a reader gets.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Lines, oldest first. Where some were dropped before them, the first one says how many.
+    pub lines: Vec<Arc<LogLine>>,
+    /// Where to read on.
+    pub next: u64,
+    /// Whether there will be no more.
+    pub ended: bool,
+}
+
+impl Journal {
+    /// An empty one, whose lines carry `log_source`.
+    pub fn new(log_source: Uuid) -> Self {
+        Self {
+            log_source,
+            log: Mutex::default(),
+            grown: Condvar::new(),
+        }
+    }
+
+    /// Adds lines. Of those that there is no room for any more, the oldest go.
+    pub fn write(&self, lines: Vec<Line>) {
+        if lines.is_empty() {
+            return;
+        }
+        let mut log = self.lock();
+        for line in lines {
+            log.push(self.line(line.at, line.level, line.text, None));
+        }
+        drop(log);
+        self.grown.notify_all();
+    }
+
+    /// Ends it; `summary` is the last line.
+    pub fn end(&self, outcome: Outcome, summary: String) {
+        let level = match outcome.state {
+            JobState::Succeeded => LogLevel::Info,
+            _ => LogLevel::Error,
+        };
+        let last = self.line(
+            outcome.finished_at,
+            level,
+            summary.into(),
+            Some(outcome.state),
+        );
+        let mut log = self.lock();
+        log.push(last);
+        log.outcome = Some(outcome);
+        drop(log);
+        self.grown.notify_all();
+    }
+
+    /// How the operation ended, if it has.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.lock().outcome.clone()
+    }
+
+    /// Waits at most `time` for the end.
+    pub fn wait_for_end(&self, time: Duration) -> Option<Outcome> {
+        let (log, _) = self
+            .grown
+            .wait_timeout_while(self.lock(), time, |log| log.outcome.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        log.outcome.clone()
+    }
+
+    /// The lines from number `from` on; waits at most `time` for the first one.
+    pub fn read(&self, from: u64, time: Duration) -> Page {
+        let deadline = Instant::now() + time;
+        let mut log = self.lock();
+        while log.next() <= from && log.outcome.is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            (log, _) = self
+                .grown
+                .wait_timeout(log, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let skipped = log.first.saturating_sub(from);
+        let start = from.saturating_sub(log.first) as usize;
+        let mut lines = Vec::new();
+        if skipped > 0 {
+            let text = format!("[{skipped} older lines were dropped]");
+            let at = log
+                .lines
+                .front()
+                .map_or_else(Timestamp::now, |l| l.created_at);
+            lines.push(Arc::new(self.line(at, LogLevel::Info, text.into(), None)));
+        }
+        lines.extend(log.lines.iter().skip(start).cloned());
+        Page {
+            lines,
+            next: log.next().max(from),
+            ended: log.outcome.is_some(),
+        }
+    }
+
+    fn line(
+        &self,
+        created_at: Timestamp,
+        level: LogLevel,
+        output: Box<str>,
+        outcome: Option<JobState>,
+    ) -> LogLine {
+        LogLine {
+            log_source_id: self.log_source,
+            created_at,
+            level,
+            output,
+            outcome,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        // Nothing can panic half-way through a change of it.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.output.len() + OVERHEAD;
+        self.lines.push_back(Arc::new(line));
+        while self.bytes > KEPT {
+            let Some(oldest) = self.lines.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.output.len() + OVERHEAD;
+            self.first += 1;
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.lines.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> Journal {
+        Journal::new(Uuid::nil())
+    }
+
+    fn line(text: &str) -> Line {
+        Line {
+            at: Timestamp::new(0, 0),
+            level: LogLevel::Info,
+            text: text.into(),
+        }
+    }
+
+    fn outcome(state: JobState) -> Outcome {
+        Outcome {
+            state,
+            error: None,
+            finished_at: Timestamp::new(1, 0),
+        }
+    }
+
+    fn texts(page: &Page) -> Vec<&str> {
+        page.lines.iter().map(|line| &*line.output).collect()
+    }
+
+    #[test]
+    fn a_reader_that_comes_late_gets_it_all_and_the_outcome_last() {
+        let journal = journal();
+        journal.write(vec![line("a"), line("b")]);
+        let page = journal.read(0, Duration::ZERO);
+        assert_eq!(
+            (texts(&page), page.next, page.ended),
+            (vec!["a", "b"], 2, false)
+        );
+        journal.end(outcome(JobState::Failed), "recreate failed".into());
+        let page = journal.read(page.next, Duration::ZERO);
+        assert_eq!(
+            (texts(&page), page.next, page.ended),
+            (vec!["recreate failed"], 3, true)
+        );
+        assert_eq!(page.lines[0].outcome, Some(JobState::Failed));
+        assert_eq!(page.lines[0].level, LogLevel::Error);
+        assert_eq!(
+            texts(&journal.read(1, Duration::ZERO)),
+            ["b", "recreate failed"]
+        );
+        assert_eq!(texts(&journal.read(99, Duration::ZERO)), [""; 0]);
+    }
+
+    #[test]
+    fn p15_the_newest_4_mib_are_kept_and_the_rest_is_counted() {
+        let journal = journal();
+        let long = "x".repeat(60_000);
+        for _ in 0..1000 {
+            journal.write(vec![line(&long)]);
+        }
+        let page = journal.read(0, Duration::ZERO);
+        let kept = page.lines.len() - 1;
+        assert!((60..=70).contains(&kept), "{kept}");
+        assert_eq!(
+            &*page.lines[0].output,
+            format!("[{} older lines were dropped]", 1000 - kept)
+        );
+        assert_eq!(page.next, 1000);
+        let many: Vec<Line> = (0..200_000).map(|_| line("")).collect();
+        journal.write(many);
+        let kept = journal.read(0, Duration::ZERO).lines.len();
+        assert!(kept * OVERHEAD < KEPT + OVERHEAD * 2, "{kept}");
+    }
+
+    #[test]
+    fn a_waiting_reader_is_woken() {
+        let journal = journal();
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| journal.read(0, Duration::from_secs(60)));
+            let waiter = scope.spawn(|| journal.wait_for_end(Duration::from_secs(60)));
+            journal.end(outcome(JobState::Succeeded), "done".into());
+            // It may have been asked before or after the end: both see it.
+            assert!(!texts(&reader.join().unwrap()).is_empty());
+            assert_eq!(waiter.join().unwrap(), Some(outcome(JobState::Succeeded)));
+        });
+        assert_eq!(journal.outcome(), Some(outcome(JobState::Succeeded)));
+    }
+}

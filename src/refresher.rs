@@ -1,0 +1,123 @@
+//! The only thread that reads the container list.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::devcontainer::inputs::Inputs;
+use crate::docker::{Docker, ListError};
+use crate::places::Place;
+use crate::programs::Programs;
+use crate::shared::{Shared, report_dirty};
+use crate::state::{Address, Facts, Key, State};
+use crate::watcher::Wake;
+
+/// What the refresher needs.
+pub struct Refresher {
+    /// The state to tell.
+    pub shared: Arc<Shared>,
+    /// Where docker is.
+    pub programs: Arc<Programs>,
+    /// How it is asked.
+    pub docker: Docker,
+    /// The resolved folders of `--workspace-root`.
+    pub roots: Arc<[PathBuf]>,
+    /// Tells the watcher that there may be other directories to watch.
+    pub wake: Wake,
+}
+
+impl Refresher {
+    /// Lists whenever somebody needs it, until the daemon stops.
+    pub fn run(mut self) {
+        loop {
+            let known = self.shared.wait_until(|state| {
+                let now = Instant::now();
+                let begins = !state.is_closing() && state.listing.begin(now);
+                (begins || state.is_closing()).then(|| begins.then(|| state.addresses()))
+            });
+            match known {
+                Some(known) => self.list(known),
+                None => return,
+            }
+        }
+    }
+
+    fn list(&mut self, known: Vec<(Key, Address)>) {
+        let facts = self.facts(known).map_err(|e| e.to_string());
+        let before = self.shared.ask(State::view);
+        let failed = facts.as_ref().err().cloned();
+        let (was_failing, after) = self.shared.tell(|state| {
+            let was_failing = state.listing.failure().map(str::to_owned);
+            state.finish_listing(facts, Instant::now());
+            (was_failing, state.view())
+        });
+        match (&was_failing, &failed) {
+            (was, Some(reason)) if was.as_ref() != Some(reason) => {
+                log::warn!("containers cannot be listed: {reason}");
+            }
+            (Some(_), None) => log::info!("containers can be listed again"),
+            _ => {}
+        }
+        report_warnings(&before.warnings, &after.warnings);
+        report_dirty(&before, &after);
+        self.wake.wake();
+    }
+
+    fn facts(&mut self, known: Vec<(Key, Address)>) -> Result<Facts, ListError> {
+        let program = self.programs.docker();
+        let listed = self.docker.list(&program)?;
+        let entry_places: Vec<(Key, Place)> = known
+            .into_iter()
+            .map(|(key, address)| (key, address.resolve(&self.roots)))
+            .collect();
+        let labelled = listed.containers.iter().filter_map(|info| {
+            let place = State::label_address(info)?.resolve(&self.roots);
+            Some((info.id.clone(), place))
+        });
+        let container_places: HashMap<String, Place> = labelled.collect();
+        let places = entry_places.iter().map(|(_, place)| place);
+        let inputs = self.look(places.chain(container_places.values()));
+        Ok(Facts {
+            listed,
+            container_places,
+            entry_places,
+            inputs,
+        })
+    }
+
+    /// The inputs of places that have never been looked at: a container gets its baseline when it is first seen.
+    fn look<'a>(&self, places: impl Iterator<Item = &'a Place>) -> Vec<(PathBuf, Inputs)> {
+        let known = self.shared.ask(State::look_targets);
+        let mut inputs: HashMap<PathBuf, Inputs> = HashMap::new();
+        for place in places.filter(|place| place.refused.is_none()) {
+            let Some(config) = &place.canonical_config else {
+                continue;
+            };
+            let seen = known
+                .iter()
+                .any(|target| target.config == *config && target.before.is_some());
+            if seen || inputs.contains_key(config) {
+                continue;
+            }
+            if let Some(found) = Inputs::look(config, None) {
+                inputs.insert(config.clone(), found);
+            }
+        }
+        inputs.into_iter().collect()
+    }
+}
+
+impl Address {
+    /// Resolves it on disk.
+    pub fn resolve(&self, roots: &[PathBuf]) -> Place {
+        Place::resolve(&self.folder, self.config.as_deref(), self.source, roots)
+    }
+}
+
+/// One line of log for each warning that is new.
+fn report_warnings(before: &[String], after: &[String]) {
+    for warning in after.iter().filter(|warning| !before.contains(warning)) {
+        log::warn!("{warning}");
+    }
+}

@@ -1,0 +1,171 @@
+//! The one state, and the lock around it.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::devcontainer::inputs::Inputs;
+use crate::state::listing::Freshness;
+use crate::state::{State, View};
+
+/// How much longer than a listing may take its callers wait: it is ended at its own deadline, and what it says then
+/// is better than what we would.
+const LISTING_GRACE: Duration = Duration::from_millis(500);
+
+/// The state as all threads share it.
+///
+/// The lock is held for the moment that a pure function takes, never while something is read, run or waited for (P1).
+pub struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    list_timeout: Duration,
+}
+
+/// Why there is no view.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoView {
+    /// Listing failed.
+    Failed(String),
+    /// The daemon is about to stop.
+    Closing,
+}
+
+/// What is true now, and if that is not quite so, why.
+pub struct Current {
+    /// Everything as the answers show it.
+    pub view: Arc<View>,
+    /// How old the container list is and why there is no newer one, where listing failed.
+    pub stale: Option<(Duration, String)>,
+}
+
+impl Shared {
+    /// A listing may take `list_timeout`.
+    pub fn new(state: State, list_timeout: Duration) -> Self {
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            list_timeout,
+        }
+    }
+
+    /// Asks the state something. `question` must not block.
+    pub fn ask<T>(&self, question: impl FnOnce(&mut State) -> T) -> T {
+        question(&mut self.lock())
+    }
+
+    /// Tells the state something, and wakes all who wait for a change. `fact` must not block.
+    pub fn tell<T>(&self, fact: impl FnOnce(&mut State) -> T) -> T {
+        let told = fact(&mut self.lock());
+        self.changed.notify_all();
+        told
+    }
+
+    /// Waits until `condition` has an answer. It is asked again after every change.
+    pub fn wait_until<T>(&self, condition: impl FnMut(&mut State) -> Option<T>) -> T {
+        let far = Instant::now() + Duration::from_secs(u64::from(u32::MAX));
+        let mut condition = condition;
+        loop {
+            if let Some(answer) = self.wait_until_or(far, &mut condition) {
+                return answer;
+            }
+        }
+    }
+
+    /// The same until `deadline`; `None` when it has come.
+    pub fn wait_until_or<T>(
+        &self,
+        deadline: Instant,
+        mut condition: impl FnMut(&mut State) -> Option<T>,
+    ) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(answer) = condition(&mut state) {
+                return Some(answer);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            (state, _) = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What is true now: of a container list that is fresh enough, and of the files as they are at this moment.
+    pub fn current(&self) -> Result<Current, NoView> {
+        let stale = match self.fresh_listing()? {
+            Freshness::Stale { age, reason } => Some((age, reason)),
+            Freshness::Failed(reason) => return Err(NoView::Failed(reason)),
+            Freshness::Fresh | Freshness::Wait => None,
+        };
+        self.look();
+        let view = self.ask(State::view);
+        Ok(Current { view, stale })
+    }
+
+    fn fresh_listing(&self) -> Result<Freshness, NoView> {
+        let asked = Instant::now();
+        let answer = self.ask(|state| state.listing.ask(asked, asked));
+        if answer != Freshness::Wait {
+            return Ok(answer);
+        }
+        // It was just asked for: wake the refresher.
+        self.changed.notify_all();
+        let deadline = asked + self.list_timeout + LISTING_GRACE;
+        let answer = self.wait_until_or(deadline, |state| {
+            if state.is_closing() {
+                return Some(Err(NoView::Closing));
+            }
+            let answer = state.listing.ask(asked, Instant::now());
+            (answer != Freshness::Wait).then_some(Ok(answer))
+        });
+        answer.unwrap_or_else(|| {
+            let limit = self.list_timeout.as_secs_f64();
+            let reason =
+                format!("no listing finished within the limit of {limit} s (--list-timeout)");
+            Ok(self.ask(|state| state.listing.give_up(reason, Instant::now())))
+        })
+    }
+
+    /// Looks at the files that dev containers are made from, and reads those that changed.
+    pub fn look(&self) {
+        let targets = self.ask(State::look_targets);
+        let look = |target: &crate::state::LookTarget| {
+            let inputs = Inputs::look(&target.config, target.before.as_deref())?;
+            Some((target.config.clone(), inputs))
+        };
+        let changed: Vec<_> = targets.iter().filter_map(look).collect();
+        if !changed.is_empty() {
+            let before = self.ask(State::view);
+            let after = self.tell(|state| {
+                state.apply_inputs(changed);
+                state.view()
+            });
+            report_dirty(&before, &after);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in a pure function is a bug; what it leaves is still the best there is to answer from.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes to our log which dev containers no longer match their configuration, and which do again.
+pub fn report_dirty(before: &View, after: &View) {
+    for now in &after.devcontainers {
+        let was = before.devcontainers.iter().find(|d| d.id == now.id);
+        let was_dirty = was.is_some_and(|was| was.dirty);
+        if now.dirty && !was_dirty {
+            let paths: Vec<&str> = now.changes.iter().map(|c| c.path.as_str()).collect();
+            log::info!(
+                "dev container {} no longer matches its configuration: {} changed",
+                now.name,
+                paths.join(", ")
+            );
+        } else if was_dirty && !now.dirty {
+            log::info!("dev container {} matches its configuration", now.name);
+        }
+    }
+}

@@ -1,0 +1,596 @@
+//! The rules, as plain functions.
+
+use super::*;
+use crate::devcontainer::config;
+use crate::devcontainer::inputs::{Content, Input};
+use crate::model::{ChangeKind, Devcontainer, JobState, Pairs, Status};
+
+/// A state, a clock, and the containers and places that the next listing will show.
+struct World {
+    state: State,
+    now: Instant,
+    wall: i64,
+    containers: Vec<Arc<ContainerInfo>>,
+    places: HashMap<String, Place>,
+    gone: HashSet<PathBuf>,
+}
+
+fn world() -> World {
+    World {
+        state: State::new(Duration::from_secs(10)),
+        now: Instant::now() + Duration::from_secs(1000),
+        wall: 1_000_000,
+        containers: Vec::new(),
+        places: HashMap::new(),
+        gone: HashSet::new(),
+    }
+}
+
+fn id(number: u32) -> String {
+    format!("{number:064x}")
+}
+
+fn text(text: &str) -> Content {
+    Content::Fingerprint(config::fingerprint(text.as_bytes()))
+}
+
+impl World {
+    fn place(&self, folder: &str, config: Option<&str>) -> Place {
+        let folder = PathBuf::from(folder);
+        Place {
+            folder_exists: !self.gone.contains(&folder),
+            folder,
+            config: config.map(PathBuf::from),
+            canonical_config: config.map(PathBuf::from),
+            refused: None,
+        }
+    }
+
+    /// Adds a container, made now; `config` is the label.
+    fn run(&mut self, number: u32, folder: &str, config: Option<&str>) -> &mut ContainerInfo {
+        self.wall += 1;
+        let labels = [(LABEL_FOLDER, Some(folder)), (LABEL_CONFIG, config)];
+        let labels = labels.into_iter().filter_map(|(k, v)| Some((k, v?)));
+        let info = ContainerInfo {
+            created_at: Timestamp::new(self.wall, 0),
+            id: id(number),
+            name: format!("box{number}"),
+            image: "base".into(),
+            labels: labels.collect(),
+            running: true,
+            ports: Vec::new(),
+            status: "running".into(),
+            volumes: Pairs::default(),
+        };
+        self.places.insert(id(number), self.place(folder, config));
+        self.containers.push(Arc::new(info));
+        Arc::get_mut(self.containers.last_mut().unwrap()).unwrap()
+    }
+
+    fn remove(&mut self, number: u32) {
+        self.containers.retain(|info| info.id != id(number));
+    }
+
+    fn list_with(&mut self, inputs: Vec<(PathBuf, Inputs)>) {
+        let entry_places = self
+            .state
+            .addresses()
+            .into_iter()
+            .map(|(key, address)| {
+                let config = address.config.as_deref().and_then(Path::to_str);
+                (key, self.place(address.folder.to_str().unwrap(), config))
+            })
+            .collect();
+        let facts = Facts {
+            listed: Listed {
+                containers: self.containers.clone(),
+                warnings: Vec::new(),
+            },
+            container_places: self.places.clone(),
+            entry_places,
+            inputs,
+        };
+        self.now += Duration::from_secs(1);
+        self.state.finish_listing(Ok(facts), self.now);
+    }
+
+    fn list(&mut self) {
+        self.list_with(Vec::new());
+    }
+
+    fn predefine(&mut self, defined: &[Predefined]) -> Vec<String> {
+        let with_place = |p: &Predefined| {
+            let config = p.config.as_deref().and_then(Path::to_str);
+            (p.clone(), self.place(p.folder.to_str().unwrap(), config))
+        };
+        let defined = defined.iter().map(with_place).collect();
+        self.state.predefine(defined)
+    }
+
+    fn all(&mut self) -> Vec<Devcontainer> {
+        self.state.view().devcontainers.clone()
+    }
+
+    fn one(&mut self) -> Devcontainer {
+        let mut all = self.all();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(0)
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        self.all().into_iter().map(|d| d.name).collect()
+    }
+
+    fn write(&mut self, config: &str, content: Content) {
+        self.wall += 1;
+        let inputs = inputs(config, content, self.wall);
+        self.state.apply_inputs(vec![(config.into(), inputs)]);
+    }
+
+    fn changes(&mut self) -> Vec<ChangeKind> {
+        let one = self.one();
+        assert_eq!(one.dirty, !one.changes.is_empty());
+        let container = one.container.as_ref();
+        assert_eq!(container.is_some_and(|c| c.devcontainer_dirty), one.dirty);
+        one.changes.iter().map(|change| change.change).collect()
+    }
+
+    fn begin(&mut self) -> Key {
+        let id = self.one().id.to_string();
+        let key = self.state.find(&id).unwrap();
+        self.wall += 1;
+        let now = Timestamp::new(self.wall, 0);
+        self.state.begin(key, JobKind::Recreate, now).unwrap();
+        key
+    }
+
+    fn end(&mut self, key: Key, error: Option<&str>, container: Option<u32>) {
+        self.wall += 1;
+        let outcome = Outcome {
+            state: match error {
+                None => JobState::Succeeded,
+                Some(_) => JobState::Failed,
+            },
+            error: error.map(str::to_owned),
+            finished_at: Timestamp::new(self.wall, 0),
+        };
+        let container = container.map(id);
+        self.state.end(key, outcome, container.as_deref(), self.now);
+    }
+}
+
+fn inputs(config: &str, content: Content, modified: i64) -> Inputs {
+    let modified = Timestamp::new(modified, 0);
+    Inputs(vec![Input::found(config, content, Some(modified))])
+}
+
+fn predefined(folder: &str, config: Option<&str>) -> Predefined {
+    Predefined {
+        config: config.map(PathBuf::from),
+        ..Predefined::folder(folder.into())
+    }
+}
+
+const CONFIG: &str = "/w/.devcontainer/devcontainer.json";
+
+#[test]
+fn a_container_with_the_labels_is_a_dev_container() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.run(2, "/v", None);
+    world.run(3, "/t", None).labels = [(LABEL_FOLDER, "/t"), (LABEL_TEST_RUN, "true")]
+        .into_iter()
+        .collect();
+    world.places.remove(&id(3));
+    world.run(4, "/n", None).labels = Pairs::default();
+    world.places.remove(&id(4));
+    assert!(State::label_address(&world.containers[0]).is_some());
+    assert!(State::label_address(&world.containers[2]).is_none());
+    assert!(State::label_address(&world.containers[3]).is_none());
+    world.list();
+    assert_eq!(world.names(), ["v", "w"]);
+    let view = world.state.view();
+    assert_eq!(view.containers.len(), 4);
+    let statuses: Vec<_> = view
+        .containers
+        .iter()
+        .map(|c| c.devcontainer_status)
+        .collect();
+    assert_eq!(
+        statuses,
+        [Some(Status::Running), Some(Status::Running), None, None]
+    );
+}
+
+#[test]
+fn p4_the_id_is_the_same_after_a_restart() {
+    let ids = |mut world: World| {
+        world.run(7, "/v/x", None);
+        world.run(1, "/w", Some(CONFIG));
+        world.list();
+        world.all().into_iter().map(|d| d.id).collect::<Vec<_>>()
+    };
+    let (first, mut other) = (ids(world()), world());
+    other.run(9, "/other", None);
+    let second = ids(other);
+    assert!(first.iter().all(|id| second.contains(id)));
+    assert_eq!(first[0].get_version_num(), 5);
+    // Fixed for good: scripts may have written them down.
+    assert_eq!(first[1].to_string(), "ce59bd4c-4071-51d0-98fa-5e7b25a42ac9");
+}
+
+#[test]
+fn taken_names_are_numbered() {
+    let mut world = world();
+    let given = Predefined {
+        name: Some("app".into()),
+        ..predefined("/x", None)
+    };
+    world.predefine(&[given.clone(), predefined("/a/app", None)]);
+    world.run(1, "/b/app", None);
+    world.run(2, "/c/app", None);
+    world.run(3, "/", None);
+    world.list();
+    assert_eq!(world.names(), ["root", "app-2", "app-3", "app-4", "app"]);
+    world.remove(1);
+    world.gone.insert("/b/app".into());
+    world.list();
+    world.run(4, "/d/app", None);
+    world.list();
+    assert_eq!(world.names(), ["root", "app-2", "app-4", "app-3", "app"]);
+}
+
+#[test]
+fn an_entry_without_a_config_takes_that_of_its_container_and_keeps_its_id() {
+    let mut world = world();
+    world.predefine(&[predefined("/w", None)]);
+    let before = world.one();
+    assert_eq!((before.status, before.config_path), (Status::Stopped, None));
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let after = world.one();
+    assert_eq!(after.id, before.id);
+    assert_eq!(after.config_path.as_deref(), Some(CONFIG));
+    assert_eq!(after.status, Status::Running);
+    // Reading the same manifest again changes nothing for good.
+    world.predefine(&[predefined("/w", None)]);
+    world.list();
+    assert_eq!(world.one(), after);
+}
+
+#[test]
+fn p18_a_label_that_may_not_be_followed_gives_nobody_its_config() {
+    let mut world = world();
+    world.predefine(&[predefined("/w", None)]);
+    world.run(1, "/w", Some("/etc/shadow"));
+    world.places.get_mut(&id(1)).unwrap().refused = Some("outside".into());
+    world.list();
+    let configs: Vec<_> = world.all().into_iter().map(|d| d.config_path).collect();
+    assert_eq!(configs, [None, Some("/etc/shadow".to_owned())]);
+}
+
+#[test]
+fn several_configs_in_one_folder_are_several_dev_containers() {
+    let mut world = world();
+    world.run(1, "/w", Some("/w/a.json"));
+    world.run(2, "/w", Some("/w/b.json"));
+    world.list();
+    let all = world.all();
+    assert_eq!(all.len(), 2);
+    assert_ne!(all[0].id, all[1].id);
+    assert_eq!(world.names(), ["w", "w-2"]);
+}
+
+#[test]
+fn of_several_containers_the_running_and_then_the_newest_counts() {
+    let mut world = world();
+    for number in 1..=4 {
+        world.run(number, "/w", Some(CONFIG)).running = number <= 2;
+    }
+    world.list();
+    assert_eq!(world.one().container.unwrap().info.name, "box2");
+    assert_eq!(
+        world.state.view().warnings,
+        [
+            "dev container w has several containers: box2 is used, not box1, box4, box3; remove those that are not needed"
+        ]
+    );
+}
+
+#[test]
+fn a_container_that_vanishes_leaves_its_dev_container_stopped_and_clean() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    world.write(CONFIG, text("1"));
+    world.write(CONFIG, text("2"));
+    assert!(world.one().dirty);
+    world.remove(1);
+    world.list();
+    let left = world.one();
+    assert_eq!(
+        (left.status, left.dirty, left.running),
+        (Status::Stopped, false, false)
+    );
+    assert_eq!(left.container, None);
+    world.gone.insert("/w".into());
+    world.list();
+    assert_eq!(world.all(), []);
+}
+
+#[test]
+fn a_predefined_one_stays_without_folder_and_container() {
+    let mut world = world();
+    world.gone.insert("/w".into());
+    world.predefine(&[predefined("/w", None)]);
+    world.list();
+    assert_eq!(world.one().status, Status::Stopped);
+    world.predefine(&[]);
+    assert_eq!(world.all(), []);
+}
+
+#[test]
+fn a_manifest_read_again_replaces_the_predefined_ones() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let detected = world.one();
+    let named = Predefined {
+        id: Some(Uuid::from_u128(7)),
+        name: Some("mine".into()),
+        ..predefined("/w", Some(CONFIG))
+    };
+    let twice = [named, predefined("/v", None), predefined("/v", None)];
+    let errors = world.predefine(&twice);
+    assert_eq!(
+        errors,
+        ["the dev container in /v is defined twice; the first definition counts"]
+    );
+    assert_eq!(world.names(), ["v", "mine"]);
+    let mine = world.all().remove(1);
+    assert_eq!(mine.id, Uuid::from_u128(7));
+    assert_eq!(mine.container, detected.container);
+    assert_eq!(world.state.owner(&id(1)), world.state.find("mine"));
+    world.predefine(&[]);
+    assert_eq!(world.names(), ["mine"], "its container is still there");
+}
+
+#[test]
+fn p5_dirty_follows_the_content() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    let old = inputs(CONFIG, text("1"), 5);
+    world.list_with(vec![(CONFIG.into(), old)]);
+    assert_eq!(world.changes(), []);
+    world.write(CONFIG, text("1"));
+    assert_eq!(world.changes(), [], "a touch");
+    world.write(CONFIG, text("2"));
+    assert_eq!(world.changes(), [ChangeKind::Modified]);
+    world.write(CONFIG, Content::Absent);
+    assert_eq!(world.changes(), [ChangeKind::Removed]);
+    world.list();
+    assert_eq!(
+        world.changes(),
+        [ChangeKind::Removed],
+        "a listing changes nothing"
+    );
+    world.write(CONFIG, text("1"));
+    assert_eq!(world.changes(), [], "undone");
+}
+
+#[test]
+fn an_input_younger_than_a_container_first_seen_is_a_change() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    let young = inputs(CONFIG, text("1"), world.wall + 1);
+    world.list_with(vec![(CONFIG.into(), young)]);
+    assert_eq!(world.changes(), [ChangeKind::Unknown]);
+}
+
+#[test]
+fn p6_an_edit_during_the_build_leaves_it_dirty() {
+    for seen_while_it_runs in [false, true] {
+        let mut world = world();
+        world.run(1, "/w", Some(CONFIG));
+        world.list_with(vec![(CONFIG.into(), inputs(CONFIG, text("1"), 5))]);
+        world.write(CONFIG, text("2"));
+        let key = world.begin();
+        let before = inputs(CONFIG, text("2"), world.wall);
+        world.state.set_operation_inputs(key, before);
+        world.write(CONFIG, text("3"));
+        world.remove(1);
+        world.run(2, "/w", Some(CONFIG));
+        if seen_while_it_runs {
+            world.list();
+            assert_eq!(world.changes(), [ChangeKind::Modified]);
+        }
+        world.end(key, None, Some(2));
+        world.list();
+        assert_eq!(world.changes(), [ChangeKind::Modified]);
+        world.write(CONFIG, text("2"));
+        assert_eq!(world.changes(), []);
+    }
+}
+
+#[test]
+fn a_listing_from_before_the_container_was_made_keeps_its_baseline() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list_with(vec![(CONFIG.into(), inputs(CONFIG, text("1"), 5))]);
+    let key = world.begin();
+    world
+        .state
+        .set_operation_inputs(key, inputs(CONFIG, text("1"), 5));
+    world.write(CONFIG, text("2"));
+    world.end(key, None, Some(2));
+    world.list();
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG)).created_at = Timestamp::new(world.wall + 100, 0);
+    world.list();
+    assert_eq!(world.changes(), [ChangeKind::Modified]);
+}
+
+#[test]
+fn p14_one_operation_at_a_time_for_a_dev_container() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    let again = world
+        .state
+        .begin(key, JobKind::Recreate, Timestamp::new(0, 0));
+    assert_eq!(again.err(), Some(Refusal::InProgress));
+    let one = world.one();
+    assert_eq!(
+        (one.status, one.job.unwrap().state),
+        (Status::Starting, JobState::Running)
+    );
+    world.run(2, "/v", None);
+    world.list();
+    let other = world.state.find("v").unwrap();
+    assert!(
+        world
+            .state
+            .begin(other, JobKind::Recreate, Timestamp::new(0, 0))
+            .is_ok()
+    );
+    assert_eq!(world.state.running().len(), 2);
+    world.end(key, None, None);
+    assert!(
+        world
+            .state
+            .begin(key, JobKind::Recreate, Timestamp::new(0, 0))
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_dev_container_is_not_dropped_while_it_is_operated_on() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    world.remove(1);
+    world.gone.insert("/w".into());
+    world.list();
+    assert_eq!(world.one().status, Status::Starting);
+    world.end(key, Some("the folder is gone"), None);
+    world.list();
+    assert_eq!(world.all(), []);
+}
+
+#[test]
+fn a_failed_operation_says_why_until_something_newer_runs() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    world.remove(1);
+    world.end(key, Some("no such image"), None);
+    world.list();
+    let failed = world.one();
+    assert_eq!(failed.status, Status::Error);
+    assert_eq!(failed.error.as_deref(), Some("no such image"));
+    assert_eq!(failed.job.unwrap().state, JobState::Failed);
+    world.run(2, "/w", Some(CONFIG));
+    world.list();
+    let by_hand = world.one();
+    assert_eq!((by_hand.status, by_hand.error), (Status::Running, None));
+}
+
+#[test]
+fn a_failed_hook_leaves_a_running_container_and_an_error() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    world.end(key, Some("postCreateCommand failed"), Some(2));
+    world.list();
+    let one = world.one();
+    assert_eq!(one.status, Status::Running);
+    assert_eq!(one.error.as_deref(), Some("postCreateCommand failed"));
+}
+
+#[test]
+fn the_end_of_an_operation_makes_older_lists_out_of_date() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let now = world.now;
+    assert_eq!(world.state.listing.ask(now, now), listing::Freshness::Fresh);
+    let key = world.begin();
+    world.now += Duration::from_secs(1);
+    world.end(key, None, None);
+    let now = world.now;
+    assert_eq!(world.state.listing.ask(now, now), listing::Freshness::Wait);
+}
+
+#[test]
+fn nothing_begins_while_closing() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    world.state.close();
+    let key = world.state.find("w").unwrap();
+    let refused = world
+        .state
+        .begin(key, JobKind::Recreate, Timestamp::new(0, 0));
+    assert_eq!(refused.err(), Some(Refusal::Closing));
+}
+
+#[test]
+fn containers_are_selected_by_id_name_or_prefix() {
+    let mut world = world();
+    for (number, id) in [
+        (1, "aaaaaaaaaaaa1111"),
+        (2, "aaaaaaaaaaaa2222"),
+        (3, "bbbbbbbbbbbb3333"),
+    ] {
+        let info = world.run(number, "/w", None);
+        info.id = id.into();
+    }
+    world.list();
+    let name = |selected| match selected {
+        Selected::One(info) => info.name.clone(),
+        other => format!("{other:?}"),
+    };
+    for (text, expected) in [
+        ("aaaaaaaaaaaa1111", "box1"),
+        ("box2", "box2"),
+        ("bbbbbbbbbbbb", "box3"),
+        ("bbbbbbbbbbbb333", "box3"),
+        ("bbbbbbbbbbb", "None"),
+        ("aaaaaaaaaaaa", "Ambiguous"),
+        ("/box1", "None"),
+        ("", "None"),
+    ] {
+        assert_eq!(name(world.state.select(text)), expected, "{text}");
+    }
+}
+
+#[test]
+fn only_allowed_places_are_looked_at() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.run(2, "/v", Some("/etc/shadow"));
+    world.places.get_mut(&id(2)).unwrap().refused = Some("outside".into());
+    world.list();
+    let targets = world.state.look_targets();
+    let configs: Vec<_> = targets.iter().map(|t| t.config.clone()).collect();
+    assert_eq!(configs, [PathBuf::from(CONFIG)]);
+}
+
+#[test]
+fn the_cli_is_given_what_the_labels_say() {
+    let mut world = world();
+    world.predefine(&[predefined("/w/.", None)]);
+    let place = world.place("/w", Some(CONFIG));
+    let state = &mut world.state;
+    state.predefine(vec![(predefined("/w/.", None), place)]);
+    let key = state.find("w").unwrap();
+    let address = state.address(key).unwrap();
+    assert_eq!(address.folder, Path::new("/w/."));
+    assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
+}

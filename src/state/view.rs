@@ -1,0 +1,180 @@
+//! What is true, in the form of the answers.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::State;
+use super::fleet::Entry;
+use crate::model::{Change, Container, ContainerInfo, Devcontainer, Status};
+
+/// All containers and dev containers at one moment.
+#[derive(Default)]
+pub struct View {
+    /// In docker's order.
+    pub containers: Vec<Container>,
+    /// By workspace folder, then config path.
+    pub devcontainers: Vec<Devcontainer>,
+    /// What is odd.
+    pub warnings: Vec<String>,
+    containers_body: OnceLock<Arc<[u8]>>,
+    devcontainers_body: OnceLock<Arc<[u8]>>,
+}
+
+#[derive(Serialize)]
+struct Containers<'a> {
+    containers: &'a [Container],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Devcontainers<'a> {
+    devcontainers: &'a [Devcontainer],
+}
+
+impl View {
+    /// The answer to `GET /`: made once, however many ask.
+    pub fn containers_body(&self) -> Arc<[u8]> {
+        let make = || self.containers_body_with(&[]).into();
+        self.containers_body.get_or_init(make).clone()
+    }
+
+    /// The same with more warnings.
+    pub fn containers_body_with(&self, more: &[String]) -> Vec<u8> {
+        let warnings: Vec<String> = self.warnings.iter().chain(more).cloned().collect();
+        to_line(&Containers {
+            containers: &self.containers,
+            warnings: &warnings,
+        })
+    }
+
+    /// The answer to `GET /devcontainers`.
+    pub fn devcontainers_body(&self) -> Arc<[u8]> {
+        let make = || {
+            let devcontainers = &self.devcontainers;
+            to_line(&Devcontainers { devcontainers }).into()
+        };
+        self.devcontainers_body.get_or_init(make).clone()
+    }
+
+    /// The dev container with this id or name.
+    pub fn devcontainer(&self, id_or_name: &str) -> Option<&Devcontainer> {
+        let id = Uuid::parse_str(id_or_name).ok();
+        let by_id = self.devcontainers.iter().find(|d| Some(d.id) == id);
+        by_id.or_else(|| self.devcontainers.iter().find(|d| d.name == id_or_name))
+    }
+}
+
+/// `value` as one line of JSON.
+pub fn to_line<T: Serialize>(value: &T) -> Vec<u8> {
+    // Our types have text keys and no failing parts: there is no way for this to fail.
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+impl State {
+    pub(super) fn build_view(&self) -> View {
+        let mut devcontainers: Vec<Devcontainer> = self
+            .fleet
+            .entries
+            .iter()
+            .map(|entry| self.devcontainer(entry))
+            .collect();
+        devcontainers.sort_by(|a, b| {
+            let key = |d: &Devcontainer| (d.workspace_folder.clone(), d.config_path.clone());
+            key(a).cmp(&key(b))
+        });
+        let containers = self.containers.iter().map(|info| self.container(info));
+        let doubles = self.fleet.entries.iter().filter_map(Entry::doubles);
+        let warnings = self.warnings.iter().cloned().chain(doubles);
+        View {
+            containers: containers.collect(),
+            devcontainers,
+            warnings: warnings.chain(self.watcher_warning.clone()).collect(),
+            ..View::default()
+        }
+    }
+
+    fn devcontainer(&self, entry: &Entry) -> Devcontainer {
+        let info = entry.container.as_ref();
+        let running = info.is_some_and(|info| info.running);
+        let changes = info.map_or_else(Vec::new, |info| self.changes(entry, info));
+        let error = entry.failure(info);
+        let config = entry.place.config.as_deref();
+        Devcontainer {
+            id: entry.id,
+            name: entry.name.clone(),
+            workspace_folder: shown(&entry.folder),
+            config_path: config.map(shown),
+            running,
+            status: entry.status(info),
+            dirty: !changes.is_empty(),
+            changes,
+            container: info.map(|info| self.container(info)),
+            error: error.map(str::to_owned),
+            job: entry
+                .operation
+                .as_ref()
+                .map(|operation| operation.summary()),
+        }
+    }
+
+    fn container(&self, info: &Arc<ContainerInfo>) -> Container {
+        let entry = self
+            .owners
+            .get(&info.id)
+            .and_then(|key| self.fleet.get(*key));
+        Container {
+            info: info.clone(),
+            devcontainer_dirty: entry.is_some_and(|e| !self.changes(e, info).is_empty()),
+            devcontainer_status: entry.map(|entry| entry.status(entry.container.as_ref())),
+        }
+    }
+
+    fn changes(&self, entry: &Entry, info: &ContainerInfo) -> Vec<Change> {
+        let baseline = self.baselines.get(&info.id);
+        match (baseline, self.inputs_of(entry)) {
+            (Some(baseline), Some(inputs)) => baseline.changes(inputs),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Entry {
+    fn doubles(&self) -> Option<String> {
+        let used = &self.container.as_ref()?.name;
+        let others: Vec<&str> = self.others.iter().map(|info| info.name.as_str()).collect();
+        (!others.is_empty()).then(|| {
+            format!(
+                "dev container {} has several containers: {used} is used, not {}; remove those that are not needed",
+                self.name,
+                others.join(", ")
+            )
+        })
+    }
+
+    fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {
+        let running = container.is_some_and(|info| info.running);
+        match self.is_operating() {
+            true => Status::Starting,
+            false if running => Status::Running,
+            false if self.failure(container).is_some() => Status::Error,
+            false => Status::Stopped,
+        }
+    }
+
+    /// Why the last operation failed, unless somebody has made a new container since.
+    fn failure(&self, container: Option<&Arc<ContainerInfo>>) -> Option<&str> {
+        let (error, at) = self.operation.as_ref()?.failure()?;
+        let made_since = container.is_some_and(|info| info.created_at > at);
+        (!made_since).then_some(error)
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
