@@ -27,6 +27,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// When it ended.
     pub finished_at: Timestamp,
+    /// The same by the clock that deadlines go by.
+    pub ended: Instant,
 }
 
 /// A bounded log that ends with an outcome.
@@ -206,6 +208,7 @@ mod tests {
             state,
             error: None,
             finished_at: Timestamp::new(1, 0),
+            ended: Instant::now(),
         }
     }
 
@@ -267,8 +270,9 @@ mod tests {
             journal.end(outcome(JobState::Succeeded), "done".into());
             // It may have been asked before or after the end: both see it.
             assert!(!texts(&reader.join().unwrap()).is_empty());
-            assert_eq!(waiter.join().unwrap(), Some(outcome(JobState::Succeeded)));
+            let ended = waiter.join().unwrap().unwrap();
+            assert_eq!(ended.state, JobState::Succeeded);
+            assert_eq!(journal.outcome(), Some(ended));
         });
-        assert_eq!(journal.outcome(), Some(outcome(JobState::Succeeded)));
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod devcontainer;
 pub mod docker;
+pub mod jobs;
 pub mod journal;
 pub mod manifest;
 pub mod model;
@@ -11,6 +12,7 @@ pub mod process;
 pub mod programs;
 pub mod refresher;
 pub mod shared;
+pub mod sink;
 pub mod state;
 #[cfg(test)]
 mod test_dir;

@@ -1,7 +1,7 @@
 //! The only thread that reads the container list.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -89,22 +89,15 @@ impl Refresher {
     /// The inputs of places that have never been looked at: a container gets its baseline when it is first seen.
     fn look<'a>(&self, places: impl Iterator<Item = &'a Place>) -> Vec<(PathBuf, Inputs)> {
         let known = self.shared.ask(State::look_targets);
-        let mut inputs: HashMap<PathBuf, Inputs> = HashMap::new();
-        for place in places.filter(|place| place.refused.is_none()) {
-            let Some(config) = &place.canonical_config else {
-                continue;
-            };
-            let seen = known
-                .iter()
-                .any(|target| target.config == *config && target.before.is_some());
-            if seen || inputs.contains_key(config) {
-                continue;
-            }
-            if let Some(found) = Inputs::look(config, None) {
-                inputs.insert(config.clone(), found);
-            }
-        }
-        inputs.into_iter().collect()
+        let known: HashSet<&Path> = known.iter().map(|target| target.config.as_path()).collect();
+        let configs: HashSet<&Path> = places
+            .filter(|place| place.refused.is_none())
+            .filter_map(|place| place.canonical_config.as_deref())
+            .collect();
+        configs
+            .difference(&known)
+            .filter_map(|config| Some((config.to_path_buf(), Inputs::look(config, None)?)))
+            .collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::devcontainer::inputs::Inputs;
 use crate::state::listing::Freshness;
-use crate::state::{State, View};
+use crate::state::{LookTarget, State, View};
 
 /// How much longer than a listing may take its callers wait: it is ended at its own deadline, and what it says then
 /// is better than what we would.
@@ -130,19 +130,22 @@ impl Shared {
 
     /// Looks at the files that dev containers are made from, and reads those that changed.
     pub fn look(&self) {
-        let targets = self.ask(State::look_targets);
-        let look = |target: &crate::state::LookTarget| {
-            let inputs = Inputs::look(&target.config, target.before.as_deref())?;
-            Some((target.config.clone(), inputs))
-        };
-        let changed: Vec<_> = targets.iter().filter_map(look).collect();
-        if !changed.is_empty() {
+        loop {
+            let targets = self.ask(State::look_targets);
+            let look = |target: &LookTarget| {
+                let inputs = Inputs::look(&target.config, target.before.as_deref())?;
+                Some((target.clone(), inputs))
+            };
+            let found: Vec<_> = targets.iter().filter_map(look).collect();
+            if found.is_empty() {
+                return;
+            }
             let before = self.ask(State::view);
-            let after = self.tell(|state| {
-                state.apply_inputs(changed);
-                state.view()
-            });
+            let (taken, after) = self.tell(|state| (state.apply_inputs(found), state.view()));
             report_dirty(&before, &after);
+            if taken {
+                return;
+            }
         }
     }
 

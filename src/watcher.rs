@@ -121,31 +121,25 @@ impl Watcher {
     /// Watches the directories of all inputs and no others. Returns whether any was added: what changed there
     /// before has to be looked at.
     fn arm(&mut self) -> bool {
-        let wanted = self.wanted();
-        let gone: Vec<PathBuf> = self
-            .watched
-            .keys()
-            .filter(|directory| !wanted.contains_key(*directory))
-            .cloned()
-            .collect();
-        for directory in gone {
-            if let Some(wd) = self.watched.remove(&directory) {
-                self.of_interest.remove(&wd);
+        let mut wanted = self.wanted();
+        let inotify = &self.inotify;
+        self.watched.retain(|directory, wd| {
+            let stays = wanted.contains_key(directory);
+            if !stays {
                 // Where the directory is gone, so is the watch.
-                let _ = self.inotify.watches().remove(wd);
+                let _ = inotify.watches().remove(wd.clone());
             }
-        }
+            stays
+        });
         let mut added = false;
         let mut failed = None;
-        for (directory, names) in wanted {
-            if let Some(wd) = self.watched.get(&directory) {
-                self.of_interest.insert(wd.clone(), names);
+        for directory in wanted.keys() {
+            if self.watched.contains_key(directory) {
                 continue;
             }
-            match self.inotify.watches().add(&directory, MASK) {
+            match self.inotify.watches().add(directory, MASK) {
                 Ok(wd) => {
-                    self.of_interest.insert(wd.clone(), names);
-                    self.watched.insert(directory, wd);
+                    self.watched.insert(directory.clone(), wd);
                     added = true;
                 }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -156,6 +150,13 @@ impl Watcher {
                     ));
                 }
             }
+        }
+        // One directory may be mounted in two places, and has one watch then.
+        self.of_interest.clear();
+        for (directory, wd) in &self.watched {
+            let names = wanted.remove(directory).unwrap_or_default();
+            let of_interest = self.of_interest.entry(wd.clone()).or_default();
+            of_interest.extend(names);
         }
         self.warn(failed);
         added

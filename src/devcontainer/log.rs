@@ -30,6 +30,28 @@ pub struct Line {
     pub text: Box<str>,
 }
 
+impl Line {
+    /// Cuts a text that is too long, and notes it.
+    pub fn new(at: Timestamp, level: LogLevel, text: &str) -> Self {
+        let kept = text.floor_char_boundary(MAX_LINE);
+        let (kept, rest) = text.split_at(kept);
+        let mut line = Self {
+            at,
+            level,
+            text: kept.into(),
+        };
+        line.note_dropped(rest.len());
+        line
+    }
+
+    /// Says at its end that it went on.
+    fn note_dropped(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.text = format!("{} [{bytes} more bytes dropped]", self.text).into();
+        }
+    }
+}
+
 /// One object of the log, of the fields that we use.
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -252,20 +274,12 @@ impl Parser {
         if line.is_empty() || plain_text(line).trim().is_empty() {
             return;
         }
-        let kept = line.floor_char_boundary(MAX_LINE);
-        let (kept, rest) = line.split_at(kept);
-        self.out.push(Line {
-            at,
-            level,
-            text: kept.into(),
-        });
-        self.note_dropped(rest.len());
+        self.out.push(Line::new(at, level, line));
     }
 
-    /// Says at the end of the newest line that it went on.
     fn note_dropped(&mut self, bytes: usize) {
-        if let (Some(last), 1..) = (self.out.last_mut(), bytes) {
-            last.text = format!("{} [{bytes} more bytes dropped]", last.text).into();
+        if let Some(last) = self.out.last_mut() {
+            last.note_dropped(bytes);
         }
     }
 }

@@ -33,17 +33,41 @@ impl UpResult {
         self.outcome == "success"
     }
 
-    /// What went wrong, in one text.
+    /// What went wrong, in one text, without what may be secret.
     pub fn reason(&self) -> String {
-        let message = self.message.as_deref().unwrap_or_default().trim();
+        let message = without_arguments(self.message.as_deref().unwrap_or_default().trim());
         let description = self.description.as_deref().unwrap_or_default().trim();
-        match (message, description) {
+        match (message.as_str(), description) {
             ("", "") => format!("outcome {:?} without a message", self.outcome),
             (text, "") | ("", text) => text.to_owned(),
             (a, b) if a.contains(b) => a.to_owned(),
             (a, b) if b.contains(a) => b.to_owned(),
-            (message, description) => format!("{description}: {message}"),
+            (message, description) => {
+                format!("{}: {message}", description.trim_end_matches('.'))
+            }
         }
+    }
+}
+
+/// The commands whose arguments may hold an environment or build arguments, and with these secrets.
+const SECRETIVE: [&str; 7] = ["run", "exec", "create", "build", "buildx", "compose", "up"];
+
+/// `Command failed: docker run -e TOKEN=… …` without the arguments.
+fn without_arguments(message: &str) -> String {
+    const FAILED: &str = "Command failed: ";
+    let Some((before, command)) = message.split_once(FAILED) else {
+        return message.to_owned();
+    };
+    let mut words = command.split_whitespace();
+    let (program, verb) = (words.next().unwrap_or_default(), words.next());
+    let name = program.rsplit('/').next().unwrap_or_default();
+    let runs_containers = ["docker", "podman", "docker-compose", "nerdctl"].contains(&name);
+    match verb {
+        Some(_) if name == "docker-compose" => format!("{before}{FAILED}{program} …"),
+        Some(verb) if runs_containers && (SECRETIVE.contains(&verb) || verb.starts_with('-')) => {
+            format!("{before}{FAILED}{program} {verb} …")
+        }
+        _ => message.to_owned(),
     }
 }
 
@@ -71,7 +95,7 @@ mod tests {
         assert_eq!(result.container_id.as_deref(), Some("abc"));
         assert_eq!(
             result.reason(),
-            "The postCreateCommand in the devcontainer.json failed.: Command failed: false"
+            "The postCreateCommand in the devcontainer.json failed: Command failed: false"
         );
     }
 
@@ -97,6 +121,39 @@ mod tests {
             reason(r#"{"outcome":"odd"}"#).as_deref(),
             Some(r#"outcome "odd" without a message"#)
         );
+    }
+
+    #[test]
+    fn the_arguments_of_docker_are_kept_out() {
+        for (message, expected) in [
+            (
+                "Command failed: docker run -e TOKEN=hunter2 base\ntrap",
+                "Command failed: docker run …",
+            ),
+            (
+                "Command failed: /usr/bin/podman build --build-arg A=hunter2 .",
+                "Command failed: /usr/bin/podman build …",
+            ),
+            (
+                "Command failed: docker-compose -f x up",
+                "Command failed: docker-compose …",
+            ),
+            (
+                "Command failed: docker --context hunter2 run",
+                "Command failed: docker --context …",
+            ),
+            (
+                "Command failed: docker ps -q -a --filter label=x",
+                "Command failed: docker ps -q -a --filter label=x",
+            ),
+            (
+                "Command failed: /bin/sh -c exit 3",
+                "Command failed: /bin/sh -c exit 3",
+            ),
+            ("Command failed: docker", "Command failed: docker"),
+        ] {
+            assert_eq!(without_arguments(message), expected);
+        }
     }
 
     #[test]

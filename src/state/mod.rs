@@ -56,7 +56,7 @@ pub struct Facts {
     pub container_places: HashMap<String, Place>,
     /// The places of the dev containers that were known.
     pub entry_places: Vec<(Key, Place)>,
-    /// Inputs that changed, by canonical config path.
+    /// Inputs of configurations that were not known yet, by canonical path.
     pub inputs: Vec<(PathBuf, Inputs)>,
 }
 
@@ -78,14 +78,6 @@ pub enum Refusal {
     InProgress,
     /// The daemon is about to stop.
     Closing,
-}
-
-/// An operation that has begun.
-pub struct Begun {
-    /// Where its log goes.
-    pub journal: Arc<Journal>,
-    /// Whose inputs to fingerprint before anything else is done.
-    pub config: Option<PathBuf>,
 }
 
 /// Which container is meant.
@@ -172,7 +164,11 @@ impl State {
         }
         self.containers = facts.listed.containers;
         self.warnings = facts.listed.warnings;
-        self.take_inputs(facts.inputs);
+        for (config, inputs) in facts.inputs {
+            self.inputs
+                .entry(config)
+                .or_insert_with(|| Arc::new(inputs));
+        }
         self.assign(&facts.container_places);
         self.fleet.drop_gone();
         let wanted: HashSet<PathBuf> = self.configs().map(Path::to_path_buf).collect();
@@ -211,17 +207,22 @@ impl State {
         }
     }
 
-    /// Takes inputs that changed. Containers that were waiting for them get their baselines.
-    pub fn apply_inputs(&mut self, changed: Vec<(PathBuf, Inputs)>) {
-        self.take_inputs(changed);
+    /// Takes what was found on disk in place of what each target says was known. Containers that were waiting for it
+    /// get their baselines. Returns whether all of it was taken: somebody else may have looked in between, and may
+    /// have seen something newer.
+    pub fn apply_inputs(&mut self, found: Vec<(LookTarget, Inputs)>) -> bool {
+        let mut taken_all = true;
+        for (target, inputs) in found {
+            let known = self.inputs.get(&target.config).map(Arc::as_ptr);
+            if known == target.before.as_ref().map(Arc::as_ptr) {
+                self.inputs.insert(target.config, Arc::new(inputs));
+            } else {
+                taken_all = false;
+            }
+        }
         self.set_baselines();
         self.changed();
-    }
-
-    fn take_inputs(&mut self, changed: Vec<(PathBuf, Inputs)>) {
-        for (config, inputs) in changed {
-            self.inputs.insert(config, Arc::new(inputs));
-        }
+        taken_all
     }
 
     fn set_baselines(&mut self) {
@@ -367,8 +368,13 @@ impl State {
         Some(operation.journal.clone())
     }
 
-    /// Begins an operation, unless another one is running for the same dev container.
-    pub fn begin(&mut self, key: Key, kind: JobKind, now: Timestamp) -> Result<Begun, Refusal> {
+    /// Begins an operation, unless another one is running for the same dev container. Returns where its log goes.
+    pub fn begin(
+        &mut self,
+        key: Key,
+        kind: JobKind,
+        now: Timestamp,
+    ) -> Result<Arc<Journal>, Refusal> {
         if self.closing {
             return Err(Refusal::Closing);
         }
@@ -387,9 +393,8 @@ impl State {
             inputs_before: None,
             containers_before: self.containers.iter().map(|info| info.id.clone()).collect(),
         });
-        let config = entry.place.canonical_config.clone();
         self.changed();
-        Ok(Begun { journal, config })
+        Ok(journal)
     }
 
     /// The inputs of a running operation, as they are before the CLI starts.
@@ -399,8 +404,9 @@ impl State {
         }
     }
 
-    /// An operation has ended, and `container` is what it made. Lists from before `now` are out of date.
-    pub fn end(&mut self, key: Key, outcome: Outcome, container: Option<&str>, now: Instant) {
+    /// An operation has ended, and `container` is what it made. Lists from before its end are out of date.
+    pub fn end(&mut self, key: Key, outcome: Outcome, container: Option<&str>) {
+        self.listing.invalidate(outcome.ended);
         if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
             let made = container.and_then(|id| Some((id, operation.inputs_of(id)?)));
             if let Some((id, inputs)) = made {
@@ -411,7 +417,6 @@ impl State {
             operation.inputs_before = None;
             operation.containers_before = HashSet::new();
         }
-        self.listing.invalidate(now);
         self.changed();
     }
 

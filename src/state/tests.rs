@@ -124,7 +124,10 @@ impl World {
     fn write(&mut self, config: &str, content: Content) {
         self.wall += 1;
         let inputs = inputs(config, content, self.wall);
-        self.state.apply_inputs(vec![(config.into(), inputs)]);
+        let targets = self.state.look_targets();
+        let target = targets.iter().find(|t| t.config == Path::new(config));
+        let found = vec![(target.unwrap().clone(), inputs)];
+        assert!(self.state.apply_inputs(found));
     }
 
     fn changes(&mut self) -> Vec<ChangeKind> {
@@ -153,9 +156,10 @@ impl World {
             },
             error: error.map(str::to_owned),
             finished_at: Timestamp::new(self.wall, 0),
+            ended: self.now,
         };
         let container = container.map(id);
-        self.state.end(key, outcome, container.as_deref(), self.now);
+        self.state.end(key, outcome, container.as_deref());
     }
 }
 
@@ -593,4 +597,16 @@ fn the_cli_is_given_what_the_labels_say() {
     let address = state.address(key).unwrap();
     assert_eq!(address.folder, Path::new("/w/."));
     assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
+}
+
+#[test]
+fn p5_of_two_who_look_at_once_the_later_look_counts() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list_with(vec![(CONFIG.into(), inputs(CONFIG, text("1"), 5))]);
+    let target = world.state.look_targets()[0].clone();
+    world.write(CONFIG, text("2"));
+    let outdated = vec![(target, inputs(CONFIG, text("1"), 5))];
+    assert!(!world.state.apply_inputs(outdated), "look again");
+    assert_eq!(world.changes(), [ChangeKind::Modified]);
 }
