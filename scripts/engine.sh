@@ -4,7 +4,7 @@
 #
 #   scripts/engine.sh start [DIR]          start it and import the image devcontainerd-base:latest
 #   scripts/engine.sh env   [DIR]          print DOCKER_HOST=unix://...
-#   scripts/engine.sh stop  [DIR] [--keep] end it with its containers and remove DIR (--keep: not DIR)
+#   scripts/engine.sh stop  [DIR] [--keep] end it with its containers and remove DIR (--keep: but not DIR)
 #   scripts/engine.sh image                import that image into the engine that docker reaches
 #
 # DIR is target/engine unless given. Several can run at once, in different directories. What a killed
@@ -16,6 +16,7 @@
 set -eu
 
 image=devcontainerd-base:latest
+mark=devcontainerd-engine # the file that tells an engine's directory, which may be removed, from others
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 root=$(dirname "$(dirname "$self")")
 PATH=$root/target/tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -38,7 +39,7 @@ case ${dir:=$root/target/engine} in /*) ;; *) dir=$PWD/$dir ;; esac
 become_root() {
     [ "$(id -u)" -ne 0 ] || return 0
     sudo -n true 2>/dev/null || cannot "not root, and sudo asks for a password or is missing"
-    exec sudo -n "XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-}" "$self" "$command" "$dir" "$@"
+    exec sudo -n "$self" "$command" "$dir" "$@"
 }
 
 # The socket: in DIR, or where that path would not fit into a socket address, in a short directory.
@@ -85,8 +86,12 @@ inside() {
         echo "$pid" >"$dir/pid"
         mount -t proc proc /proc
         mount_cgroups
+        for state in /run/docker /run/containerd; do # short paths, as there are sockets in them
+            mkdir -p $state
+            mount -t tmpfs tmpfs $state
+        done
         ip link set lo up
-        exec dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/exec/dockerd.pid" \
+        exec dockerd --data-root "$dir/data" --exec-root /run/docker --pidfile /run/docker/pid \
             --host "unix://$(socket)" --group "$(id -g)"
     ) &
     wait $!
@@ -143,9 +148,10 @@ start() {
         cannot "no right to make namespaces ($reason)"
 
     mkdir -p "$dir/config"
+    : >"$dir/$mark"
     sock=$dir/sock
     if [ ${#sock} -gt 100 ]; then
-        sock=$(mktemp -d "${XDG_RUNTIME_DIR:-/tmp}/dcd.XXXXXX")/sock
+        sock=$(mktemp -d /tmp/dcd.XXXXXX)/sock
     fi
     echo "$sock" >"$dir/socket"
 
@@ -171,6 +177,10 @@ start() {
 
 stop() {
     [ -e "$dir" ] || return 0
+    if [ ! -e "$dir/$mark" ]; then
+        rmdir "$dir" 2>/dev/null || { echo "engine: $dir is no engine's directory; leaving it alone" >&2; exit 2; }
+        return 0
+    fi
     if $keep; then become_root --keep; else become_root; fi
     if pid=$(ours pid); then
         kill -CONT "$pid" # a stopped one could not even end
@@ -201,6 +211,6 @@ start) start ;;
 stop) stop ;;
 env) [ -e "$dir/socket" ] && echo "DOCKER_HOST=unix://$(socket)" ;;
 image) image ;;
-inside) inside ;;
+inside) [ $$ -eq 1 ] && inside ;;
 *) usage ;;
 esac

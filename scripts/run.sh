@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tries devcontainerd out: builds it, makes a dev container from sample/, and runs the daemon in the
-# foreground. Uses the Docker engine that `docker` reaches; where there is none, a private one in
-# target/engine, which ends with the daemon.
+# foreground. Uses the Docker engine that `docker` reaches; where there is none, a private one below
+# target/, which ends with the daemon.
 #
 #   scripts/run.sh [ARGUMENT for devcontainerd...]
 set -eu
@@ -20,7 +20,7 @@ if [ "${DEVCONTAINERD_RUN:-}" != inside ]; then
     fi
     "$root/scripts/setup.sh" engine
     "$root/scripts/static.sh"
-    ENGINE_DIR=$root/target/engine exec "$root/scripts/with-engine.sh" "$self" "$@"
+    exec "$root/scripts/with-engine.sh" "$self" "$@"
 fi
 
 sample=$root/target/sample
@@ -47,7 +47,9 @@ unix:*) curl="curl --unix-socket ${address#unix:}" url=http://localhost ;;
 *) curl=curl url=http://$address ;;
 esac
 if [ -n "${DEVCONTAINERD_ENGINE_DIR:-}" ]; then
-    ending="Ctrl-C ends the daemon, and the private Docker engine with it."
+    ending="Look at the private Docker engine, which ends with the daemon (Ctrl-C):
+
+    docker --host $DOCKER_HOST ps"
 else
     ending="Ctrl-C ends the daemon. The sample stays until you remove it:
 

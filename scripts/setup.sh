@@ -7,7 +7,7 @@
 #   build   a C linker that can link statically (apt-get)
 #   cli     that, and Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  that, and what a private Docker engine needs (apt-get); this is what no word means
-#   check   that, and rustfmt and clippy (rustup)
+#   check   what build brings, and rustfmt and clippy (rustup)
 #
 # It starts no service: a Docker engine installed here is not started, and no other one is touched.
 set -eu
@@ -19,11 +19,12 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/target/tools
 PATH=$tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
+lints=false
 case ${1:-engine} in
 build) level=1 ;;
+check) level=1 lints=true ;;
 cli) level=2 ;;
 engine) level=3 ;;
-check) level=4 ;;
 *) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
@@ -144,7 +145,7 @@ fi
 
 # check: the two cargo commands that a minimal Rust comes without.
 
-if [ $level -ge 4 ]; then
+if $lints; then
     for component in rustfmt clippy; do
         if ! cargo "${component#rust}" --version >/dev/null 2>&1; then
             has rustup || fail "$component is missing, and so is rustup that would bring it"

@@ -1,10 +1,15 @@
 //! devcontainerd: tells which containers and dev containers there are, which no longer match their configuration,
 //! and recreates them. `ARCHITECTURE.md` has the picture.
 
+pub mod cli;
+pub mod daemon;
 pub mod devcontainer;
 pub mod docker;
+pub mod healthcheck;
+pub mod http;
 pub mod jobs;
 pub mod journal;
+pub mod logging;
 pub mod manifest;
 pub mod model;
 pub mod places;
@@ -12,6 +17,7 @@ pub mod process;
 pub mod programs;
 pub mod refresher;
 pub mod shared;
+pub mod signals;
 pub mod sink;
 pub mod state;
 #[cfg(test)]

@@ -1,0 +1,244 @@
+//! Builds the parts, starts the threads, and stops them in order.
+
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::cli::{Config, UsageError};
+use crate::docker::Docker;
+use crate::http::{self, AllowedHosts, Bound, Counts, Service};
+use crate::jobs::Jobs;
+use crate::manifest::{Manifest, Predefined};
+use crate::places::{self, Place, Source};
+use crate::programs::Programs;
+use crate::refresher::Refresher;
+use crate::shared::Shared;
+use crate::signals::{Signal, Signals};
+use crate::state::State;
+use crate::watcher::{Wake, Watcher};
+
+/// What running operations get to end when the daemon is told to stop.
+const JOBS_GRACE: Duration = Duration::from_secs(10);
+/// After this it ends, whatever still runs.
+const LAST_MOMENT: Duration = Duration::from_secs(14);
+/// What requests that are being answered get.
+const ANSWERS_GRACE: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Why the daemon did not start.
+pub enum StartError {
+    /// Something on the command line, or in what it names, cannot be used.
+    Usage(UsageError),
+    /// Something else.
+    Other(String),
+}
+
+/// Runs until a signal stops it.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let other = |what: &'static str| move |e: io::Error| StartError::Other(format!("{what}: {e}"));
+    let predefined = read_predefined(&config).map_err(StartError::Usage)?;
+    let mut signals = Signals::new().map_err(other("signals"))?;
+    let bound = bind(&config)?;
+    for bound in &bound {
+        log::info!("listening on {}", bound.address);
+    }
+    let parts = Parts::build(config).map_err(other("start"))?;
+    parts.predefine(predefined);
+    let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| other("start")(e.into()))?;
+    let stop = Arc::new(stop);
+    parts.start_threads(bound, stop.clone())?;
+    notify_ready();
+    while signals.next() == Signal::Reload {
+        parts.reload();
+    }
+    log::info!("stopping");
+    parts.stop(&mut signals, &stop);
+    Ok(())
+}
+
+fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
+    let bind = |address| {
+        Bound::new(address).map_err(|e| {
+            let shown = address.to_string();
+            let shown = shown.strip_prefix("http://").unwrap_or(&shown);
+            let mend = match e.kind() {
+                io::ErrorKind::AddrInUse => "; is a daemon running already? Choose another address",
+                _ => "",
+            };
+            StartError::Usage(format!("--listen {shown}: {e}{mend}"))
+        })
+    };
+    config.listen.iter().map(bind).collect()
+}
+
+fn read_predefined(config: &Config) -> Result<Vec<Predefined>, UsageError> {
+    let manifest = match &config.manifest {
+        Some(path) => Manifest::read(path).map_err(|e| format!("--manifest: {e}"))?,
+        None => Manifest::default(),
+    };
+    for error in &manifest.errors {
+        log::error!("manifest: {error}");
+    }
+    let folders = config.devcontainer_folders.iter().cloned();
+    let folders = folders.map(Predefined::folder);
+    Ok(manifest.devcontainers.into_iter().chain(folders).collect())
+}
+
+struct Parts {
+    config: Config,
+    shared: Arc<Shared>,
+    programs: Arc<Programs>,
+    roots: Arc<[PathBuf]>,
+    jobs: Arc<Jobs>,
+    counts: Arc<Counts>,
+    wake: Wake,
+}
+
+impl Parts {
+    fn build(mut config: Config) -> io::Result<Self> {
+        let state = State::new(config.cache_duration);
+        let shared = Arc::new(Shared::new(state, config.list_timeout));
+        let programs = Programs::new(config.docker.clone(), config.devcontainer.clone());
+        let programs = Arc::new(programs);
+        let roots: Arc<[PathBuf]> = config
+            .workspace_roots
+            .iter()
+            .map(|root| places::canonical(root))
+            .collect();
+        let jobs = Jobs::new(
+            shared.clone(),
+            programs.clone(),
+            roots.clone(),
+            config.log_sink.take(),
+            config.job_timeout,
+        )?;
+        Ok(Self {
+            shared,
+            programs,
+            roots,
+            jobs: Arc::new(jobs),
+            counts: Arc::default(),
+            wake: Watcher::wake()?,
+            config,
+        })
+    }
+
+    fn predefine(&self, predefined: Vec<Predefined>) {
+        let place = |p: &Predefined| {
+            let config: Option<&Path> = p.config.as_deref();
+            Place::resolve(&p.folder, config, Source::Predefined, &self.roots)
+        };
+        let defined = predefined.into_iter().map(|p| {
+            let place = place(&p);
+            (p, place)
+        });
+        let defined: Vec<_> = defined.collect();
+        let errors = self.shared.tell(|state| state.predefine(defined));
+        for error in errors {
+            log::error!("{error}");
+        }
+    }
+
+    /// A manifest that cannot be used changes nothing.
+    fn reload(&self) {
+        match read_predefined(&self.config) {
+            Ok(predefined) => {
+                self.predefine(predefined);
+                self.shared
+                    .tell(|state| state.listing.invalidate(Instant::now()));
+                log::info!("the manifest was read again");
+            }
+            Err(error) => log::error!("{error}; the last good one stays in force"),
+        }
+    }
+
+    fn start_threads(&self, bound: Vec<Bound>, stop: Arc<OwnedFd>) -> Result<(), StartError> {
+        let refresher = Refresher {
+            shared: self.shared.clone(),
+            programs: self.programs.clone(),
+            docker: Docker::new(self.config.list_timeout),
+            roots: self.roots.clone(),
+            wake: self.wake.clone(),
+        };
+        let service = Arc::new(Service {
+            shared: self.shared.clone(),
+            jobs: self.jobs.clone(),
+            programs: self.programs.clone(),
+            allowed_hosts: AllowedHosts(self.config.allow_hosts.clone()),
+            counts: self.counts.clone(),
+        });
+        match Watcher::new(self.shared.clone(), self.wake.clone()) {
+            Ok(watcher) => start("watcher", move || watcher.run())?,
+            Err(e) => {
+                let warning =
+                    format!("files cannot be watched ({e}); they are looked at when somebody asks");
+                log::warn!("{warning}");
+                self.shared
+                    .tell(|state| state.set_watcher_warning(Some(warning)));
+            }
+        }
+        start("refresher", move || refresher.run())?;
+        start("accept", move || {
+            http::accept(&bound, stop.as_fd(), &service)
+        })
+    }
+
+    /// Operations get a while to end, unless a second signal comes; then they are ended.
+    fn stop(&self, signals: &mut Signals, stop: &OwnedFd) {
+        let begun = Instant::now();
+        // Cannot fail: it is the only write to it.
+        let _ = rustix::io::write(stop, &1_u64.to_ne_bytes());
+        self.shared.tell(State::close);
+        let running = || !self.shared.ask(|state| state.running()).is_empty();
+        while running() && begun.elapsed() < JOBS_GRACE {
+            if signals.stop_within(LOOK) {
+                log::info!("stopping at once");
+                break;
+            }
+        }
+        self.jobs.abort();
+        while !self.jobs.are_idle() && begun.elapsed() < LAST_MOMENT {
+            thread::sleep(LOOK);
+        }
+        let answers = Instant::now();
+        while self.counts.answering() > 0 && answers.elapsed() < ANSWERS_GRACE {
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+    let failed = |e: io::Error| StartError::Other(format!("no thread can be started: {e}"));
+    let spawned = thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map(drop).map_err(failed)
+}
+
+/// Tells a service manager that the daemon answers (sd_notify(3)).
+fn notify_ready() {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let name = name.as_encoded_bytes();
+    let send = || {
+        let address = match name.strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(Path::new(&*String::from_utf8_lossy(name)))?,
+        };
+        UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address)
+    };
+    if let Err(e) = send() {
+        warn_not_notified(&e);
+    }
+}
+
+fn warn_not_notified(error: &dyn Display) {
+    log::warn!("the service manager cannot be told that the daemon is ready: {error}");
+}

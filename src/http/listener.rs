@@ -1,0 +1,267 @@
+//! The accept loop, and how many may be served at once.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Mode;
+
+use super::address::Address;
+use super::connection::{self, WRITE_TIMEOUT};
+use super::handlers::Service;
+use super::response::Answer;
+use super::socket::{Socket, Stream};
+
+/// Connections at once; the next one is told to come again.
+pub(super) const MAX_CONNECTIONS: usize = 64;
+/// Of these, streams.
+pub(super) const MAX_STREAMS: usize = 32;
+/// How long accepting pauses where the process has no descriptors or memory left.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A connection needs little.
+const STACK: usize = 256 << 10;
+
+/// How many connections and streams there are.
+#[derive(Default)]
+pub struct Counts {
+    connections: Arc<AtomicUsize>,
+    streams: Arc<AtomicUsize>,
+    answers: Arc<AtomicUsize>,
+}
+
+/// One of a limited number; given back when it is dropped.
+pub(super) struct Slot(Arc<AtomicUsize>);
+
+impl Counts {
+    fn connection(&self) -> Option<Slot> {
+        Slot::take(&self.connections, MAX_CONNECTIONS)
+    }
+
+    pub(super) fn stream(&self) -> Option<Slot> {
+        Slot::take(&self.streams, MAX_STREAMS)
+    }
+
+    /// For as long as a request is being answered.
+    pub(super) fn answer(&self) -> Option<Slot> {
+        Slot::take(&self.answers, MAX_CONNECTIONS)
+    }
+
+    /// How many requests are being answered.
+    pub fn answering(&self) -> usize {
+        self.answers.load(Ordering::Acquire)
+    }
+}
+
+impl Slot {
+    fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let add = |count| (count < limit).then_some(count + 1);
+        counter
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add)
+            .ok()
+            .map(|_| Self(counter.clone()))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A socket that listens.
+pub struct Bound {
+    listener: Listener,
+    /// Where, with the port that the kernel chose where none was asked for.
+    pub address: Address,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(
+        UnixListener,
+        #[allow(dead_code, reason = "it acts when it is dropped")] SocketFile,
+    ),
+}
+
+/// A unix socket's file; removed when it is dropped.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Bound {
+    /// Listens on `address`.
+    pub fn new(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => {
+                let listener = TcpListener::bind(address)?;
+                listener.set_nonblocking(true)?;
+                let address = Address::Tcp(listener.local_addr()?);
+                let listener = Listener::Tcp(listener);
+                Ok(Self { listener, address })
+            }
+            Address::Unix(path) => {
+                remove_stale(path)?;
+                // Nobody else may connect, not even for a moment.
+                let before = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
+                let bound = UnixListener::bind(path);
+                rustix::process::umask(before);
+                let listener = bound?;
+                listener.set_nonblocking(true)?;
+                Ok(Self {
+                    listener: Listener::Unix(listener, SocketFile(path.clone())),
+                    address: address.clone(),
+                })
+            }
+        }
+    }
+
+    fn accept(&self) -> io::Result<Stream> {
+        match &self.listener {
+            Listener::Tcp(listener) => listener.accept().map(|(tcp, _)| Stream::Tcp(tcp)),
+            Listener::Unix(listener, _) => listener.accept().map(|(unix, _)| Stream::Unix(unix)),
+        }
+    }
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.listener {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+/// Removes a socket that a daemon left behind, but nothing else, and not one on which somebody answers.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type().is_socket(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let refused = |e: io::Error| e.kind() == io::ErrorKind::ConnectionRefused;
+    match is_socket && UnixStream::connect(path).is_err_and(refused) {
+        true => fs::remove_file(path),
+        false => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// Accepts on all of `bound` until `stop` becomes readable.
+pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
+    loop {
+        let mut fds: Vec<PollFd<'_>> = bound
+            .iter()
+            .map(|b| PollFd::new(b, PollFlags::IN))
+            .collect();
+        fds.push(PollFd::from_borrowed_fd(stop, PollFlags::IN));
+        if poll(&mut fds, None).is_err() {
+            continue;
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        if ready.last() == Some(&true) {
+            return;
+        }
+        for (bound, _) in bound.iter().zip(ready).filter(|(_, ready)| *ready) {
+            match bound.accept() {
+                Ok(stream) => begin(stream, service),
+                Err(e) if is_exhausted(&e) => {
+                    log::warn!("accepting pauses: {e}");
+                    thread::sleep(PAUSE);
+                }
+                // The client has gone again, or somebody else took it.
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Whether the process has run out of something: trying again at once would not help.
+fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    exhausted
+        .iter()
+        .any(|errno| Some(errno.raw_os_error()) == error.raw_os_error())
+}
+
+fn begin(stream: Stream, service: &Arc<Service>) {
+    // A client that has gone already makes this fail.
+    let Ok(socket) = Socket::new(stream, WRITE_TIMEOUT) else {
+        return;
+    };
+    let Some(slot) = service.counts.connection() else {
+        return refuse(&socket);
+    };
+    let service = service.clone();
+    let serve = move || {
+        connection::serve(socket, &service);
+        drop(slot);
+    };
+    let thread = thread::Builder::new()
+        .name("connection".into())
+        .stack_size(STACK);
+    if let Err(e) = thread.spawn(serve) {
+        log::warn!("a connection is dropped: no thread can be started: {e}");
+    }
+}
+
+/// Tells a client to come again. It must not keep the accept loop: what does not fit into the socket's buffer is
+/// not sent.
+fn refuse(socket: &Socket) {
+    let detail = format!("at most {MAX_CONNECTIONS} connections may be open at once; try again");
+    let answer = Answer::error(503, "Too many connections", &detail).with("Retry-After", "1");
+    let _ = socket.write(&answer.encode(true, false, false), Instant::now());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    #[test]
+    fn p19_slots_are_limited_and_given_back() {
+        let counts = Counts::default();
+        let taken: Vec<Slot> = (0..MAX_CONNECTIONS)
+            .filter_map(|_| counts.connection())
+            .collect();
+        assert_eq!(taken.len(), MAX_CONNECTIONS);
+        assert!(counts.connection().is_none());
+        assert!(counts.stream().is_some());
+        drop(taken);
+        assert!(counts.connection().is_some());
+    }
+
+    #[test]
+    fn only_a_stale_socket_is_replaced() {
+        let dir = TestDir::new();
+        let path = dir.path().join("socket");
+        let address = Address::Unix(path.clone());
+        let kind = |bound: io::Result<Bound>| bound.err().map(|e| e.kind());
+        let bound = Bound::new(&address).unwrap();
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(kind(Bound::new(&address)), Some(io::ErrorKind::AddrInUse));
+        drop(bound);
+        assert!(!path.exists(), "it is removed at the end");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "one that was killed leaves it");
+        drop(Bound::new(&address).unwrap());
+        fs::write(&path, "not a socket").unwrap();
+        assert_eq!(kind(Bound::new(&address)), Some(io::ErrorKind::AddrInUse));
+        assert!(path.exists());
+    }
+}
