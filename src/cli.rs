@@ -210,11 +210,7 @@ impl Raw<'_> {
             list_timeout: self.seconds("list-timeout", 5.0, 0.1)?,
             events: !self.one("no-events", truth)?.unwrap_or(false),
             job_timeout: self.seconds("job-timeout", 3600.0, 0.1)?,
-            allow_hosts: self.each("allow-host", |name| {
-                let name = name.to_str().filter(|name| is_host_name(name));
-                let name = name.ok_or("it should be a host name without a port")?;
-                Ok(name.to_owned())
-            })?,
+            allow_hosts: self.each("allow-host", host_name)?,
             log_sink: self.one("log-sink", |command| {
                 let sink = command.to_str().and_then(Sink::parse);
                 sink.ok_or("it should be a program and its arguments")
@@ -335,9 +331,13 @@ fn truth(value: &OsStr) -> Result<bool, &'static str> {
     }
 }
 
-fn is_host_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    !name.is_empty() && name.bytes().all(plain)
+fn host_name(name: &OsStr) -> Result<String, &'static str> {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let name = name
+        .to_str()
+        .filter(|name| name.bytes().all(is_part) && !name.is_empty());
+    let name = name.ok_or("it should be a host name without a port")?;
+    Ok(name.to_owned())
 }
 
 #[cfg(test)]
