@@ -56,7 +56,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let stop = Arc::new(stop);
     parts.start_threads(bound, stop.clone())?;
     notify_ready();
-    while signals.next() == Signal::Reload {
+    while signals.wait() == Signal::Reload {
         parts.reload();
     }
     log::info!("stopping");

@@ -1,7 +1,7 @@
 //! Asks a daemon whether it answers: images without a shell have no `curl`.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -25,7 +25,12 @@ fn ask(url: &str) -> io::Result<String> {
         stream.set_write_timeout(Some(TIMEOUT))?;
         return exchange(stream, "localhost", "/healthz");
     }
-    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "it should be http://HOST:PORT");
+    let invalid = || {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it should be http://ADDRESS:PORT[/path] or unix:/path",
+        )
+    };
     let rest = url.strip_prefix("http://").ok_or_else(invalid)?;
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path = if path.len() > 1 { path } else { "/healthz" };
@@ -36,11 +41,9 @@ fn ask(url: &str) -> io::Result<String> {
     exchange(stream, host, path)
 }
 
-/// No resolver is needed for what we listen on.
+/// We listen on addresses and on localhost only; a resolver would be a fifth of the program.
 fn address(host: &str) -> Option<SocketAddr> {
-    let host = host.replace("localhost", "127.0.0.1");
-    let parsed = host.parse().ok();
-    parsed.or_else(|| host.to_socket_addrs().ok()?.next())
+    host.replace("localhost", "127.0.0.1").parse().ok()
 }
 
 /// Returns the status of the answer.

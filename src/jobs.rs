@@ -162,11 +162,11 @@ struct Job {
 impl Job {
     fn run(self) {
         log::info!("{} of {} begins", self.kind.verb(), self.folder().display());
-        if let Some(config) = &self.place.canonical_config {
-            if let Some(inputs) = Inputs::look(config, None) {
-                let shared = &self.jobs.0.shared;
-                shared.ask(|state| state.set_operation_inputs(self.key, inputs));
-            }
+        if let Some(config) = &self.place.canonical_config
+            && let Some(inputs) = Inputs::look(config, None)
+        {
+            let shared = &self.jobs.0.shared;
+            shared.ask(|state| state.set_operation_inputs(self.key, inputs));
         }
         let mut output = Output::new(&self.journal);
         let limits = Limits {

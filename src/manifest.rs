@@ -175,11 +175,11 @@ pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<S
     };
     let mut expanded = String::new();
     let mut rest = text;
-    if let Some(after) = text.strip_prefix('~') {
-        if after.is_empty() || after.starts_with('/') {
-            expanded.push_str(&get("HOME")?);
-            rest = after;
-        }
+    if let Some(after) = text.strip_prefix('~')
+        && (after.is_empty() || after.starts_with('/'))
+    {
+        expanded.push_str(&get("HOME")?);
+        rest = after;
     }
     while let Some((before, after)) = rest.split_once('$') {
         expanded.push_str(before);

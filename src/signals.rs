@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-use crate::process::wait;
+use crate::process;
 
 /// Signals that came and were not taken yet.
 pub struct Signals {
@@ -39,7 +39,7 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub fn next(&mut self) -> Signal {
+    pub fn wait(&mut self) -> Signal {
         loop {
             if let Some(signal) = self.take() {
                 return signal;
@@ -56,7 +56,7 @@ impl Signals {
     /// Waits at most `time` for one that asks to stop.
     pub fn stop_within(&mut self, time: Duration) -> bool {
         let mut fds = [PollFd::new(&self.stop, PollFlags::IN)];
-        wait(&mut fds, Instant::now() + time);
+        process::wait(&mut fds, Instant::now() + time);
         self.stop.read(&mut [0]).is_ok()
     }
 

@@ -15,17 +15,17 @@ pub struct AllowedHosts(pub Vec<String>);
 impl AllowedHosts {
     /// Whether a request may be served. The error says why not, and the mend.
     pub(super) fn check(&self, request: &Request) -> Result<(), String> {
-        if let Some(host) = request.host.as_deref() {
-            if !self.allows(host) {
-                return Err(format!(
-                    "the Host {host:?} is not this machine; name it with --allow-host if it should be"
-                ));
-            }
+        if let Some(host) = request.host.as_deref()
+            && !self.allows(host)
+        {
+            return Err(format!(
+                "the Host {host:?} is not this machine; name it with --allow-host if it should be"
+            ));
         }
-        if let Some(site) = request.sec_fetch_site.as_deref() {
-            if !matches!(site, "none" | "same-origin") {
-                return Err("requests of other web pages are not served (Sec-Fetch-Site)".into());
-            }
+        if let Some(site) = request.sec_fetch_site.as_deref()
+            && !matches!(site, "none" | "same-origin")
+        {
+            return Err("requests of other web pages are not served (Sec-Fetch-Site)".into());
         }
         if let Some(origin) = request.origin.as_deref() {
             let host = request.host.as_deref().unwrap_or_default();

@@ -74,10 +74,10 @@ impl Listing {
         if self.good.as_ref().is_some_and(|good| fresh(good.begun)) {
             return Freshness::Fresh;
         }
-        if let Some(failure) = &self.failure {
-            if failure.ended >= asked || now < failure.ended + TRIED_EVERY {
-                return self.fall_back(failure.reason.clone(), now);
-            }
+        if let Some(failure) = &self.failure
+            && (failure.ended >= asked || now < failure.ended + TRIED_EVERY)
+        {
+            return self.fall_back(failure.reason.clone(), now);
         }
         if !self.running.is_some_and(fresh) {
             self.wanted = true;
