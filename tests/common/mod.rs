@@ -1,0 +1,561 @@
+//! A daemon under test: the real binary, in a directory of its own, on a port of its own.
+//!
+//! Unless a test brings the real ones, `docker` and `devcontainer` are shell scripts on its `PATH`. The docker one
+//! lists a directory in which each container is a file; a test can run shell code before either of them.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test program uses its own part"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Longer than anything takes, even on a busy machine. What waits that long has failed.
+pub const LONG: Duration = Duration::from_secs(30);
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_devcontainerd");
+
+/// Waits until `condition` gives something.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A temporary directory with stand-ins for docker and devcontainer.
+pub struct Sandbox {
+    root: PathBuf,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("devcontainerd-test-{}-{number}", std::process::id());
+        let root = std::env::temp_dir().canonicalize().unwrap().join(name);
+        for below in ["bin", "containers", "work", "calls"] {
+            fs::create_dir_all(root.join(below)).unwrap();
+        }
+        let sandbox = Self { root };
+        sandbox.docker("");
+        sandbox.devcontainer("");
+        sandbox
+    }
+
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    pub fn write(&self, relative: &str, content: &str) -> PathBuf {
+        let path = self.path(relative);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn read(&self, relative: &str) -> String {
+        fs::read_to_string(self.path(relative)).unwrap_or_default()
+    }
+
+    /// A workspace folder with a configuration.
+    pub fn workspace(&self, name: &str) -> PathBuf {
+        let config = format!("work/{name}/.devcontainer/devcontainer.json");
+        self.write(&config, r#"{"image": "base"}"#);
+        self.path(&format!("work/{name}"))
+    }
+
+    /// Its configuration.
+    pub fn config(&self, name: &str) -> PathBuf {
+        self.path(&format!("work/{name}/.devcontainer/devcontainer.json"))
+    }
+
+    fn script(&self, name: &str, code: &str) {
+        let path = self.path(&format!("bin/{name}"));
+        let root = self.root.display();
+        // Written elsewhere and renamed: a running one is not disturbed.
+        let new = self.path(&format!("bin/.{name}"));
+        fs::write(&new, format!("#!/bin/sh\nR='{root}'\n{code}")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    /// Makes the docker stand-in, which runs `before` first; `$R` is the sandbox.
+    pub fn docker(&self, before: &str) {
+        let code = r#"
+echo "$*" >>"$R/calls/docker"
+BEFORE
+cd "$R/containers" || exit 1
+case "$1" in
+ps) for id in *; do [ -f "$id" ] && echo "$id"; done; exit 0 ;;
+inspect)
+    shift; status=0; separator=; printf '['
+    for id in "$@"; do
+        if [ -f "$id" ]; then printf '%s' "$separator"; cat "$id"; separator=,
+        else echo "Error: No such object: $id" >&2; status=1; fi
+    done
+    echo ']'; exit $status ;;
+esac
+echo "unexpected: $*" >&2; exit 64
+"#;
+        self.script("docker", &code.replace("BEFORE", before));
+    }
+
+    /// Makes the devcontainer stand-in, which runs `before` first and then replaces the container of the folder as
+    /// the real one does. `before` finds the folder in `$folder`, the config in `$config`, the id that it will make
+    /// in `$id`, and may `exit`.
+    pub fn devcontainer(&self, before: &str) {
+        let code = r#"
+echo "$*" >>"$R/calls/devcontainer"
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --workspace-folder) folder="$2"; shift ;;
+    --config) config="$2"; shift ;;
+    esac
+    shift
+done
+id=$(printf '%064x' $(($(cat "$R/next" 2>/dev/null || echo 1000) + 1)))
+BEFORE
+echo $((0x${id#000000000000000000000000000000000000000000000000})) >"$R/next"
+for old in "$R/containers"/*; do
+    grep -q "\"devcontainer.local_folder\":\"$folder\"" "$old" 2>/dev/null && rm "$old"
+done
+printf '{"Id":"%s","Created":"%s","Name":"/made","Config":{"Image":"base","Labels":{"devcontainer.local_folder":"%s","devcontainer.config_file":"%s"}},"State":{"Status":"running","Running":true}}' \
+    "$id" "$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)" "$folder" "$config" >"$R/.new"
+mv "$R/.new" "$R/containers/$id"
+echo '{"type":"text","level":3,"timestamp":1700000000000,"text":"made it"}' >&2
+echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
+"#;
+        self.script("devcontainer", &code.replace("BEFORE", before));
+    }
+
+    /// How often a stand-in was called with a first argument that begins so.
+    pub fn calls(&self, program: &str, beginning: &str) -> usize {
+        let calls = self.read(&format!("calls/{program}"));
+        calls
+            .lines()
+            .filter(|call| call.starts_with(beginning))
+            .count()
+    }
+
+    /// Adds a container, or replaces it; `number` makes its id.
+    pub fn container(&self, number: u32) -> ContainerFile<'_> {
+        ContainerFile {
+            sandbox: self,
+            id: container_id(number),
+            json: json!({
+                "Id": container_id(number),
+                "Created": "2020-01-01T00:00:00Z",
+                "Name": format!("/box{number}"),
+                "Config": {"Image": "base", "Labels": {}},
+                "State": {"Status": "running", "Running": true},
+            }),
+        }
+    }
+
+    /// A running container of the dev container in `folder`, made now.
+    pub fn devcontainer_of(&self, number: u32, folder: &Path) {
+        let config = folder.join(".devcontainer/devcontainer.json");
+        self.container(number)
+            .label("devcontainer.local_folder", folder.to_str().unwrap())
+            .label("devcontainer.config_file", config.to_str().unwrap())
+            .created("2100-01-01T00:00:00Z")
+            .save();
+    }
+
+    pub fn remove_container(&self, number: u32) {
+        fs::remove_file(self.path("containers").join(container_id(number))).unwrap();
+    }
+
+    /// A daemon with the stand-ins, not started yet.
+    pub fn daemon(&self) -> DaemonBuilder {
+        let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
+        DaemonBuilder::new().env("PATH", &path)
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+pub fn container_id(number: u32) -> String {
+    format!("{number:064x}")
+}
+
+pub struct ContainerFile<'a> {
+    sandbox: &'a Sandbox,
+    id: String,
+    json: Value,
+}
+
+impl ContainerFile<'_> {
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.json["Config"]["Labels"][name] = value.into();
+        self
+    }
+
+    pub fn created(mut self, time: &str) -> Self {
+        self.json["Created"] = time.into();
+        self
+    }
+
+    pub fn id(mut self, id: &str) -> Self {
+        self.id = id.into();
+        self.json["Id"] = id.into();
+        self
+    }
+
+    /// Sets a field of what `docker inspect` says.
+    pub fn set(mut self, key: &str, value: Value) -> Self {
+        self.json[key] = value;
+        self
+    }
+
+    pub fn save(self) {
+        let new = self.sandbox.path(".container");
+        fs::write(&new, self.json.to_string()).unwrap();
+        fs::rename(new, self.sandbox.path("containers").join(self.id)).unwrap();
+    }
+}
+
+pub struct DaemonBuilder {
+    command: Command,
+    listens: bool,
+}
+
+impl DaemonBuilder {
+    /// One without stand-ins and with the environment of the tests.
+    pub fn new() -> Self {
+        Self::of(BINARY)
+    }
+
+    pub fn of(binary: &str) -> Self {
+        let mut command = Command::new(binary);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .env("XDG_STATE_HOME", "/nonexistent");
+        let listens = false;
+        Self { command, listens }
+    }
+
+    /// Adds arguments, separated by spaces.
+    pub fn args(self, arguments: &str) -> Self {
+        arguments.split_whitespace().fold(self, Self::arg)
+    }
+
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.listens |= argument == "--listen";
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Runs it to its end: status, and what stands on standard error.
+    pub fn run(mut self) -> (ExitStatus, String) {
+        let output = self.command.output().unwrap();
+        (output.status, String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Starts it on a free port and waits until it listens.
+    #[track_caller]
+    pub fn start(mut self) -> Daemon {
+        if !self.listens {
+            self.command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut child = self.command.spawn().unwrap();
+        let log = Log::default();
+        let stderr = child.stderr.take().unwrap();
+        let collected = log.clone();
+        std::thread::spawn(move || collected.collect(stderr));
+        let first = log.wait_for("listening on ");
+        let address = first.split("http://").nth(1).unwrap_or_default().to_owned();
+        Daemon {
+            child,
+            address,
+            log,
+        }
+    }
+}
+
+/// What a daemon writes on standard error.
+#[derive(Clone, Default)]
+pub struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+impl Log {
+    fn collect(&self, stderr: impl Read) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            self.0.0.lock().unwrap().push(line);
+            self.0.1.notify_all();
+        }
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.0.lock().unwrap().clone()
+    }
+
+    /// The first line with `text`; waits for it.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str) -> String {
+        let (lines, grown) = &*self.0;
+        let (lines, _) = grown
+            .wait_timeout_while(lines.lock().unwrap(), LONG, |lines| {
+                !lines.iter().any(|line| line.contains(text))
+            })
+            .unwrap();
+        let found = lines.iter().find(|line| line.contains(text));
+        found
+            .unwrap_or_else(|| panic!("never logged: {text}\n{lines:#?}"))
+            .clone()
+    }
+}
+
+/// A running daemon; killed when it is dropped.
+pub struct Daemon {
+    child: Child,
+    /// `127.0.0.1:PORT`
+    pub address: String,
+    pub log: Log,
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+}
+
+impl Response {
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        let json = serde_json::from_str(&self.body);
+        json.unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// Status, message and whether the detail says this.
+    #[track_caller]
+    pub fn assert_error(&self, status: u16, message: &str, detail: &str) {
+        let json = self.json();
+        assert_eq!(
+            (self.status, json["message"].as_str()),
+            (status, Some(message)),
+            "{self:?}"
+        );
+        let found = json["detail"].as_str().unwrap_or_default();
+        assert!(found.contains(detail), "{found:?} does not say {detail:?}");
+        assert_eq!(json.as_object().unwrap().len(), 2, "{self:?}");
+        assert!(self.body.ends_with("}\n"), "one line: {self:?}");
+    }
+}
+
+impl Daemon {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream.set_write_timeout(Some(LONG)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Sends bytes and reads until the daemon closes.
+    pub fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        // It may answer and close before it has read all of it.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[track_caller]
+    pub fn request(&self, method: &str, path: &str, headers: &str) -> Response {
+        let host = &self.address;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
+        );
+        parse(&self.raw(head.as_bytes()))
+    }
+
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        self.request("GET", path, "")
+    }
+
+    #[track_caller]
+    pub fn post(&self, path: &str) -> Response {
+        self.request("POST", path, "")
+    }
+
+    /// The JSON of a 200.
+    #[track_caller]
+    pub fn json(&self, path: &str) -> Value {
+        let response = self.get(path);
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+        response.json()
+    }
+
+    /// The only dev container.
+    #[track_caller]
+    pub fn devcontainer(&self) -> Value {
+        let all = self.json("/devcontainers");
+        let all = all["devcontainers"].as_array().unwrap();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0].clone()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the daemon ends", || self.child.try_wait().unwrap())
+    }
+
+    /// A line of /proc/PID/status, in its unit (kB for memory).
+    pub fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}:")))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn threads(&self) -> u64 {
+        self.status("Threads")
+    }
+
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
+    }
+
+    /// Processes whose ancestor it is, zombies included.
+    pub fn children(&self) -> Vec<u32> {
+        descendants(self.pid())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let left = self.children();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in left {
+            let _ = Command::new("kill")
+                .args(["-s", "KILL", &pid.to_string()])
+                .stderr(Stdio::null())
+                .status();
+        }
+        if std::thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log.lines().join("\n"));
+        }
+    }
+}
+
+/// All processes below `pid`.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut parents: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let child = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let parent = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(1));
+        if let (Some(child), Some(Ok(parent))) = (child, parent.map(str::parse)) {
+            parents.entry(parent).or_default().push(child);
+        }
+    }
+    let mut found = parents.remove(&pid).unwrap_or_default();
+    let mut next = 0;
+    while next < found.len() {
+        found.extend(parents.remove(&found[next]).unwrap_or_default());
+        next += 1;
+    }
+    found
+}
+
+/// Reads an answer; a chunked body is put together.
+#[track_caller]
+pub fn parse(answer: &str) -> Response {
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let mut lines = head.split("\r\n");
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .unwrap();
+    let headers: BTreeMap<String, String> = lines
+        .map(|line| line.split_once(": ").unwrap())
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
+    let chunked = headers
+        .get("transfer-encoding")
+        .is_some_and(|coding| coding == "chunked");
+    Response {
+        status: status.parse().unwrap(),
+        headers,
+        body: if chunked {
+            dechunk(body)
+        } else {
+            body.to_owned()
+        },
+    }
+}
+
+fn dechunk(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        body.push_str(&after[..size]);
+        rest = after[size..].strip_prefix("\r\n").unwrap();
+        if size == 0 {
+            break;
+        }
+    }
+    body
+}
