@@ -1,6 +1,14 @@
 //! devcontainerd: tells which containers and dev containers there are, which no longer match their configuration,
 //! and recreates them. `ARCHITECTURE.md` has the picture.
 
+// Nothing that comes from outside may end a thread. Tests and benchmarks may.
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 pub mod cli;
 pub mod daemon;
 pub mod devcontainer;

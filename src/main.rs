@@ -1,5 +1,13 @@
 //! The program: reads its command line and does what that says.
 
+// Nothing that comes from outside may end a thread. Tests and benchmarks may.
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 use std::process::ExitCode;
 
 use devcontainerd::cli::{self, Task};
