@@ -1,7 +1,7 @@
 #!/bin/sh
-# Tries devcontainerd out: builds it, makes a dev container from sample/, and runs the daemon in the
-# foreground. Uses the Docker engine that `docker` reaches; where there is none, a private one below
-# target/, which ends with the daemon.
+# Tries devcontainerd out: builds it and runs the daemon in the foreground, on the Docker engine that `docker`
+# reaches, of which nothing is changed. Where there is none, on a private one below target/, which ends with the
+# daemon and has a dev container made from sample/.
 #
 #   scripts/run.sh [ARGUMENT for devcontainerd...]
 set -eu
@@ -15,23 +15,12 @@ if [ "${DEVCONTAINERD_RUN:-}" != inside ]; then
         "$root/scripts/setup.sh" cli
         (cd "$root" && scripts/static.sh)
         export PATH="$PATH:$root/target/tools/node_modules/.bin:$root/target/tools/bin"
-        "$root/scripts/engine.sh" image
         exec "$self" "$@"
     fi
     "$root/scripts/setup.sh" engine
     "$root/scripts/static.sh"
     exec "$root/scripts/with-engine.sh" "$self" "$@"
 fi
-
-sample=$root/target/sample
-if [ ! -e "$sample" ]; then
-    cp -R "$root/sample" "$sample"
-fi
-echo "run: making a sample dev container (devcontainer up --workspace-folder $sample)"
-devcontainer up --workspace-folder "$sample" >"$root/target/sample-up.log" 2>&1 || {
-    tail -n 20 "$root/target/sample-up.log" >&2
-    exit 1
-}
 
 address=${DEVCONTAINERD_LISTEN:-127.0.0.1:3382}
 previous=
@@ -46,24 +35,27 @@ case $address in
 unix:*) curl="curl --unix-socket ${address#unix:}" url=http://localhost ;;
 *) curl=curl url=http://$address ;;
 esac
-if [ -n "${DEVCONTAINERD_ENGINE_DIR:-}" ]; then
-    ending="Look at the private Docker engine, which ends with the daemon (Ctrl-C):
 
-    docker --host $DOCKER_HOST ps"
-else
-    ending="Ctrl-C ends the daemon. The sample stays until you remove it:
-
-    docker rm --force \$(docker ps --all --quiet --filter label=devcontainer.local_folder=$sample)"
-fi
 cat <<END
 
 Try, in another terminal:
 
     $curl $url/                 # containers
     $curl $url/devcontainers    # dev containers
-    $curl $url/events           # what changes, as it happens
 
-Change the configuration, and see the dev container turn dirty:
+END
+
+if [ -n "${DEVCONTAINERD_ENGINE_DIR:-}" ]; then
+    sample=$root/target/sample
+    [ -e "$sample" ] || cp -R "$root/sample" "$sample"
+    echo "run: making a sample dev container (devcontainer up --workspace-folder $sample)"
+    devcontainer up --workspace-folder "$sample" >"$root/target/sample-up.log" 2>&1 || {
+        tail -n 20 "$root/target/sample-up.log" >&2
+        exit 1
+    }
+    cat <<END
+
+Change the configuration of the sample, and see it turn dirty:
 
     sed -i "s/NAME\": .*/NAME\": \"\$(date +%T)\",/" $sample/.devcontainer/devcontainer.json
     $curl $url/devcontainers/sample
@@ -72,9 +64,11 @@ Recreate it, with the log as it happens:
 
     $curl -X POST '$url/devcontainers/sample/recreate?follow=true&format=text'
 
-$ending
+Look at the private Docker engine, which ends with the daemon (Ctrl-C):
+
+    docker --host $DOCKER_HOST ps
 
 END
+fi
 
-export DEVCONTAINERD_STATE_DIR="${DEVCONTAINERD_STATE_DIR:-$root/target/state}"
 exec "$root/target/static/devcontainerd" "$@"

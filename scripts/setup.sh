@@ -73,7 +73,7 @@ npm_install() {
 
 # build: Rust, and a linker with the static C library.
 
-has cargo || fail "cargo is missing; install Rust 1.88 or newer (rustup.rs) and put ~/.cargo/bin on PATH"
+has cargo || fail "cargo is missing; install Rust 1.91 or newer with rustup and put ~/.cargo/bin on PATH"
 links_statically() {
     has cc && echo 'int main(void) { return 0; }' | cc -static -x c -o /dev/null - 2>/dev/null
 }

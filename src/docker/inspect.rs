@@ -225,6 +225,135 @@ mod tests {
         }
     }
 
+    /// Reads what a real engine printed, and shows each container in a line:
+    /// `name status running? ports… | volumes… | labels…`.
+    fn recorded(file: &str) -> Vec<String> {
+        let path = format!(
+            "{}/tests/fixtures/inspect/{file}.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut warnings = Vec::new();
+        let containers = parse(&std::fs::read(path).unwrap(), &mut warnings).unwrap();
+        let mut lines: Vec<String> = containers.iter().map(show).collect();
+        warnings.extend(ports::shared_host_ports(containers.iter()));
+        lines.extend(warnings);
+        lines
+    }
+
+    fn show(container: &ContainerInfo) -> String {
+        assert_eq!(container.id.len(), 64);
+        assert_eq!(container.image, "devcontainerd-base:latest");
+        assert!(container.created_at > Timestamp::new(1_700_000_000, 0));
+        let port = |port: &crate::model::Port| match (&port.host_ip, port.host_port) {
+            (Some(ip), Some(host)) => format!("{ip}:{host}->{}/{}", port.port, port.network),
+            _ => format!("{}/{}", port.port, port.network),
+        };
+        let ports: Vec<String> = container.ports.iter().map(port).collect();
+        format!(
+            "{} {} {} {}| {} | {}",
+            container.name,
+            container.status,
+            container.running,
+            ports
+                .iter()
+                .map(|port| format!("{port} "))
+                .collect::<String>(),
+            serde_json::to_string(&container.volumes).unwrap(),
+            serde_json::to_string(&container.labels).unwrap(),
+        )
+    }
+
+    fn check(file: &str, expected: &str) {
+        let expected = expected.replace(" ~", " | {} | {}");
+        assert_eq!(recorded(file).join("\n"), expected, "{file}");
+    }
+
+    #[test]
+    fn what_a_real_engine_prints() {
+        check("plain", "fixture-plain running true ~");
+        check("host_network", "fixture-host-network running true ~");
+        check(
+            "labels",
+            r#"fixture-labels running true | {} | {"fixture.empty":"","fixture.lines":"one\ntwo","fixture.text":"a b=\"c\" ü"}"#,
+        );
+        check(
+            "same_port",
+            "fixture-same-port running true 0.0.0.0:8080->8080/tcp ~",
+        );
+        check(
+            "same_port_both_loopbacks",
+            "fixture-same-port-both-loopbacks running true ::1:8080->8080/tcp ~",
+        );
+        check(
+            "same_port_different_addresses",
+            "fixture-same-port-different-addresses running true 127.0.0.2:8080->8080/tcp 127.0.0.1:8080->8080/tcp ~",
+        );
+        check(
+            "differing_ports",
+            "fixture-differing-ports running true 0.0.0.0:12345->8080/tcp ~",
+        );
+        check(
+            "exposed_only",
+            "fixture-exposed-only running true 53/udp 9090/tcp ~",
+        );
+        check(
+            "several_ports",
+            "fixture-several-ports running true 0.0.0.0:5353->53/udp 127.0.0.1:12345->8080/tcp 0.0.0.0:8081->8081/tcp 9090/tcp ~",
+        );
+        check(
+            "two_containers_one_host_port",
+            "fixture-first running true 127.0.0.1:8080->8080/tcp ~\n\
+             fixture-second running true 127.0.0.2:8080->8080/tcp ~\n\
+             host port 8080 is mapped to multiple containers on different interfaces: \
+             5350c9d25f753fb9cf791bcc6fc8ab5fd98ad7563c1cabd17069041e05370148, \
+             c9738bdd825a1f892deacb957097abe0ee030225257ea3884371b935eda674ac",
+        );
+        check(
+            "binds",
+            r#"fixture-binds running true | {"/srv/fixture/data":"/data","/srv/fixture/read-only":"/read-only"} | {}"#,
+        );
+        check(
+            "volume",
+            r#"fixture-volume running true | {"/srv/fixture/engine/data/volumes/fixture-volume/_data":"/var/lib/data"} | {}"#,
+        );
+        check("status_running", "fixture-running running true ~");
+        check("status_paused", "fixture-paused paused true ~");
+        check("status_restarting", "fixture-restarting restarting true ~");
+        check("status_created", "fixture-created created false ~");
+        check(
+            "status_exited_0",
+            "fixture-exited-0 exited successfully false ~",
+        );
+        check(
+            "status_exited_3",
+            "fixture-exited-3 exited with code 3 false ~",
+        );
+        check(
+            "status_exited_137",
+            "fixture-killed exited with code 137 false ~",
+        );
+        check(
+            "status_created_error",
+            "fixture-error created: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"/no/such/command\": stat /no/such/command: no such file or directory: unknown false ~",
+        );
+    }
+
+    #[test]
+    fn a_real_dev_container_has_its_labels() {
+        let json = include_bytes!("../../tests/fixtures/inspect/devcontainer.json");
+        let container = parse(json, &mut Vec::new()).unwrap().pop().unwrap();
+        let label = |name| container.labels.get(name);
+        assert_eq!(
+            label(crate::docker::LABEL_FOLDER),
+            Some("/srv/fixture/project")
+        );
+        assert_eq!(
+            label(crate::docker::LABEL_CONFIG),
+            Some("/srv/fixture/project/.devcontainer/devcontainer.json")
+        );
+        assert_eq!(container.ports[0].host_port, Some(3000));
+    }
+
     #[test]
     fn podman_writes_names_without_a_slash_and_times_with_an_offset() {
         let json = br#"[{"Id":"a","Created":"2026-01-01T01:00:00.5+02:00","Name":"plain"}]"#;

@@ -80,10 +80,18 @@ fn parse_number(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| plain && *port != 0)
 }
 
-/// Whether both are the same port of the host, as a client on the host sees it.
+/// Whether both are one port of the host, once by IPv4 and once by IPv6.
 fn is_same_everywhere(a: &Port, b: &Port) -> bool {
     let same = (a.port, a.network, a.host_port) == (b.port, b.network, b.host_port);
-    same && is_local_or_any(a) && is_local_or_any(b)
+    let versions = (is_ipv6(a), is_ipv6(b));
+    let differ = versions.0.is_none() || versions.1.is_none() || versions.0 != versions.1;
+    same && differ && is_local_or_any(a) && is_local_or_any(b)
+}
+
+/// `None` for podman's empty address, which is any of either version.
+fn is_ipv6(port: &Port) -> Option<bool> {
+    let ip: IpAddr = port.host_ip.as_deref()?.parse().ok()?;
+    Some(ip.is_ipv6())
 }
 
 /// Whether a port is bound to a loopback or an unspecified address (podman leaves that one empty).
@@ -213,10 +221,13 @@ mod tests {
     #[test]
     fn different_host_port_protocol_address_or_container_port_stay_apart() {
         check(
-            r#"{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"},{"HostIp":"::","HostPort":"8081"},{"HostIp":"192.0.2.1","HostPort":"8080"}],
+            r#"{"79/tcp":[{"HostIp":"127.0.0.1","HostPort":"79"},{"HostIp":"127.0.0.2","HostPort":"79"}],
+                "80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"},{"HostIp":"::","HostPort":"8081"},{"HostIp":"192.0.2.1","HostPort":"8080"}],
                 "80/udp":[{"HostIp":"::","HostPort":"8080"}],
                 "81/tcp":[{"HostIp":"::1","HostPort":"8080"}]}"#,
             &[
+                "127.0.0.1:79->79/tcp",
+                "127.0.0.2:79->79/tcp",
                 "0.0.0.0:8080->80/tcp",
                 ":::8081->80/tcp",
                 "192.0.2.1:8080->80/tcp",
