@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub mod client;
+pub mod usage;
+
 /// Longer than anything takes, even on a busy machine. What waits that long has failed.
 pub const LONG: Duration = Duration::from_secs(30);
 

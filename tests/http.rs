@@ -1,0 +1,398 @@
+//! Routes, methods and the form of answers.
+
+mod common;
+
+use common::{Daemon, Response, Sandbox, container_id};
+use serde_json::{Value, json};
+
+const PREFIX: &str = "/api/v0/containers";
+const JSON: &str = "application/json; charset=utf-8";
+
+/// Every way to write a path.
+fn ways(path: &str) -> [String; 4] {
+    let plain = path.trim_end_matches('/');
+    [
+        if plain.is_empty() { "/" } else { plain }.to_owned(),
+        format!("{plain}/"),
+        format!("{PREFIX}{plain}"),
+        format!("{PREFIX}{plain}/"),
+    ]
+}
+
+fn with_app() -> (Sandbox, Daemon) {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let daemon = sandbox.daemon().start();
+    (sandbox, daemon)
+}
+
+#[track_caller]
+fn assert_json(response: &Response) {
+    assert_eq!(response.headers["content-type"], JSON, "{response:?}");
+    assert_eq!(
+        response.headers["content-length"],
+        response.body.len().to_string()
+    );
+    let one_line = response.body.ends_with('\n') && response.body.lines().count() == 1;
+    assert!(one_line, "{response:?}");
+    assert!(response.json().is_object());
+}
+
+#[test]
+fn every_reading_route_answers_get_and_head_in_every_way_to_write_it() {
+    let (_sandbox, daemon) = with_app();
+    for path in [
+        "/",
+        "/devcontainers",
+        "/devcontainers/app",
+        "/healthz",
+        "/readyz",
+        "/version",
+    ] {
+        let expected = daemon.get(path);
+        assert_eq!(expected.status, 200, "{path}: {expected:?}");
+        assert_json(&expected);
+        for way in ways(path) {
+            let got = daemon.get(&way);
+            assert_eq!((got.status, &got.body), (200, &expected.body), "{way}");
+            let head = daemon.request("HEAD", &way, "");
+            assert_eq!((head.status, head.body.as_str()), (200, ""), "{way}");
+            let without_date = |response: &Response| {
+                let mut headers = response.headers.clone();
+                headers.remove("date").expect("a Date");
+                headers
+            };
+            assert_eq!(without_date(&head), without_date(&got), "{way}");
+        }
+    }
+}
+
+#[test]
+fn logs_answer_get_and_head_in_every_way_to_write_it() {
+    let (_sandbox, daemon) = with_app();
+    assert_eq!(
+        daemon.post("/devcontainers/app/recreate?wait=true").status,
+        204
+    );
+    let expected = daemon.get("/devcontainers/app/logs").body;
+    assert!(expected.lines().count() >= 2, "{expected}");
+    for way in ways("/devcontainers/app/logs") {
+        let got = daemon.get(&way);
+        assert_eq!((got.status, &got.body), (200, &expected), "{way}");
+        let mut head = daemon.client();
+        head.send(daemon.head("HEAD", &way, ""));
+        let headers = head.read_head().headers;
+        assert_eq!(headers["content-type"], "application/x-ndjson");
+        assert_eq!(headers["transfer-encoding"], "chunked");
+        head.send(daemon.head("GET", "/healthz", ""));
+        assert_eq!(head.answer().status, 200, "nothing came between");
+    }
+}
+
+#[test]
+fn every_acting_route_answers_post_in_every_way_to_write_it() {
+    let (sandbox, daemon) = with_app();
+    let id = daemon.devcontainer()["id"].as_str().unwrap().to_owned();
+    for way in ways("/devcontainers/container/made/recreate") {
+        let way = match sandbox.calls("devcontainer", "up") {
+            0 => way.replace("made", "box1"),
+            _ => way,
+        };
+        let response = daemon.post(&way);
+        assert_eq!((response.status, response.body.as_str()), (204, ""));
+        for absent in ["content-length", "transfer-encoding", "content-type"] {
+            assert!(!response.headers.contains_key(absent), "{response:?}");
+        }
+    }
+    assert_eq!(sandbox.calls("devcontainer", "up"), 4);
+    for (number, way) in ways("/devcontainers/app/recreate").into_iter().enumerate() {
+        let response = daemon.post(&way);
+        assert_eq!(response.status, 202, "{response:?}");
+        assert_json(&response);
+        assert_eq!(response.json()["id"], id);
+        assert_eq!(response.json()["job"]["kind"], "recreate");
+        assert_eq!(response.json()["job"]["state"], "running");
+        assert_eq!(response.json()["status"], "starting");
+        let location = response.headers["location"].clone();
+        let prefix = if number < 2 { "" } else { PREFIX };
+        assert_eq!(location, format!("{prefix}/devcontainers/{id}/logs"));
+        let log = daemon.get(&format!("{location}?follow=true"));
+        assert!(log.body.contains("recreate succeeded"), "{log:?}");
+    }
+    let response = daemon.post(&format!("/devcontainers/{id}/recreate?wait=true"));
+    assert_eq!((response.status, response.body.as_str()), (204, ""));
+    assert_eq!(sandbox.calls("devcontainer", "up"), 9);
+}
+
+#[test]
+fn a_container_is_recreated_by_id_name_and_prefix() {
+    let (sandbox, daemon) = with_app();
+    let recreate = |container: &str| {
+        let path = format!("/devcontainers/container/{container}/recreate");
+        daemon.post(&path)
+    };
+    assert_eq!(recreate(&container_id(1)).status, 204);
+    let id = daemon.devcontainer()["container"]["id"].clone();
+    let id = id.as_str().unwrap();
+    assert_ne!(id, container_id(1));
+    assert_eq!(recreate("made").status, 204);
+    let id = daemon.devcontainer()["container"]["id"].clone();
+    let id = id.as_str().unwrap();
+    assert_eq!(recreate(&id[..63]).status, 204);
+    let short = "no container has the id or name \"00000000000\"";
+    recreate("00000000000").assert_error(404, "Container not found", short);
+    assert_eq!(sandbox.calls("devcontainer", "up"), 3);
+}
+
+#[test]
+fn wrong_methods_say_which_are_right() {
+    let (sandbox, daemon) = with_app();
+    for (path, allowed) in [
+        ("/", "GET, HEAD"),
+        ("/devcontainers", "GET, HEAD"),
+        ("/devcontainers/app", "GET, HEAD"),
+        ("/devcontainers/app/logs", "GET, HEAD"),
+        ("/healthz", "GET, HEAD"),
+        ("/readyz", "GET, HEAD"),
+        ("/version", "GET, HEAD"),
+        ("/devcontainers/app/recreate", "POST"),
+        ("/devcontainers/container/box1/recreate", "POST"),
+        ("/devcontainers/container//recreate", "POST"),
+    ] {
+        for way in ways(path) {
+            let wrong = match allowed {
+                "POST" => "GET",
+                _ => "POST",
+            };
+            for method in [wrong, "PUT", "PATCH", "OPTIONS", "TRACE", "get", "BREW"] {
+                let response = daemon.request(method, &way, "");
+                response.assert_error(405, "Method not allowed", &format!("only {allowed}"));
+                assert_eq!(response.headers["allow"], allowed, "{method} {way}");
+                assert_json(&response);
+            }
+        }
+    }
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
+}
+
+#[test]
+fn head_of_what_is_wrong_has_no_body_either() {
+    let (_sandbox, daemon) = with_app();
+    for (path, status) in [
+        ("/nope", 404),
+        ("/devcontainers/none", 404),
+        ("/devcontainers/app/recreate", 405),
+        ("/devcontainers/%zz", 400),
+    ] {
+        let head = daemon.request("HEAD", path, "");
+        assert_eq!((head.status, head.body.as_str()), (status, ""), "{path}");
+        assert_ne!(head.headers["content-length"], "0");
+    }
+}
+
+#[test]
+fn unknown_paths_are_not_found() {
+    let (_sandbox, daemon) = with_app();
+    for path in [
+        "/nope",
+        "//healthz",
+        "/healthz//",
+        "/healthz/x",
+        "/Healthz",
+        "/api",
+        "/api/v0",
+        "/api/v0/containersx",
+        "/api/v0/containers/nope",
+        "/api/v0/containers/api/v0/containers",
+        "/devcontainers/app/",
+        "/devcontainers/app/nope",
+        "/devcontainers/app/logs/x",
+        "/devcontainers/container/box1",
+        "/devcontainers/../healthz",
+        "/./healthz",
+        "/healthz%2F",
+        "/favicon.ico",
+    ] {
+        let response = daemon.get(path);
+        match path {
+            "/devcontainers/app/" => assert_eq!(response.status, 200),
+            _ => {
+                response.assert_error(404, "Not found", path);
+                assert_json(&response);
+            }
+        }
+    }
+    daemon
+        .post("/nope")
+        .assert_error(404, "Not found", "nothing at /nope");
+}
+
+#[test]
+fn percent_encoding_is_decoded() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("a b?é%2F");
+    sandbox.devcontainer_of(1, &folder);
+    let daemon = sandbox.daemon().start();
+    let name = "a b?é%2F";
+    let encoded = "a%20b%3f%C3%A9%252F";
+    assert_eq!(daemon.devcontainer()["name"], name);
+    let one = daemon.json(&format!("/devcontainers/{encoded}"));
+    assert_eq!(one["name"], name);
+    assert_eq!(
+        daemon.json(&format!("/%64evcontainers/{encoded}/?x=%zz")),
+        one
+    );
+    assert_eq!(daemon.get("/%68ealthz").status, 200);
+    let response = daemon.post(&format!("/devcontainers/{encoded}/recreate?wait=%74rue"));
+    assert_eq!(response.status, 204);
+    for bad in ["%", "%4", "%zz", "%ff", "%C3", "a%00%"] {
+        let response = daemon.get(&format!("/devcontainers/{bad}"));
+        response.assert_error(400, "Bad request", "not well-formed UTF-8");
+    }
+    let nul = daemon.get("/devcontainers/app%00");
+    nul.assert_error(404, "Devcontainer not found", "app\\0");
+    let split = daemon.get("/devcontainers/x%0d%0aSet-Cookie:%20y");
+    split.assert_error(404, "Devcontainer not found", "Set-Cookie");
+    assert!(!split.headers.contains_key("set-cookie"));
+}
+
+#[test]
+fn queries_that_make_no_sense_are_refused() {
+    let (sandbox, daemon) = with_app();
+    for (query, detail) in [
+        ("wait=maybe", "wait should be true or false"),
+        ("follow=2", "follow should be true or false"),
+        ("offset=-1", "offset should be the number of a line"),
+        ("offset=18446744073709551616", "offset should be"),
+        ("format=xml", "format should be json or text"),
+    ] {
+        let response = daemon.post(&format!("/devcontainers/app/recreate?{query}"));
+        response.assert_error(400, "Bad request", detail);
+    }
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
+    assert_eq!(daemon.get("/?unknown=x&&y").status, 200);
+}
+
+fn fields(value: &Value) -> Vec<&str> {
+    let fields = value.as_object().unwrap().keys();
+    fields.map(String::as_str).collect()
+}
+
+#[test]
+fn the_fields_are_exactly_those_of_the_contract() {
+    let (sandbox, daemon) = with_app();
+    sandbox
+        .container(2)
+        .set(
+            "NetworkSettings",
+            json!({"Ports": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "81/udp": null}}),
+        )
+        .set(
+            "Mounts",
+            json!([{"Type": "bind", "Source": "/s", "Destination": "/d"}]),
+        )
+        .save();
+    let all = daemon.json("/");
+    assert_eq!(fields(&all), ["containers"]);
+    let mut expected = vec![
+        "created_at",
+        "devcontainer_dirty",
+        "devcontainer_status",
+        "id",
+        "image",
+        "labels",
+        "name",
+        "ports",
+        "running",
+        "status",
+        "volumes",
+    ];
+    assert_eq!(fields(&all["containers"][0]), expected);
+    expected.remove(2);
+    let plain = &all["containers"][1];
+    assert_eq!(fields(plain), expected);
+    assert_eq!(plain["id"], container_id(2));
+    assert_eq!(plain["name"], "box2");
+    assert_eq!(plain["created_at"], "2020-01-01T00:00:00Z");
+    assert_eq!(plain["volumes"], json!({"/s": "/d"}));
+    assert_eq!(
+        plain["ports"],
+        json!([
+            {"port": 80, "network": "tcp", "host_ip": "127.0.0.1", "host_port": 8080},
+            {"port": 81, "network": "udp"},
+        ])
+    );
+
+    let one = daemon.devcontainer();
+    let mut expected = vec![
+        "config_path",
+        "container",
+        "dirty",
+        "id",
+        "name",
+        "running",
+        "status",
+        "workspace_folder",
+    ];
+    assert_eq!(fields(&one), expected);
+    assert_eq!(one["container"], all["containers"][0]);
+
+    let recreated = daemon.post("/devcontainers/app/recreate?wait=true");
+    assert_eq!(recreated.status, 204);
+    sandbox.devcontainer("echo no >&2; exit 1");
+    daemon
+        .post("/devcontainers/app/recreate?wait=true")
+        .assert_error(500, "Could not recreate devcontainer", "no");
+    sandbox.write(
+        "work/app/.devcontainer/devcontainer.json",
+        r#"{"image":"x"}"#,
+    );
+    let one = daemon.devcontainer();
+    expected.extend(["changes", "error", "job"]);
+    expected.sort_unstable();
+    assert_eq!(fields(&one), expected);
+    assert_eq!(fields(&one["changes"][0]), ["change", "path"]);
+    assert_eq!(
+        fields(&one["job"]),
+        ["finished_at", "kind", "started_at", "state"]
+    );
+    for (field, value) in [("kind", "recreate"), ("state", "failed")] {
+        assert_eq!(one["job"][field], value);
+    }
+    for time in ["started_at", "finished_at"] {
+        let time = one["job"][time].as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+    }
+
+    assert_eq!(daemon.json("/healthz"), json!({"status": "ok"}));
+    assert_eq!(daemon.json("/readyz"), json!({"status": "ready"}));
+    assert_eq!(
+        fields(&daemon.json("/version")),
+        ["arch", "commit", "os", "version"]
+    );
+}
+
+#[test]
+fn a_warning_is_listed_and_none_is_left_out() {
+    let (sandbox, daemon) = with_app();
+    assert_eq!(fields(&daemon.json("/")), ["containers"]);
+    sandbox.docker("echo 'careful now' >&2");
+    let daemon = sandbox.daemon().start();
+    let all = daemon.json("/");
+    assert_eq!(fields(&all), ["containers", "warnings"]);
+    assert!(all["warnings"].to_string().contains("careful now"));
+}
+
+#[test]
+fn readyz_names_what_is_missing() {
+    let sandbox = Sandbox::new();
+    std::fs::remove_file(sandbox.path("bin/devcontainer")).unwrap();
+    std::fs::remove_file(sandbox.path("bin/docker")).unwrap();
+    let bin = sandbox.path("bin").display().to_string();
+    let daemon = sandbox.daemon().env("PATH", &bin).start();
+    let response = daemon.get("/readyz");
+    response.assert_error(503, "Not ready", "docker");
+    response.assert_error(503, "Not ready", "devcontainer");
+    assert_eq!(daemon.get("/healthz").status, 200);
+}
