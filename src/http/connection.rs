@@ -161,33 +161,39 @@ impl Connection<'_> {
         }
     }
 
-    /// RFC 9112, section 7.1.
+    /// RFC 9112, section 7.1. The deadline bounds how often there may be little in a chunk.
     fn skip_chunks(&mut self, deadline: Instant) -> Result<(), NoRequest> {
-        let mut total = 0;
+        let mut left = MAX_BODY;
         loop {
-            let size = loop {
-                match httparse::parse_chunk_size(&self.buffer) {
-                    Ok(httparse::Status::Complete((length, size))) => {
-                        self.buffer.drain(..length);
-                        break size;
-                    }
-                    Ok(httparse::Status::Partial) if self.buffer.len() < MAX_HEAD => {
-                        self.fill_until(deadline)?;
-                    }
-                    _ => return Err(NoRequest::Refused(HeadError::Bad("bad chunk").into())),
-                }
-            };
-            // A chunk of one byte takes six on the wire.
-            total += size.saturating_add(1);
-            if total > MAX_BODY {
-                return Err(NoRequest::Refused(too_large()));
-            }
+            let size = self.chunk_size(deadline)?;
             if size == 0 {
                 return self.skip_trailers(deadline);
             }
+            left = left
+                .checked_sub(size)
+                .ok_or_else(|| NoRequest::Refused(too_large()))?;
             self.skip(size, deadline)?;
             if self.line(deadline)? > 0 {
-                return Err(NoRequest::Refused(HeadError::Bad("bad chunk").into()));
+                return Err(bad_chunk());
+            }
+        }
+    }
+
+    fn chunk_size(&mut self, deadline: Instant) -> Result<u64, NoRequest> {
+        loop {
+            // No digits at all would be read as zero, the end of the body.
+            if self.buffer.first().is_some_and(|b| !b.is_ascii_hexdigit()) {
+                return Err(bad_chunk());
+            }
+            match httparse::parse_chunk_size(&self.buffer) {
+                Ok(httparse::Status::Complete((length, size))) => {
+                    self.buffer.drain(..length);
+                    return Ok(size);
+                }
+                Ok(httparse::Status::Partial) if self.buffer.len() < MAX_HEAD => {
+                    self.fill_until(deadline)?;
+                }
+                _ => return Err(bad_chunk()),
             }
         }
     }
@@ -267,6 +273,10 @@ impl Connection<'_> {
             }
         }
     }
+}
+
+fn bad_chunk() -> NoRequest {
+    NoRequest::Refused(HeadError::Bad("bad chunk").into())
 }
 
 fn too_large() -> Answer {
