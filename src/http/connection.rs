@@ -34,8 +34,9 @@ pub(super) fn serve(socket: Socket, service: &Service) {
     loop {
         match connection.serve_one(idle) {
             Ok(true) => idle = IDLE_TIMEOUT,
+            Ok(false) => return connection.socket.close_gently(CLOSING_TIMEOUT),
             // Whatever went wrong with the connection, nobody is left to be told.
-            Ok(false) | Err(_) => return,
+            Err(_) => return,
         }
     }
 }
@@ -70,11 +71,10 @@ impl Connection<'_> {
         });
         match request {
             Ok(request) => self.answer(&request),
-            Err(NoRequest::Closed) => Ok(false),
+            Err(NoRequest::Closed) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(NoRequest::Refused(answer)) => {
                 let bytes = answer.encode(true, false, false);
                 self.socket.write(&bytes, Instant::now() + WRITE_TIMEOUT)?;
-                self.socket.close_gently(CLOSING_TIMEOUT);
                 Ok(false)
             }
         }

@@ -101,8 +101,8 @@ impl Socket {
         }
     }
 
-    /// Closes after an answer to something that was not read to its end: were it closed at once, the kernel would
-    /// reset the connection, and the answer would be lost.
+    /// Closes after the last answer. Were it closed at once, and something that the client had sent not been read, the
+    /// kernel would reset the connection, and what is still on its way to the client would be lost.
     pub(super) fn close_gently(&self, time: Duration) {
         let deadline = Instant::now() + time;
         let shut = match &self.stream {
