@@ -281,7 +281,9 @@ fn fields(value: &Value) -> Vec<&str> {
 
 #[test]
 fn the_fields_are_exactly_those_of_the_contract() {
-    let (sandbox, daemon) = with_app();
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
     sandbox
         .container(2)
         .set(
@@ -293,6 +295,7 @@ fn the_fields_are_exactly_those_of_the_contract() {
             json!([{"Type": "bind", "Source": "/s", "Destination": "/d"}]),
         )
         .save();
+    let daemon = sandbox.daemon().start();
     let all = daemon.json("/");
     assert_eq!(fields(&all), ["containers"]);
     let mut expected = vec![
