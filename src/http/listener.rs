@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 
 use super::address::Address;
-use super::connection::{self, WRITE_TIMEOUT};
+use super::connection;
 use super::handlers::Service;
 use super::response::Answer;
 use super::socket::{Socket, Stream};
@@ -199,7 +199,7 @@ fn is_exhausted(error: &io::Error) -> bool {
 
 fn begin(stream: Stream, service: &Arc<Service>) {
     // A client that has gone already makes this fail.
-    let Ok(socket) = Socket::new(stream, WRITE_TIMEOUT) else {
+    let Ok(socket) = Socket::new(stream) else {
         return;
     };
     let Some(slot) = service.counts.connection() else {
@@ -223,7 +223,8 @@ fn begin(stream: Stream, service: &Arc<Service>) {
 fn refuse(socket: &Socket) {
     let detail = format!("at most {MAX_CONNECTIONS} connections may be open at once; try again");
     let answer = Answer::error(503, "Too many connections", &detail).with("Retry-After", "1");
-    let _ = socket.write(&answer.encode(true, false, false), Instant::now());
+    let (bytes, _) = answer.encode(true, false, false);
+    let _ = socket.write(&bytes, Instant::now());
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! A connection's socket, where every wait has a deadline.
 
 use std::cell::Cell;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+use crate::process::wait;
 
 /// Whether somebody is still at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +34,10 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Answers go out at once. One `write` takes at most `write_timeout`.
-    pub(super) fn new(stream: Stream, write_timeout: Duration) -> io::Result<Self> {
-        match &stream {
-            Stream::Tcp(tcp) => {
-                tcp.set_nodelay(true)?;
-                tcp.set_write_timeout(Some(write_timeout))?;
-            }
-            Stream::Unix(unix) => unix.set_write_timeout(Some(write_timeout))?,
+    /// Answers go out at once.
+    pub(super) fn new(stream: Stream) -> io::Result<Self> {
+        if let Stream::Tcp(tcp) = &stream {
+            tcp.set_nodelay(true)?;
         }
         Ok(Self {
             stream,
@@ -67,24 +67,27 @@ impl Socket {
         }
     }
 
-    /// Writes all of `bytes`; an error after `deadline`.
+    /// Writes all of `bytes`; an error after `deadline`. One that has passed already leaves what fits at once.
     pub(super) fn write(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = match &self.stream {
-                Stream::Tcp(tcp) => (&mut &*tcp).write(bytes),
-                Stream::Unix(unix) => (&mut &*unix).write(bytes),
-            };
-            match written {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-            if !bytes.is_empty() && Instant::now() >= deadline {
-                return Err(io::ErrorKind::TimedOut.into());
+            match send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.wait_for_room(deadline)?,
+                Err(e) => return Err(e.into()),
             }
         }
         Ok(())
+    }
+
+    fn wait_for_room(&self, deadline: Instant) -> io::Result<()> {
+        let mut fds = [PollFd::new(self, PollFlags::OUT)];
+        wait(&mut fds, deadline);
+        let [fd] = &fds;
+        match fd.revents().is_empty() && Instant::now() >= deadline {
+            true => Err(io::ErrorKind::TimedOut.into()),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn peer(&self) -> Peer {
