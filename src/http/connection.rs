@@ -73,8 +73,7 @@ impl Connection<'_> {
             Ok(request) => self.answer(&request),
             Err(NoRequest::Closed) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(NoRequest::Refused(answer)) => {
-                let bytes = answer.encode(true, false, false);
-                self.socket.write(&bytes, Instant::now() + WRITE_TIMEOUT)?;
+                self.write(&answer, true, false, false)?;
                 Ok(false)
             }
         }
@@ -243,9 +242,21 @@ impl Connection<'_> {
         };
         let closing = self.service.shared.ask(|state| state.is_closing());
         let keep_alive = request.keep_alive && !closing;
-        let bytes = answer.encode(request.is_1_1, keep_alive, head_only);
-        self.socket.write(&bytes, Instant::now() + WRITE_TIMEOUT)?;
+        self.write(&answer, request.is_1_1, keep_alive, head_only)?;
         Ok(keep_alive)
+    }
+
+    fn write(
+        &self,
+        answer: &Answer,
+        is_1_1: bool,
+        keep_alive: bool,
+        head_only: bool,
+    ) -> io::Result<()> {
+        let deadline = Instant::now() + WRITE_TIMEOUT;
+        let (first, rest) = answer.encode(is_1_1, keep_alive, head_only);
+        self.socket.write(&first, deadline)?;
+        self.socket.write(rest.unwrap_or_default(), deadline)
     }
 
     /// Waits for the end of an operation, as long as the client does.

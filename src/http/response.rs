@@ -28,6 +28,8 @@ pub(super) enum Length {
     Stream,
 }
 
+/// A body up to this size goes out with its head at once.
+const MAX_COPIED: usize = 16 << 10;
 const JSON: &str = "application/json; charset=utf-8";
 
 #[derive(Serialize)]
@@ -69,17 +71,23 @@ impl Answer {
         self
     }
 
-    /// What is sent; for HEAD without the body.
-    pub(super) fn encode(&self, is_1_1: bool, keep_alive: bool, head_only: bool) -> Vec<u8> {
-        let length = self
-            .body
-            .as_ref()
-            .map_or(Length::None, |b| Length::Known(b.len()));
-        let mut bytes = encode_head(self.status, &self.headers, length, is_1_1, keep_alive);
-        if let (Some(body), false) = (&self.body, head_only) {
-            bytes.extend_from_slice(body);
+    /// What is sent; for HEAD without the body. It comes in two parts where the body is too large to be copied for
+    /// each client that takes its time.
+    pub(super) fn encode(
+        &self,
+        is_1_1: bool,
+        keep_alive: bool,
+        head_only: bool,
+    ) -> (Vec<u8>, Option<&[u8]>) {
+        let body = self.body.as_deref();
+        let length = body.map_or(Length::None, |body| Length::Known(body.len()));
+        let mut first = encode_head(self.status, &self.headers, length, is_1_1, keep_alive);
+        match body.filter(|_| !head_only) {
+            Some(body) if body.len() > MAX_COPIED => return (first, Some(body)),
+            Some(body) => first.extend_from_slice(body),
+            None => {}
         }
-        bytes
+        (first, None)
     }
 }
 
@@ -179,7 +187,7 @@ mod tests {
     use super::*;
 
     fn head(answer: &Answer, is_1_1: bool, keep_alive: bool, head_only: bool) -> Vec<String> {
-        let bytes = answer.encode(is_1_1, keep_alive, head_only);
+        let (bytes, _) = answer.encode(is_1_1, keep_alive, head_only);
         let text = String::from_utf8(bytes).unwrap();
         let lines = text
             .split("\r\n")
@@ -208,6 +216,16 @@ mod tests {
         expected[0] = "HTTP/1.0 404 Not Found";
         expected[5] = "Connection: keep-alive";
         assert_eq!(head(&answer, false, true, true), expected);
+    }
+
+    #[test]
+    fn a_large_body_is_not_copied() {
+        let body = vec![b'x'; MAX_COPIED + 1];
+        let answer = Answer::line(200, body.clone());
+        let (head, rest) = answer.encode(true, true, false);
+        assert!(head.ends_with(b"\r\nContent-Length: 16385\r\n\r\n"));
+        assert_eq!(rest, Some(&body[..]));
+        assert_eq!(answer.encode(true, true, true), (head, None));
     }
 
     #[test]
