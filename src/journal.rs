@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 
 /// How much of a log is kept, the newest, in bytes.
 const KEPT: usize = 4 << 20;
+/// How much of it a reader gets at once: what it has not taken yet is in memory once more for each of them.
+const PAGE: usize = 64 << 10;
 /// What a line costs beside its text.
 const OVERHEAD: usize = size_of::<LogLine>() + size_of::<Arc<LogLine>>() + 16;
 
@@ -54,6 +56,8 @@ pub struct Page {
     pub lines: Vec<Arc<LogLine>>,
     /// Where to read on.
     pub next: u64,
+    /// How far one could read now.
+    pub end: u64,
     /// Whether there will be no more.
     pub ended: bool,
 }
@@ -114,7 +118,7 @@ impl Journal {
         log.outcome.clone()
     }
 
-    /// The lines from number `from` on; waits at most `time` for the first one.
+    /// The lines from number `from` on, as many as fit on a page; waits at most `time` for the first one.
     pub fn read(&self, from: u64, time: Duration) -> Page {
         let deadline = Instant::now() + time;
         let mut log = self.lock();
@@ -139,11 +143,21 @@ impl Journal {
                 .map_or_else(Timestamp::now, |l| l.created_at);
             lines.push(Arc::new(self.line(at, LogLevel::Info, text.into(), None)));
         }
-        lines.extend(log.lines.iter().skip(start).cloned());
+        let mut bytes = 0;
+        let mut next = from.max(log.first);
+        for line in log.lines.iter().skip(start) {
+            bytes += line.output.len() + OVERHEAD;
+            if bytes > PAGE && next > from.max(log.first) {
+                break;
+            }
+            lines.push(line.clone());
+            next += 1;
+        }
         Page {
             lines,
-            next: log.next().max(from),
-            ended: log.outcome.is_some(),
+            next,
+            end: log.next(),
+            ended: log.outcome.is_some() && next >= log.next(),
         }
     }
 
@@ -247,18 +261,45 @@ mod tests {
         for _ in 0..1000 {
             journal.write(vec![line(&long)]);
         }
-        let page = journal.read(0, Duration::ZERO);
-        let kept = page.lines.len() - 1;
+        let lines = all(&journal);
+        let kept = lines.len() - 1;
         assert!((60..=70).contains(&kept), "{kept}");
         assert_eq!(
-            &*page.lines[0].output,
+            &*lines[0].output,
             format!("[{} older lines were dropped]", 1000 - kept)
         );
-        assert_eq!(page.next, 1000);
         let many: Vec<Line> = (0..200_000).map(|_| line("")).collect();
         journal.write(many);
-        let kept = journal.read(0, Duration::ZERO).lines.len();
+        let kept = all(&journal).len();
         assert!(kept * OVERHEAD < KEPT + OVERHEAD * 2, "{kept}");
+    }
+
+    #[test]
+    fn a_reader_gets_a_page_at_a_time() {
+        let journal = journal();
+        let texts: Vec<String> = (0..5000).map(|n| format!("{n:0100}")).collect();
+        journal.write(texts.iter().map(|text| line(text)).collect());
+        journal.end(outcome(JobState::Succeeded), "x".repeat(PAGE));
+        let page = journal.read(1, Duration::ZERO);
+        assert!((100..1000).contains(&page.lines.len()));
+        assert_eq!((page.end, page.ended), (5001, false));
+        assert_eq!(page.next, 1 + page.lines.len() as u64);
+        assert_eq!(all(&journal).len(), 5001);
+        let last = journal.read(5000, Duration::ZERO);
+        assert_eq!((last.lines.len(), last.next, last.ended), (1, 5001, true));
+    }
+
+    fn all(journal: &Journal) -> Vec<Arc<LogLine>> {
+        let mut lines = Vec::new();
+        let mut next = 0;
+        loop {
+            let page = journal.read(next, Duration::ZERO);
+            next = page.next;
+            lines.extend(page.lines);
+            if next == page.end {
+                return lines;
+            }
+        }
     }
 
     #[test]

@@ -90,26 +90,35 @@ impl LogStream {
     pub(super) fn send(&self, socket: &Socket, is_1_1: bool, shared: &Shared) -> io::Result<()> {
         let mut next = self.from;
         let mut last_sent = Instant::now();
+        let mut probed = false;
+        let mut until = None;
         while let Some(journal) = &self.journal {
             let wait = if self.follow { LOOK } else { Duration::ZERO };
             let page = journal.read(next, wait);
             let first = page.next - page.lines.len() as u64;
             let mut out = Vec::new();
-            for (number, line) in (first..).zip(&page.lines) {
+            for (line, number) in page.lines.iter().zip(first..) {
                 self.format.write(number, line, &mut out);
             }
-            let quiet = out.is_empty() && last_sent.elapsed() >= HEARTBEAT;
-            if quiet {
-                out.extend_from_slice(self.format.heartbeat());
+            if out.is_empty() {
+                // One that sends no more may be gone: that shows when something is sent to it.
+                let probe = match socket.peer() {
+                    Peer::Gone => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    Peer::Silent => !std::mem::replace(&mut probed, true),
+                    Peer::Present => false,
+                };
+                if self.follow && (probe || last_sent.elapsed() >= HEARTBEAT) {
+                    out.extend_from_slice(self.format.heartbeat());
+                }
             }
             if !out.is_empty() {
                 write_chunk(socket, &out, is_1_1)?;
                 last_sent = Instant::now();
-            } else if socket.peer() == Peer::Gone {
-                return Err(io::ErrorKind::ConnectionAborted.into());
             }
             next = page.next;
-            if page.ended || !self.follow || shared.ask(|state| state.is_closing()) {
+            let until = *until.get_or_insert(page.end);
+            let enough = page.ended || (!self.follow && next >= until);
+            if enough || shared.ask(|state| state.is_closing()) {
                 break;
             }
         }
