@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -54,13 +54,15 @@ pub fn run(config: Config) -> Result<(), StartError> {
     parts.predefine(predefined);
     let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| other("start")(e.into()))?;
     let stop = Arc::new(stop);
-    parts.start_threads(bound, stop.clone())?;
+    let accept = parts.start_threads(bound, stop.clone())?;
     notify_ready();
     while signals.wait() == Signal::Reload {
         parts.reload();
     }
     log::info!("stopping");
     parts.stop(&mut signals, &stop);
+    // It removes the files of unix sockets. What it does never takes long.
+    let _ = accept.join();
     Ok(())
 }
 
@@ -160,7 +162,12 @@ impl Parts {
         }
     }
 
-    fn start_threads(&self, bound: Vec<Bound>, stop: Arc<OwnedFd>) -> Result<(), StartError> {
+    /// Returns the one that accepts.
+    fn start_threads(
+        &self,
+        bound: Vec<Bound>,
+        stop: Arc<OwnedFd>,
+    ) -> Result<JoinHandle<()>, StartError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
             programs: self.programs.clone(),
@@ -176,7 +183,9 @@ impl Parts {
             counts: self.counts.clone(),
         });
         match Watcher::new(self.shared.clone(), self.wake.clone()) {
-            Ok(watcher) => start("watcher", move || watcher.run())?,
+            Ok(watcher) => {
+                start("watcher", move || watcher.run())?;
+            }
             Err(e) => {
                 let warning =
                     format!("files cannot be watched ({e}); they are looked at when somebody asks");
@@ -215,10 +224,10 @@ impl Parts {
     }
 }
 
-fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     let failed = |e: io::Error| StartError::Other(format!("no thread can be started: {e}"));
-    let spawned = thread::Builder::new().name(name.into()).spawn(run);
-    spawned.map(drop).map_err(failed)
+    let thread = thread::Builder::new().name(name.into());
+    thread.spawn(run).map_err(failed)
 }
 
 /// Tells a service manager that the daemon answers (sd_notify(3)).
