@@ -1,0 +1,159 @@
+//! Where the daemon listens.
+
+mod common;
+
+use common::client::Client;
+use common::{Daemon, LONG, Sandbox, parse};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+const REQUEST: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn unix(path: &Path) -> Client<UnixStream> {
+    let stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    Client::new(stream)
+}
+
+/// All addresses that it says it listens on.
+fn addresses(daemon: &Daemon, count: usize) -> Vec<String> {
+    common::eventually("it listens everywhere", || {
+        let lines = daemon.log.lines();
+        let listening = lines.iter().filter_map(|l| l.split("listening on ").nth(1));
+        let found: Vec<String> = listening.map(str::to_owned).collect();
+        (found.len() == count).then_some(found)
+    })
+}
+
+#[test]
+fn it_listens_on_every_address() {
+    let sandbox = Sandbox::new();
+    let socket = sandbox.path("d.sock");
+    let builder = sandbox
+        .daemon()
+        .args("--listen 127.0.0.1:0 --listen [::1]:0 --listen localhost:0 --listen 127.9.9.9:0");
+    let daemon = builder
+        .args(&format!("--listen unix:{}", socket.display()))
+        .start();
+    let addresses = addresses(&daemon, 5);
+    assert_eq!(addresses[4], format!("unix:{}", socket.display()));
+    for (address, host) in
+        addresses
+            .iter()
+            .zip(["127.0.0.1:", "[::1]:", "127.0.0.1:", "127.9.9.9:"])
+    {
+        let address = address.strip_prefix("http://").unwrap();
+        assert!(address.starts_with(host), "{address}");
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let request =
+            format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(parse(&answer).status, 200, "{address}");
+    }
+    let mut client = unix(&socket);
+    for _ in 0..3 {
+        client.send(REQUEST);
+        assert_eq!(client.answer().status, 200);
+    }
+    let forbidden = "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+    client.send(forbidden);
+    assert_eq!(client.answer().status, 403, "the guard is the same");
+}
+
+#[test]
+fn a_unix_socket_is_for_its_owner_and_goes_with_the_daemon() {
+    for _ in 0..5 {
+        let sandbox = Sandbox::new();
+        let path = sandbox.path("d.sock");
+        let listen = format!("--listen unix:{}", path.display());
+        let mut daemon = sandbox.daemon().args(&listen).start();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut client = unix(&path);
+        client.send(REQUEST);
+        assert_eq!(client.answer().status, 200);
+        daemon.signal("TERM");
+        assert_eq!(daemon.wait().code(), Some(0));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("d.sock");
+    let listen = format!("--listen unix:{}", path.display());
+    drop(UnixListener::bind(&path).unwrap());
+    let daemon = sandbox.daemon().args(&listen).start();
+    let (status, said) = sandbox.daemon().args(&listen).run();
+    assert_eq!(status.code(), Some(2), "{said}");
+    let expected = format!("--listen unix:{}: ", path.display());
+    assert!(
+        said.contains(&expected) && said.contains("running already"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let mut client = unix(&path);
+    client.send(REQUEST);
+    assert_eq!(client.answer().status, 200, "the first one is as it was");
+
+    daemon.signal("KILL");
+    drop(daemon);
+    assert!(path.exists(), "it could not tidy up");
+    let daemon = sandbox.daemon().args(&listen).start();
+    let mut client = unix(&path);
+    client.send(REQUEST);
+    assert_eq!(client.answer().status, 200);
+    drop(daemon);
+}
+
+#[test]
+fn no_other_file_is_replaced() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.write("precious", "content");
+    let link = sandbox.path("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let missing = sandbox.path("missing/d.sock");
+    for path in [&path, &link, &sandbox.path("work"), &missing] {
+        let listen = format!("--listen unix:{}", path.display());
+        let (status, said) = sandbox.daemon().args(&listen).run();
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(said.contains("--listen unix:"), "{said}");
+    }
+    assert_eq!(sandbox.read("precious"), "content");
+}
+
+#[test]
+fn a_port_in_use_and_a_bad_address_are_said_in_one_line() {
+    let sandbox = Sandbox::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for address in [
+        taken.as_str(),
+        "0.0.0.0:0",
+        "[::]:0",
+        "192.0.2.1:80",
+        "nonsense",
+        "unix:relative",
+    ] {
+        let (status, said) = sandbox.daemon().args(&format!("--listen {address}")).run();
+        assert_eq!(status.code(), Some(2), "{address}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            said.contains("--listen") && said.contains(address),
+            "{said}"
+        );
+    }
+    // One of two that cannot be had: the other is given back.
+    let socket = sandbox.path("d.sock");
+    let both = format!("--listen unix:{} --listen {taken}", socket.display());
+    let (status, _) = sandbox.daemon().args(&both).run();
+    assert_eq!(status.code(), Some(2));
+    assert!(!socket.exists());
+}
