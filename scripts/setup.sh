@@ -4,7 +4,7 @@
 #
 #   scripts/setup.sh [build | cli | engine | check]
 #
-#   build   a C linker that can link statically (apt-get)
+#   build   a C linker that can link statically (apt-get), and the musl target (rustup)
 #   cli     that, and Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  that, and what a private Docker engine needs (apt-get); this is what no word means
 #   check   what build brings, and rustfmt and clippy (rustup)
@@ -80,6 +80,13 @@ links_statically() {
 if ! links_statically; then
     missing "a C linker" "apt-get: gcc libc6-dev"
     apt_install gcc libc6-dev
+fi
+
+# A toolchain without rustup, or no network: the static binary is linked with glibc then.
+musl=$(rustc -vV | sed -n 's/^host: \(.*\)-gnu$/\1-musl/p')
+if [ -n "$musl" ] && has rustup && ! [ -d "$(rustc --print target-libdir --target "$musl")" ]; then
+    missing "the target $musl" "rustup"
+    timeout 120 rustup target add "$musl" >/dev/null 2>&1 || echo "setup: going on without $musl" >&2
 fi
 
 # cli: Node, the devcontainer CLI, curl, and the busybox that the sample's image is made of.

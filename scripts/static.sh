@@ -2,21 +2,27 @@
 # Builds the statically linked release binary into target/static/devcontainerd and prints its size.
 #
 #   scripts/static.sh
+#
+# With musl where its target is installed (scripts/setup.sh brings it where rustup can), else with the C library
+# of this machine: that binary does the same, but is larger and keeps more memory.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
-# The target must be named, or the flag would hit build scripts and procedural macros too.
 host=$(rustc -vV | sed -n 's/^host: //p')
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --release --locked --target "$host"
+target=${host%-gnu}-musl
+[ -d "$(rustc --print target-libdir --target "$target" 2>/dev/null)" ] || target=$host
+
+# The target must be named, or the flag would hit build scripts and procedural macros too.
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --release --locked --target "$target"
 
 binary=target/static/devcontainerd
 mkdir -p target/static
-cp "${CARGO_TARGET_DIR:-target}/$host/release/devcontainerd" $binary.new
+cp "${CARGO_TARGET_DIR:-target}/$target/release/devcontainerd" $binary.new
 if ldd $binary.new 2>/dev/null | grep -e '=>' -e 'ld-linux'; then
     echo "static: the binary needs the shared libraries above" >&2
     exit 1
 fi
 mv $binary.new $binary # not cp: an older one may be running
-echo "static: $binary, $(wc -c <$binary) bytes"
+echo "static: $binary for $target, $(wc -c <$binary) bytes"

@@ -1,3 +1,0 @@
-//! The figures of the README.
-
-fn main() {}

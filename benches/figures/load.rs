@@ -1,0 +1,124 @@
+//! Requests over kept connections, and the floor: what answers them without doing anything.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::common::LONG;
+use crate::report::{milliseconds, percentile};
+
+/// What came of a load.
+pub(crate) struct Load {
+    pub(crate) count: usize,
+    time: Duration,
+    /// In milliseconds, sorted.
+    latencies: Vec<f64>,
+}
+
+impl Load {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.count as f64 / self.time.as_secs_f64()
+    }
+
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
+        percentile(&self.latencies, share)
+    }
+}
+
+/// Sends a request over and over on one connection for each core.
+pub(crate) fn run(address: &str, request: &[u8], time: Duration) -> Load {
+    let connections = thread::available_parallelism().unwrap().get();
+    // All answers are as long as the first one.
+    let length = fetch(address, request).len();
+    let begun = Instant::now();
+    let mut latencies: Vec<f64> = thread::scope(|scope| {
+        let on_one = || {
+            let mut stream = connect(address);
+            let mut answer = vec![0; length];
+            let mut latencies = Vec::with_capacity(100_000);
+            while begun.elapsed() < time {
+                let sent = Instant::now();
+                stream.write_all(request).unwrap();
+                stream.read_exact(&mut answer).unwrap();
+                latencies.push(milliseconds(sent.elapsed()));
+                assert!(answer.starts_with(b"HTTP/1.1 200 "));
+            }
+            latencies
+        };
+        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(on_one)).collect();
+        let latencies = threads.into_iter().map(|thread| thread.join().unwrap());
+        latencies.flatten().collect()
+    });
+    let time = begun.elapsed();
+    latencies.sort_by(f64::total_cmp);
+    let count = latencies.len();
+    Load {
+        count,
+        time,
+        latencies,
+    }
+}
+
+/// One whole answer with a `Content-Length`.
+pub(crate) fn fetch(address: &str, request: &[u8]) -> Vec<u8> {
+    let mut stream = connect(address);
+    stream.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&answer);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.split("\r\nContent-Length: ").nth(1).unwrap();
+            let length = length.lines().next().unwrap().parse();
+            if length == Ok(body.len()) {
+                return answer;
+            }
+        }
+        let read = stream.read(&mut chunk).unwrap();
+        assert!(read > 0, "closed after {answer:?}");
+        answer.extend_from_slice(&chunk[..read]);
+    }
+}
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+/// Answers every request with the same bytes: as fast as this machine's loopback and two threads can be.
+pub(crate) struct Floor {
+    pub(crate) address: String,
+}
+
+impl Floor {
+    pub(crate) fn new(answer: Vec<u8>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let answer: Arc<[u8]> = answer.into();
+        // Both kinds of threads end with the program, these with their connections.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let answer = answer.clone();
+                thread::spawn(move || Self::serve(stream, &answer));
+            }
+        });
+        Self { address }
+    }
+
+    /// A request is short: it comes in one piece.
+    fn serve(mut stream: TcpStream, answer: &[u8]) {
+        stream.set_nodelay(true).unwrap();
+        let mut request = [0; 4096];
+        loop {
+            match stream.read(&mut request) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Ok(1..) if stream.write_all(answer).is_ok() => {}
+                _ => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The figures of the README: the static binary on a real Docker engine, with the real devcontainer CLI.
+//!
+//! `make bench` brings these and runs it; `make bench ARGS='start edit'` runs only these sections. It prints a table,
+//! and the same as JSON in its last line. It judges nothing: a figure that misses its target is marked, no failure.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod load;
+mod report;
+mod world;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use self::common::{Daemon, DaemonBuilder};
+use self::load::{Floor, Load};
+use self::report::{Report, Target, milliseconds};
+use self::world::World;
+
+/// The dev containers that every daemon here knows.
+const DEVCONTAINERS: usize = 10;
+const MANY: usize = 1000;
+const STARTS: usize = 50;
+/// What is slower than a start, in turn with its peer.
+const LISTINGS: usize = 20;
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(10);
+const EDITS: usize = 200;
+const RECREATES: usize = 7;
+/// Connections that take the whole list at once.
+const BURST: usize = 50;
+
+type Section = fn(&mut Bench);
+
+const SECTIONS: [(&str, Section); 7] = [
+    ("size", size),
+    ("start", start),
+    ("list", list),
+    ("idle", idle),
+    ("edit", edit),
+    ("recreate", recreate),
+    ("many", many),
+];
+
+struct Bench {
+    binary: String,
+    world: World,
+    report: Report,
+}
+
+impl Bench {
+    fn daemon(&self) -> DaemonBuilder {
+        DaemonBuilder::of(&self.binary)
+    }
+
+    /// One that has answered `GET /`.
+    fn started(&self) -> Daemon {
+        let daemon = self.daemon().start();
+        daemon.json("/");
+        daemon
+    }
+}
+
+fn main() {
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let Ok(binary) = std::env::var("DEVCONTAINERD_STATIC_BIN") else {
+        eprintln!(
+            "figures: DEVCONTAINERD_STATIC_BIN should name the static binary: run `make bench`"
+        );
+        std::process::exit(2);
+    };
+    let mut bench = Bench {
+        binary,
+        world: World::new(DEVCONTAINERS),
+        report: Report::default(),
+    };
+    for (name, section) in SECTIONS {
+        if chosen.is_empty() || chosen.iter().any(|word| word == name) {
+            eprintln!("figures: {name}");
+            section(&mut bench);
+        }
+    }
+    print!("{}", bench.report);
+}
+
+fn size(bench: &mut Bench) {
+    let size = fs::metadata(&bench.binary).unwrap().len();
+    let ldd = Command::new("ldd").arg(&bench.binary).output().unwrap();
+    let libraries = String::from_utf8(ldd.stdout).unwrap();
+    let libraries = libraries
+        .lines()
+        .filter(|line| line.contains(".so"))
+        .count();
+    let report = &mut bench.report;
+    report
+        .one("static binary", "bytes", size as f64)
+        .target(Target::AtMost(1.6e6));
+    report
+        .one("shared libraries", "", libraries as f64)
+        .target(Target::AtMost(0.0));
+}
+
+fn start(bench: &mut Bench) {
+    let first_answer = |builder: &dyn Fn() -> DaemonBuilder, path: &str| {
+        let begun = Instant::now();
+        let daemon = builder().start();
+        assert_eq!(daemon.get(path).status, 200);
+        milliseconds(begun.elapsed())
+    };
+    let up = || bench.daemon();
+    let down = || bench.daemon().env("DOCKER_HOST", "unix:///nonexistent");
+    let (mut healthz, mut healthz_down, mut list, mut agent) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..STARTS {
+        healthz.push(first_answer(&up, "/healthz"));
+        healthz_down.push(first_answer(&down, "/healthz"));
+    }
+    for _ in 0..LISTINGS {
+        list.push(first_answer(&up, "/"));
+        agent.push(bench.world.poll());
+    }
+    let report = &mut bench.report;
+    report
+        .many("start to /healthz", "ms", healthz)
+        .target(Target::AtMost(5.0));
+    report
+        .many("start to /healthz, docker down", "ms", healthz_down)
+        .target(Target::AtMost(5.0));
+    report
+        .many("start to GET /, 10 containers", "ms", list)
+        .peer("docker ps and inspect", agent);
+}
+
+fn list(bench: &mut Bench) {
+    let daemon = bench.daemon().args("--cache-duration 0").start();
+    let (mut uncached, mut agent) = (vec![], vec![]);
+    for _ in 0..LISTINGS {
+        let begun = Instant::now();
+        daemon.json("/");
+        uncached.push(milliseconds(begun.elapsed()));
+        agent.push(bench.world.poll());
+    }
+    drop(daemon);
+
+    let daemon = bench.started();
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
+    let floor = Floor::new(load::fetch(&daemon.address, request.as_bytes()));
+    let (mut ours, mut theirs, mut cpu) = (vec![], vec![], vec![]);
+    load::run(&daemon.address, request.as_bytes(), ROUND / 2);
+    for _ in 0..ROUNDS {
+        let before = cpu_time(&daemon);
+        let load = load::run(&daemon.address, request.as_bytes(), ROUND);
+        let spent = cpu_time(&daemon) - before;
+        cpu.push(spent.as_secs_f64() * 1e6 / load.count as f64);
+        ours.push(load);
+        theirs.push(load::run(&floor.address, request.as_bytes(), ROUND));
+    }
+    let of = |loads: &[Load], figure: fn(&Load) -> f64| loads.iter().map(figure).collect();
+    let echo = "bare echo of the same bytes";
+    let report = &mut bench.report;
+    report
+        .many("GET / uncached, 10 containers", "ms", uncached)
+        .peer("docker ps and inspect", agent);
+    report
+        .many(
+            "GET / cached, 10 containers",
+            "per s",
+            of(&ours, Load::per_second),
+        )
+        .target(Target::AtLeast(50_000.0))
+        .peer(echo, of(&theirs, Load::per_second));
+    report
+        .many(
+            "GET / cached, p50",
+            "ms",
+            of(&ours, |load| load.percentile(0.5)),
+        )
+        .peer(echo, of(&theirs, |load| load.percentile(0.5)));
+    report
+        .many(
+            "GET / cached, p99",
+            "ms",
+            of(&ours, |load| load.percentile(0.99)),
+        )
+        .target(Target::AtMost(1.0))
+        .peer(echo, of(&theirs, |load| load.percentile(0.99)));
+    report.many("GET / cached, CPU time of the daemon", "µs each", cpu);
+}
+
+fn idle(bench: &mut Bench) {
+    let daemon = bench.started();
+    thread::sleep(Duration::from_millis(500));
+    let before = (cpu_time(&daemon), switches(&daemon));
+    thread::sleep(IDLE);
+    let ticks = (cpu_time(&daemon) - before.0).as_millis() / TICK.as_millis();
+    let woken = switches(&daemon) - before.1;
+    let report = &mut bench.report;
+    memory(report, &daemon, "10 dev containers", Some(2000.0));
+    report
+        .one("CPU while idle for 10 s", "ticks", ticks as f64)
+        .target(Target::AtMost(0.0));
+    report
+        .one("wake-ups while idle for 10 s", "", woken as f64)
+        .target(Target::AtMost(0.0));
+}
+
+fn edit(bench: &mut Bench) {
+    let daemon = bench.started();
+    let config = bench.world.config(0);
+    let original = fs::read_to_string(&config).unwrap();
+    let folder = bench.world.folder(0).display().to_string();
+    let mut times = vec![];
+    for number in 0..EDITS {
+        let dirty = number % 2 == 0;
+        let content = match dirty {
+            true => format!(r#"{{"image": "other{number}"}}"#),
+            false => original.clone(),
+        };
+        fs::write(&config, content).unwrap();
+        let written = Instant::now();
+        common::eventually("the edit shows", || {
+            let all = daemon.json("/devcontainers");
+            let mut all = all["devcontainers"].as_array().unwrap().iter();
+            let edited = all.find(|d| d["workspace_folder"] == *folder).unwrap();
+            (edited["dirty"] == dirty).then_some(())
+        });
+        times.push(milliseconds(written.elapsed()));
+        // So that the watcher has seen it too.
+        thread::sleep(Duration::from_millis(25));
+    }
+    bench
+        .report
+        .many("edit to dirty in GET /devcontainers", "ms", times)
+        .target(Target::P99AtMost(100.0));
+}
+
+fn recreate(bench: &mut Bench) {
+    let workspace = bench.world.workspace("recreated");
+    let daemon = bench.daemon().arg("--devcontainer-folder");
+    let daemon = daemon.arg(workspace.to_str().unwrap()).start();
+    let (mut cli, mut ours) = (vec![], vec![]);
+    // The first one of all has no container to remove.
+    world::up(&workspace);
+    for _ in 0..RECREATES {
+        let begun = Instant::now();
+        world::up(&workspace);
+        cli.push(milliseconds(begun.elapsed()));
+        let begun = Instant::now();
+        let answer = daemon.post("/devcontainers/recreated/recreate?wait=true");
+        assert_eq!(answer.status, 204, "{answer:?}");
+        ours.push(milliseconds(begun.elapsed()));
+    }
+    world::remove_containers_of(&workspace);
+    let added = ours
+        .iter()
+        .zip(&cli)
+        .map(|(ours, cli)| ours - cli)
+        .collect();
+    let report = &mut bench.report;
+    report
+        .many("recreate", "ms", ours)
+        .peer("the CLI alone", cli);
+    report
+        .many("recreate, what the daemon adds", "ms", added)
+        .target(Target::AtMost(50.0));
+}
+
+fn many(bench: &mut Bench) {
+    bench.world.fill(MANY);
+    let daemon = bench.started();
+    thread::sleep(Duration::from_millis(500));
+    let report = &mut bench.report;
+    memory(report, &daemon, "1,000 containers", Some(6000.0));
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
+    thread::scope(|scope| {
+        for _ in 0..BURST {
+            scope.spawn(|| load::fetch(&daemon.address, request.as_bytes()));
+        }
+    });
+    thread::sleep(Duration::from_millis(500));
+    memory(report, &daemon, "after 50 took the list of 1,000", None);
+}
+
+/// What of it is in memory, and how much of that is its own.
+fn memory(report: &mut Report, daemon: &Daemon, when: &str, target: Option<f64>) {
+    let resident = report.one(
+        &format!("resident memory, {when}"),
+        "kB",
+        daemon.status("VmRSS") as f64,
+    );
+    if let Some(target) = target {
+        resident.target(Target::AtMost(target));
+    }
+    report.one(
+        &format!("private memory, {when}"),
+        "kB",
+        daemon.status("RssAnon") as f64,
+    );
+}
+
+/// USER_HZ, the unit of proc_pid_stat(5), is 100 everywhere.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The processor time it has had.
+fn cpu_time(daemon: &Daemon) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    // utime and stime, counted from what follows the name.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2);
+    TICK * ticks.map(|ticks| ticks.parse::<u32>().unwrap()).sum()
+}
+
+/// How often its threads went to sleep: what woke them is one less each.
+fn switches(daemon: &Daemon) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    let of = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap();
+        let mut lines = status.lines();
+        let found = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        found.unwrap().trim().parse::<u64>().unwrap()
+    };
+    tasks.flatten().map(of).sum()
+}
+
+/// Runs a command to its end. Returns what it printed.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{program}: {e}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,196 @@
+//! Figures, as a table for people and as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Of sorted values.
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len() - 1;
+    sorted[(last as f64 * share).round() as usize]
+}
+
+/// What is aimed at.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// For the median.
+    AtMost(f64),
+    /// For the median.
+    AtLeast(f64),
+    P99AtMost(f64),
+}
+
+/// What was measured, sorted.
+struct Samples(Vec<f64>);
+
+impl Samples {
+    fn new(mut samples: Vec<f64>) -> Self {
+        samples.sort_by(f64::total_cmp);
+        Self(samples)
+    }
+
+    fn median(&self) -> f64 {
+        percentile(&self.0, 0.5)
+    }
+
+    fn p99(&self) -> f64 {
+        percentile(&self.0, 0.99)
+    }
+
+    fn min(&self) -> f64 {
+        self.0[0]
+    }
+
+    fn max(&self) -> f64 {
+        self.0[self.0.len() - 1]
+    }
+}
+
+pub(crate) struct Figure {
+    what: String,
+    unit: &'static str,
+    samples: Samples,
+    target: Option<Target>,
+    peer: Option<(&'static str, Samples)>,
+}
+
+impl Figure {
+    pub(crate) fn target(&mut self, target: Target) -> &mut Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// Something else that was measured in turn with it.
+    pub(crate) fn peer(&mut self, what: &'static str, samples: Vec<f64>) -> &mut Self {
+        self.peer = Some((what, Samples::new(samples)));
+        self
+    }
+
+    fn meets(&self, target: Target) -> bool {
+        match target {
+            Target::AtMost(limit) => self.samples.median() <= limit,
+            Target::AtLeast(limit) => self.samples.median() >= limit,
+            Target::P99AtMost(limit) => self.samples.p99() <= limit,
+        }
+    }
+
+    fn ratio(&self) -> Option<f64> {
+        let (_, peer) = self.peer.as_ref()?;
+        Some(self.samples.median() / peer.median())
+    }
+
+    fn row(&self) -> [String; 8] {
+        let Samples(samples) = &self.samples;
+        // Of few samples the 99th percentile is the largest one.
+        let of = |least: usize, value: f64| match samples.len() < least {
+            true => String::new(),
+            false => shown(value),
+        };
+        let target = self.target.map_or_else(String::new, |target| {
+            let missed = if self.meets(target) { "" } else { " MISSED" };
+            match target {
+                Target::AtMost(limit) => format!("<= {}{missed}", shown(limit)),
+                Target::AtLeast(limit) => format!(">= {}{missed}", shown(limit)),
+                Target::P99AtMost(limit) => format!("p99 <= {}{missed}", shown(limit)),
+            }
+        });
+        let peer = self.peer.as_ref().zip(self.ratio());
+        [
+            self.what.clone(),
+            self.unit.into(),
+            of(2, self.samples.min()),
+            shown(self.samples.median()),
+            of(100, self.samples.p99()),
+            of(2, self.samples.max()),
+            target,
+            peer.map_or_else(String::new, |((what, peer), ratio)| {
+                format!("{ratio:.2} x {} ({what})", shown(peer.median()))
+            }),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        let samples = |samples: &Samples| {
+            json!({
+                "count": samples.0.len(), "min": samples.min(), "median": samples.median(),
+                "p99": samples.p99(), "max": samples.max(),
+            })
+        };
+        let mut figure =
+            json!({"figure": self.what, "unit": self.unit, "is": samples(&self.samples)});
+        if let Some(target) = self.target {
+            figure["target"] = match target {
+                Target::AtMost(limit) => json!({"median_at_most": limit}),
+                Target::AtLeast(limit) => json!({"median_at_least": limit}),
+                Target::P99AtMost(limit) => json!({"p99_at_most": limit}),
+            };
+            figure["meets_target"] = self.meets(target).into();
+        }
+        if let Some((what, peer)) = &self.peer {
+            figure["peer"] = json!({"what": what, "is": samples(peer), "ratio": self.ratio()});
+        }
+        figure
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Report(Vec<Figure>);
+
+impl Report {
+    pub(crate) fn one(&mut self, what: &str, unit: &'static str, value: f64) -> &mut Figure {
+        self.many(what, unit, vec![value])
+    }
+
+    pub(crate) fn many(
+        &mut self,
+        what: &str,
+        unit: &'static str,
+        samples: Vec<f64>,
+    ) -> &mut Figure {
+        self.0.push(Figure {
+            what: what.into(),
+            unit,
+            samples: Samples::new(samples),
+            target: None,
+            peer: None,
+        });
+        self.0.last_mut().unwrap()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let titles = ["", "", "min", "median", "p99", "max", "target", "beside"];
+        let mut rows = vec![titles.map(str::to_owned)];
+        rows.extend(self.0.iter().map(Figure::row));
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+        let widths: Vec<usize> = (0..titles.len()).filter_map(width).collect();
+        for row in &rows {
+            let mut line = String::new();
+            for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                line += &match (2..6).contains(&column) {
+                    true => format!("{cell:>width$}  "),
+                    false => format!("{cell:<width$}  "),
+                };
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        let figures: Vec<Value> = self.0.iter().map(Figure::json).collect();
+        writeln!(f, "{}", json!({"figures": figures}))
+    }
+}
+
+/// With three digits that count.
+fn shown(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 || size.fract() == 0.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 0.1 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}
