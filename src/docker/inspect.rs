@@ -282,7 +282,7 @@ mod tests {
         );
         check(
             "same_port_both_loopbacks",
-            "fixture-same-port-both-loopbacks running true ::1:8080->8080/tcp ~",
+            "fixture-same-port-both-loopbacks running true 127.0.0.1:8080->8080/tcp ~",
         );
         check(
             "same_port_different_addresses",

@@ -20,7 +20,8 @@ pub(super) type PortMap = BTreeMap<String, Option<Vec<Binding>>>;
 
 /// Reads the ports of the container called `name`; what cannot be read becomes a warning.
 ///
-/// Docker binds a published port to the IPv4 and to the IPv6 address; such a pair is listed once.
+/// Docker binds a published port to the IPv4 and to the IPv6 address; such a pair is listed once, as the former,
+/// whatever their order is.
 pub(super) fn convert(name: &str, ports: &PortMap, warnings: &mut Vec<String>) -> Vec<Port> {
     let mut converted: Vec<Port> = Vec::new();
     for (key, bindings) in ports {
@@ -53,11 +54,11 @@ pub(super) fn convert(name: &str, ports: &PortMap, warnings: &mut Vec<String>) -
                 host_ip: Some(binding.host_ip.clone()),
                 host_port: Some(host_port),
             };
-            if !converted
-                .iter()
-                .any(|earlier| is_same_everywhere(earlier, &published))
-            {
-                converted.push(published);
+            let same = |earlier: &&mut Port| is_same_everywhere(earlier, &published);
+            match converted.iter_mut().find(same) {
+                None => converted.push(published),
+                Some(listed) if is_ipv6(listed) == Some(true) => *listed = published,
+                Some(_) => {}
             }
         }
     }

@@ -1,4 +1,17 @@
 //! On a real Docker engine and the real devcontainer CLI, which `scripts/with-engine.sh` brings.
+//!
+//! All tests run at once on one engine: each looks only at containers of its own, and removes them.
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod dirty;
+mod engine;
+mod failures;
+mod identity;
+mod listing;
+mod operations;
+mod outage;
+mod recreate;
+mod scratch;
+mod workspace;
