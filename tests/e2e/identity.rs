@@ -1,1 +1,101 @@
-//! todo
+//! Names and ids of dev containers.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::engine::{Directory, daemon};
+use crate::workspace::{Workspace, container_of};
+
+#[test]
+fn two_folders_with_the_same_last_part_get_two_names() {
+    let last_part = crate::engine::unique("same");
+    let first = Workspace::named(&last_part, json!({}));
+    let second = Workspace::named(&last_part, json!({}));
+    first.up();
+    second.up();
+    let daemon = daemon().start();
+    let [a, b] = [&first, &second].map(|workspace| workspace.devcontainer(&daemon));
+    assert_ne!(a["id"], b["id"]);
+    let mut names = [&a, &b].map(|one| one["name"].as_str().unwrap().to_owned());
+    names.sort();
+    assert_eq!(names, [last_part.clone(), format!("{last_part}-2")]);
+    for one in [&a, &b] {
+        let name = one["name"].as_str().unwrap();
+        assert_eq!(daemon.json(&format!("/devcontainers/{name}")), *one);
+    }
+}
+
+#[test]
+fn two_configs_in_one_folder_are_two_dev_containers() {
+    let workspace = Workspace::new("configs", json!({}));
+    let other = workspace
+        .folder()
+        .join(".devcontainer/other/devcontainer.json");
+    fs::create_dir_all(other.parent().unwrap()).unwrap();
+    fs::copy(workspace.config(), &other).unwrap();
+    let directory = Directory::new("manifest");
+    let manifest = directory.path().join("manifest.json");
+    let defined = json!({"devcontainers": [
+        {"name": "first", "workspace_folder": workspace.shown()},
+        {"name": "second", "workspace_folder": workspace.shown(),
+         "config_path": ".devcontainer/other/devcontainer.json"},
+    ]});
+    fs::write(&manifest, defined.to_string()).unwrap();
+    let manifest = format!("--manifest {}", manifest.display());
+    let daemon = daemon().args(&manifest).start();
+    for name in ["first", "second"] {
+        let made = daemon.post(&format!("/devcontainers/{name}/recreate?wait"));
+        assert_eq!(made.status, 204, "{made:?}");
+    }
+    let [first, second] = ["first", "second"].map(|n| daemon.json(&format!("/devcontainers/{n}")));
+    assert_ne!(
+        container_of(&first),
+        container_of(&second),
+        "neither took the other's"
+    );
+    assert_eq!(second["config_path"], other.to_str().unwrap());
+    assert_eq!(workspace.containers().len(), 2);
+}
+
+#[test]
+fn p4_a_predefined_one_keeps_its_id_when_it_gets_a_container_and_over_a_restart() {
+    let workspace = Workspace::new("predefined", json!({}));
+    let devcontainer = format!("--devcontainer-folder {}", workspace.shown());
+    let first = daemon().args(&devcontainer).start();
+    let before = workspace.devcontainer(&first);
+    assert_eq!(
+        (
+            &before["status"],
+            &before["running"],
+            before.get("container")
+        ),
+        (&json!("stopped"), &json!(false), None),
+        "{before:#}"
+    );
+    assert_eq!(before["config_path"], workspace.config().to_str().unwrap());
+    let made = first.post(&format!("{}?wait", workspace.recreate()));
+    assert_eq!(made.status, 204, "{made:?}");
+    let after = workspace.devcontainer(&first);
+    assert_eq!(
+        (&after["id"], &after["status"]),
+        (&before["id"], &json!("running"))
+    );
+    drop(first);
+    let second = daemon().args(&devcontainer).start();
+    let restarted = workspace.devcontainer(&second);
+    assert_eq!(restarted["id"], before["id"]);
+    assert_eq!(container_of(&restarted), container_of(&after));
+    assert_eq!(restarted["dirty"], false);
+}
+
+#[test]
+fn p4_a_detected_one_has_the_same_id_after_a_restart() {
+    let workspace = Workspace::new("detected", json!({}));
+    workspace.up();
+    let ids = [(); 2].map(|()| {
+        let daemon = daemon().start();
+        workspace.devcontainer(&daemon)["id"].clone()
+    });
+    assert_eq!(ids[0], ids[1]);
+}

@@ -1,1 +1,54 @@
-//! todo
+//! An engine that is down or hangs.
+
+use std::time::{Duration, Instant};
+
+use crate::common::eventually;
+use crate::engine::{PrivateEngine, daemon};
+
+#[test]
+fn an_engine_that_is_down_is_said_in_dockers_words() {
+    let daemon = daemon()
+        .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        .start();
+    let words = "Cannot connect to the Docker daemon at unix:///nonexistent/docker.sock";
+    let failed = daemon.get("/");
+    failed.assert_error(500, "Could not get containers.", words);
+    let failed = daemon.get("/devcontainers");
+    failed.assert_error(500, "Could not list containers", words);
+    daemon.get("/readyz").assert_error(503, "Not ready", words);
+    assert_eq!(daemon.get("/healthz").status, 200);
+}
+
+#[test]
+fn p2_a_hung_engine_is_bridged_by_the_last_good_list_and_recovers() {
+    let engine = PrivateEngine::start("hangs");
+    let daemon = daemon()
+        .env("DOCKER_HOST", &engine.host)
+        .args("--list-timeout 1")
+        .start();
+    assert!(daemon.get("/").headers.get("age").is_none());
+    engine.signal("STOP");
+    let stale = daemon.get("/");
+    assert_eq!(stale.status, 200, "{stale:?}");
+    let age: u64 = stale.headers["age"].parse().unwrap();
+    assert!(age < 60, "{age}");
+    let warnings = stale.json()["warnings"].to_string();
+    assert!(warnings.contains("within the limit of 1 s"), "{warnings}");
+    let begun = Instant::now();
+    assert_eq!(daemon.get("/healthz").status, 200);
+    assert!(
+        begun.elapsed() < Duration::from_millis(500),
+        "P1: {:?}",
+        begun.elapsed()
+    );
+    engine.signal("CONT");
+    eventually("the engine is asked again", || {
+        let answer = daemon.get("/");
+        (answer.status == 200 && answer.headers.get("age").is_none()).then_some(())
+    });
+    assert_eq!(
+        daemon.children(),
+        [0; 0],
+        "no client of the hung engine is left"
+    );
+}

@@ -1,1 +1,75 @@
-//! todo
+//! The static binary in an image that holds nothing else.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::common::eventually;
+use crate::engine::{Containers, Directory, docker, inspect, try_docker, unique};
+
+/// An image; removed when it is dropped.
+struct Image(String);
+
+impl Image {
+    /// `FROM scratch`, with the static binary.
+    fn build() -> Self {
+        let binary = std::env::var("DEVCONTAINERD_STATIC_BIN");
+        let binary =
+            binary.expect("DEVCONTAINERD_STATIC_BIN names the binary that `make static` makes");
+        let directory = Directory::new("scratch");
+        fs::copy(binary, directory.path().join("devcontainerd")).unwrap();
+        let dockerfile =
+            "FROM scratch\nCOPY devcontainerd /devcontainerd\nENTRYPOINT [\"/devcontainerd\"]\n";
+        fs::write(directory.path().join("Dockerfile"), dockerfile).unwrap();
+        let name = unique("devcontainerd-scratch");
+        docker(&[
+            "build",
+            "--quiet",
+            "--tag",
+            &name,
+            directory.path().to_str().unwrap(),
+        ]);
+        Self(name)
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        try_docker(&["rmi", "--force", &self.0]);
+    }
+}
+
+#[test]
+fn the_static_binary_serves_from_scratch_without_any_right() {
+    let image = Image::build();
+    let containers = Containers::new("scratch");
+    let id = containers.run(&[
+        "--user",
+        "1000",
+        "--read-only",
+        "--cap-drop",
+        "ALL",
+        "--network",
+        "none",
+        &image.0,
+    ]);
+    eventually("it answers /healthz", || {
+        let asked = try_docker(&["exec", &id, "/devcontainerd", "healthcheck"]);
+        asked.status.success().then_some(())
+    });
+    let ready = ["exec", &id, "/devcontainerd", "healthcheck", "--url"];
+    let asked = |url| try_docker(&[&ready[..], &[url]].concat());
+    assert!(asked("http://127.0.0.1:3382/version").status.success());
+    let not_ready = asked("http://127.0.0.1:3382/readyz");
+    let said = String::from_utf8_lossy(&not_ready.stderr).into_owned();
+    assert!(said.contains("503"), "there is no docker in it: {said}");
+
+    // As the init process it must take the signal itself: docker would wait ten seconds, then kill it.
+    let begun = Instant::now();
+    docker(&["stop", "--time", "10", &id]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(inspect(&id, ".State.ExitCode"), "0");
+}
