@@ -1,6 +1,6 @@
 //! Lists all containers: `docker ps` for the ids, `docker inspect` for the rest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::process::Command;
@@ -203,6 +203,9 @@ impl Docker {
         }
         warnings.extend(ports::shared_host_ports(containers.iter().map(Arc::as_ref)));
         self.known = known;
+        // Both commands, and each batch, may say the same.
+        let mut said = HashSet::new();
+        warnings.retain(|warning| said.insert(warning.clone()));
         Ok(Listed {
             containers,
             warnings,
