@@ -187,14 +187,7 @@ pub fn parse(
 
 impl Raw<'_> {
     fn resolve(&self) -> Result<Config, UsageError> {
-        let directories = |name| {
-            let absolute = |path: &OsStr| {
-                let path = PathBuf::from(path);
-                let is = path.is_absolute();
-                is.then_some(path).ok_or("it should be an absolute path")
-            };
-            self.each(name, absolute)
-        };
+        let directories = |name| self.each(name, directory);
         Ok(Config {
             listen: self.addresses()?,
             docker: self.one("docker", program)?,
@@ -316,6 +309,11 @@ fn path(path: &OsStr) -> Result<PathBuf, &'static str> {
     }
 }
 
+/// Relative to where we are started.
+fn directory(path: &OsStr) -> Result<PathBuf, &'static str> {
+    std::path::absolute(path).map_err(|_| "it should be the path of a directory")
+}
+
 fn program(path: &OsStr) -> Result<PathBuf, &'static str> {
     match path.is_empty() || path.as_encoded_bytes().starts_with(b"-") {
         true => Err("it should be the path or the name of a program"),
@@ -412,6 +410,9 @@ mod tests {
             [PathBuf::from("/c"), "/d".into()]
         );
         assert_eq!(config.allow_hosts, ["x", "y.z"]);
+        let here = std::env::current_dir().unwrap();
+        let relative = run("--workspace-root ./x", &[]);
+        assert!(matches!(relative, Ok(Task::Serve(c)) if c.workspace_roots == [here.join("x")]));
     }
 
     #[test]
@@ -454,8 +455,8 @@ mod tests {
                 "--job-timeout soon: it should be a number of seconds from 0.1 to 31622400",
             ),
             (
-                "--workspace-root x",
-                "--workspace-root x: it should be an absolute path",
+                "--workspace-root=",
+                "--workspace-root : it should be the path of a directory",
             ),
             (
                 "--log-level loud",
