@@ -147,6 +147,36 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
         self.script("devcontainer", &code.replace("BEFORE", before));
     }
 
+    /// Puts a program of its own on the `PATH`; `$R` is the sandbox.
+    pub fn program(&self, name: &str, code: &str) -> PathBuf {
+        self.script(name, code);
+        self.path("bin").join(name)
+    }
+
+    /// A `PATH` on which nothing is but the stand-ins and what they need.
+    pub fn bare_path(&self) -> String {
+        let tools = self.path("tools");
+        fs::create_dir_all(&tools).unwrap();
+        for tool in ["cat", "date", "grep", "mv", "rm", "sleep"] {
+            let _ = std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool));
+        }
+        format!("{}:{}", self.path("bin").display(), tools.display())
+    }
+
+    /// Processes that were started in the sandbox, whoever is their parent now; the daemon and zombies are none.
+    pub fn processes(&self) -> Vec<u32> {
+        let root = self.root.to_str().unwrap().as_bytes();
+        let is_ours = |process: &Path| {
+            let environment = fs::read(process.join("environ")).unwrap_or_default();
+            let ours = environment.windows(root.len()).any(|part| part == root);
+            ours && fs::read_link(process.join("exe")).is_ok_and(|exe| exe != Path::new(BINARY))
+        };
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let ours = all.filter(|process| is_ours(&process.path()));
+        ours.filter_map(|process| process.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
     /// How often a stand-in was called with a first argument that begins so.
     pub fn calls(&self, program: &str, beginning: &str) -> usize {
         let calls = self.read(&format!("calls/{program}"));
@@ -194,6 +224,9 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        for pid in self.processes() {
+            kill(pid);
+        }
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -438,6 +471,28 @@ impl Daemon {
         all[0].clone()
     }
 
+    /// Recreates a dev container and waits for the end.
+    #[track_caller]
+    pub fn recreate(&self, name: &str) -> Response {
+        self.post(&format!("/devcontainers/{name}/recreate?wait=true"))
+    }
+
+    /// Begins to recreate a dev container.
+    #[track_caller]
+    pub fn begin_recreate(&self, name: &str) {
+        let response = self.post(&format!("/devcontainers/{name}/recreate"));
+        assert_eq!(response.status, 202, "{response:?}");
+    }
+
+    /// The lines of the log of the running or last operation.
+    #[track_caller]
+    pub fn log_of(&self, name: &str) -> Vec<Value> {
+        let response = self.get(&format!("/devcontainers/{name}/logs"));
+        assert_eq!(response.status, 200, "{response:?}");
+        let lines = response.body.lines();
+        lines.map(|l| serde_json::from_str(l).unwrap()).collect()
+    }
+
     pub fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status();
@@ -481,15 +536,19 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         for pid in left {
-            let _ = Command::new("kill")
-                .args(["-s", "KILL", &pid.to_string()])
-                .stderr(Stdio::null())
-                .status();
+            kill(pid);
         }
         if std::thread::panicking() {
             eprintln!("the daemon's log:\n{}", self.log.lines().join("\n"));
         }
     }
+}
+
+fn kill(pid: u32) {
+    let _ = Command::new("kill")
+        .args(["-s", "KILL", &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// All processes below `pid`.
