@@ -105,9 +105,10 @@ impl Listing {
         self.failure.as_ref().map(|failure| &*failure.reason)
     }
 
-    /// Lists from before `event` are out of date.
+    /// Lists from before `event` are out of date, and a new one is wanted at once: what is watched follows from it.
     pub fn invalidate(&mut self, event: Instant) {
         self.not_before = Some(event);
+        self.wanted = true;
     }
 
     /// Whether a listing should begin now; it has begun, if so.
