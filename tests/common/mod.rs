@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -76,10 +76,13 @@ impl Sandbox {
         fs::read_to_string(self.path(relative)).unwrap_or_default()
     }
 
-    /// A workspace folder with a configuration.
+    /// A workspace folder with a configuration that is older than every container.
     pub fn workspace(&self, name: &str) -> PathBuf {
         let config = format!("work/{name}/.devcontainer/devcontainer.json");
-        self.write(&config, r#"{"image": "base"}"#);
+        let config = self.write(&config, r#"{"image": "base"}"#);
+        let config = fs::File::options().append(true).open(config).unwrap();
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        config.set_modified(old).unwrap();
         self.path(&format!("work/{name}"))
     }
 
@@ -201,13 +204,12 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
         }
     }
 
-    /// A running container of the dev container in `folder`, made now.
+    /// A running container of the dev container in `folder`, made from what is there.
     pub fn devcontainer_of(&self, number: u32, folder: &Path) {
         let config = folder.join(".devcontainer/devcontainer.json");
         self.container(number)
             .label("devcontainer.local_folder", folder.to_str().unwrap())
             .label("devcontainer.config_file", config.to_str().unwrap())
-            .created("2100-01-01T00:00:00Z")
             .save();
     }
 
