@@ -70,6 +70,8 @@ struct Inspected {
     found: HashMap<String, ContainerInfo>,
     warnings: Vec<String>,
     timed_out: Vec<Vec<String>>,
+    /// Not reached in time, or failed in another way than that they are gone.
+    unanswered: Vec<Vec<String>>,
     error: Option<ListError>,
 }
 
@@ -92,9 +94,7 @@ impl Docker {
         let deadline = begun + self.timeout;
         let mut warnings = Vec::new();
         let ids = self.ids(program, deadline, &mut warnings)?;
-        self.hung
-            .retain(|id, since| ids.contains(id) && begun - *since < LEAVE_ALONE);
-
+        self.hung.retain(|id, _| ids.contains(id));
         let together: Vec<&String> = ids
             .iter()
             .filter(|id| !self.hung.contains_key(*id))
@@ -102,27 +102,39 @@ impl Docker {
         let batches = together
             .chunks(BATCH)
             .map(|ids| ids.iter().map(|id| id.to_string()).collect());
-        let half = begun + self.timeout / 2;
-        let mut inspected = inspect_all(program, batches.collect(), |_| half);
-        let alone: Vec<Vec<String>> = std::mem::take(&mut inspected.timed_out)
+        let listed = Instant::now();
+        let half = listed + deadline.saturating_duration_since(listed) / 2;
+        let mut inspected = inspect_all(program, batches.collect(), |_| Some(half));
+
+        let again = self
+            .hung
+            .iter()
+            .filter(|(_, since)| begun - **since >= LEAVE_ALONE);
+        let again = again.map(|(id, _)| id.clone());
+        let suspects = std::mem::take(&mut inspected.timed_out)
             .into_iter()
-            .flatten()
-            .map(|id| vec![id])
-            .collect();
+            .flatten();
+        let alone: Vec<Vec<String>> = suspects.chain(again).map(|id| vec![id]).collect();
         if !alone.is_empty() {
             let share = self.timeout / 4;
             let end = deadline - self.timeout / 20;
-            let second = inspect_all(program, alone, |now| end.min(now + share));
-            let hung = second.timed_out.iter().flatten();
+            let second = inspect_all(program, alone, |now| {
+                let until = end.min(now + share);
+                (until.saturating_duration_since(now) >= share / 2).then_some(until)
+            });
             let reached = Instant::now();
+            let hung = second.timed_out.iter().flatten();
             self.hung.extend(hung.map(|id| (id.clone(), reached)));
+            for id in second.found.keys() {
+                self.hung.remove(id);
+            }
             inspected.merge(second);
         }
         if let Some(error) = inspected.error {
             return Err(error);
         }
         warnings.append(&mut inspected.warnings);
-        self.assemble(&ids, inspected.found, &inspected.timed_out, warnings)
+        self.assemble(&ids, inspected, warnings)
     }
 
     fn ids(
@@ -165,11 +177,17 @@ impl Docker {
     fn assemble(
         &mut self,
         ids: &[String],
-        mut found: HashMap<String, ContainerInfo>,
-        timed_out: &[Vec<String>],
+        inspected: Inspected,
         mut warnings: Vec<String>,
     ) -> Result<Listed, ListError> {
-        let silent: Vec<&String> = timed_out.iter().flatten().chain(self.hung.keys()).collect();
+        let mut found = inspected.found;
+        let silent: HashSet<&String> = inspected
+            .timed_out
+            .iter()
+            .chain(&inspected.unanswered)
+            .flatten()
+            .chain(self.hung.keys())
+            .collect();
         let mut known = HashMap::new();
         let mut containers = Vec::new();
         let mut stale = Vec::new();
@@ -181,7 +199,7 @@ impl Docker {
                     Some(last) if **last == info => Some(last.clone()),
                     _ => Some(Arc::new(info)),
                 },
-                None if silent.contains(&id) => {
+                None if silent.contains(id) => {
                     stale.push(last.map_or(id.as_str(), |info| &info.name));
                     last.cloned()
                 }
@@ -214,11 +232,11 @@ impl Docker {
 }
 
 /// Runs one inspect for each of `tasks`, several at once; each has the deadline that `deadline` gives it when it
-/// starts.
+/// starts, and is left out where there is none.
 fn inspect_all(
     program: &Path,
     mut tasks: Vec<Vec<String>>,
-    deadline: impl Fn(Instant) -> Instant + Sync,
+    deadline: impl Fn(Instant) -> Option<Instant> + Sync,
 ) -> Inspected {
     let workers = tasks.len().min(WORKERS);
     tasks.reverse();
@@ -228,7 +246,13 @@ fn inspect_all(
         loop {
             let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(ids) = task else { return };
-            let one = inspect_one(program, ids, deadline(Instant::now()));
+            let one = match deadline(Instant::now()) {
+                Some(deadline) => inspect_one(program, ids, deadline),
+                None => Inspected {
+                    unanswered: vec![ids],
+                    ..Inspected::default()
+                },
+            };
             all.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .merge(one);
@@ -270,6 +294,11 @@ fn inspect_one(program: &Path, ids: Vec<String>, deadline: Instant) -> Inspected
                 .into_iter()
                 .map(|info| (info.id.clone(), info))
                 .collect();
+            if printed.failed.is_some() && !complaints.is_empty() {
+                let said_missing = |id: &String| printed.misses(id);
+                let left = ids.into_iter().filter(|id| !said_missing(id));
+                one.unanswered.push(left.collect());
+            }
             one.warnings.extend(complaints);
         }
         Ok(_) => one.error = Some(printed.error()),
@@ -294,6 +323,7 @@ impl Inspected {
         self.found.extend(other.found);
         self.warnings.extend(other.warnings);
         self.timed_out.extend(other.timed_out);
+        self.unanswered.extend(other.unanswered);
         self.error = self.error.take().or(other.error);
     }
 }
@@ -304,6 +334,12 @@ impl Printed {
         let lines = self.stderr.lines().map(str::trim_end);
         let lines = lines.filter(|line| !line.trim().is_empty() && !says_missing(line));
         lines.map(str::to_owned).collect()
+    }
+
+    /// Whether it says that there is no container `id`.
+    fn misses(&self, id: &str) -> bool {
+        let mut lines = self.stderr.lines();
+        lines.any(|line| says_missing(line) && line.contains(id))
     }
 
     fn error(&self) -> ListError {

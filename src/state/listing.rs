@@ -105,9 +105,10 @@ impl Listing {
         self.failure.as_ref().map(|failure| &*failure.reason)
     }
 
-    /// Lists from before `event` are out of date.
+    /// Lists from before `event` are out of date, and a new one is wanted at once: what is watched follows from it.
     pub fn invalidate(&mut self, event: Instant) {
         self.not_before = Some(event);
+        self.wanted = true;
     }
 
     /// Whether a listing should begin now; it has begun, if so.
@@ -128,7 +129,11 @@ impl Listing {
                 self.good = Some(Good { begun });
                 self.failure = None;
             }
-            Err(reason) => self.failure = Some(Failure { ended: now, reason }),
+            Err(reason) => {
+                self.failure = Some(Failure { ended: now, reason });
+                // It is the answer to all who asked before, also where they wanted a newer one than this.
+                self.wanted = false;
+            }
         }
     }
 }
@@ -254,6 +259,21 @@ mod tests {
             }
         }
         assert_eq!(attempts, 10);
+    }
+
+    #[test]
+    fn p2_a_failure_answers_those_who_asked_while_it_was_under_way() {
+        let t = start().1;
+        let mut listing = Listing::new(Duration::ZERO);
+        listing.ask(t, t);
+        assert!(listing.begin(t));
+        let late = t + Duration::from_millis(1);
+        assert_eq!(listing.ask(late, late), Freshness::Wait);
+        let ended = t + Duration::from_millis(2);
+        listing.end(Err("down".into()), ended);
+        let down = Freshness::Failed("down".into());
+        assert_eq!(listing.ask(late, ended), down);
+        assert!(!listing.begin(ended), "tried again at once");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -79,10 +79,13 @@ impl Sandbox {
         fs::read_to_string(self.path(relative)).unwrap_or_default()
     }
 
-    /// A workspace folder with a configuration.
+    /// A workspace folder with a configuration that is older than every container.
     pub fn workspace(&self, name: &str) -> PathBuf {
         let config = format!("work/{name}/.devcontainer/devcontainer.json");
-        self.write(&config, r#"{"image": "base"}"#);
+        let config = self.write(&config, r#"{"image": "base"}"#);
+        let config = fs::File::options().append(true).open(config).unwrap();
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        config.set_modified(old).unwrap();
         self.path(&format!("work/{name}"))
     }
 
@@ -150,6 +153,36 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
         self.script("devcontainer", &code.replace("BEFORE", before));
     }
 
+    /// Puts a program of its own on the `PATH`; `$R` is the sandbox.
+    pub fn program(&self, name: &str, code: &str) -> PathBuf {
+        self.script(name, code);
+        self.path("bin").join(name)
+    }
+
+    /// A `PATH` on which nothing is but the stand-ins and what they need.
+    pub fn bare_path(&self) -> String {
+        let tools = self.path("tools");
+        fs::create_dir_all(&tools).unwrap();
+        for tool in ["cat", "date", "grep", "mv", "rm", "sleep"] {
+            let _ = std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool));
+        }
+        format!("{}:{}", self.path("bin").display(), tools.display())
+    }
+
+    /// Processes that were started in the sandbox, whoever is their parent now; the daemon and zombies are none.
+    pub fn processes(&self) -> Vec<u32> {
+        let root = self.root.to_str().unwrap().as_bytes();
+        let is_ours = |process: &Path| {
+            let environment = fs::read(process.join("environ")).unwrap_or_default();
+            let ours = environment.windows(root.len()).any(|part| part == root);
+            ours && fs::read_link(process.join("exe")).is_ok_and(|exe| exe != Path::new(BINARY))
+        };
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let ours = all.filter(|process| is_ours(&process.path()));
+        ours.filter_map(|process| process.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
     /// How often a stand-in was called with a first argument that begins so.
     pub fn calls(&self, program: &str, beginning: &str) -> usize {
         let calls = self.read(&format!("calls/{program}"));
@@ -174,13 +207,12 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
         }
     }
 
-    /// A running container of the dev container in `folder`, made now.
+    /// A running container of the dev container in `folder`, made from what is there.
     pub fn devcontainer_of(&self, number: u32, folder: &Path) {
         let config = folder.join(".devcontainer/devcontainer.json");
         self.container(number)
             .label("devcontainer.local_folder", folder.to_str().unwrap())
             .label("devcontainer.config_file", config.to_str().unwrap())
-            .created("2100-01-01T00:00:00Z")
             .save();
     }
 
@@ -197,6 +229,9 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        for pid in self.processes() {
+            kill(pid);
+        }
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -441,6 +476,28 @@ impl Daemon {
         all[0].clone()
     }
 
+    /// Recreates a dev container and waits for the end.
+    #[track_caller]
+    pub fn recreate(&self, name: &str) -> Response {
+        self.post(&format!("/devcontainers/{name}/recreate?wait=true"))
+    }
+
+    /// Begins to recreate a dev container.
+    #[track_caller]
+    pub fn begin_recreate(&self, name: &str) {
+        let response = self.post(&format!("/devcontainers/{name}/recreate"));
+        assert_eq!(response.status, 202, "{response:?}");
+    }
+
+    /// The lines of the log of the running or last operation.
+    #[track_caller]
+    pub fn log_of(&self, name: &str) -> Vec<Value> {
+        let response = self.get(&format!("/devcontainers/{name}/logs"));
+        assert_eq!(response.status, 200, "{response:?}");
+        let lines = response.body.lines();
+        lines.map(|l| serde_json::from_str(l).unwrap()).collect()
+    }
+
     pub fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status();
@@ -484,15 +541,19 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         for pid in left {
-            let _ = Command::new("kill")
-                .args(["-s", "KILL", &pid.to_string()])
-                .stderr(Stdio::null())
-                .status();
+            kill(pid);
         }
         if std::thread::panicking() {
             eprintln!("the daemon's log:\n{}", self.log.lines().join("\n"));
         }
     }
+}
+
+fn kill(pid: u32) {
+    let _ = Command::new("kill")
+        .args(["-s", "KILL", &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// All processes below `pid`.

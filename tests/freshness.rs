@@ -1,0 +1,152 @@
+//! How fresh the container list is, and what serves while docker fails.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Daemon, LONG, Sandbox, eventually};
+
+const DOWN: &str = "echo 'Cannot connect to the Docker daemon' >&2; exit 1";
+
+#[test]
+fn p2_the_last_good_list_serves_while_docker_fails_with_a_warning_and_its_age() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    assert!(!daemon.get("/").headers.contains_key("age"));
+    sandbox.docker(DOWN);
+    let begun = Instant::now();
+    let stale = eventually("the list has an age", || {
+        let answer = daemon.get("/");
+        (answer.headers.get("age")? != "0").then_some(answer)
+    });
+    let age: u64 = stale.headers["age"].parse().unwrap();
+    assert!(age <= begun.elapsed().as_secs() + 1, "{age}");
+    assert_eq!(stale.status, 200);
+    assert_eq!(stale.json()["containers"][0]["name"], "box1");
+    assert_eq!(
+        stale.json()["warnings"][0],
+        format!(
+            "this list is {age} s old: docker ps failed (exit status: 1): Cannot connect to the Docker daemon"
+        )
+    );
+    assert_eq!(daemon.devcontainer()["name"], "app");
+    assert_eq!(daemon.get("/readyz").status, 503);
+    sandbox.docker("");
+    eventually("docker is tried again", || {
+        let answer = daemon.get("/");
+        let fresh = !answer.headers.contains_key("age");
+        (fresh && answer.json().get("warnings").is_none()).then_some(())
+    });
+    assert_eq!(daemon.get("/readyz").status, 200);
+    daemon.log.wait_for("containers can be listed again");
+    let complaints = daemon.log.lines();
+    let complaints = complaints.iter().filter(|l| l.contains("cannot be listed"));
+    assert_eq!(complaints.count(), 1, "once for each reason");
+}
+
+#[test]
+fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
+    let sandbox = Sandbox::new();
+    sandbox.docker(DOWN);
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    let begun = Instant::now();
+    let asked = std::thread::scope(|scope| {
+        let ask = || {
+            let mut asked = 0;
+            while begun.elapsed() < Duration::from_millis(2500) {
+                assert_eq!(daemon.get("/").status, 500);
+                asked += 1;
+            }
+            asked
+        };
+        let askers: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        let counts = askers.into_iter().map(|asker| asker.join().unwrap());
+        counts.sum::<u32>()
+    });
+    let most = begun.elapsed().as_secs() as usize + 2;
+    let tried = sandbox.calls("docker", "ps");
+    assert!(asked > 100, "{asked}");
+    assert!((2..=most).contains(&tried), "{tried} times");
+}
+
+/// One that answers when the test says so.
+fn slow_docker(sandbox: &Sandbox) {
+    sandbox.docker("[ $1 = ps ] && while [ ! -e $R/go ]; do sleep 0.02; done");
+}
+
+fn get_all(daemon: &Daemon, clients: usize) -> Vec<u16> {
+    std::thread::scope(|scope| {
+        let get = || daemon.get("/").status;
+        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(get)).collect();
+        clients.into_iter().map(|c| c.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn p10_forty_clients_share_one_listing() {
+    let sandbox = Sandbox::new();
+    slow_docker(&sandbox);
+    let daemon = sandbox.daemon().args("--list-timeout 20").start();
+    let threads = daemon.threads();
+    std::thread::scope(|scope| {
+        let clients = scope.spawn(|| get_all(&daemon, 40));
+        eventually("all of them wait", || {
+            (daemon.threads() >= threads + 40).then_some(())
+        });
+        sandbox.write("go", "");
+        assert_eq!(clients.join().unwrap(), [200; 40]);
+    });
+    assert_eq!(sandbox.calls("docker", "ps"), 1);
+}
+
+#[test]
+fn p10_a_client_that_goes_away_ends_no_listing() {
+    use std::io::Write;
+    let sandbox = Sandbox::new();
+    slow_docker(&sandbox);
+    let daemon = sandbox.daemon().args("--list-timeout 20").start();
+    let threads = daemon.threads();
+    let mut leaving = daemon.connect();
+    leaving
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    eventually("it waits", || (daemon.threads() > threads).then_some(()));
+    eventually("docker runs", || {
+        (sandbox.calls("docker", "ps") == 1).then_some(())
+    });
+    drop(leaving);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| daemon.get("/").status);
+        sandbox.write("go", "");
+        assert_eq!(waiting.join().unwrap(), 200);
+    });
+    assert_eq!(sandbox.calls("docker", "ps"), 1);
+}
+
+#[test]
+fn the_cache_duration_says_how_old_a_list_may_be() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon().args("--cache-duration 0.5").start();
+    let begun = Instant::now();
+    assert_eq!(daemon.json("/")["containers"].as_array().unwrap().len(), 0);
+    sandbox.container(1).save();
+    let seen = eventually("the container shows", || {
+        let shown = daemon.json("/")["containers"].as_array().unwrap().len();
+        (shown == 1).then(|| begun.elapsed())
+    });
+    assert!(seen < LONG / 4, "{seen:?}");
+    let most = begun.elapsed().as_millis() / 500 + 2;
+    assert!(sandbox.calls("docker", "ps") as u128 <= most);
+
+    let daemon = sandbox.daemon().args("--cache-duration 100").start();
+    daemon.get("/");
+    let calls = sandbox.calls("docker", "ps");
+    sandbox.container(2).save();
+    for _ in 0..20 {
+        daemon.get("/");
+        daemon.get("/devcontainers");
+    }
+    assert_eq!(sandbox.calls("docker", "ps"), calls);
+}
