@@ -123,11 +123,15 @@ impl Input {
 }
 
 fn read_config(path: &Path) -> io::Result<(Uuid, Stamp)> {
-    // Opening a pipe must not wait for somebody to write to it.
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    // A label chooses the path, and to open a device may do something: a watchdog is armed, a tape rewound.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // It may be another one by now: opening a pipe must not wait for somebody to write to it.
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let mut file: File = OpenOptions::new()
         .read(true)
-        .custom_flags(nonblocking)
+        .custom_flags(flags.bits() as i32)
         .open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
