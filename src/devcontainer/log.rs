@@ -18,6 +18,8 @@ pub const MAX_LINE: usize = 64 << 10;
 /// Levels are 1 (trace) to 5 (error).
 const SHOWN_FROM: u8 = 3;
 const ERROR: u8 = 5;
+/// How many running steps are timed; the CLI has a handful. The oldest is forgotten.
+const MAX_STEPS: usize = 64;
 
 /// A line for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,6 +241,9 @@ impl Parser {
         let text = match (&*event.status, begun) {
             ("running", _) => {
                 if begun.is_none() {
+                    if self.steps.len() >= MAX_STEPS {
+                        self.steps.remove(0);
+                    }
                     self.steps.push((name.to_owned(), now));
                 }
                 match &event.step_detail {

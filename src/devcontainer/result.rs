@@ -37,7 +37,8 @@ impl UpResult {
     pub fn reason(&self) -> String {
         let message = without_arguments(self.message.as_deref().unwrap_or_default().trim());
         let description = self.description.as_deref().unwrap_or_default().trim();
-        match (message.as_str(), description) {
+        let description = without_arguments(description);
+        match (message.as_str(), description.as_str()) {
             ("", "") => format!("outcome {:?} without a message", self.outcome),
             (text, "") | ("", text) => text.to_owned(),
             (a, b) if a.contains(b) => a.to_owned(),
