@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::handlers::{Reply, Service, at_the_end, closed};
+use super::limits::WRITE_TIMEOUT;
 use super::request::{Framing, HeadError, MAX_HEAD, Request};
 use super::response::Answer;
 use super::socket::{Peer, Socket};
@@ -13,8 +14,6 @@ use crate::model::JobKind;
 
 /// For the head of a request, from its first byte; of a new connection, from its beginning. The same for a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a client to take an answer, or a piece of a stream.
-pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// For a client to notice that no more of what it sends is read.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::guard::AllowedHosts;
-use super::listener::Counts;
+use super::limits::{Counts, MAX_STREAMS};
 use super::logs::{Format, LogStream};
 use super::request::Request;
 use super::response::Answer;
@@ -354,10 +354,7 @@ fn unknown(name: &str) -> Answer {
 }
 
 fn too_many_streams() -> Answer {
-    let detail = format!(
-        "at most {} streams may be open at once",
-        super::listener::MAX_STREAMS
-    );
+    let detail = format!("at most {} streams may be open at once", MAX_STREAMS);
     Answer::error(503, "Too many streams", &detail).with("Retry-After", "1")
 }
 

@@ -1,4 +1,4 @@
-//! The accept loop, and how many may be served at once.
+//! The accept loop, and what it listens on.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,64 +17,14 @@ use rustix::fs::Mode;
 use super::address::Address;
 use super::connection;
 use super::handlers::Service;
+use super::limits::MAX_CONNECTIONS;
 use super::response::Answer;
 use super::socket::{Socket, Stream};
 
-/// Connections at once; the next one is told to come again.
-pub(super) const MAX_CONNECTIONS: usize = 64;
-/// Of these, streams.
-pub(super) const MAX_STREAMS: usize = 32;
 /// How long accepting pauses where the process has no descriptors or memory left.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A connection needs little.
 const STACK: usize = 256 << 10;
-
-/// How many connections and streams there are.
-#[derive(Default)]
-pub struct Counts {
-    connections: Arc<AtomicUsize>,
-    streams: Arc<AtomicUsize>,
-    answers: Arc<AtomicUsize>,
-}
-
-/// One of a limited number; given back when it is dropped.
-pub(super) struct Slot(Arc<AtomicUsize>);
-
-impl Counts {
-    fn connection(&self) -> Option<Slot> {
-        Slot::take(&self.connections, MAX_CONNECTIONS)
-    }
-
-    pub(super) fn stream(&self) -> Option<Slot> {
-        Slot::take(&self.streams, MAX_STREAMS)
-    }
-
-    /// For as long as a request is being answered.
-    pub(super) fn answer(&self) -> Option<Slot> {
-        Slot::take(&self.answers, MAX_CONNECTIONS)
-    }
-
-    /// How many requests are being answered.
-    pub fn answering(&self) -> usize {
-        self.answers.load(Ordering::Acquire)
-    }
-}
-
-impl Slot {
-    fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        let add = |count| (count < limit).then_some(count + 1);
-        counter
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add)
-            .ok()
-            .map(|_| Self(counter.clone()))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// A socket that listens.
 pub struct Bound {
@@ -231,19 +180,6 @@ fn refuse(socket: &Socket) {
 mod tests {
     use super::*;
     use crate::test_dir::TestDir;
-
-    #[test]
-    fn p19_slots_are_limited_and_given_back() {
-        let counts = Counts::default();
-        let taken: Vec<Slot> = (0..MAX_CONNECTIONS)
-            .filter_map(|_| counts.connection())
-            .collect();
-        assert_eq!(taken.len(), MAX_CONNECTIONS);
-        assert!(counts.connection().is_none());
-        assert!(counts.stream().is_some());
-        drop(taken);
-        assert!(counts.connection().is_some());
-    }
 
     #[test]
     fn only_a_stale_socket_is_replaced() {

@@ -4,8 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::WRITE_TIMEOUT;
-use super::listener::Slot;
+use super::limits::{Slot, WRITE_TIMEOUT};
 use super::response::{Length, encode_head};
 use super::socket::{Peer, Socket};
 use crate::devcontainer::log::plain_text;

@@ -7,6 +7,7 @@ pub mod address;
 mod connection;
 mod guard;
 mod handlers;
+mod limits;
 mod listener;
 mod logs;
 mod request;
@@ -16,4 +17,5 @@ mod socket;
 
 pub use guard::AllowedHosts;
 pub use handlers::Service;
-pub use listener::{Bound, Counts, accept};
+pub use limits::Counts;
+pub use listener::{Bound, accept};
