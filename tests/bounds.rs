@@ -1,0 +1,351 @@
+//! What clients can cost: their own slot, for a limited time.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::usage::Usage;
+use common::{BINARY, Daemon, DaemonBuilder, Response, Sandbox, eventually, parse};
+use rustix::net::sockopt::set_socket_linger;
+
+const SLOTS: usize = 64;
+/// How long a client may take for a head, and how much later that may show on a busy machine.
+const PATIENCE: std::ops::Range<f64> = 9.5..13.0;
+
+fn start() -> (Sandbox, Daemon, Usage) {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let daemon = sandbox.daemon().start();
+    // Its allocator keeps something for each thread that there ever was at once.
+    drop(daemon.kept_connections(SLOTS));
+    let usage = daemon.usage();
+    (sandbox, daemon, usage)
+}
+
+/// Its answer to a client whose bytes it does not all read.
+#[track_caller]
+fn answer_to(daemon: &Daemon, bytes: &[u8]) -> Response {
+    let answer = parse(&daemon.raw(bytes));
+    assert_eq!(answer.headers["connection"], "close");
+    answer
+}
+
+/// Ends the connection by a reset.
+fn reset(stream: TcpStream) {
+    set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+}
+
+#[track_caller]
+fn assert_too_many(response: &Response) {
+    response.assert_error(503, "Too many connections", "at most 64");
+    assert_eq!(response.headers["retry-after"], "1");
+    assert_eq!(response.headers["connection"], "close");
+}
+
+#[test]
+fn p19_fifty_connections_are_served_at_once() {
+    let (_sandbox, daemon, before) = start();
+    let mut clients = daemon.kept_connections(50);
+    for path in ["/", "/devcontainers", "/healthz", "/devcontainers/app"] {
+        for client in &mut clients {
+            client.send(daemon.head("GET", path, ""));
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer().status, 200, "{path}");
+        }
+    }
+    daemon.assert_prompt(&[200]);
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    client.send(daemon.head("GET", "/devcontainers", ""));
+                    assert_eq!(client.answer().status, 200);
+                }
+            });
+        }
+    });
+    assert_eq!(daemon.threads(), 4 + 50);
+    drop(clients);
+    daemon.assert_unharmed(&before);
+}
+
+#[test]
+fn p19_lengths_and_versions_that_end_other_servers() {
+    let (sandbox, daemon, before) = start();
+    for _ in 0..20 {
+        for method in ["GET", "POST"] {
+            let path = "/devcontainers/app/recreate";
+            let huge = daemon.head(method, path, "Content-Length: 1099511627776\r\n");
+            let answer = answer_to(&daemon, huge.as_bytes());
+            answer.assert_error(413, "Request body too large", "64 KiB");
+            assert_eq!(daemon.get("/healthz").status, 200);
+        }
+        let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        assert_eq!(answer_to(&daemon, http2).status, 505);
+        assert_eq!(daemon.get("/healthz").status, 200);
+        let tls = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03";
+        assert_eq!(answer_to(&daemon, tls).status, 400);
+        assert_eq!(daemon.get("/healthz").status, 200);
+    }
+    daemon.assert_unharmed(&before);
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
+}
+
+#[test]
+fn p19_a_header_of_64_mib_is_not_kept() {
+    let (_sandbox, daemon, before) = start();
+    let chunk = &[b'x'; 1 << 16];
+    for beginning in [
+        daemon.head("GET", "/", "").trim_end().to_owned() + "\r\nX: ",
+        "GET /".into(),
+        "".into(),
+    ] {
+        let mut client = daemon.client();
+        client.send(&beginning);
+        let mut writer = client.stream.try_clone().unwrap();
+        std::thread::scope(|scope| {
+            // It closes before all is sent.
+            scope.spawn(move || (0..1024).all(|_| writer.write_all(chunk).is_ok()));
+            let answer = client.answer();
+            answer.assert_error(431, "Request head too large", "8 KiB");
+            assert_eq!(client.rest(), "");
+            let _ = client.stream.shutdown(Shutdown::Both);
+        });
+        daemon.assert_unharmed(&before);
+    }
+    let memory = daemon.status("VmHWM");
+    assert!(memory < 32 << 10, "{memory} kB at its largest");
+}
+
+#[test]
+fn p19_the_65th_connection_is_told_to_come_again() {
+    let (sandbox, daemon, before) = start();
+    let mut clients = daemon.kept_connections(SLOTS);
+    for _ in 0..10 {
+        assert_too_many(&daemon.get("/healthz"));
+        assert_too_many(&daemon.post("/devcontainers/app/recreate"));
+    }
+    daemon.assert_prompt(&[503]);
+    // One that says nothing is told as well.
+    assert_too_many(&parse(&daemon.raw(b"")));
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
+    for client in &mut clients {
+        client.send(daemon.head("GET", "/healthz", ""));
+        assert_eq!(client.answer().status, 200);
+    }
+    clients.pop();
+    let next = eventually("its slot is free", || {
+        let mut client = daemon.client();
+        let _ = client
+            .stream
+            .write_all(daemon.head("GET", "/healthz", "").as_bytes());
+        (client.answer().status == 200).then_some(client)
+    });
+    assert_too_many(&daemon.get("/healthz"));
+    drop((next, clients));
+    eventually("they are all free", || {
+        (daemon.get("/healthz").status == 200).then_some(())
+    });
+    daemon.assert_unharmed(&before);
+}
+
+#[test]
+fn p19_silent_connections_are_cut_off_after_ten_seconds() {
+    let (_sandbox, daemon, before) = start();
+    // Those that find no slot are refused, and stay open at their end.
+    let begun = Instant::now();
+    let silent = daemon.connections(200);
+    eventually("all slots are taken", || {
+        (daemon.threads() >= 4 + SLOTS as u64).then_some(())
+    });
+    daemon.assert_prompt(&[200, 503]);
+    drop(silent);
+    eventually("they are free again", || {
+        (daemon.get("/healthz").status == 200).then_some(())
+    });
+    assert!(begun.elapsed().as_secs_f64() < PATIENCE.start, "at once");
+    daemon.assert_unharmed(&before);
+
+    let begun = Instant::now();
+    let silent = daemon.connections(200);
+    eventually("all slots are taken", || {
+        (daemon.threads() >= 4 + SLOTS as u64).then_some(())
+    });
+    for (number, mut stream) in silent.into_iter().enumerate() {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest.is_empty(), number < SLOTS, "{number}: {rest}");
+        let waited = begun.elapsed().as_secs_f64();
+        assert!(number > 0 || PATIENCE.contains(&waited), "{waited}");
+    }
+    let waited = begun.elapsed().as_secs_f64();
+    assert!(PATIENCE.contains(&waited), "{waited}");
+    daemon.assert_unharmed(&before);
+}
+
+#[test]
+fn p19_heads_and_bodies_that_never_end_are_cut_off_after_ten_seconds() {
+    let (sandbox, daemon, before) = start();
+    let path = "/devcontainers/app/recreate";
+    let whole = daemon.head("POST", path, "X-Long: abcdefghijklmnopqrstuvwxyz\r\n");
+    let length = daemon.head("POST", path, "Content-Length: 60000\r\n");
+    let chunked = daemon.head("POST", path, "Transfer-Encoding: chunked\r\n");
+    // What is sent at once, and of what follows a byte whenever some time has passed.
+    let slow = |at_once: String, drop_by_drop: &'static str| {
+        let mut client = daemon.client();
+        client.send(at_once);
+        (client, drop_by_drop.bytes().cycle())
+    };
+    let begun = Instant::now();
+    let mut clients = vec![slow(whole[..40].into(), ""), slow("G".into(), "")];
+    clients.extend((0..40).map(|_| slow(whole.trim_end().into(), "\r\nX: y")));
+    clients.extend((0..5).map(|_| slow(length.clone(), "x")));
+    clients.extend((0..5).map(|_| slow(chunked.clone(), "1\r\nx\r\n")));
+    clients.push(slow(format!("{chunked}0\r\n"), "X: y\r\n"));
+    let mut open = clients.len();
+    assert!(open < SLOTS);
+    while open > 0 {
+        let waited = begun.elapsed().as_secs_f64();
+        assert!(waited < PATIENCE.end, "{open} are still open");
+        clients.retain_mut(|(client, drops)| {
+            let mut byte = [0];
+            client.stream.set_nonblocking(true).unwrap();
+            let answered = client.stream.peek(&mut byte).is_ok();
+            client.stream.set_nonblocking(false).unwrap();
+            if answered {
+                assert!(PATIENCE.contains(&waited), "{waited}");
+                let answer = client.answer();
+                answer.assert_error(408, "Request timeout", "10 s");
+                assert_eq!(answer.headers["connection"], "close");
+                open -= 1;
+            } else if let Some(byte) = drops.next() {
+                let _ = client.stream.write_all(&[byte]);
+            }
+            !answered
+        });
+        daemon.assert_prompt(&[200]);
+        // The pace of the drops.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
+    daemon.assert_unharmed(&before);
+}
+
+#[test]
+fn p19_clients_that_reset_their_connections() {
+    let (sandbox, daemon, before) = start();
+    let get = daemon.head("GET", "/devcontainers", "");
+    let post = daemon.head("POST", "/nope", "Content-Length: 50000\r\n");
+    let chunked = daemon.head("POST", "/nope", "Transfer-Encoding: chunked\r\n");
+    let requests = [
+        String::new(),
+        "G".into(),
+        get[..30].into(),
+        get.clone(),
+        get.repeat(50),
+        format!("{post}abc"),
+        format!("{chunked}5\r\nab"),
+        "\x00".into(),
+    ];
+    for number in 0..5000 {
+        let mut stream = daemon.connect();
+        // It may have been refused already.
+        let _ = stream.write_all(requests[number % requests.len()].as_bytes());
+        reset(stream);
+        if number % 500 == 0 {
+            eventually("it answers", || {
+                (daemon.get("/healthz").status == 200).then_some(())
+            });
+        }
+    }
+    eventually("the last ones are gone", || {
+        (daemon.get("/healthz").status == 200).then_some(())
+    });
+    daemon.assert_unharmed(&before);
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
+}
+
+#[test]
+fn p19_a_client_that_does_not_take_its_answers_costs_no_memory() {
+    let (_sandbox, daemon, before) = start();
+    let get = daemon.head("GET", "/devcontainers", "").repeat(100);
+    let deaf: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = daemon.connect();
+            stream.set_nonblocking(true).unwrap();
+            // Until neither end has room for more.
+            while matches!(stream.write(get.as_bytes()), Ok(1..)) {}
+            stream
+        })
+        .collect();
+    daemon.assert_prompt(&[200]);
+    let memory = daemon.status("VmHWM");
+    assert!(memory < 32 << 10, "{memory} kB at its largest");
+    deaf.into_iter().for_each(reset);
+    daemon.assert_unharmed(&before);
+}
+
+#[test]
+fn p19_running_out_of_descriptors_pauses_accepting() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
+    let daemon = DaemonBuilder::of("/bin/sh")
+        .arg("-c")
+        .arg("ulimit -n 40; exec \"$0\" \"$@\"")
+        .arg(BINARY)
+        .env("PATH", &path)
+        .args("--listen 127.0.0.1:0")
+        .start();
+    let before = daemon.usage();
+    for _ in 0..3 {
+        let warned = warnings(&daemon);
+        // Those that are not accepted wait in the kernel's queue.
+        let mut first = daemon.kept_connections(10);
+        let more = daemon.connections(50);
+        eventually("accepting pauses", || {
+            (warnings(&daemon) > warned).then_some(())
+        });
+        let cpu = cpu_ticks(&daemon);
+        let begun = Instant::now();
+        eventually("it waits between its attempts", || {
+            (begun.elapsed() > Duration::from_millis(500)).then_some(())
+        });
+        let busy = cpu_ticks(&daemon) - cpu;
+        assert!(busy <= 10, "{busy} ticks of 10 ms within 0.5 s");
+        for client in &mut first {
+            client.send(daemon.head("GET", "/healthz", ""));
+            assert_eq!(client.answer().status, 200, "those that it has are served");
+        }
+        drop((first, more));
+        eventually("it accepts again", || {
+            (daemon.get("/healthz").status == 200).then_some(())
+        });
+        daemon.assert_unharmed(&before);
+    }
+    assert_eq!(
+        daemon.post("/devcontainers/container/box1/recreate").status,
+        204
+    );
+}
+
+fn warnings(daemon: &Daemon) -> usize {
+    let lines = daemon.log.lines();
+    let pauses = lines.iter().filter(|l| l.contains("accepting pauses"));
+    pauses.count()
+}
+
+/// Processor time that it used, in hundredths of a second.
+fn cpu_ticks(daemon: &Daemon) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = rest.split(' ').collect();
+    let ticks = [fields[11], fields[12]].map(|ticks| ticks.parse::<u64>().unwrap());
+    ticks.iter().sum()
+}
