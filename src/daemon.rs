@@ -44,12 +44,13 @@ pub enum StartError {
 /// Runs until a signal stops it.
 pub fn run(config: Config) -> Result<(), StartError> {
     let other = |what: &'static str| move |e: io::Error| StartError::Other(format!("{what}: {e}"));
-    let predefined = read_predefined(&config).map_err(StartError::Usage)?;
+    let (predefined, complaints) = read_predefined(&config).map_err(StartError::Usage)?;
     let mut signals = Signals::new().map_err(other("signals"))?;
     let bound = bind(&config)?;
     for bound in &bound {
         log::info!("listening on {}", bound.address);
     }
+    report(&complaints);
     let parts = Parts::build(config).map_err(other("start"))?;
     parts.predefine(predefined);
     let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| other("start")(e.into()))?;
@@ -81,17 +82,22 @@ fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
     config.listen.iter().map(bind).collect()
 }
 
-fn read_predefined(config: &Config) -> Result<Vec<Predefined>, UsageError> {
+/// The predefined dev containers, and what is odd about the manifest.
+fn read_predefined(config: &Config) -> Result<(Vec<Predefined>, Vec<String>), UsageError> {
     let manifest = match &config.manifest {
         Some(path) => Manifest::read(path).map_err(|e| format!("--manifest: {e}"))?,
         None => Manifest::default(),
     };
-    for error in &manifest.errors {
-        log::error!("manifest: {error}");
-    }
     let folders = config.devcontainer_folders.iter().cloned();
     let folders = folders.map(Predefined::folder);
-    Ok(manifest.devcontainers.into_iter().chain(folders).collect())
+    let predefined = manifest.devcontainers.into_iter().chain(folders);
+    Ok((predefined.collect(), manifest.errors))
+}
+
+fn report(complaints: &[String]) {
+    for complaint in complaints {
+        log::error!("manifest: {complaint}");
+    }
 }
 
 struct Parts {
@@ -152,7 +158,8 @@ impl Parts {
     /// A manifest that cannot be used changes nothing.
     fn reload(&self) {
         match read_predefined(&self.config) {
-            Ok(predefined) => {
+            Ok((predefined, complaints)) => {
+                report(&complaints);
                 self.predefine(predefined);
                 self.shared
                     .tell(|state| state.listing.invalidate(Instant::now()));

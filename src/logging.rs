@@ -59,15 +59,19 @@ fn format(json: bool, time: Timestamp, level: &str, message: &str) -> String {
         };
         return String::from_utf8(crate::state::to_line(&event)).unwrap_or_default();
     }
-    // What a label or a program says must not look like an event of ours, nor move the cursor.
-    let mut line = format!("{time} {level:5} ");
+    format!("{time} {level:5} {}\n", one_line(message))
+}
+
+/// `message` without control characters: what a label or a program says must not look like an event of ours, nor
+/// move the cursor.
+pub fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
     for c in message.trim_end().chars() {
         match c {
             c if c.is_control() => line.extend(c.escape_default()),
             c => line.push(c),
         }
     }
-    line.push('\n');
     line
 }
 

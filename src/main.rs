@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use devcontainerd::cli::{self, Task};
 use devcontainerd::daemon::{self, StartError};
-use devcontainerd::{healthcheck, logging};
+use devcontainerd::healthcheck;
+use devcontainerd::logging::{self, one_line};
 
 const USAGE: u8 = 2;
 
@@ -46,6 +47,6 @@ fn print(text: &str) -> ExitCode {
 
 fn fail(error: &str, code: ExitCode) -> ExitCode {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "devcontainerd: {error}");
+    let _ = writeln!(std::io::stderr(), "devcontainerd: {}", one_line(error));
     code
 }

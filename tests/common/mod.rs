@@ -337,7 +337,8 @@ impl DaemonBuilder {
         let collected = log.clone();
         std::thread::spawn(move || collected.collect(stderr));
         let first = log.wait_for("listening on ");
-        let address = first.split("http://").nth(1).unwrap_or_default().to_owned();
+        let address = first.split("http://").nth(1).unwrap_or_default();
+        let address = address.trim_end_matches(['"', '}']).to_owned();
         Daemon {
             child,
             address,
