@@ -81,14 +81,6 @@ fn a_bad_flag_or_value_is_one_line_and_status_2() {
             &["--manifest", "/nonexistent", "No such file"],
         ),
         (
-            &["--devcontainer-folder", "relative"],
-            &["--devcontainer-folder relative", "absolute"],
-        ),
-        (
-            &["--workspace-root", "relative"],
-            &["--workspace-root relative", "absolute"],
-        ),
-        (
             &["--cache-duration", "x"],
             &["--cache-duration x", "seconds"],
         ),
