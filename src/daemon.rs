@@ -55,15 +55,13 @@ pub fn run(config: Config) -> Result<(), StartError> {
     parts.predefine(predefined);
     let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| other("start")(e.into()))?;
     let stop = Arc::new(stop);
-    let accept = parts.start_threads(bound, stop.clone())?;
+    let threads = parts.start_threads(bound, stop.clone())?;
     notify_ready();
     while signals.wait() == Signal::Reload {
         parts.reload();
     }
     log::info!("stopping");
-    parts.stop(&mut signals, &stop);
-    // It removes the files of unix sockets. What it does never takes long.
-    let _ = accept.join();
+    parts.stop(&mut signals, &stop, &threads);
     Ok(())
 }
 
@@ -169,16 +167,16 @@ impl Parts {
         }
     }
 
-    /// Returns the one that accepts.
+    /// Returns those that end once `stop` is readable.
     fn start_threads(
         &self,
         bound: Vec<Bound>,
         stop: Arc<OwnedFd>,
-    ) -> Result<JoinHandle<()>, StartError> {
+    ) -> Result<[JoinHandle<()>; 2], StartError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
             programs: self.programs.clone(),
-            docker: Docker::new(self.config.list_timeout),
+            docker: Docker::new(self.config.list_timeout, stop.clone()),
             roots: self.roots.clone(),
             wake: self.wake.clone(),
         };
@@ -201,18 +199,19 @@ impl Parts {
                     .tell(|state| state.set_watcher_warning(Some(warning)));
             }
         }
-        start("refresher", move || refresher.run())?;
-        start("accept", move || {
-            http::accept(&bound, stop.as_fd(), &service)
-        })
+        let accept = move || http::accept(&bound, stop.as_fd(), &service);
+        Ok([
+            start("refresher", move || refresher.run())?,
+            start("accept", accept)?,
+        ])
     }
 
     /// Operations get a while to end, unless a second signal comes; then they are ended.
-    fn stop(&self, signals: &mut Signals, stop: &OwnedFd) {
+    fn stop(&self, signals: &mut Signals, stop: &OwnedFd, threads: &[JoinHandle<()>]) {
         let begun = Instant::now();
+        self.shared.tell(State::close);
         // Cannot fail: it is the only write to it.
         let _ = rustix::io::write(stop, &1_u64.to_ne_bytes());
-        self.shared.tell(State::close);
         let running = || !self.shared.ask(|state| state.running()).is_empty();
         while running() && begun.elapsed() < JOBS_GRACE {
             if signals.stop_within(LOOK) {
@@ -221,7 +220,9 @@ impl Parts {
             }
         }
         self.jobs.abort();
-        while !self.jobs.are_idle() && begun.elapsed() < LAST_MOMENT {
+        // Without them a hung docker and the files of unix sockets would stay.
+        let ended = || self.jobs.are_idle() && threads.iter().all(JoinHandle::is_finished);
+        while !ended() && begun.elapsed() < LAST_MOMENT {
             thread::sleep(LOOK);
         }
         let answers = Instant::now();

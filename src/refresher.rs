@@ -45,6 +45,9 @@ impl Refresher {
 
     fn list(&mut self, known: Vec<(Key, Address)>) {
         let facts = self.facts(known).map_err(|e| e.to_string());
+        if self.shared.ask(|state| state.is_closing()) {
+            return;
+        }
         let before = self.shared.ask(State::view);
         let failed = facts.as_ref().err().cloned();
         let (was_failing, after) = self.shared.tell(|state| {

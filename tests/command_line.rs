@@ -81,6 +81,14 @@ fn a_bad_flag_or_value_is_one_line_and_status_2() {
             &["--manifest", "/nonexistent", "No such file"],
         ),
         (
+            &["--devcontainer-folder", ""],
+            &["--devcontainer-folder", "directory"],
+        ),
+        (
+            &["--workspace-root", ""],
+            &["--workspace-root", "directory"],
+        ),
+        (
             &["--cache-duration", "x"],
             &["--cache-duration x", "seconds"],
         ),
@@ -135,7 +143,6 @@ fn a_bad_variable_is_one_line_and_status_2() {
         ("NO_EVENTS", "perhaps"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
-        ("WORKSPACE_ROOT", "/a,b"),
         ("MANIFEST", "/nonexistent"),
     ] {
         let name = format!("DEVCONTAINERD_{name}");

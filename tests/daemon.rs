@@ -1,13 +1,11 @@
-//! The program as such: its command line, its log, its signals.
+//! The program as such: its manifest, and its signals.
 
 mod common;
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{BINARY, DaemonBuilder, LONG, Sandbox, eventually};
+use common::{DaemonBuilder, Sandbox, eventually};
+use serde_json::{Value, json};
 
 /// A devcontainer stand-in that makes nothing until the file `go` is there.
 const WAITS: &str = "echo begun >$R/begun; while [ ! -e $R/go ]; do sleep 0.01; done";
@@ -24,119 +22,15 @@ fn begin_operation(sandbox: &Sandbox, builder: DaemonBuilder) -> common::Daemon 
 }
 
 #[test]
-fn a_bad_command_line_is_one_line_that_names_the_mend_and_status_2() {
-    let sandbox = Sandbox::new();
-    let manifest = sandbox.write("bad.json", "[]");
-    let manifest = format!("--manifest {}", manifest.display());
-    for (arguments, expected) in [
-        ("--bogus", "--bogus"),
-        ("--listen nowhere", "HOST:PORT"),
-        ("--listen 0.0.0.0:1", "not a loopback address"),
-        ("--list-timeout never", "number of seconds"),
-        ("--manifest /nonexistent.json", "/nonexistent.json"),
-        (&manifest, "it should be {\"devcontainers\""),
-    ] {
-        let (status, said) = sandbox.daemon().args(arguments).run();
-        assert_eq!(status.code(), Some(2), "{arguments}: {said}");
-        assert!(said.starts_with("devcontainerd: "), "{said}");
-        assert!(
-            said.contains(expected) && said.lines().count() == 1,
-            "{said}"
-        );
-    }
-    let first = sandbox.daemon().start();
-    let taken = format!("--listen {}", first.address);
-    let (status, said) = sandbox.daemon().args(&taken).run();
-    assert_eq!(status.code(), Some(2));
-    assert!(
-        said.contains(&taken) && said.contains("Choose another"),
-        "{said}"
-    );
-}
-
-#[test]
-fn help_and_version_are_printed() {
-    let run = |argument| Command::new(BINARY).arg(argument).output().unwrap();
-    let help = run("--help");
-    assert!(help.status.success() && help.stderr.is_empty());
-    assert!(
-        String::from_utf8(help.stdout)
-            .unwrap()
-            .contains("--job-timeout SECS")
-    );
-    let version = String::from_utf8(run("--version").stdout).unwrap();
-    assert_eq!(
-        version,
-        format!("devcontainerd {}\n", env!("CARGO_PKG_VERSION"))
-    );
-}
-
-#[test]
-fn the_first_line_of_the_log_says_where_it_listens_also_as_json() {
-    let sandbox = Sandbox::new();
-    let daemon = sandbox
-        .daemon()
-        .env("DEVCONTAINERD_LISTEN", "127.0.0.1:0")
-        .args("--listen 127.0.0.1:0 --log-format json")
-        .start();
-    let first: serde_json::Value = serde_json::from_str(&daemon.log.lines()[0]).unwrap();
-    let url = first["message"]
-        .as_str()
-        .unwrap()
-        .strip_prefix("listening on http://");
-    let address = url.unwrap().trim_end_matches(['"', '}']);
-    assert_eq!(first["level"], "info");
-    let check = Command::new(BINARY)
-        .args(["healthcheck", "--url", &format!("http://{address}")])
-        .status();
-    assert!(check.unwrap().success());
-}
-
-#[test]
-fn healthcheck_fails_where_nobody_answers() {
-    let sandbox = Sandbox::new();
-    let url = format!("unix:{}", sandbox.path("none").display());
-    let output = Command::new(BINARY)
-        .args(["healthcheck", "--url", &url])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains(&url));
-}
-
-#[test]
-fn a_service_manager_is_told_when_it_answers() {
-    let sandbox = Sandbox::new();
-    let path = sandbox.path("notify");
-    let by_path = UnixDatagram::bind(&path).unwrap();
-    let name = format!("devcontainerd-test-{}", std::process::id());
-    let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();
-    let by_name = UnixDatagram::bind_addr(&abstract_name).unwrap();
-    for (socket, name) in [
-        (by_path, path.display().to_string()),
-        (by_name, format!("@{name}")),
-    ] {
-        let _daemon = sandbox.daemon().env("NOTIFY_SOCKET", &name).start();
-        socket.set_read_timeout(Some(LONG)).unwrap();
-        let mut buffer = [0; 64];
-        let length = socket.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..length], b"READY=1");
-    }
-}
-
-#[test]
 fn hup_reads_the_manifest_again_and_a_bad_one_changes_nothing() {
     let sandbox = Sandbox::new();
     let define = |names: &[&str]| {
         let define = |name: &&str| {
             let folder = sandbox.workspace(name);
-            serde_json::json!({"workspace_folder": folder})
+            json!({"workspace_folder": folder})
         };
         let all: Vec<_> = names.iter().map(define).collect();
-        sandbox.write(
-            "manifest.json",
-            &serde_json::json!({"devcontainers": all}).to_string(),
-        )
+        sandbox.write("manifest.json", &json!({"devcontainers": all}).to_string())
     };
     let manifest = define(&["a"]);
     let daemon = sandbox
@@ -171,7 +65,7 @@ fn scripts_and_variables_of_a_manifest() {
         "11111111-1111-4111-8111-111111111111",
         "22222222-2222-4222-8222-222222222222",
     );
-    let manifest = serde_json::json!({
+    let manifest = json!({
         "devcontainers": [{"id": id, "name": "mine", "workspace_folder": "$W/app"},
                           {"workspace_folder": "${W}/none"}],
         "scripts": [{"id": id, "log_source_id": other}],
@@ -188,13 +82,7 @@ fn scripts_and_variables_of_a_manifest() {
         (Some("mine"), Some("stopped"))
     );
     assert_eq!(mine["config_path"], sandbox.config("app").to_str().unwrap());
-    assert!(
-        daemon
-            .log
-            .lines()
-            .iter()
-            .any(|line| line.contains("ERROR") && line.contains("no script"))
-    );
+    daemon.log.wait_for("ERROR manifest: no script");
 }
 
 #[test]
@@ -260,4 +148,136 @@ fn a_second_signal_ends_operations_at_once() {
         begun.elapsed()
     );
     daemon.log.wait_for("recreate interrupted");
+}
+
+#[test]
+fn who_waits_when_the_daemon_stops_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.devcontainer(WAITS);
+    let mut daemon = begin_operation(&sandbox, sandbox.daemon());
+    std::thread::scope(|scope| {
+        let threads = daemon.threads();
+        let waiting = scope.spawn(|| daemon.post("/devcontainers/container/box1/recreate"));
+        let following = scope.spawn(|| daemon.get("/devcontainers/app/logs?follow=true"));
+        assert_eq!(waiting.join().unwrap().status, 409);
+        eventually("one follows", || (daemon.threads() > threads).then_some(()));
+        daemon.signal("TERM");
+        assert_eq!(following.join().unwrap().status, 200);
+    });
+    sandbox.write("go", "");
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn who_waits_for_an_operation_when_the_daemon_stops_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.devcontainer(WAITS);
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let mut daemon = sandbox.daemon().start();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| daemon.recreate("app"));
+        eventually("the CLI runs", || {
+            sandbox.path("begun").exists().then_some(())
+        });
+        daemon.signal("TERM");
+        let answer = waiting.join().unwrap();
+        answer.assert_error(503, "API closed", "about to stop");
+        sandbox.write("go", "");
+    });
+    assert_eq!(daemon.wait().code(), Some(0));
+    daemon.log.wait_for("recreate succeeded");
+}
+
+#[test]
+fn p16_a_hung_docker_ends_with_the_daemon() {
+    let sandbox = Sandbox::new();
+    sandbox.docker("sleep 1000");
+    let mut daemon = sandbox.daemon().args("--list-timeout 100").start();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| daemon.get("/"));
+        eventually("docker runs", || {
+            (sandbox.calls("docker", "ps") > 0).then_some(())
+        });
+        let begun = Instant::now();
+        eventually("somebody waits for it", || {
+            (daemon.threads() >= 5).then_some(())
+        });
+        daemon.signal("TERM");
+        let answer = waiting.join().unwrap();
+        answer.assert_error(503, "API closed", "about to stop");
+        assert!(begun.elapsed() < Duration::from_secs(3));
+    });
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert_eq!(sandbox.processes(), [0; 0]);
+    let said = daemon.log.lines().join("\n");
+    assert!(!said.contains("WARN"), "{said}");
+}
+
+#[test]
+fn p16_neither_an_operation_nor_its_sink_outlives_the_daemon() {
+    let sandbox = Sandbox::new();
+    sandbox.devcontainer(&format!("trap '' TERM; (sleep 1000 &); {WAITS}"));
+    let sink = sandbox.program(
+        "sink",
+        "trap '' TERM; cat >$R/got; while :; do sleep 1; done",
+    );
+    let sink = format!("--log-sink {}", sink.display());
+    let mut daemon = begin_operation(&sandbox, sandbox.daemon().args(&sink));
+    let begun = Instant::now();
+    daemon.signal("TERM");
+    daemon.signal("INT");
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(
+        begun.elapsed() < Duration::from_secs(7),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(sandbox.processes(), [0; 0]);
+    let got = sandbox.read("got");
+    assert!(got.contains("\"outcome\":\"interrupted\""), "{got}");
+}
+
+#[test]
+fn p4_ids_and_names_are_the_same_after_a_restart() {
+    let sandbox = Sandbox::new();
+    let id = "11111111-1111-4111-8111-111111111111";
+    for (number, name) in [(1, "x/app"), (2, "y/app"), (3, "solo")] {
+        let folder = sandbox.workspace(name);
+        sandbox.devcontainer_of(number, &folder);
+    }
+    for name in ["z/app", "named"] {
+        sandbox.workspace(name);
+    }
+    let manifest = json!({"devcontainers": [
+        {"workspace_folder": sandbox.path("work/z/app")},
+        {"id": id, "name": "solo", "workspace_folder": sandbox.path("work/named")},
+    ]});
+    let manifest = sandbox.write("manifest.json", &manifest.to_string());
+    let arguments = format!("--manifest {}", manifest.display());
+    let list = || -> Vec<(Value, Value, Value)> {
+        let daemon = sandbox.daemon().args(&arguments).start();
+        let all = daemon.json("/devcontainers")["devcontainers"].clone();
+        let all = all.as_array().unwrap().clone();
+        let part = |d: &Value| {
+            (
+                d["workspace_folder"].clone(),
+                d["name"].clone(),
+                d["id"].clone(),
+            )
+        };
+        all.iter().map(part).collect()
+    };
+    let first = list();
+    let names: Vec<&str> = first.iter().map(|d| d.1.as_str().unwrap()).collect();
+    assert_eq!(names, ["solo", "solo-2", "app-2", "app-3", "app"]);
+    assert_eq!(first[0].2, id);
+    let again = list();
+    assert_eq!(again, first);
+    // An id does not depend on the others.
+    sandbox.remove_container(1);
+    sandbox.write("manifest.json", "{}");
+    let alone = list();
+    assert_eq!(alone.len(), 2, "{alone:?}");
+    assert_eq!(alone[1].2, first[3].2);
 }

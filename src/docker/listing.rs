@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,8 +48,17 @@ impl std::error::Error for ListError {}
 /// Docker's command line, and what is known from earlier listings.
 pub struct Docker {
     timeout: Duration,
+    /// Readable once no listing is wanted any more.
+    stop: Arc<OwnedFd>,
     known: HashMap<String, Arc<ContainerInfo>>,
     hung: HashMap<String, Instant>,
+}
+
+/// docker, and what becomes readable when it shall end early.
+#[derive(Clone, Copy)]
+struct Program<'a> {
+    path: &'a Path,
+    stop: BorrowedFd<'a>,
 }
 
 /// What one command printed.
@@ -76,10 +86,11 @@ struct Inspected {
 }
 
 impl Docker {
-    /// A listing takes at most `timeout`.
-    pub fn new(timeout: Duration) -> Self {
+    /// A listing takes at most `timeout`, and ends early once `stop` is readable.
+    pub fn new(timeout: Duration, stop: Arc<OwnedFd>) -> Self {
         Self {
             timeout,
+            stop,
             known: HashMap::new(),
             hung: HashMap::new(),
         }
@@ -93,6 +104,11 @@ impl Docker {
         let begun = Instant::now();
         let deadline = begun + self.timeout;
         let mut warnings = Vec::new();
+        let stop = self.stop.clone();
+        let program = Program {
+            path: program,
+            stop: stop.as_fd(),
+        };
         let ids = self.ids(program, deadline, &mut warnings)?;
         self.hung.retain(|id, _| ids.contains(id));
         let together: Vec<&String> = ids
@@ -139,7 +155,7 @@ impl Docker {
 
     fn ids(
         &self,
-        program: &Path,
+        program: Program<'_>,
         deadline: Instant,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<String>, ListError> {
@@ -234,7 +250,7 @@ impl Docker {
 /// Runs one inspect for each of `tasks`, several at once; each has the deadline that `deadline` gives it when it
 /// starts, and is left out where there is none.
 fn inspect_all(
-    program: &Path,
+    program: Program<'_>,
     mut tasks: Vec<Vec<String>>,
     deadline: impl Fn(Instant) -> Option<Instant> + Sync,
 ) -> Inspected {
@@ -270,7 +286,7 @@ fn inspect_all(
     all.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn inspect_one(program: &Path, ids: Vec<String>, deadline: Instant) -> Inspected {
+fn inspect_one(program: Program<'_>, ids: Vec<String>, deadline: Instant) -> Inspected {
     let mut one = Inspected::default();
     let mut arguments = vec!["inspect"];
     arguments.extend(ids.iter().map(String::as_str));
@@ -358,16 +374,16 @@ fn says_missing(line: &str) -> bool {
 }
 
 fn run(
-    program: &Path,
+    program: Program<'_>,
     name: &'static str,
     arguments: &[&str],
     deadline: Instant,
 ) -> Result<Printed, Failure> {
-    let mut command = Command::new(program);
+    let mut command = Command::new(program.path);
     command.args(arguments);
     let limits = Limits {
         deadline,
-        abort: None,
+        abort: Some(program.stop),
         grace: Duration::ZERO,
     };
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -389,7 +405,10 @@ fn run(
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
             failed: (!status.success()).then(|| status.to_string()),
         }),
-        Ended::TimedOut | Ended::Aborted => Err(Failure::TimedOut),
+        Ended::TimedOut => Err(Failure::TimedOut),
+        Ended::Aborted => Err(Failure::Other(ListError(
+            "the daemon is about to stop".into(),
+        ))),
     }
 }
 

@@ -319,10 +319,29 @@ impl DaemonBuilder {
         self
     }
 
-    /// Runs it to its end: status, and what stands on standard error.
+    /// Runs it to its end: status, and what stands on standard error. One that starts after all does so on a free
+    /// port, and is ended.
+    #[track_caller]
     pub fn run(mut self) -> (ExitStatus, String) {
-        let output = self.command.output().unwrap();
-        (output.status, String::from_utf8(output.stderr).unwrap())
+        let variable = "DEVCONTAINERD_LISTEN";
+        if !self.listens && self.command.get_envs().all(|(name, _)| name != variable) {
+            self.command.env(variable, "127.0.0.1:0");
+        }
+        let mut child = self.command.spawn().unwrap();
+        let deadline = Instant::now() + LONG;
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+                None => {
+                    child.kill().unwrap();
+                    break child.wait().unwrap();
+                }
+            }
+        };
+        let mut said = String::new();
+        child.stderr.unwrap().read_to_string(&mut said).unwrap();
+        (status, said)
     }
 
     /// Starts it on a free port and waits until it listens.
