@@ -103,8 +103,12 @@ impl Watcher {
         while let Ok(events) = self.inotify.read_events(&mut buffer) {
             for event in events {
                 let mask = event.mask;
-                if mask.contains(EventMask::IGNORED) {
-                    // The directory is gone, and its watch with it.
+                if mask.contains(EventMask::MOVE_SELF) {
+                    // The watch stays on the directory; it is the path that counts, and another one may be there.
+                    let _ = self.inotify.watches().remove(event.wd.clone());
+                }
+                if mask.intersects(EventMask::IGNORED | EventMask::MOVE_SELF) {
+                    // The directory is gone, or the path to it; so is the watch.
                     self.of_interest.remove(&event.wd);
                     self.watched.retain(|_, wd| *wd != event.wd);
                 }
@@ -121,6 +125,15 @@ impl Watcher {
     /// Watches the directories of all inputs and no others. Returns whether any was added: what changed there
     /// before has to be looked at.
     fn arm(&mut self) -> bool {
+        let mut added = false;
+        // A directory that appears while its parent is not watched yet is found by the second look.
+        while self.arm_once() {
+            added = true;
+        }
+        added
+    }
+
+    fn arm_once(&mut self) -> bool {
         let mut wanted = self.wanted();
         let inotify = &self.inotify;
         self.watched.retain(|directory, wd| {
@@ -174,13 +187,17 @@ impl Watcher {
         }
     }
 
-    /// The directories of all inputs, and the names of interest in each.
+    /// The directories of all inputs, and the names of interest in each. In place of one that does not exist it is
+    /// the nearest one above it that does.
     fn wanted(&self) -> BTreeMap<PathBuf, BTreeSet<OsString>> {
         let targets = self.shared.ask(State::look_targets);
         let mut wanted: BTreeMap<PathBuf, BTreeSet<OsString>> = BTreeMap::new();
         let inputs = targets.iter().filter_map(|target| target.before.as_deref());
         for path in inputs.flat_map(|inputs| inputs.paths()) {
-            if let (Some(directory), Some(name)) = (path.parent(), path.file_name()) {
+            let mut levels = path
+                .ancestors()
+                .filter_map(|level| Some((level.parent()?, level.file_name()?)));
+            if let Some((directory, name)) = levels.find(|(above, _)| above.is_dir()) {
                 let names = wanted.entry(directory.to_path_buf()).or_default();
                 names.insert(name.to_os_string());
             }
