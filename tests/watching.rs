@@ -1,0 +1,103 @@
+//! What is noticed of files before anybody asks, also where directories come and go.
+
+mod common;
+
+use common::{Daemon, Sandbox, eventually};
+use std::fs;
+use std::process::Command;
+
+const MADE_FROM: &str = r#"{"image": "base", "containerEnv": {"NAME": "one"}}"#;
+const EDIT: &str = "sed -i s/one/two/ devcontainer.json";
+const DIRTY: &str = "app no longer matches its configuration";
+const CLEAN: &str = "app matches its configuration";
+
+/// A dev container that was made from what is on disk.
+struct App {
+    sandbox: Sandbox,
+}
+
+impl App {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let folder = sandbox.workspace("app");
+        sandbox.devcontainer_of(1, &folder);
+        fs::write(sandbox.config("app"), MADE_FROM).unwrap();
+        Self { sandbox }
+    }
+
+    /// A daemon that has seen it.
+    #[track_caller]
+    fn daemon(&self) -> Daemon {
+        let daemon = self.sandbox.daemon().start();
+        assert_eq!(daemon.devcontainer()["dirty"], false, "at first");
+        daemon
+    }
+
+    /// Runs shell code beside the config.
+    #[track_caller]
+    fn sh(&self, code: &str) {
+        self.sh_in(".devcontainer", code);
+    }
+
+    /// Runs it elsewhere in the workspace folder.
+    #[track_caller]
+    fn sh_in(&self, directory: &str, code: &str) {
+        let status = Command::new("/bin/sh")
+            .args(["-ec", code])
+            .current_dir(self.sandbox.path("work/app").join(directory))
+            .env("MADE_FROM", MADE_FROM)
+            .status();
+        assert!(status.unwrap().success(), "{code}");
+    }
+}
+
+/// Waits until the log has said a number of times what `text` stands for.
+#[track_caller]
+fn until_logged(daemon: &Daemon, text: &str, times: usize, why: &str) {
+    eventually(&format!("{why}: {text}, {times} times"), || {
+        let lines = daemon.log.lines();
+        let said = lines.iter().filter(|line| line.contains(text)).count();
+        assert!(said <= times, "{why}: {lines:#?}");
+        (said == times).then_some(())
+    });
+}
+
+#[test]
+fn p8_a_directory_that_goes_and_comes_back_is_noticed() {
+    let app = App::new();
+    let daemon = app.daemon();
+    app.sh_in("", "mv .devcontainer away");
+    until_logged(&daemon, DIRTY, 1, "renamed");
+    app.sh_in("", "mv away .devcontainer");
+    until_logged(&daemon, CLEAN, 1, "renamed back");
+    app.sh_in("", "rm -r .devcontainer");
+    until_logged(&daemon, DIRTY, 2, "removed");
+    app.sh_in(
+        "",
+        r#"mkdir .devcontainer; printf %s "$MADE_FROM" >.devcontainer/devcontainer.json"#,
+    );
+    until_logged(&daemon, CLEAN, 2, "made again");
+    app.sh(EDIT);
+    until_logged(&daemon, DIRTY, 3, "edited in the new directory");
+    app.sh_in(
+        "",
+        r#"cp -r .devcontainer new; printf %s "$MADE_FROM" >new/devcontainer.json
+mv .devcontainer old; mv new .devcontainer"#,
+    );
+    until_logged(&daemon, CLEAN, 3, "another one in its place");
+    app.sh_in("old", r#"printf %s "$MADE_FROM" >devcontainer.json"#);
+    app.sh(EDIT);
+    until_logged(&daemon, DIRTY, 4, "edited in the other one");
+}
+
+#[test]
+fn p8_the_target_of_a_symlinked_config_is_watched() {
+    let app = App::new();
+    app.sh("mkdir ../conf; mv devcontainer.json ../conf/real.json; ln -s ../conf/real.json devcontainer.json");
+    let daemon = app.sandbox.daemon().start();
+    assert_eq!(daemon.devcontainer()["dirty"], false);
+    app.sh("sed -i s/one/two/ ../conf/real.json");
+    until_logged(&daemon, DIRTY, 1, "its target was replaced");
+    app.sh(r#"printf %s "$MADE_FROM" >../conf/real.json"#);
+    until_logged(&daemon, CLEAN, 1, "its target was written");
+}
