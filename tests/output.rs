@@ -48,13 +48,13 @@ fn assert_nothing_left(sandbox: &Sandbox, daemon: &Daemon) {
 
 #[test]
 fn p15_a_flood_is_drained_and_costs_no_memory() {
-    // 200 MB in lines of a kilobyte, 300 MB without any line end, 20 MB of objects.
+    // 40 MB in lines of a kilobyte, 100 MB without any line end, 10 MB of objects, 10 MB in place of a result.
     let (_sandbox, daemon) = start(
         r#"k=$(printf '%01000d' 7)
-        yes "$k" | head -c 200000000 >&2
-        head -c 300000000 /dev/zero >&2; echo >&2
-        yes "{\"type\":\"text\",\"level\":3,\"timestamp\":1,\"text\":\"$k\"}" | head -c 20000000 >&2; echo >&2
-        yes "$k" | head -c 20000000; echo"#,
+        yes "$k" | head -c 40000000 >&2
+        head -c 100000000 /dev/zero >&2; echo >&2
+        yes "{\"type\":\"text\",\"level\":3,\"timestamp\":1,\"text\":\"$k\"}" | head -c 10000000 >&2; echo >&2
+        yes "$k" | head -c 10000000; echo"#,
     );
     assert_eq!(daemon.recreate("app").status, 204);
     assert_small(&daemon);
