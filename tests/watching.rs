@@ -5,6 +5,7 @@ mod common;
 use common::{Daemon, Sandbox, eventually};
 use std::fs;
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 const MADE_FROM: &str = r#"{"image": "base", "containerEnv": {"NAME": "one"}}"#;
 const EDIT: &str = "sed -i s/one/two/ devcontainer.json";
@@ -20,8 +21,11 @@ impl App {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         let folder = sandbox.workspace("app");
-        sandbox.devcontainer_of(1, &folder);
         fs::write(sandbox.config("app"), MADE_FROM).unwrap();
+        sandbox.devcontainer_of(1, &folder);
+        // Older than the container, as that was made from it.
+        let file = fs::File::options().write(true).open(sandbox.config("app"));
+        file.unwrap().set_modified(UNIX_EPOCH).unwrap();
         Self { sandbox }
     }
 
