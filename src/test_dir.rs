@@ -12,6 +12,8 @@ impl TestDir {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("devcontainerd-unit-{}-{number}", std::process::id());
         let path = std::env::temp_dir().canonicalize().unwrap().join(name);
+        // Numbers of processes come again, and one that was killed left its directory.
+        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }

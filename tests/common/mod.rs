@@ -55,6 +55,8 @@ impl Sandbox {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("devcontainerd-test-{}-{number}", std::process::id());
         let root = std::env::temp_dir().canonicalize().unwrap().join(name);
+        // Numbers of processes come again, and one that was killed left its directory.
+        let _ = fs::remove_dir_all(&root);
         for below in ["bin", "containers", "work", "calls"] {
             fs::create_dir_all(root.join(below)).unwrap();
         }
