@@ -243,17 +243,17 @@ impl Job {
         if let Some(error) = &error {
             summary = format!("{summary}: {error}");
         }
-        log::info!("{}: {summary}", self.folder().display());
         let outcome = Outcome {
             state,
             error,
             finished_at,
             ended: Instant::now(),
         };
-        // Whoever learns of the end from the log finds it in the state.
+        // Whoever learns of the end from either log finds it in the state.
         self.jobs.0.shared.tell(|state| {
             state.end(self.key, outcome.clone(), container);
         });
+        log::info!("{}: {summary}", self.folder().display());
         self.journal.end(outcome, summary);
     }
 }

@@ -175,8 +175,8 @@ fn a_slow_ps_leaves_time_for_the_rest() {
     for number in 1..=20 {
         sandbox.container(number).save();
     }
-    sandbox.docker("case $1 in ps) sleep 2.6 ;; inspect) sleep 0.6 ;; esac");
-    let daemon = sandbox.daemon().args("--list-timeout 5").start();
+    sandbox.docker("case $1 in ps) sleep 4.2 ;; inspect) sleep 0.9 ;; esac");
+    let daemon = sandbox.daemon().args("--list-timeout 8").start();
     assert_eq!(names(&daemon).len(), 20);
     assert_eq!(warnings(&daemon), [""; 0]);
 }
