@@ -8,6 +8,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
 use crate::http::address::Address;
+use crate::process::Priority;
 use crate::sink::Sink;
 
 /// What `--help` prints.
@@ -35,6 +36,9 @@ the environment separates by commas; flags beat the environment):
   --allow-host NAME            another Host name to accept; repeatable
   --log-sink COMMAND           a program that reads the logs of operations as JSON lines on its
                                standard input; words are separated by spaces, there is no shell
+  --child-nice N               niceness of the programs that it runs, -20 to 19      [its own]
+  --child-oom-score-adj N      how soon they are killed when memory is short, -1000 to 1000
+                               [its own]
   --log-level LEVEL            error, warn, info, debug or trace                     [info]
   --log-format FORMAT          text or json                                          [text]
   --help, --version
@@ -87,6 +91,8 @@ pub struct Config {
     pub allow_hosts: Vec<String>,
     /// Who reads the logs of operations.
     pub log_sink: Option<Sink>,
+    /// Of the programs that we run.
+    pub child_priority: Priority,
     /// Of our own log.
     pub log_level: LevelFilter,
     /// Whether our own log is JSON.
@@ -102,7 +108,7 @@ struct Flag {
     repeatable: bool,
 }
 
-const FLAGS: [Flag; 15] = [
+const FLAGS: [Flag; 17] = [
     repeatable("listen"),
     single("docker"),
     single("devcontainer"),
@@ -116,6 +122,8 @@ const FLAGS: [Flag; 15] = [
     single("job-timeout"),
     repeatable("allow-host"),
     single("log-sink"),
+    single("child-nice"),
+    single("child-oom-score-adj"),
     single("log-level"),
     single("log-format"),
 ];
@@ -208,6 +216,10 @@ impl Raw<'_> {
                 let sink = command.to_str().and_then(Sink::parse);
                 sink.ok_or("it should be a program and its arguments")
             })?,
+            child_priority: Priority {
+                nice: self.whole_number("child-nice", -20, 19)?,
+                oom_score_adj: self.whole_number("child-oom-score-adj", -1000, 1000)?,
+            },
             log_level: self
                 .one("log-level", |level| {
                     let level = level.to_str().and_then(|level| level.parse().ok());
@@ -253,6 +265,16 @@ impl Raw<'_> {
             seconds.ok_or(right.clone())
         })?;
         Ok(Duration::from_secs_f64(seconds.unwrap_or(default)))
+    }
+
+    fn whole_number(&self, name: &str, least: i32, most: i32) -> Result<Option<i32>, UsageError> {
+        self.one(name, |text| {
+            let number = text.to_str().and_then(|text| text.parse::<i32>().ok());
+            let number = number.filter(|number| (least..=most).contains(number));
+            number.ok_or(format!(
+                "it should be a whole number from {least} to {most}"
+            ))
+        })
     }
 
     /// The last value that was given.
@@ -399,6 +421,23 @@ mod tests {
     }
 
     #[test]
+    fn the_priority_of_programs_is_inherited_unless_it_is_given() {
+        assert_eq!(config("", &[]).child_priority, Priority::default());
+        let given = config(
+            "--child-nice -20",
+            &[
+                ("DEVCONTAINERD_CHILD_NICE", "19"),
+                ("DEVCONTAINERD_CHILD_OOM_SCORE_ADJ", "1000"),
+            ],
+        );
+        let expected = Priority {
+            nice: Some(-20),
+            oom_score_adj: Some(1000),
+        };
+        assert_eq!(given.child_priority, expected);
+    }
+
+    #[test]
     fn repeatable_flags_add_up() {
         let config = config(
             "--workspace-root /a --workspace-root /b --allow-host x --allow-host y.z",
@@ -457,6 +496,18 @@ mod tests {
             (
                 "--workspace-root=",
                 "--workspace-root : it should be the path of a directory",
+            ),
+            (
+                "--child-nice 20",
+                "--child-nice 20: it should be a whole number from -20 to 19",
+            ),
+            (
+                "--child-nice=1.5",
+                "--child-nice 1.5: it should be a whole number from -20 to 19",
+            ),
+            (
+                "--child-oom-score-adj -1001",
+                "--child-oom-score-adj -1001: it should be a whole number from -1000 to 1000",
             ),
             (
                 "--log-level loud",

@@ -18,6 +18,7 @@ use crate::http::{self, AllowedHosts, Bound, Counts, Service};
 use crate::jobs::Jobs;
 use crate::manifest::{Manifest, Predefined};
 use crate::places::{self, Place, Source};
+use crate::process;
 use crate::programs::Programs;
 use crate::refresher::Refresher;
 use crate::shared::Shared;
@@ -45,7 +46,11 @@ pub enum StartError {
 pub fn run(config: Config) -> Result<(), StartError> {
     let other = |what: &'static str| move |e: io::Error| StartError::Other(format!("{what}: {e}"));
     let (predefined, complaints) = read_predefined(&config).map_err(StartError::Usage)?;
+    set_priority(&config).map_err(StartError::Usage)?;
     let mut signals = Signals::new().map_err(other("signals"))?;
+    if let Err(e) = process::adopt_orphans() {
+        log::warn!("processes that leave an operation's group may stay: {e}");
+    }
     let bound = bind(&config)?;
     for bound in &bound {
         log::info!("listening on {}", bound.address);
@@ -63,6 +68,11 @@ pub fn run(config: Config) -> Result<(), StartError> {
     log::info!("stopping");
     parts.stop(&mut signals, &stop, &threads);
     Ok(())
+}
+
+fn set_priority(config: &Config) -> Result<(), UsageError> {
+    let nice = config.child_priority.nice.unwrap_or_default();
+    process::set_priority(config.child_priority).map_err(|e| format!("--child-nice {nice}: {e}"))
 }
 
 fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use crate::process;
@@ -14,6 +14,8 @@ use crate::process;
 pub struct Signals {
     stop: UnixStream,
     reload: UnixStream,
+    /// Children have ended.
+    ended: UnixStream,
 }
 
 /// What a signal asks for.
@@ -26,38 +28,58 @@ pub enum Signal {
 }
 
 impl Signals {
-    /// Takes over TERM, INT and HUP. They are not blocked, so that children get theirs.
+    /// Takes over TERM, INT, HUP and CHLD. They are not blocked, so that children get theirs.
     pub fn new() -> io::Result<Self> {
         let (stop, stop_signals) = UnixStream::pair()?;
         let (reload, reload_signals) = UnixStream::pair()?;
+        let (ended, ended_signals) = UnixStream::pair()?;
         pipe::register(SIGTERM, stop_signals.try_clone()?)?;
         pipe::register(SIGINT, stop_signals)?;
         pipe::register(SIGHUP, reload_signals)?;
+        pipe::register(SIGCHLD, ended_signals)?;
         stop.set_nonblocking(true)?;
         reload.set_nonblocking(true)?;
-        Ok(Self { stop, reload })
+        ended.set_nonblocking(true)?;
+        Ok(Self {
+            stop,
+            reload,
+            ended,
+        })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next one. Meanwhile it reaps orphans.
     pub fn wait(&mut self) -> Signal {
         loop {
             if let Some(signal) = self.take() {
                 return signal;
             }
+            self.reap();
             let mut fds = [
                 PollFd::new(&self.stop, PollFlags::IN),
                 PollFd::new(&self.reload, PollFlags::IN),
+                PollFd::new(&self.ended, PollFlags::IN),
             ];
             // Interrupted by a signal is what we wait for.
             let _ = poll(&mut fds, None);
         }
     }
 
-    /// Waits at most `time` for one that asks to stop.
+    /// Waits at most `time`, and less when a child ends, for one that asks to stop.
     pub fn stop_within(&mut self, time: Duration) -> bool {
-        let mut fds = [PollFd::new(&self.stop, PollFlags::IN)];
+        self.reap();
+        let mut fds = [
+            PollFd::new(&self.stop, PollFlags::IN),
+            PollFd::new(&self.ended, PollFlags::IN),
+        ];
         process::wait(&mut fds, Instant::now() + time);
         self.stop.read(&mut [0]).is_ok()
+    }
+
+    fn reap(&mut self) {
+        // Several at once are one, also when they do not fit into one read: then this is called again.
+        if self.ended.read(&mut [0; 64]).is_ok() {
+            process::reap_orphans();
+        }
     }
 
     fn take(&mut self) -> Option<Signal> {
