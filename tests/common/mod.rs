@@ -571,7 +571,7 @@ impl Drop for Daemon {
     }
 }
 
-fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     let _ = Command::new("kill")
         .args(["-s", "KILL", &pid.to_string()])
         .stderr(Stdio::null())
