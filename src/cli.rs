@@ -14,7 +14,7 @@ use crate::sink::Sink;
 /// What `--help` prints.
 pub const HELP: &str = "\
 Tells which containers and dev containers there are, which dev containers no longer match their
-configuration, and recreates them.
+configuration; recreates, starts, stops and removes them.
 
 Usage: devcontainerd [serve] [flags]           run the daemon
        devcontainerd healthcheck [--url URL]   exit 0 when the daemon answers
@@ -27,7 +27,7 @@ the environment separates by commas; flags beat the environment):
   --manifest FILE              predefined dev containers, as JSON
   --devcontainer-folder DIR    predefine one by its folder; repeatable
   --workspace-root DIR         operate only on folders below this one; repeatable    [any]
-  --state-dir DIR              what shall outlive a restart; nothing is kept yet
+  --state-dir DIR              what shall outlive a restart: operations
                                [$XDG_STATE_HOME/devcontainerd or ~/.local/state/devcontainerd]
   --cache-duration SECS        how old a container list may be                       [10]
   --list-timeout SECS          for one listing                                       [5]

@@ -15,7 +15,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::cli::{Config, UsageError};
 use crate::docker::Docker;
 use crate::http::{self, AllowedHosts, Bound, Counts, Service};
-use crate::jobs::Jobs;
+use crate::jobs::{JobSettings, Jobs};
 use crate::manifest::{Manifest, Predefined};
 use crate::places::{self, Place, Source};
 use crate::process;
@@ -24,12 +24,15 @@ use crate::refresher::Refresher;
 use crate::shared::Shared;
 use crate::signals::{Signal, Signals};
 use crate::state::State;
+use crate::store::Store;
 use crate::watcher::{Wake, Watcher};
 
 /// What running operations get to end when the daemon is told to stop.
 const JOBS_GRACE: Duration = Duration::from_secs(10);
+/// What puts containers right after that ends then, with its docker.
+const LAST_CALL: Duration = Duration::from_millis(12_800);
 /// After this it ends, whatever still runs.
-const LAST_MOMENT: Duration = Duration::from_secs(14);
+const LAST_MOMENT: Duration = Duration::from_millis(13_500);
 /// What requests that are being answered get.
 const ANSWERS_GRACE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
@@ -58,6 +61,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     report(&complaints);
     let parts = Parts::build(config).map_err(other("start"))?;
     parts.predefine(predefined);
+    parts.jobs.recover();
     let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| other("start")(e.into()))?;
     let stop = Arc::new(stop);
     let threads = parts.start_threads(bound, stop.clone())?;
@@ -129,13 +133,13 @@ impl Parts {
             .iter()
             .map(|root| places::canonical(root))
             .collect();
-        let jobs = Jobs::new(
-            shared.clone(),
-            programs.clone(),
-            roots.clone(),
-            config.log_sink.take(),
-            config.job_timeout,
-        )?;
+        let settings = JobSettings {
+            roots: roots.clone(),
+            sink: config.log_sink.take(),
+            timeout: config.job_timeout,
+            store: Store::open(config.state_dir.as_deref()),
+        };
+        let jobs = Jobs::new(shared.clone(), programs.clone(), settings)?;
         Ok(Self {
             shared,
             programs,
@@ -188,6 +192,7 @@ impl Parts {
             programs: self.programs.clone(),
             docker: Docker::new(self.config.list_timeout, stop.clone()),
             roots: self.roots.clone(),
+            jobs: self.jobs.clone(),
             wake: self.wake.clone(),
         };
         let service = Arc::new(Service {
@@ -233,6 +238,9 @@ impl Parts {
         // Without them a hung docker and the files of unix sockets would stay.
         let ended = || self.jobs.are_idle() && threads.iter().all(JoinHandle::is_finished);
         while !ended() && begun.elapsed() < LAST_MOMENT {
+            if begun.elapsed() > LAST_CALL {
+                self.jobs.last_call();
+            }
             thread::sleep(LOOK);
         }
         let answers = Instant::now();

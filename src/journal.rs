@@ -25,8 +25,10 @@ const OVERHEAD: usize = size_of::<LogLine>() + size_of::<Arc<LogLine>>() + 16;
 pub struct Outcome {
     /// Not `Running`.
     pub state: JobState,
-    /// Why it did not succeed.
+    /// What went wrong.
     pub error: Option<String>,
+    /// What else those should know who waited for it.
+    pub note: Option<String>,
     /// When it ended.
     pub finished_at: Timestamp,
     /// The same by the clock that deadlines go by.
@@ -221,6 +223,7 @@ mod tests {
         Outcome {
             state,
             error: None,
+            note: None,
             finished_at: Timestamp::new(1, 0),
             ended: Instant::now(),
         }

@@ -14,10 +14,14 @@ use devcontainerd::cli::{self, Task};
 use devcontainerd::daemon::{self, StartError};
 use devcontainerd::healthcheck;
 use devcontainerd::logging::{self, one_line};
+use devcontainerd::replace::stand_in;
 
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Some(code) = stand_in::run(std::env::args_os()) {
+        return code;
+    }
     let task = cli::parse(std::env::args_os().skip(1), &|name| std::env::var_os(name));
     match task {
         Ok(Task::Help) => print(cli::HELP),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::time::Timestamp;
@@ -120,6 +120,10 @@ pub enum Status {
     Stopped,
     /// An operation is making or starting its container.
     Starting,
+    /// An operation is stopping it.
+    Stopping,
+    /// An operation is removing it.
+    Deleting,
     /// An operation failed, and nothing runs.
     Error,
 }
@@ -148,11 +152,17 @@ pub struct Change {
 }
 
 /// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobKind {
     /// A new container in place of the old one.
     Recreate,
+    /// The container, made where there is none, runs.
+    Start,
+    /// The container, or all of its compose project, is stopped.
+    Stop,
+    /// The same are removed; volumes stay.
+    Delete,
 }
 
 impl JobKind {
@@ -160,12 +170,15 @@ impl JobKind {
     pub fn verb(self) -> &'static str {
         match self {
             Self::Recreate => "recreate",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Delete => "delete",
         }
     }
 }
 
 /// Where an operation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// It has not ended.
@@ -174,7 +187,9 @@ pub enum JobState {
     Succeeded,
     /// It did not.
     Failed,
-    /// The daemon was told to stop before it ended.
+    /// Somebody cancelled it.
+    Cancelled,
+    /// The daemon ended before it did.
     Interrupted,
 }
 
@@ -185,6 +200,7 @@ impl JobState {
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
         }
     }

@@ -17,6 +17,8 @@ pub struct Place {
     pub canonical_config: Option<PathBuf>,
     /// Why it may not be operated on, if so.
     pub refused: Option<String>,
+    /// Why nothing may be done to its containers either, if so.
+    pub outside: Option<String>,
 }
 
 /// Who named a folder, and with that how far it is trusted.
@@ -48,12 +50,24 @@ impl Place {
             config,
             canonical_config,
             refused: None,
+            outside: None,
         };
-        place.refused = place.why_refused(folder, source, roots);
+        place.outside = place.why_outside(folder, roots);
+        place.refused = place.why_refused(folder, source);
         place
     }
 
-    fn why_refused(&self, folder: &Path, source: Source, roots: &[PathBuf]) -> Option<String> {
+    fn why_outside(&self, folder: &Path, roots: &[PathBuf]) -> Option<String> {
+        let is_inside = roots.is_empty() || roots.iter().any(|root| self.folder.starts_with(root));
+        (!is_inside).then(|| {
+            format!(
+                "the workspace folder {} is not below a --workspace-root; add one to allow it",
+                folder.display()
+            )
+        })
+    }
+
+    fn why_refused(&self, folder: &Path, source: Source) -> Option<String> {
         let shown = folder.display();
         if !folder.is_absolute() {
             return Some(format!(
@@ -65,10 +79,8 @@ impl Place {
                 "the workspace folder {shown} is not an existing directory"
             ));
         }
-        if !roots.is_empty() && !roots.iter().any(|root| self.folder.starts_with(root)) {
-            return Some(format!(
-                "the workspace folder {shown} is not below a --workspace-root; add one to allow it"
-            ));
+        if self.outside.is_some() {
+            return self.outside.clone();
         }
         let config = self.canonical_config.as_deref()?;
         if source == Source::Label && !config.starts_with(&self.folder) {

@@ -30,9 +30,17 @@ impl Programs {
         found.unwrap_or(Path::new("docker")).to_path_buf()
     }
 
-    /// What the CLI must be told of docker: nothing where it would find the same one by itself.
-    pub fn docker_path(&self) -> Option<PathBuf> {
-        Some(self.docker()).filter(|docker| docker != Path::new("docker"))
+    /// docker-compose, where docker has no `compose` of its own.
+    pub fn compose(&self) -> PathBuf {
+        let is_podman = self
+            .docker()
+            .file_name()
+            .is_some_and(|name| name == "podman");
+        let of_podman = Path::new("podman-compose");
+        match is_podman && process::find(of_podman).is_some() {
+            true => of_podman.into(),
+            false => "docker-compose".into(),
+        }
     }
 
     /// The devcontainer CLI.

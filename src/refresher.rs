@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::devcontainer::inputs::Inputs;
 use crate::docker::{Docker, ListError};
+use crate::jobs::{self, Jobs};
 use crate::places::Place;
 use crate::programs::Programs;
 use crate::shared::{Shared, report_dirty};
@@ -23,22 +24,61 @@ pub struct Refresher {
     pub docker: Docker,
     /// The resolved folders of `--workspace-root`.
     pub roots: Arc<[PathBuf]>,
+    /// Put right what a listing shows of operations that did not come to their end.
+    pub jobs: Arc<Jobs>,
     /// Tells the watcher that there may be other directories to watch.
     pub wake: Wake,
+}
+
+/// The first pause, and the longest, while something cannot be put right.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+enum Next {
+    List(Vec<(Key, Address)>),
+    LookAgain,
+    Stop,
 }
 
 impl Refresher {
     /// Lists whenever somebody needs it, until the daemon stops.
     pub fn run(mut self) {
+        // What still runs of an earlier operation would change what a listing finds.
+        jobs::end_leftovers();
+        let mut pause = RETRY_FIRST;
+        while let Some(known) = self.next(pause) {
+            self.list(known);
+            pause = match self.shared.ask(|state| state.has_unsettled()) {
+                true => RETRY_LAST.min(pause * 2),
+                false => RETRY_FIRST,
+            };
+        }
+    }
+
+    /// Waits until a listing is to begin: when somebody needs one, or while something is to be put right as soon as
+    /// docker answers, after a pause. `None`: the daemon is about to stop.
+    fn next(&self, pause: Duration) -> Option<Vec<(Key, Address)>> {
+        let retry_at = Instant::now() + pause;
         loop {
-            let known = self.shared.wait_until(|state| {
-                let now = Instant::now();
-                let begins = !state.is_closing() && state.listing.begin(now);
-                (begins || state.is_closing()).then(|| begins.then(|| state.addresses()))
+            let unsettled = self.shared.ask(|state| state.has_unsettled());
+            let deadline = match unsettled {
+                true => retry_at,
+                false => Instant::now() + Duration::from_secs(u64::from(u32::MAX)),
+            };
+            let next = self.shared.wait_until_or(deadline, |state| {
+                if state.is_closing() {
+                    return Some(Next::Stop);
+                }
+                if state.listing.begin(Instant::now()) {
+                    return Some(Next::List(state.addresses()));
+                }
+                (state.has_unsettled() != unsettled).then_some(Next::LookAgain)
             });
-            match known {
-                Some(known) => self.list(known),
-                None => return,
+            match next {
+                Some(Next::List(known)) => return Some(known),
+                Some(Next::Stop) => return None,
+                Some(Next::LookAgain) => {}
+                None => self.shared.ask(|state| state.listing.want()),
             }
         }
     }
@@ -50,10 +90,10 @@ impl Refresher {
         }
         let before = self.shared.ask(State::view);
         let failed = facts.as_ref().err().cloned();
-        let (was_failing, after) = self.shared.tell(|state| {
+        let (was_failing, is_good, after) = self.shared.tell(|state| {
             let was_failing = state.listing.failure().map(str::to_owned);
-            state.finish_listing(facts, Instant::now());
-            (was_failing, state.view())
+            let is_good = state.finish_listing(facts, Instant::now());
+            (was_failing, is_good, state.view())
         });
         match (&was_failing, &failed) {
             (was, Some(reason)) if was.as_ref() != Some(reason) => {
@@ -64,6 +104,9 @@ impl Refresher {
         }
         report_warnings(&before.warnings, &after.warnings);
         report_dirty(&before, &after);
+        if is_good {
+            self.jobs.repair();
+        }
         self.wake.wake();
     }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -27,7 +28,7 @@ impl Timestamp {
     }
 
     /// `seconds` and `nanos` since 1970-01-01T00:00:00Z.
-    pub fn new(seconds: i64, nanos: u32) -> Self {
+    pub const fn new(seconds: i64, nanos: u32) -> Self {
         Self { seconds, nanos }
     }
 
@@ -171,6 +172,13 @@ impl fmt::Display for Timestamp {
             write!(f, ".{}", fraction.trim_end_matches('0'))?;
         }
         f.write_str("Z")
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("a time should be as in RFC 3339"))
     }
 }
 

@@ -10,8 +10,10 @@ pub struct Up<'a> {
     pub folder: &'a Path,
     /// `--config`; an absolute path.
     pub config: Option<&'a Path>,
-    /// `--docker-path`, where it is not plain `docker`.
-    pub docker: Option<&'a Path>,
+    /// `--docker-path`.
+    pub docker: &'a Path,
+    /// `--docker-compose-path`, which the CLI calls where docker itself has no `compose`.
+    pub compose: &'a Path,
     /// `--remove-existing-container`.
     pub remove_existing: bool,
 }
@@ -25,9 +27,8 @@ impl Up<'_> {
         if let Some(config) = self.config {
             arguments.extend(["--config".into(), config.into()]);
         }
-        if let Some(docker) = self.docker {
-            arguments.extend(["--docker-path".into(), docker.into()]);
-        }
+        arguments.extend(["--docker-path".into(), self.docker.into()]);
+        arguments.extend(["--docker-compose-path".into(), self.compose.into()]);
         if self.remove_existing {
             arguments.push("--remove-existing-container".into());
         }
@@ -50,20 +51,19 @@ mod tests {
         let mut up = Up {
             folder,
             config: None,
-            docker: None,
+            docker: Path::new("/d"),
+            compose: Path::new("/c"),
             remove_existing: false,
         };
-        check(up, "up --log-format json --workspace-folder /w");
+        check(
+            up,
+            "up --log-format json --workspace-folder /w --docker-path /d --docker-compose-path /c",
+        );
         up.remove_existing = true;
         up.config = Some(Path::new("/w/.devcontainer.json"));
         check(
             up,
-            "up --log-format json --workspace-folder /w --config /w/.devcontainer.json --remove-existing-container",
-        );
-        up.docker = Some(Path::new("podman"));
-        check(
-            up,
-            "up --log-format json --workspace-folder /w --config /w/.devcontainer.json --docker-path podman --remove-existing-container",
+            "up --log-format json --workspace-folder /w --config /w/.devcontainer.json --docker-path /d --docker-compose-path /c --remove-existing-container",
         );
     }
 }

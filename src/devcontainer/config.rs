@@ -2,10 +2,13 @@
 //!
 //! It is JSON with comments: <https://containers.dev/implementors/json_reference/>.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use uuid::Uuid;
+
+use super::inputs;
 
 /// Where a configuration is looked for, in this order: <https://containers.dev/implementors/spec/>.
 const SEARCH_ORDER: [&str; 2] = [".devcontainer/devcontainer.json", ".devcontainer.json"];
@@ -28,6 +31,19 @@ pub fn fingerprint(content: &[u8]) -> Uuid {
         Ok(value) => Uuid::new_v5(&CONTENTS, value.to_string().as_bytes()),
         Err(_) => fingerprint_bytes(content),
     }
+}
+
+/// The service that a dev container is, where its configuration names compose files
+/// (<https://containers.dev/implementors/json_reference/#compose-specific>). `None` also where it cannot be read.
+pub fn compose_service(config: &Path) -> Option<String> {
+    let file = inputs::open(config).ok()?;
+    let mut content = Vec::new();
+    file.take(inputs::MAX_CONFIG)
+        .read_to_end(&mut content)
+        .ok()?;
+    let config: Value = serde_json::from_slice(&strip_comments(&content)).ok()?;
+    config.get("dockerComposeFile")?;
+    Some(config.get("service")?.as_str()?.to_owned())
 }
 
 /// A fingerprint of content as it stands.

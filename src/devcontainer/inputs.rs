@@ -12,7 +12,7 @@ use super::config;
 use crate::time::Timestamp;
 
 /// Larger files are no configuration; they are compared by size and times alone.
-const MAX_CONFIG: u64 = 4 << 20;
+pub(super) const MAX_CONFIG: u64 = 4 << 20;
 /// A file changed so shortly before it was read may change again without its times telling: the kernel's clock for
 /// them has steps of some milliseconds.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
@@ -123,21 +123,8 @@ impl Input {
 }
 
 fn read_config(path: &Path) -> io::Result<(Uuid, Stamp)> {
-    // A label chooses the path, and to open a device may do something: a watchdog is armed, a tape rewound.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // It may be another one by now: opening a pipe must not wait for somebody to write to it.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let mut file: File = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits() as i32)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let stamp = Stamp::of(&metadata);
+    let mut file = open(path)?;
+    let stamp = Stamp::of(&file.metadata()?);
     let mut content = Vec::new();
     Read::take(&mut file, MAX_CONFIG + 1).read_to_end(&mut content)?;
     let fingerprint = match content.len() as u64 {
@@ -145,6 +132,24 @@ fn read_config(path: &Path) -> io::Result<(Uuid, Stamp)> {
         _ => config::fingerprint_bytes(format!("{} {}", stamp.size, stamp.modified).as_bytes()),
     };
     Ok((fingerprint, stamp))
+}
+
+/// Opens a regular file to be read, and nothing else.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    // A label chooses the path, and to open a device may do something: a watchdog is armed, a tape rewound.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // It may be another one by now: opening a pipe must not wait for somebody to write to it.
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 impl Stamp {

@@ -20,6 +20,29 @@ const SHOWN_FROM: u8 = 3;
 const ERROR: u8 = 5;
 /// How many running steps are timed; the CLI has a handful. The oldest is forgotten.
 const MAX_STEPS: usize = 64;
+/// How much of what a program says is searched for a cause.
+const MAX_SAID: usize = 8 << 10;
+/// How much of what docker gave as a cause is shown.
+const MAX_CAUSE: usize = 1 << 10;
+/// How docker, podman, compose and the builders begin to say what went wrong.
+const DOCKER_SAYS: [&str; 14] = [
+    "Cannot connect to the Docker daemon",
+    "error during connect",
+    "permission denied while trying to connect",
+    "Got permission denied while trying to connect",
+    "Error response from daemon",
+    "docker: Error",
+    "unknown flag: ",
+    "unknown shorthand flag: ",
+    "invalid argument ",
+    "unable to prepare context: ",
+    "The command '",
+    "ERROR: ",
+    "Error: ",
+    "failed to solve",
+];
+/// What it says after it has said why.
+const DOCKER_REPEATS: [&str; 1] = ["Error: failed to start containers"];
 
 /// A line for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +86,8 @@ struct Event<'a> {
     level: u8,
     #[serde(default)]
     timestamp: i64,
+    #[serde(default, rename = "startTimestamp")]
+    start_timestamp: i64,
     #[serde(default, borrow)]
     text: Cow<'a, str>,
     #[serde(default, borrow)]
@@ -131,6 +156,11 @@ impl LogReader {
         std::mem::take(&mut self.parser.out)
     }
 
+    /// The last thing that docker itself gave as the cause of a failure, wherever it stood.
+    pub fn cause(&self) -> Option<String> {
+        cause(&self.parser.said)
+    }
+
     /// The last lines.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Line> {
         let Self { lines, parser } = self;
@@ -156,6 +186,10 @@ struct Parser {
     raw: Option<Begun>,
     /// Running steps and when they began.
     steps: Vec<(String, Timestamp)>,
+    /// The end of what the last program that the CLI ran has said, wherever it stood.
+    said: String,
+    /// Whether the next text is a compose file with all its variables in place, which are secret often enough.
+    next_is_secret: bool,
 }
 
 impl Parser {
@@ -184,6 +218,25 @@ impl Parser {
             _ => LogLevel::Info,
         };
         match event.kind {
+            "raw" | "text" => self.remember(&event.text),
+            // Whatever the one before said, the CLI goes on.
+            "start" if event.text.starts_with("Run: ") => self.said.clear(),
+            _ => {}
+        }
+        let is_secret = std::mem::take(&mut self.next_is_secret);
+        match event.kind {
+            "text" if is_secret => return,
+            "stop" => {
+                self.end_raw();
+                self.next_is_secret =
+                    event.text.starts_with("Run: ") && event.text.ends_with(" config");
+                if let Some(phase) = phase(&event.text) {
+                    let begun = Timestamp::from_millis(event.start_timestamp);
+                    let seconds = at.seconds_since(begun).max(0.0);
+                    self.push(at, level, &format!("{phase} took {seconds:.1} s"));
+                }
+                return;
+            }
             "raw" if event.level >= SHOWN_FROM => self.raw(at, level, &event.text),
             "text" if event.level >= SHOWN_FROM => {
                 self.end_raw();
@@ -198,6 +251,15 @@ impl Parser {
         if dropped > 0 {
             self.end_raw();
             self.note_dropped(dropped);
+        }
+    }
+
+    fn remember(&mut self, text: &str) {
+        let from = text.ceil_char_boundary(text.len().saturating_sub(MAX_SAID));
+        self.said.push_str(text.get(from..).unwrap_or_default());
+        if self.said.len() > 2 * MAX_SAID {
+            let from = self.said.ceil_char_boundary(self.said.len() - MAX_SAID);
+            self.said.drain(..from);
         }
     }
 
@@ -276,7 +338,11 @@ impl Parser {
     /// Adds one line; one with nothing to see is left out.
     fn push(&mut self, at: Timestamp, level: LogLevel, line: &str) {
         let line = line.trim_end();
-        if line.is_empty() || plain_text(line).trim().is_empty() {
+        let is_empty = match line.contains(char::is_control) {
+            true => plain_text(line).trim().is_empty(),
+            false => line.trim_start().is_empty(),
+        };
+        if is_empty {
             return;
         }
         self.out.push(Line::new(at, level, line));
@@ -286,6 +352,37 @@ impl Parser {
         if let Some(last) = self.out.last_mut() {
             last.note_dropped(bytes);
         }
+    }
+}
+
+/// docker's own words for why something failed: they are not secret, as little else is that stands around them.
+fn cause(said: &str) -> Option<String> {
+    let mut lines = said.lines().map(plain_text);
+    let cause = lines.rfind(|line| {
+        let begins = |with: &[&str]| with.iter().any(|words| line.trim().starts_with(words));
+        begins(&DOCKER_SAYS) && !begins(&DOCKER_REPEATS)
+    })?;
+    let cause = cause.trim();
+    let end = cause.floor_char_boundary(MAX_CAUSE);
+    cause.get(..end).map(str::to_owned)
+}
+
+/// What takes long, of what the CLI says that it has done; of the command line only the verb is looked at.
+fn phase(done: &str) -> Option<&'static str> {
+    if done == "Starting container" {
+        return Some("creating the container");
+    }
+    let mut words = done.strip_prefix("Run: ")?.split_whitespace().skip(1);
+    match words.next()? {
+        "build" | "buildx" if done.contains(" build ") => Some("building the image"),
+        "pull" => Some("pulling the image"),
+        // compose has its flags before the verb.
+        "compose" | "--project-name" => words.find_map(|word| match word {
+            "build" => Some("building the images"),
+            "up" => Some("creating the containers"),
+            _ => None,
+        }),
+        _ => None,
     }
 }
 
@@ -401,6 +498,81 @@ Error: Command failed: docker run -e TOKEN=hunter2
 {"type":"other","level":5,"text":"TOKEN=hunter2"}
 "#,
             &["first"],
+        );
+    }
+
+    #[test]
+    fn what_compose_makes_of_its_files_is_not_shown() {
+        check(
+            r#"{"type":"start","level":3,"timestamp":1000,"text":"Run: docker-compose -f x.yml config"}
+{"type":"stop","level":3,"timestamp":1500,"text":"Run: docker-compose -f x.yml config","startTimestamp":1000}
+{"type":"text","level":3,"timestamp":1500,"text":"services:\n  dev:\n    environment:\n      TOKEN: hunter2\n"}
+{"type":"text","level":3,"timestamp":1600,"text":"next"}
+"#,
+            &["next"],
+        );
+    }
+
+    #[test]
+    fn what_takes_long_has_its_seconds() {
+        let stop = |text: &str| {
+            format!(
+                "{{\"type\":\"stop\",\"level\":2,\"timestamp\":3500,\"text\":\"{text}\",\"startTimestamp\":1000}}\n"
+            )
+        };
+        for (text, expected) in [
+            (
+                "Run: /d build -t x -f /f /c",
+                "building the image took 2.5 s",
+            ),
+            (
+                "Run: /d buildx build --load -t x",
+                "building the image took 2.5 s",
+            ),
+            ("Run: /d pull x", "pulling the image took 2.5 s"),
+            ("Starting container", "creating the container took 2.5 s"),
+            (
+                "Run: /c --project-name p -f x build",
+                "building the images took 2.5 s",
+            ),
+            (
+                "Run: /d compose --project-name p -f x up -d",
+                "creating the containers took 2.5 s",
+            ),
+        ] {
+            check(&stop(text), &[expected]);
+        }
+        for text in [
+            "Run: /d buildx version",
+            "Run: /d ps -q",
+            "Run in container: build",
+            "Run: ",
+        ] {
+            check(&stop(text), &[]);
+        }
+    }
+
+    #[test]
+    fn the_cause_is_what_docker_said_last_wherever_it_stood() {
+        let cause = |log: &str| {
+            let mut reader = LogReader::default();
+            reader.feed(log.as_bytes(), Timestamp::from_millis(NOW));
+            reader.cause()
+        };
+        let down =
+            "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?";
+        let hidden = format!(
+            r#"{{"type":"text","level":2,"timestamp":1,"text":"\u001b[1m{down}\r\n\u001b[0m"}}"#
+        );
+        assert_eq!(cause(&format!("{hidden}\n")).as_deref(), Some(down));
+        let raw = r#"{"type":"raw","level":3,"timestamp":1,"text":"Error response from daemon: port is taken\nError: failed to start containers: x\n"}"#;
+        assert_eq!(
+            cause(&format!("{hidden}\n{raw}\n")).as_deref(),
+            Some("Error response from daemon: port is taken")
+        );
+        assert_eq!(
+            cause("{\"type\":\"text\",\"level\":3,\"text\":\"fine\"}\n"),
+            None
         );
     }
 

@@ -33,6 +33,18 @@ impl UpResult {
         self.outcome == "success"
     }
 
+    /// Calls programs by other names where their paths stand in the texts.
+    pub fn rename(&mut self, programs: &[(&str, &str)]) {
+        for text in [&mut self.message, &mut self.description]
+            .into_iter()
+            .flatten()
+        {
+            for (path, name) in programs {
+                *text = text.replace(path, name);
+            }
+        }
+    }
+
     /// What went wrong, in one text, without what may be secret.
     pub fn reason(&self) -> String {
         let message = without_arguments(self.message.as_deref().unwrap_or_default().trim());

@@ -368,9 +368,16 @@ impl Printed {
     }
 }
 
-fn says_missing(line: &str) -> bool {
+pub(super) fn says_missing(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
-    line.contains("no such object") || line.contains("no such container")
+    [
+        "no such object",
+        "no such container",
+        "no such image",
+        "image not known",
+    ]
+    .iter()
+    .any(|words| line.contains(words))
 }
 
 fn run(
@@ -412,13 +419,13 @@ fn run(
     }
 }
 
-fn keep(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) {
+pub(super) fn keep(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) {
     let room = limit.saturating_sub(buffer.len()).min(bytes.len());
     buffer.extend_from_slice(bytes.get(..room).unwrap_or_default());
 }
 
 /// Whether docker could have printed this as an id. Nothing else may become an argument.
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     (12..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

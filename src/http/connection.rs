@@ -1,7 +1,6 @@
 //! One connection: requests in, answers out, until either end has enough.
 
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::handlers::{Reply, Service, at_the_end, closed};
@@ -9,8 +8,7 @@ use super::limits::WRITE_TIMEOUT;
 use super::request::{Framing, HeadError, MAX_HEAD, Request};
 use super::response::Answer;
 use super::socket::{Peer, Socket};
-use crate::journal::Journal;
-use crate::model::JobKind;
+use crate::journal::{Journal, Outcome};
 
 /// For the head of a request, from its first byte; of a new connection, from its beginning. The same for a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -228,7 +226,13 @@ impl Connection<'_> {
         let head_only = request.method == tiny_http::Method::Head;
         let answer = match self.service.reply(request) {
             Reply::Answer(answer) => answer,
-            Reply::AtTheEnd(journal, kind) => self.await_end(&journal, kind, request.is_1_1)?,
+            Reply::AtTheEnd(journal, kind) => {
+                let answer = |outcome: &Outcome| at_the_end(outcome, kind);
+                self.await_end(&journal, answer, request.is_1_1)?
+            }
+            Reply::AfterTheEnd(journal) => {
+                self.await_end(&journal, |_| Answer::empty(), request.is_1_1)?
+            }
             Reply::Log(stream) => {
                 let keep_alive = request.keep_alive && request.is_1_1;
                 let head = stream.head(request.is_1_1, keep_alive);
@@ -259,11 +263,16 @@ impl Connection<'_> {
     }
 
     /// Waits for the end of an operation, as long as the client does.
-    fn await_end(&self, journal: &Arc<Journal>, kind: JobKind, is_1_1: bool) -> io::Result<Answer> {
+    fn await_end(
+        &self,
+        journal: &Journal,
+        answer: impl Fn(&Outcome) -> Answer,
+        is_1_1: bool,
+    ) -> io::Result<Answer> {
         let mut probed = false;
         loop {
             if let Some(outcome) = journal.wait_for_end(LOOK) {
-                return Ok(at_the_end(&outcome, kind));
+                return Ok(answer(&outcome));
             }
             if self.service.shared.ask(|state| state.is_closing()) {
                 return Ok(closed());

@@ -37,6 +37,8 @@ pub(super) enum Reply {
     Answer(Answer),
     /// The answer depends on how an operation ends.
     AtTheEnd(Arc<Journal>, JobKind),
+    /// The answer comes when an operation has ended, however it did.
+    AfterTheEnd(Arc<Journal>),
     Log(LogStream),
 }
 
@@ -62,7 +64,7 @@ struct Version {
 /// What a query may say.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
-    wait: bool,
+    wait: Option<bool>,
     follow: bool,
     offset: u64,
     text: bool,
@@ -107,9 +109,14 @@ impl Service {
                 let journal = self.start(key, JobKind::Recreate)?;
                 Ok(Reply::AtTheEnd(journal, JobKind::Recreate))
             }
-            Action::Recreate(name) => {
+            Action::Operate(kind, name) => {
                 let key = self.known(&name)?;
-                self.operate(key, JobKind::Recreate, &query, request)
+                self.operate(key, kind, &query, request)
+            }
+            Action::Cancel(name) => {
+                let key = self.known(&name)?;
+                let journal = self.jobs.cancel(key).ok_or_else(nothing_to_cancel)?;
+                Ok(Reply::AfterTheEnd(journal))
             }
             Action::Logs(name) => {
                 let key = self.known(&name)?;
@@ -192,14 +199,28 @@ impl Service {
     fn start(&self, key: Key, kind: JobKind) -> Result<Arc<Journal>, Failed> {
         self.jobs.start(key, kind).map_err(|error| match error {
             StartError::NotAllowed(why) => Answer::error(403, "Workspace folder not allowed", &why),
+            StartError::NoResources(why) => {
+                let message = format!("Could not {} devcontainer", kind.verb());
+                Answer::error(500, &message, &why)
+            }
             StartError::Refused(Refusal::Closing) => closed(),
             StartError::Refused(Refusal::Gone) => {
                 Answer::error(404, "Devcontainer not found", "it is gone")
             }
+            StartError::Refused(Refusal::Elsewhere) => Answer::error(
+                409,
+                "Devcontainer operation in progress",
+                "another program, most likely another devcontainerd, has the lock on the workspace folder (flock); try again when it has ended",
+            ),
+            StartError::Refused(Refusal::Repairing) => Answer::error(
+                409,
+                "Devcontainer operation in progress",
+                "what an earlier operation left is being put right; try again in a moment",
+            ),
             StartError::Refused(Refusal::InProgress) => Answer::error(
                 409,
                 "Devcontainer operation in progress",
-                "only one operation at a time runs for a dev container; wait for it (its logs can be followed)",
+                "only one operation at a time runs for a dev container; wait for it (its logs can be followed) or cancel it",
             ),
         })
     }
@@ -221,7 +242,8 @@ impl Service {
             let journal = Some(journal);
             return Ok(Reply::Log(LogStream { journal, ..stream }));
         }
-        if query.wait {
+        // What is removed has nothing to show any more.
+        if query.wait.unwrap_or(kind == JobKind::Delete) {
             return Ok(Reply::AtTheEnd(journal, kind));
         }
         let (id, view) = self
@@ -297,7 +319,7 @@ impl Query {
             let value = value.as_deref();
             let right = match name {
                 "wait" => truth(value)
-                    .map(|wait| parsed.wait = wait)
+                    .map(|wait| parsed.wait = Some(wait))
                     .ok_or("true or false"),
                 "follow" => truth(value)
                     .map(|f| parsed.follow = f)
@@ -338,10 +360,15 @@ pub(super) fn at_the_end(outcome: &Outcome, kind: JobKind) -> Answer {
         JobState::Succeeded => Answer::empty(),
         _ => {
             let message = format!("Could not {} devcontainer", kind.verb());
-            let detail = outcome.error.as_deref().unwrap_or("it did not say why");
-            Answer::error(500, &message, detail)
+            let said = outcome.error.as_deref().or(outcome.note.as_deref());
+            Answer::error(500, &message, said.unwrap_or("it did not say why"))
         }
     }
+}
+
+fn nothing_to_cancel() -> Answer {
+    let detail = "no operation runs for this dev container";
+    Answer::error(409, "No devcontainer operation in progress", detail)
 }
 
 pub(super) fn closed() -> Answer {
@@ -382,8 +409,10 @@ mod tests {
     fn queries() {
         let parse = |query| Query::parse(query).unwrap();
         assert_eq!(parse(""), Query::default());
-        assert!(parse("wait").wait && parse("x=1&wait=true&y").wait && parse("wait=1").wait);
-        assert!(!parse("wait=false").wait);
+        for wait in ["wait", "x=1&wait=true&y", "wait=1"] {
+            assert_eq!(parse(wait).wait, Some(true), "{wait}");
+        }
+        assert_eq!(parse("wait=false").wait, Some(false));
         let query = parse("follow=true&offset=7&format=text");
         assert!(query.follow && query.text && query.offset == 7);
         for bad in [

@@ -2,6 +2,8 @@
 
 use tiny_http::Method;
 
+use crate::model::JobKind;
+
 /// Every path is also served below this one.
 const PREFIX: &str = "/api/v0/containers";
 
@@ -12,7 +14,9 @@ pub(super) enum Action {
     Devcontainers,
     Devcontainer(String),
     RecreateContainer(String),
-    Recreate(String),
+    /// An operation on a dev container.
+    Operate(JobKind, String),
+    Cancel(String),
     Logs(String),
     Healthz,
     Readyz,
@@ -32,6 +36,7 @@ pub(super) enum RouteError {
 
 const READ: &str = "GET, HEAD";
 const ACT: &str = "POST";
+const READ_OR_DELETE: &str = "GET, HEAD, DELETE";
 
 /// What is asked for.
 pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
@@ -50,17 +55,24 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
         ["readyz"] => (READ, Action::Readyz),
         ["version"] => (READ, Action::Version),
         ["devcontainers"] => (READ, Action::Devcontainers),
-        ["devcontainers", id] => (READ, Action::Devcontainer(id.into())),
+        ["devcontainers", id] if *method == Method::Delete => {
+            (READ_OR_DELETE, Action::Operate(JobKind::Delete, id.into()))
+        }
+        ["devcontainers", id] => (READ_OR_DELETE, Action::Devcontainer(id.into())),
         ["devcontainers", id, "logs"] => (READ, Action::Logs(id.into())),
-        ["devcontainers", id, "recreate"] => (ACT, Action::Recreate(id.into())),
+        ["devcontainers", id, "recreate"] => (ACT, Action::Operate(JobKind::Recreate, id.into())),
+        ["devcontainers", id, "start"] => (ACT, Action::Operate(JobKind::Start, id.into())),
+        ["devcontainers", id, "stop"] => (ACT, Action::Operate(JobKind::Stop, id.into())),
+        ["devcontainers", id, "cancel"] => (ACT, Action::Cancel(id.into())),
         ["devcontainers", "container", id, "recreate"] => {
             (ACT, Action::RecreateContainer(id.into()))
         }
         _ => return Err(RouteError::NotFound),
     };
     let fits = match method {
-        Method::Get | Method::Head => allowed == READ,
+        Method::Get | Method::Head => allowed != ACT,
         Method::Post => allowed == ACT,
+        Method::Delete => allowed == READ_OR_DELETE,
         _ => false,
     };
     match fits {
@@ -118,7 +130,27 @@ mod tests {
         check(
             Method::Post,
             "/devcontainers/x/recreate",
-            Ok(Recreate("x".into())),
+            Ok(Operate(JobKind::Recreate, "x".into())),
+        );
+        check(
+            Method::Post,
+            "/devcontainers/x/start",
+            Ok(Operate(JobKind::Start, "x".into())),
+        );
+        check(
+            Method::Post,
+            "/devcontainers/x/stop",
+            Ok(Operate(JobKind::Stop, "x".into())),
+        );
+        check(
+            Method::Delete,
+            "/devcontainers/x",
+            Ok(Operate(JobKind::Delete, "x".into())),
+        );
+        check(
+            Method::Post,
+            "/devcontainers/x/cancel",
+            Ok(Cancel("x".into())),
         );
         check(
             Method::Post,
@@ -140,12 +172,12 @@ mod tests {
         check(
             Method::Post,
             "/devcontainers//recreate",
-            Ok(Action::Recreate(String::new())),
+            Ok(Action::Operate(JobKind::Recreate, String::new())),
         );
         check(
             Method::Post,
             "/devcontainers/container/recreate",
-            Ok(Action::Recreate("container".into())),
+            Ok(Action::Operate(JobKind::Recreate, "container".into())),
         );
     }
 
@@ -169,9 +201,9 @@ mod tests {
     fn wrong_methods_and_unknown_paths() {
         check(Method::Post, "", Err(RouteError::Method(READ)));
         check(
-            Method::Delete,
+            Method::Post,
             "/devcontainers/x",
-            Err(RouteError::Method(READ)),
+            Err(RouteError::Method(READ_OR_DELETE)),
         );
         check(
             Method::Get,

@@ -11,7 +11,7 @@ use super::table::{Entry, Table};
 use super::wait;
 
 /// What podman leaves running for as long as a container, or its network, lives. Ending one would end the container.
-const HELPERS: [&str; 11] = [
+const HELPERS: [&str; 10] = [
     "aardvark-dns",
     "catatonit",
     "conmon",
@@ -19,7 +19,6 @@ const HELPERS: [&str; 11] = [
     "netavark",
     "passt",
     "pasta",
-    "podman",
     "rootlesskit",
     "rootlessport",
     "slirp4netns",
@@ -46,7 +45,11 @@ pub(super) fn end_all(
         let table = Table::read();
         let candidates = table.alive();
         let candidates = candidates.filter(|e| may_be(&table, e) && !is_spared(&table, e));
-        let ending: Vec<_> = candidates.filter_map(|e| kill(e, &is_ours)).collect();
+        let ending: Vec<_> = candidates.filter_map(|e| hold(e, &is_ours)).collect();
+        for pidfd in &ending {
+            // Whoever has ended meanwhile needs it no more.
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+        }
         killed += ending.len();
         match ending.is_empty() {
             true => {
@@ -60,13 +63,14 @@ pub(super) fn end_all(
     killed
 }
 
-/// Readable once the process has ended. `None` when it was not killed.
-fn kill(entry: &Entry, is: &dyn Fn(&Entry) -> bool) -> Option<OwnedFd> {
+/// Stops a process, so that it does nothing about the end of others. Readable once it has ended; `None` when it is none
+/// of those to be ended.
+fn hold(entry: &Entry, is: &dyn Fn(&Entry) -> bool) -> Option<OwnedFd> {
     let pidfd = pidfd_open(entry.pid, PidfdFlags::empty()).ok()?;
     if !entry.is_current() || !is(entry) {
         return None;
     }
-    pidfd_send_signal(&pidfd, Signal::KILL).ok()?;
+    pidfd_send_signal(&pidfd, Signal::STOP).ok()?;
     Some(pidfd)
 }
 
@@ -78,16 +82,27 @@ fn wait_for_all(ending: &[OwnedFd], deadline: Instant) {
 
 fn is_spared(table: &Table, entry: &Entry) -> bool {
     let below_us = |above: &&Entry| !table.is_above_us(above);
-    table.is_above_us(entry)
-        || table
-            .lineage(entry)
-            .take_while(below_us)
-            .any(|above| is_helper(&above.name))
+    table.is_above_us(entry) || table.lineage(entry).take_while(below_us).any(is_helper)
 }
 
-/// pasta and passt call themselves `pasta.avx2` where the processor can do that.
-fn is_helper(name: &str) -> bool {
-    HELPERS.contains(&name.strip_suffix(".avx2").unwrap_or(name))
+fn is_helper(entry: &Entry) -> bool {
+    // pasta and passt call themselves `pasta.avx2` where the processor can do that.
+    let name = entry.name.strip_suffix(".avx2").unwrap_or(&entry.name);
+    match name {
+        "podman" => is_podmans_own(entry),
+        name => HELPERS.contains(&name),
+    }
+}
+
+/// podman also runs as what keeps its namespaces, without a command, and as what cleans up after a container; all else
+/// is somebody's command.
+fn is_podmans_own(entry: &Entry) -> bool {
+    let line = std::fs::read(format!("/proc/{}/cmdline", entry.pid)).unwrap_or_default();
+    let words: Vec<&[u8]> = line
+        .split(|byte| *byte == 0)
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.len() < 2 || words.contains(&&b"cleanup"[..])
 }
 
 fn namespace(process: &str) -> Option<PathBuf> {

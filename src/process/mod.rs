@@ -24,7 +24,7 @@ mod priority;
 mod table;
 
 pub use feeder::Feeder;
-pub use operation::{end_leftovers, run_operation};
+pub use operation::{end_leftovers, is_orphaned, mark, run_operation};
 pub use orphans::{adopt_orphans, reap_orphans};
 pub use priority::{Priority, set_priority};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ending::end_all;
 use super::marks::{self, Mark};
+use super::table::{Entry, Table};
 use super::{Ended, Limits, SpawnError, Stream, orphans, run_then};
 
 /// How long to go after processes that start others faster than they are ended.
@@ -35,16 +36,29 @@ pub fn run_operation(
     ended
 }
 
+/// Marks `command` as part of an operation, for one that leaves nothing behind by itself.
+pub fn mark(command: &mut Command, operation: &str) {
+    command.env(marks::VARIABLE, Mark::new(operation).as_str());
+}
+
 /// Ends what operations of dead daemons left, of our user. Returns how many processes; takes up to 2 s.
 ///
 /// What a living daemon runs is left alone, and so is what was started by the same operation as this process.
 pub fn end_leftovers() -> usize {
     let above_us = Mark::above_us().and_then(|mark| mark.daemon());
-    end_all(CHASE_LEFTOVERS, &|_, _| true, &|entry| {
+    let is_leftover = |entry: &Entry| {
         let daemon = Mark::of(entry.pid).and_then(|mark| mark.daemon());
-        marks::is_of_our_user(entry)
-            && daemon.is_some_and(|daemon| Some(daemon) != above_us && marks::is_dead(daemon))
-    })
+        daemon.is_some_and(|daemon| Some(daemon) != above_us && marks::is_dead(daemon))
+            && marks::is_of_our_user(entry)
+    };
+    let may_be = |_: &Table, entry: &Entry| is_leftover(entry);
+    end_all(CHASE_LEFTOVERS, &may_be, &is_leftover)
+}
+
+/// Whether this process was started by an operation of a daemon that is dead.
+pub fn is_orphaned() -> bool {
+    let daemon = Mark::above_us().and_then(|mark| mark.daemon());
+    daemon.is_some_and(marks::is_dead)
 }
 
 /// An operation that has not ended.
@@ -59,7 +73,9 @@ impl Running {
     /// Ends what is left of it, once its group has been killed.
     fn end(self) {
         let is_marked = |process| Mark::of(process).as_ref() == Some(&self.0);
-        end_all(CHASE, &|_, _| true, &|entry| is_marked(entry.pid));
+        // Most are not, and the first look tells that at once.
+        let may_be = |_: &Table, entry: &Entry| is_marked(entry.pid);
+        end_all(CHASE, &may_be, &|entry| is_marked(entry.pid));
         drop(self);
         // While another one runs, an orphan without a mark may be one of its own. Asked again before each is killed:
         // what was an orphan before the next operation began is none of that one's.

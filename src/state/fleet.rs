@@ -8,9 +8,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::operation::Operation;
+use super::repair::Repair;
 use crate::manifest::Predefined;
 use crate::model::ContainerInfo;
 use crate::places::{Place, Source};
+use crate::replace::OperationId;
 
 /// Ids of dev containers are UUIDs of version 5 below this one (P4).
 const IDENTITIES: Uuid = Uuid::from_u128(0x0f4b_70c2_41bb_4dfa_8d3c_c1f1_5a3c_8e27);
@@ -39,6 +41,14 @@ pub(super) struct Entry {
     pub(super) others: Vec<Arc<ContainerInfo>>,
     /// The running or last operation.
     pub(super) operation: Option<Operation>,
+    /// Whether containers that an earlier operation left are being put right.
+    pub(super) repairing: bool,
+    /// What an operation before the last one left.
+    pub(super) leftover: Option<Repair>,
+    /// How often that was tried in vain.
+    pub(super) attempts: u32,
+    /// The operation whose leftovers were last put right, as far as that was possible.
+    pub(super) last_repaired: Option<OperationId>,
 }
 
 impl Entry {
@@ -57,11 +67,29 @@ impl Entry {
 
     /// Whether it may go when nothing defines it any more.
     fn is_unused(&self) -> bool {
-        self.predefined.is_none() && self.container.is_none() && !self.is_operating()
+        self.predefined.is_none() && self.container.is_none() && !self.is_busy()
     }
 
     pub(super) fn is_operating(&self) -> bool {
         self.operation.as_ref().is_some_and(Operation::is_running)
+    }
+
+    /// Where the lines of its operations' logs belong.
+    pub(super) fn log_source(&self) -> Uuid {
+        let predefined = self.predefined.as_ref();
+        predefined
+            .and_then(|p| p.log_source)
+            .unwrap_or(super::FALLBACK_LOG_SOURCE)
+    }
+
+    /// Whether something is done to its containers, so that nothing else may be (P14).
+    pub(super) fn is_busy(&self) -> bool {
+        self.repairing || self.is_operating()
+    }
+
+    /// All containers of it, the one that counts first.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &Arc<ContainerInfo>> {
+        self.container.iter().chain(&self.others)
     }
 }
 
@@ -195,6 +223,10 @@ impl Fleet {
             container: None,
             others: Vec::new(),
             operation: None,
+            repairing: false,
+            leftover: None,
+            attempts: 0,
+            last_repaired: None,
         });
         key
     }

@@ -49,6 +49,8 @@ pub struct Listing {
     wanted: bool,
     /// Something happened then that an older list does not show.
     not_before: Option<Instant>,
+    /// Whether the last listing was of no use.
+    dropped_last: bool,
 }
 
 impl Listing {
@@ -61,6 +63,7 @@ impl Listing {
             running: None,
             wanted: true,
             not_before: None,
+            dropped_last: false,
         }
     }
 
@@ -69,7 +72,8 @@ impl Listing {
         let oldest = asked.checked_sub(self.cache_for);
         let fresh = |begun: Instant| {
             oldest.is_none_or(|oldest| begun >= oldest)
-                && self.not_before.is_none_or(|event| begun >= event)
+                // Whoever asks is owed what was true then.
+                && self.not_before.is_none_or(|event| begun >= event.min(asked))
         };
         if self.good.as_ref().is_some_and(|good| fresh(good.begun)) {
             return Freshness::Fresh;
@@ -121,9 +125,32 @@ impl Listing {
         begins
     }
 
+    /// Whether something happened since the listing under way has begun.
+    pub fn is_outdated(&self) -> bool {
+        let begun = self.running.zip(self.not_before);
+        begun.is_some_and(|(begun, event)| begun < event)
+    }
+
+    /// The listing under way has ended and is of no use. `false`: the one before was of none either, and this one must
+    /// do, or nobody would ever get one while operations end all the time.
+    pub fn again(&mut self) -> bool {
+        if std::mem::replace(&mut self.dropped_last, true) {
+            return false;
+        }
+        self.running = None;
+        self.wanted = true;
+        true
+    }
+
+    /// A listing is wanted, though nobody has asked.
+    pub fn want(&mut self) {
+        self.wanted = true;
+    }
+
     /// The listing under way has ended, well or with a reason why not.
     pub fn end(&mut self, result: Result<(), String>, now: Instant) {
         let begun = self.running.take().unwrap_or(now);
+        self.dropped_last = false;
         match result {
             Ok(()) => {
                 self.good = Some(Good { begun });

@@ -8,6 +8,7 @@ mod dirty;
 mod fleet;
 pub mod listing;
 mod operation;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -29,9 +30,11 @@ use crate::journal::{Journal, Outcome};
 use crate::manifest::Predefined;
 use crate::model::{ContainerInfo, JobKind};
 use crate::places::{Place, Source};
-use crate::time::Timestamp;
+use crate::replace::{Aside, Old, OperationId};
+use crate::store::Record;
 
 pub use self::fleet::Key;
+pub use self::repair::{Repair, Repaired};
 pub use self::view::{View, to_line};
 
 /// Where logs go that no script claims.
@@ -76,6 +79,10 @@ pub enum Refusal {
     Gone,
     /// Another one is running for it (P14).
     InProgress,
+    /// Another daemon is at work in its folder.
+    Elsewhere,
+    /// What an earlier one left is being put right, which does not take long.
+    Repairing,
     /// The daemon is about to stop.
     Closing,
 }
@@ -105,6 +112,8 @@ pub struct State {
     inputs: HashMap<PathBuf, Arc<Inputs>>,
     /// By container id.
     baselines: HashMap<String, Baseline>,
+    /// Operations of an earlier run of the daemon, of dev containers that are not known yet.
+    recovered: Vec<Record>,
     watcher_warning: Option<String>,
     closing: bool,
     /// Made when somebody asks, dropped when something changes.
@@ -123,6 +132,7 @@ impl State {
             fleet: Fleet::default(),
             inputs: HashMap::new(),
             baselines: HashMap::new(),
+            recovered: Vec::new(),
             watcher_warning: None,
             closing: false,
             view: None,
@@ -133,16 +143,24 @@ impl State {
     /// Takes these as the predefined dev containers, in place of those before. Returns what is wrong with them.
     pub fn predefine(&mut self, defined: Vec<(Predefined, Place)>) -> Vec<String> {
         let errors = self.fleet.predefine(defined);
+        self.attach_recovered();
         let fleet = &self.fleet;
         self.owners.retain(|_, key| fleet.get(*key).is_some());
         self.changed();
         errors
     }
 
-    /// Takes a listing that ended at `now`.
-    pub fn finish_listing(&mut self, result: Result<Facts, String>, now: Instant) {
+    /// Takes a listing that ended at `now`. Returns whether it tells how things are: one from before the end of an
+    /// operation does not, and is made again.
+    pub fn finish_listing(&mut self, result: Result<Facts, String>, now: Instant) -> bool {
+        let is_outdated = self.listing.is_outdated();
+        if result.is_ok() && is_outdated && self.listing.again() {
+            return false;
+        }
         let result = result.map(|facts| self.take_facts(facts));
+        let is_good = result.is_ok() && !is_outdated;
         self.listing.end(result, now);
+        is_good
     }
 
     fn take_facts(&mut self, facts: Facts) {
@@ -170,6 +188,9 @@ impl State {
                 .or_insert_with(|| Arc::new(inputs));
         }
         self.assign(&facts.container_places);
+        self.attach_recovered();
+        // What no dev container has claimed by now belongs to one that is gone.
+        self.recovered.clear();
         self.fleet.drop_gone();
         let wanted: HashSet<PathBuf> = self.configs().map(Path::to_path_buf).collect();
         self.inputs.retain(|config, _| wanted.contains(config));
@@ -316,7 +337,13 @@ impl State {
     pub fn select(&self, id_or_name: &str) -> Selected {
         let exact = self.containers.iter().find(|info| info.id == id_or_name);
         let named = || self.containers.iter().find(|info| info.name == id_or_name);
-        if let Some(info) = exact.or_else(named) {
+        let set_aside = || {
+            let is_it = |info: &&Arc<ContainerInfo>| {
+                Aside::parse(&info.name).is_some_and(|aside| aside.name == id_or_name)
+            };
+            self.containers.iter().find(is_it)
+        };
+        if let Some(info) = exact.or_else(named).or_else(set_aside) {
             return Selected::One(info.clone());
         }
         let mut fitting = self
@@ -373,23 +400,34 @@ impl State {
         &mut self,
         key: Key,
         kind: JobKind,
-        now: Timestamp,
+        id: OperationId,
     ) -> Result<Arc<Journal>, Refusal> {
         if self.closing {
             return Err(Refusal::Closing);
         }
         let entry = self.fleet.get_mut(key).ok_or(Refusal::Gone)?;
+        if entry.repairing {
+            return Err(Refusal::Repairing);
+        }
         if entry.is_operating() {
             return Err(Refusal::InProgress);
         }
-        let log_source = entry.predefined.as_ref().and_then(|p| p.log_source);
-        let journal = Journal::new(log_source.unwrap_or(FALLBACK_LOG_SOURCE));
-        let journal = Arc::new(journal);
+        let journal = Arc::new(Journal::new(entry.log_source()));
+        // What it left is not forgotten because another one begins.
+        let left = entry
+            .repair()
+            .filter(|_| entry.operation.as_ref().is_some_and(|o| o.unsettled));
+        entry.leftover = left.or(entry.leftover.take());
         entry.operation = Some(Operation {
+            started_at: id.began_at(),
+            id,
             kind,
-            started_at: now,
             outcome: None,
             journal: journal.clone(),
+            olds: Vec::new(),
+            unsettled: false,
+            made: None,
+            is_of_earlier_run: false,
             inputs_before: None,
             containers_before: self.containers.iter().map(|info| info.id.clone()).collect(),
         });
@@ -402,6 +440,28 @@ impl State {
         if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
             operation.inputs_before = Some(Arc::new(inputs));
         }
+    }
+
+    /// The containers that a running operation is to replace.
+    pub fn set_olds(&mut self, key: Key, olds: Vec<Old>) {
+        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
+            operation.olds = olds;
+        }
+    }
+
+    /// The ids of all containers of a dev container.
+    pub fn containers_of(&self, key: Key) -> Vec<String> {
+        let entry = self.fleet.get(key);
+        let containers = entry.into_iter().flat_map(Entry::containers);
+        containers.map(|info| info.id.clone()).collect()
+    }
+
+    /// A detected dev container whose containers were removed. It is there again when somebody makes one.
+    pub fn forget(&mut self, key: Key) {
+        let entries = &mut self.fleet.entries;
+        entries.retain(|entry| entry.key != key || entry.predefined.is_some());
+        self.owners.retain(|_, owner| *owner != key);
+        self.changed();
     }
 
     /// An operation has ended, and `container` is what it made. Lists from before its end are out of date.

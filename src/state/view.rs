@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::State;
 use super::fleet::Entry;
-use crate::model::{Change, Container, ContainerInfo, Devcontainer, Status};
+use crate::model::{Change, Container, ContainerInfo, Devcontainer, JobKind, Status};
+use crate::replace::Aside;
 
 /// All containers and dev containers at one moment.
 #[derive(Default)]
@@ -147,7 +148,9 @@ impl State {
 impl Entry {
     fn doubles(&self) -> Option<String> {
         let used = &self.container.as_ref()?.name;
-        let others: Vec<&str> = self.others.iter().map(|info| info.name.as_str()).collect();
+        // One that is set aside is about to go, or to come back.
+        let others = self.others.iter().map(|info| info.name.as_str());
+        let others: Vec<&str> = others.filter(|name| Aside::parse(name).is_none()).collect();
         (!others.is_empty()).then(|| {
             format!(
                 "dev container {} has several containers: {used} is used, not {}; remove those that are not needed",
@@ -159,11 +162,18 @@ impl Entry {
 
     fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {
         let running = container.is_some_and(|info| info.running);
-        match self.is_operating() {
-            true => Status::Starting,
-            false if running => Status::Running,
-            false if self.failure(container).is_some() => Status::Error,
-            false => Status::Stopped,
+        let operation = self
+            .operation
+            .as_ref()
+            .filter(|operation| operation.is_running());
+        match operation.map(|operation| operation.kind) {
+            Some(JobKind::Recreate | JobKind::Start) => Status::Starting,
+            Some(JobKind::Stop) => Status::Stopping,
+            Some(JobKind::Delete) => Status::Deleting,
+            None if self.repairing => Status::Starting,
+            None if running => Status::Running,
+            None if self.failure(container).is_some() => Status::Error,
+            None => Status::Stopped,
         }
     }
 

@@ -1,9 +1,12 @@
 //! The rules, as plain functions.
 
+mod repair;
+
 use super::*;
 use crate::devcontainer::config;
 use crate::devcontainer::inputs::{Content, Input};
 use crate::model::{ChangeKind, Devcontainer, JobState, Pairs, Status};
+use crate::time::Timestamp;
 
 /// A state, a clock, and the containers and places that the next listing will show.
 struct World {
@@ -26,6 +29,12 @@ fn world() -> World {
     }
 }
 
+/// The id of an operation that begins at this second.
+fn operation(seconds: i64) -> OperationId {
+    let since = Duration::from_secs(seconds.unsigned_abs());
+    OperationId::new(std::time::UNIX_EPOCH + since)
+}
+
 fn id(number: u32) -> String {
     format!("{number:064x}")
 }
@@ -43,6 +52,7 @@ impl World {
             config: config.map(PathBuf::from),
             canonical_config: config.map(PathBuf::from),
             refused: None,
+            outside: None,
         }
     }
 
@@ -142,8 +152,8 @@ impl World {
         let id = self.one().id.to_string();
         let key = self.state.find(&id).unwrap();
         self.wall += 1;
-        let now = Timestamp::new(self.wall, 0);
-        self.state.begin(key, JobKind::Recreate, now).unwrap();
+        let id = operation(self.wall);
+        self.state.begin(key, JobKind::Recreate, id).unwrap();
         key
     }
 
@@ -155,6 +165,7 @@ impl World {
                 Some(_) => JobState::Failed,
             },
             error: error.map(str::to_owned),
+            note: None,
             finished_at: Timestamp::new(self.wall, 0),
             ended: self.now,
         };
@@ -440,9 +451,7 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let key = world.begin();
-    let again = world
-        .state
-        .begin(key, JobKind::Recreate, Timestamp::new(0, 0));
+    let again = world.state.begin(key, JobKind::Recreate, operation(0));
     assert_eq!(again.err(), Some(Refusal::InProgress));
     let one = world.one();
     assert_eq!(
@@ -455,7 +464,7 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     assert!(
         world
             .state
-            .begin(other, JobKind::Recreate, Timestamp::new(0, 0))
+            .begin(other, JobKind::Recreate, operation(0))
             .is_ok()
     );
     assert_eq!(world.state.running().len(), 2);
@@ -463,7 +472,7 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     assert!(
         world
             .state
-            .begin(key, JobKind::Recreate, Timestamp::new(0, 0))
+            .begin(key, JobKind::Recreate, operation(0))
             .is_ok()
     );
 }
@@ -538,9 +547,7 @@ fn nothing_begins_while_closing() {
     world.list();
     world.state.close();
     let key = world.state.find("w").unwrap();
-    let refused = world
-        .state
-        .begin(key, JobKind::Recreate, Timestamp::new(0, 0));
+    let refused = world.state.begin(key, JobKind::Recreate, operation(0));
     assert_eq!(refused.err(), Some(Refusal::Closing));
 }
 

@@ -1,0 +1,404 @@
+//! What operations leave that did not come to their end.
+
+use super::*;
+use crate::replace::{Aside, LABEL_OPERATION, Was};
+use crate::state::repair::{Repair, Repaired};
+use crate::store::Record;
+
+const NOW: Timestamp = Timestamp::new(2_000_000, 0);
+
+fn aside(operation: &OperationId, was: Was) -> String {
+    let aside = Aside {
+        name: "box1".into(),
+        operation: operation.clone(),
+        was,
+    };
+    aside.to_string()
+}
+
+fn repaired(summary: &str) -> Result<Repaired, String> {
+    Ok(Repaired {
+        summary: Some(summary.to_owned()),
+        complete: true,
+    })
+}
+
+/// The second at which the only container was set aside, and what is to be done about it.
+fn with_one_set_aside(world: &mut World) -> (OperationId, Key) {
+    let id = operation(5);
+    world.run(1, "/w", Some(CONFIG)).name = aside(&id, Was::Running);
+    world.list();
+    let key = world.state.find("w").unwrap();
+    (id, key)
+}
+
+fn record(state: JobState, kind: JobKind) -> Record {
+    Record {
+        folder: "/w".into(),
+        config: Some(CONFIG.into()),
+        id: operation(5),
+        kind,
+        state,
+        started_at: operation(5).began_at(),
+        finished_at: None,
+        error: None,
+        olds: Vec::new(),
+        unsettled: false,
+        made: None,
+    }
+}
+
+#[test]
+fn p12_a_container_that_is_set_aside_is_put_right_once() {
+    let mut world = world();
+    let (id, key) = with_one_set_aside(&mut world);
+    assert_eq!(world.state.to_repair(), [key]);
+    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    assert_eq!((&repair.operation, repair.is_ours), (&id, false));
+    let old = &repair.olds[0];
+    assert_eq!(
+        (&*old.name, old.was, &old.id),
+        ("box1", Was::Running, &self::id(1))
+    );
+    assert_eq!(world.state.to_repair(), [], "it is under way");
+    assert_eq!(world.one().status, Status::Starting);
+    let refused = world.state.begin(key, JobKind::Recreate, operation(9));
+    assert_eq!(refused.err(), Some(Refusal::Repairing));
+
+    world
+        .state
+        .end_repair(&repair, repaired("nothing was lost"));
+    let one = world.one();
+    let job = one.job.unwrap();
+    assert_eq!(
+        (job.kind, job.state),
+        (JobKind::Recreate, JobState::Interrupted)
+    );
+    assert_eq!(job.started_at, id.began_at());
+    let error = one.error.unwrap();
+    assert!(error.contains("the daemon ended before") && error.ends_with("; nothing was lost"));
+    assert_eq!(
+        world.state.to_repair(),
+        [],
+        "what cannot be put right is not tried for ever"
+    );
+}
+
+#[test]
+fn p12_what_another_daemon_may_be_at_is_left_to_it() {
+    let mut world = world();
+    let (_, key) = with_one_set_aside(&mut world);
+    assert_eq!(world.state.begin_repair(key, false, NOW), None);
+    world
+        .state
+        .recover(vec![record(JobState::Running, JobKind::Recreate)], NOW);
+    world.list();
+    assert!(
+        world.state.begin_repair(key, false, NOW).is_some(),
+        "it was our own"
+    );
+}
+
+#[test]
+fn p12_what_cannot_be_put_right_is_tried_once_each() {
+    let mut world = world();
+    for (number, second) in [(1, 7), (2, 5)] {
+        world.run(number, "/w", Some(CONFIG)).name = aside(&operation(second), Was::Stopped);
+    }
+    world.list();
+    let key = world.state.find("w").unwrap();
+    for second in [5, 7] {
+        let repair = world.state.begin_repair(key, true, NOW).unwrap();
+        assert_eq!(repair.operation, operation(second));
+        world
+            .state
+            .end_repair(&repair, repaired("the name is taken"));
+        world.list();
+    }
+    assert_eq!(world.state.to_repair(), []);
+}
+
+#[test]
+fn p12_what_docker_makes_after_the_end_is_removed() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    let id = operation(world.wall);
+    world.end(key, Some("it was killed"), None);
+    world.list();
+    assert_eq!(world.state.to_repair(), []);
+    let labels = [
+        (LABEL_FOLDER, "/w"),
+        (LABEL_CONFIG, CONFIG),
+        (LABEL_OPERATION, id.as_str()),
+    ];
+    let late = world.run(2, "/w", Some(CONFIG));
+    late.labels = labels.into_iter().collect();
+    late.status = "created".into();
+    late.running = false;
+    world.list();
+    assert_eq!(world.state.to_repair(), [key]);
+    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    assert_eq!((repair.operation.clone(), repair.is_ours), (id, false));
+    world.state.end_repair(&repair, repaired("it is gone"));
+    assert_eq!(world.state.to_repair(), []);
+}
+
+#[test]
+fn a_listing_from_before_the_end_of_an_operation_is_made_again() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    world.state.listing.want();
+    assert!(world.state.listing.begin(world.now));
+    world.now += Duration::from_secs(1);
+    world.end(key, None, None);
+    world.remove(1);
+    world.now += Duration::from_secs(1);
+    world.list();
+    assert!(world.one().container.is_some(), "it is of no use");
+    assert!(world.state.listing.begin(world.now));
+    world.list();
+    assert!(world.one().container.is_none());
+}
+
+#[test]
+fn p12_what_docker_did_not_answer_is_tried_again() {
+    let mut world = world();
+    let (_, key) = with_one_set_aside(&mut world);
+    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    world
+        .state
+        .end_repair(&repair, Err("docker does not answer".into()));
+    assert_eq!(world.state.to_repair(), [key]);
+}
+
+#[test]
+fn p12_what_a_running_operation_set_aside_is_left_to_it() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    let id = operation(world.wall);
+    let info = Arc::make_mut(&mut world.containers[0]);
+    info.name = aside(&id, Was::Running);
+    world.list();
+    assert_eq!(world.state.to_repair(), []);
+    assert_eq!(world.state.begin_repair(key, true, NOW), None);
+    let view = world.state.view();
+    assert_eq!(view.warnings, [""; 0]);
+    world.end(key, Some("it failed"), None);
+    assert_eq!(world.state.to_repair(), [key], "it was not put back");
+}
+
+#[test]
+fn p12_an_operation_whose_end_is_not_known_is_settled_when_docker_is_back() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    let old = Old {
+        id: id(1),
+        name: "box1".into(),
+        was: Was::Running,
+        removed_when_stopped: false,
+        leaves_networks: Vec::new(),
+        compose: None,
+    };
+    world.state.set_olds(key, vec![old.clone()]);
+    world.state.set_unsettled(key, None);
+    world.end(key, Some("docker is gone"), None);
+    assert_eq!(world.state.to_repair(), [key]);
+    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    assert_eq!((&repair.olds[..], repair.is_ours), (&[old][..], true));
+    world
+        .state
+        .end_repair(&repair, repaired("nothing was lost"));
+    let error = world.one().error.unwrap();
+    assert_eq!(error, "docker is gone; nothing was lost");
+    assert_eq!(world.one().job.unwrap().state, JobState::Failed);
+    assert_eq!(world.state.to_repair(), []);
+}
+
+#[test]
+fn an_operation_that_the_last_run_did_not_end_is_interrupted() {
+    let mut world = world();
+    world
+        .state
+        .recover(vec![record(JobState::Running, JobKind::Recreate)], NOW);
+    assert_eq!(
+        world.state.records().len(),
+        1,
+        "also before anything is known of it"
+    );
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let one = world.one();
+    assert_eq!(one.job.unwrap().state, JobState::Interrupted);
+    assert!(
+        one.error
+            .unwrap()
+            .contains("the daemon ended before the recreate did")
+    );
+    let key = world.state.find("w").unwrap();
+    assert_eq!(world.state.to_repair(), [key]);
+    assert!(!world.state.begin_repair(key, true, NOW).unwrap().is_ours);
+    assert_eq!(world.state.records()[0].state, JobState::Interrupted);
+}
+
+#[test]
+fn operations_that_ended_are_remembered_as_they_ended() {
+    let mut world = world();
+    world.predefine(&[Predefined::folder("/w".into())]);
+    world.run(1, "/w", Some(CONFIG));
+    let failed = Record {
+        error: Some("no such image".into()),
+        finished_at: Some(Timestamp::new(2_000_000, 0)),
+        ..record(JobState::Failed, JobKind::Start)
+    };
+    world.state.recover(vec![failed.clone()], NOW);
+    world.list();
+    let one = world.one();
+    assert_eq!(one.error.as_deref(), Some("no such image"));
+    assert_eq!(one.job.unwrap().state, JobState::Failed);
+    assert_eq!(world.state.to_repair(), []);
+    assert_eq!(world.state.records(), [failed]);
+    world.state.recover(
+        vec![Record {
+            folder: "/gone".into(),
+            ..record(JobState::Failed, JobKind::Stop)
+        }],
+        NOW,
+    );
+    world.list();
+    assert_eq!(
+        world.state.records().len(),
+        1,
+        "of what is gone nothing is kept"
+    );
+}
+
+#[test]
+fn a_stop_that_was_not_ended_leaves_nothing_to_put_right() {
+    for kind in [JobKind::Stop, JobKind::Delete] {
+        let mut world = world();
+        world
+            .state
+            .recover(vec![record(JobState::Running, kind)], NOW);
+        world.run(1, "/w", Some(CONFIG));
+        world.list();
+        assert_eq!(world.one().job.unwrap().state, JobState::Interrupted);
+        assert_eq!(world.state.to_repair(), Vec::<Key>::new());
+    }
+}
+
+#[test]
+fn what_is_deleted_is_forgotten_unless_it_is_predefined() {
+    for predefined in [false, true] {
+        let mut world = world();
+        if predefined {
+            world.predefine(&[Predefined::folder("/w".into())]);
+        }
+        world.run(1, "/w", Some(CONFIG));
+        world.list();
+        let key = world.state.find("w").unwrap();
+        world.remove(1);
+        world.state.forget(key);
+        world.list();
+        assert_eq!(world.all().len(), usize::from(predefined));
+    }
+}
+
+#[test]
+fn each_kind_has_its_status_while_it_runs() {
+    for (kind, status) in [
+        (JobKind::Recreate, Status::Starting),
+        (JobKind::Start, Status::Starting),
+        (JobKind::Stop, Status::Stopping),
+        (JobKind::Delete, Status::Deleting),
+    ] {
+        let mut world = world();
+        world.run(1, "/w", Some(CONFIG));
+        world.list();
+        let key = world.state.find("w").unwrap();
+        world.state.begin(key, kind, operation(9)).unwrap();
+        let one = world.one();
+        assert_eq!((one.status, one.job.unwrap().kind), (status, kind));
+    }
+}
+
+/// Two groups: each is put right by itself, the oldest first.
+#[test]
+fn p12_what_several_operations_left_is_told_apart() {
+    let mut world = world();
+    for (number, second) in [(1, 7), (2, 5), (3, 7)] {
+        world.run(number, "/w", Some(CONFIG)).name = aside(&operation(second), Was::Stopped);
+    }
+    world.list();
+    let key = world.state.find("w").unwrap();
+    let left: Vec<Repair> = world.state.left_behind(key);
+    let ids = |repair: &Repair| {
+        repair
+            .olds
+            .iter()
+            .map(|old| old.id.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(left.len(), 2);
+    assert_eq!(
+        (left[0].operation.clone(), ids(&left[0])),
+        (operation(5), vec![id(2)])
+    );
+    let mut later = ids(&left[1]);
+    later.sort();
+    assert_eq!(later, [id(1), id(3)]);
+}
+
+#[test]
+fn p12_an_operation_that_begins_does_not_forget_what_an_earlier_one_left() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    let old = Old {
+        id: id(1),
+        name: "box1".into(),
+        was: Was::Running,
+        removed_when_stopped: false,
+        leaves_networks: Vec::new(),
+        compose: None,
+    };
+    world.state.set_olds(key, vec![old]);
+    world.state.set_unsettled(key, None);
+    world.end(key, Some("docker is gone"), None);
+    assert!(world.state.has_unsettled());
+    // Somebody tries again while docker is still away.
+    world.wall += 1;
+    let key = world.begin();
+    assert_eq!(world.state.left_behind(key).len(), 1, "it comes first");
+    world.end(key, Some("docker is gone"), None);
+    assert!(world.state.has_unsettled());
+}
+
+#[test]
+fn p10_operations_that_end_all_the_time_hold_no_list_up() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    world.now += Duration::from_secs(100);
+    let asked = world.now;
+    for _ in 0..10 {
+        let key = world.begin();
+        world.state.listing.ask(asked, world.now);
+        assert!(world.state.listing.begin(world.now));
+        world.now += Duration::from_millis(10);
+        world.end(key, Some("it failed at once"), None);
+        world.now += Duration::from_millis(10);
+        world.list();
+        world.wall += 1;
+    }
+    let freshness = world.state.listing.ask(asked, world.now);
+    assert_ne!(freshness, crate::state::listing::Freshness::Wait);
+}
