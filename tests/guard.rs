@@ -235,7 +235,11 @@ fn p17_no_answer_allows_other_pages_anything() {
                 if origin.contains("evil") {
                     assert_eq!(answer.status, 403, "{method} {path}");
                 } else if !["GET", "HEAD", "POST"].contains(&method) {
-                    assert!([404, 405].contains(&answer.status), "{method} {path}");
+                    // Whether it is served is one thing; what a browser makes of the answer another.
+                    let deletes = method == "DELETE" && path == "/devcontainers/app";
+                    let served = deletes && [204, 404].contains(&answer.status);
+                    let refused = [404, 405].contains(&answer.status);
+                    assert!(served || refused, "{method} {path}: {}", answer.status);
                 }
             }
         }

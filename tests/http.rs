@@ -151,12 +151,15 @@ fn wrong_methods_say_which_are_right() {
     for (path, allowed) in [
         ("/", "GET, HEAD"),
         ("/devcontainers", "GET, HEAD"),
-        ("/devcontainers/app", "GET, HEAD"),
+        ("/devcontainers/app", "GET, HEAD, DELETE"),
         ("/devcontainers/app/logs", "GET, HEAD"),
         ("/healthz", "GET, HEAD"),
         ("/readyz", "GET, HEAD"),
         ("/version", "GET, HEAD"),
         ("/devcontainers/app/recreate", "POST"),
+        ("/devcontainers/app/start", "POST"),
+        ("/devcontainers/app/stop", "POST"),
+        ("/devcontainers/app/cancel", "POST"),
         ("/devcontainers/container/box1/recreate", "POST"),
         ("/devcontainers/container//recreate", "POST"),
     ] {

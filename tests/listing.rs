@@ -366,13 +366,13 @@ fn podman_serves_where_there_is_no_docker() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
+    sandbox.devcontainer(r#"echo "$DEVCONTAINERD_STAND_IN" >"$R/plan""#);
     fs::rename(sandbox.path("bin/docker"), sandbox.path("bin/podman")).unwrap();
     let path = sandbox.bare_path();
     let daemon = sandbox.daemon().env("PATH", &path).start();
     assert_eq!(names(&daemon), ["box1"]);
     assert_eq!(daemon.recreate("app").status, 204);
-    let call = sandbox.read("calls/devcontainer");
-    assert!(call.contains(" --docker-path podman "), "{call}");
+    assert!(sandbox.read("plan").contains(r#""docker":"podman""#));
 }
 
 #[test]
@@ -380,15 +380,13 @@ fn a_named_docker_is_used_and_handed_on() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
+    sandbox.devcontainer(r#"echo "$DEVCONTAINERD_STAND_IN" >"$R/plan""#);
     fs::rename(sandbox.path("bin/docker"), sandbox.path("my docker")).unwrap();
     let docker = sandbox.path("my docker");
     let docker = docker.to_str().unwrap();
     let daemon = sandbox.daemon().arg("--docker").arg(docker).start();
     assert_eq!(names(&daemon), ["box1"]);
     assert_eq!(daemon.recreate("app").status, 204);
-    let call = sandbox.read("calls/devcontainer");
-    assert!(
-        call.contains(&format!(" --docker-path {docker} ")),
-        "{call}"
-    );
+    let plan = sandbox.read("plan");
+    assert!(plan.contains(&format!(r#""docker":"{docker}""#)), "{plan}");
 }

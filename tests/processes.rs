@@ -148,6 +148,11 @@ await helper bare
         assert_eq!(parent(helper), Some(daemon.pid()), "{name}: it was adopted");
         let below = common::descendants(helper);
         assert!(is_running(helper) && below.len() == 1, "{name}: {below:?}");
+        // They would outlive the daemon, too.
+        for process in below.into_iter().chain([helper]) {
+            common::kill(process);
+            eventually("it is reaped", || (!exists(process)).then_some(()));
+        }
     }
 }
 

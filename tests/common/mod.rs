@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 pub mod client;
@@ -28,6 +29,12 @@ pub mod usage;
 
 /// Longer than anything takes, even on a busy machine. What waits that long has failed.
 pub const LONG: Duration = Duration::from_secs(30);
+
+/// A daemon that is told to stop has ended by then (SPEC: 15 s), on a busy machine, too.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
+
+/// The id of the image of all containers.
+const IMAGE: &str = "sha256:0000";
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_devcontainerd");
 
@@ -57,13 +64,20 @@ impl Sandbox {
         let root = std::env::temp_dir().canonicalize().unwrap().join(name);
         // Numbers of processes come again, and one that was killed left its directory.
         let _ = fs::remove_dir_all(&root);
-        for below in ["bin", "containers", "work", "calls"] {
+        for below in ["bin", "containers", "images", "work", "calls"] {
             fs::create_dir_all(root.join(below)).unwrap();
         }
         let sandbox = Self { root };
         sandbox.docker("");
         sandbox.devcontainer("");
+        sandbox.image(&json!({}));
         sandbox
+    }
+
+    /// The image of all containers, with these labels.
+    pub fn image(&self, labels: &Value) {
+        let image = json!({"Id": IMAGE, "Config": {"Labels": labels}});
+        self.write(&format!("images/{IMAGE}"), &image.to_string());
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {
@@ -106,35 +120,106 @@ impl Sandbox {
         fs::rename(new, path).unwrap();
     }
 
-    /// Makes the docker stand-in, which runs `before` first; `$R` is the sandbox.
+    /// Makes the docker stand-in, which runs `before` first; `$R` is the sandbox. It lists, inspects, starts, stops,
+    /// pauses, renames and removes the files in `$R/containers`, each of which is what `docker inspect` says.
     pub fn docker(&self, before: &str) {
         let code = r#"
 echo "$*" >>"$R/calls/docker"
 BEFORE
 cd "$R/containers" || exit 1
-case "$1" in
-ps) for id in *; do [ -f "$id" ] && echo "$id"; done; exit 0 ;;
+named() { # sets $id to the id of the one that is called $1
+    if [ -f "$1" ]; then id="$1"; return 0; fi
+    for id in *; do
+        case "$id" in "$1"*) [ ${#1} -ge 12 ] && return 0 ;; esac
+        grep -qF "\"Name\":\"/$1\"" "$id" 2>/dev/null && return 0
+    done
+    return 1
+}
+edit() { # $1: what sed shall do with the container $id
+    sed "$1" "$id" >"$R/.docker.$$" && mv "$R/.docker.$$" "$id"
+}
+verb="$1"; shift
+case "$verb" in
+ps)
+    filters=
+    while [ $# -gt 0 ]; do
+        case "$1" in
+        --filter) filters="$filters${2#label=}
+"; shift ;;
+        --filter=*) filters="$filters${1#--filter=label=}
+" ;;
+        esac
+        shift
+    done
+    for id in *; do
+        [ -f "$id" ] || continue
+        if [ -z "$filters" ]; then echo "$id"; continue; fi
+        printf '%s' "$filters" | {
+            while read -r label; do
+                case "$label" in
+                *=*) grep -qF "\"${label%%=*}\":\"${label#*=}\"" "$id" || exit 1 ;;
+                *) grep -qF "\"$label\":\"" "$id" || exit 1 ;;
+                esac
+            done
+        } && echo "$id"
+    done
+    exit 0 ;;
 inspect)
-    shift; status=0; separator=; printf '['
-    for id in "$@"; do
-        if [ -f "$id" ]; then printf '%s' "$separator"; cat "$id"; separator=,
-        else echo "Error: No such object: $id" >&2; status=1; fi
+    status=0; separator=; printf '['
+    case "$1 $2" in
+    "--type image") cd "$R/images"; shift 2 ;;
+    "--type container") shift 2 ;;
+    esac
+    for name in "$@"; do
+        if named "$name"; then printf '%s' "$separator"; cat "$id"; separator=,
+        else echo "Error: No such object: $name" >&2; status=1; fi
     done
     echo ']'; exit $status ;;
+rename)
+    named "$1" || { echo "Error response from daemon: No such container: $1" >&2; exit 1; }
+    renamed="$id"
+    if named "$2" && [ "$id" != "$renamed" ]; then
+        echo "Error response from daemon: Conflict. The container name \"/$2\" is already in use" >&2; exit 1
+    fi
+    id="$renamed"; edit "s|\"Name\":\"/[^\"]*\"|\"Name\":\"/$2\"|"; exit 0 ;;
+start|stop|pause|unpause|kill|rm)
+    status=0
+    while [ $# -gt 0 ]; do
+        case "$1" in
+        --time|--timeout|--signal|-t|-s) shift 2; continue ;;
+        -*) shift; continue ;;
+        esac
+        if named "$1"; then
+            case "$verb" in
+            start|unpause) edit 's/"Running":false/"Running":true/; s/"Status":"[a-z]*"/"Status":"running"/' ;;
+            pause) edit 's/"Status":"[a-z]*"/"Status":"paused"/' ;;
+            stop|kill) edit 's/"Running":true/"Running":false/; s/"Status":"[a-z]*"/"Status":"exited"/' ;;
+            rm) rm "$id" ;;
+            esac
+            echo "$1"
+        elif [ "$verb" != rm ]; then
+            echo "Error response from daemon: No such container: $1" >&2; status=1
+        fi
+        shift
+    done
+    exit $status ;;
 esac
-echo "unexpected: $*" >&2; exit 64
+echo "unexpected: $verb $*" >&2; exit 64
 "#;
         self.script("docker", &code.replace("BEFORE", before));
     }
 
-    /// Makes the devcontainer stand-in, which runs `before` first and then replaces the container of the folder as
-    /// the real one does. `before` finds the folder in `$folder`, the config in `$config`, the id that it will make
+    /// Makes the devcontainer stand-in, which runs `before` first and then starts the container of the folder, or makes
+    /// or replaces it, as the real one does. `before` finds the folder in `$folder`, the config in `$config`, the id that it will make
     /// in `$id`, and may `exit`.
     pub fn devcontainer(&self, before: &str) {
         let code = r#"
 echo "$*" >>"$R/calls/devcontainer"
+verb="$1"
+anew=
 while [ $# -gt 0 ]; do
     case "$1" in
+    --remove-existing-container) anew=1 ;;
     --workspace-folder) folder="$2"; shift ;;
     --config) config="$2"; shift ;;
     esac
@@ -142,6 +227,13 @@ while [ $# -gt 0 ]; do
 done
 id=$(printf '%064x' $(($(cat "$R/next" 2>/dev/null || echo 1000) + 1)))
 BEFORE
+[ "$verb" = up ] || { echo '{"outcome":"success"}'; exit 0; }
+if [ ! "$anew" ] && old=$(grep -lF "\"devcontainer.local_folder\":\"$folder\"" "$R/containers"/*); then
+    sed 's/"Running":false/"Running":true/; s/"Status":"[a-z]*"/"Status":"running"/' "$old" >"$R/.new"
+    mv "$R/.new" "$old"
+    echo "{\"outcome\":\"success\",\"containerId\":\"${old##*/}\"}"
+    exit 0
+fi
 echo $((0x${id#000000000000000000000000000000000000000000000000})) >"$R/next"
 for old in "$R/containers"/*; do
     grep -q "\"devcontainer.local_folder\":\"$folder\"" "$old" 2>/dev/null && rm "$old"
@@ -165,7 +257,7 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
     pub fn bare_path(&self) -> String {
         let tools = self.path("tools");
         fs::create_dir_all(&tools).unwrap();
-        for tool in ["cat", "date", "grep", "mv", "rm", "sleep"] {
+        for tool in ["cat", "date", "grep", "mv", "rm", "sed", "sleep"] {
             let _ = std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool));
         }
         format!("{}:{}", self.path("bin").display(), tools.display())
@@ -203,6 +295,7 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
                 "Id": container_id(number),
                 "Created": "2020-01-01T00:00:00Z",
                 "Name": format!("/box{number}"),
+                "Image": IMAGE,
                 "Config": {"Image": "base", "Labels": {}},
                 "State": {"Status": "running", "Running": true},
             }),
@@ -225,7 +318,10 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
     /// A daemon with the stand-ins, not started yet.
     pub fn daemon(&self) -> DaemonBuilder {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
-        DaemonBuilder::new().env("PATH", &path)
+        let state = self.path("state");
+        DaemonBuilder::new()
+            .env("PATH", &path)
+            .env("XDG_STATE_HOME", state.to_str().unwrap())
     }
 }
 
@@ -295,7 +391,8 @@ impl DaemonBuilder {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .env("XDG_STATE_HOME", "/nonexistent");
+            // Below a file there can be no directory, not even for root: no two share one.
+            .env("XDG_STATE_HOME", "/dev/null");
         let listens = false;
         Self { command, listens }
     }
@@ -400,7 +497,8 @@ impl Log {
     }
 }
 
-/// A running daemon; killed when it is dropped.
+/// A running daemon; ended when it is dropped. A test that has passed until then also fails where the daemon does not
+/// end by itself, or leaves something of an operation behind (P16).
 pub struct Daemon {
     child: Child,
     /// `127.0.0.1:PORT`
@@ -498,6 +596,11 @@ impl Daemon {
         all[0].clone()
     }
 
+    #[track_caller]
+    pub fn delete(&self, path: &str) -> Response {
+        self.request("DELETE", path, "")
+    }
+
     /// Recreates a dev container and waits for the end.
     #[track_caller]
     pub fn recreate(&self, name: &str) -> Response {
@@ -557,25 +660,106 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// What is wrong with how it ends, which it is told to. One that a test has ended is not told.
+    fn end(&mut self) -> Result<(), String> {
+        let pid = self.pid();
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return self.left_nothing();
+        }
+        let mut left = zombies(pid);
+        let reaped_by = Instant::now() + ENDS_WITHIN;
+        while !left.is_empty() && Instant::now() < reaped_by {
+            std::thread::sleep(Duration::from_millis(5));
+            left = zombies(pid);
+        }
+        // The second one makes it end its operations at once.
+        let begun = Instant::now();
+        let mut told = 0;
+        while self.child.try_wait().unwrap().is_none() {
+            if told < 2 && begun.elapsed() >= told * Duration::from_millis(50) {
+                send(pid, Signal::TERM);
+                told += 1;
+            }
+            if begun.elapsed() > ENDS_WITHIN {
+                return Err(format!("it did not end within {ENDS_WITHIN:?} of a TERM"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !left.is_empty() {
+            return Err(format!("it left zombies: {left:?}"));
+        }
+        self.left_nothing()
+    }
+
+    /// One that was killed could not clean up.
+    fn left_nothing(&mut self) -> Result<(), String> {
+        let status = self.child.try_wait().unwrap();
+        let left = operation_processes(self.pid());
+        match status.and_then(|status| status.code()) {
+            Some(0) if !left.is_empty() => Err(format!("of its operations, there lives: {left:?}")),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let left = self.children();
+        let panicking = std::thread::panicking();
+        let mut left = self.children();
+        let ended = match panicking {
+            true => Ok(()),
+            false => self.end(),
+        };
+        left.retain(|_| ended.is_err() || panicking);
+        left.extend(operation_processes(self.pid()).into_keys());
         let _ = self.child.kill();
         let _ = self.child.wait();
         for pid in left {
             kill(pid);
         }
-        if std::thread::panicking() {
+        if panicking || ended.is_err() {
             eprintln!("the daemon's log:\n{}", self.log.lines().join("\n"));
+        }
+        if let Err(wrong) = ended {
+            panic!("the daemon was told to end: {wrong}");
         }
     }
 }
 
+fn send(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let _ = pid.map(|pid| kill_process(pid, signal));
+}
+
+/// Processes of the operations of the daemon `pid`, whoever is their parent now, each with its command line.
+pub fn operation_processes(pid: u32) -> BTreeMap<u32, String> {
+    let variable = format!("DEVCONTAINERD_OPERATION={pid}:");
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let ours = all.filter_map(|process| {
+        let id: u32 = process.file_name().to_str()?.parse().ok()?;
+        let environment = fs::read(process.path().join("environ")).ok()?;
+        let mut variables = environment.split(|byte| *byte == 0);
+        let ours = variables.any(|one| one.starts_with(variable.as_bytes()));
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        ours.then_some((id, line))
+    });
+    ours.collect()
+}
+
+/// Children of `pid` that have ended and wait for somebody to ask how.
+pub fn zombies(pid: u32) -> Vec<u32> {
+    let is_one = |child: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        let state = stat.rsplit(')').next().unwrap_or_default();
+        state.trim_start().starts_with('Z')
+    };
+    descendants(pid).into_iter().filter(is_one).collect()
+}
+
 pub fn kill(pid: u32) {
-    let _ = Command::new("kill")
-        .args(["-s", "KILL", &pid.to_string()])
-        .stderr(Stdio::null())
-        .status();
+    send(pid, Signal::KILL);
 }
 
 /// All processes below `pid`.

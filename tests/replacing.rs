@@ -1,0 +1,816 @@
+//! The docker that the CLI is given, and what becomes of old and new containers (P12, P18).
+//!
+//! The CLI stand-in here calls its docker as the real one does; docker's own stand-in also makes containers.
+
+mod common;
+
+use std::fs;
+use std::time::Duration;
+
+use common::{Daemon, Sandbox, container_id, eventually};
+use serde_json::{Value, json};
+
+/// Looks for an old container, removes it, and runs a new one: `$1` is what `run` gets beside.
+const CLI: &str = r#"
+echo "$*" >>"$R/calls/devcontainer"
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --workspace-folder) folder="$2"; shift ;;
+    --config) config="$2"; shift ;;
+    --docker-path) docker="$2"; shift ;;
+    esac
+    shift
+done
+BEFORE
+found=$("$docker" ps -q -a --filter "label=devcontainer.local_folder=$folder")
+echo "found: $found" >>"$R/found"
+for id in $found; do "$docker" rm -f "$id" || exit 1; done
+"$docker" run --sig-proxy=false -a STDOUT -l "devcontainer.local_folder=$folder" -l "devcontainer.config_file=$config" RUN_ARGS \
+    --entrypoint /bin/sh base -c x >"$R/run.out" 2>"$R/run.err" &
+while [ ! -e "$R/started" ]; do
+    kill -0 $! 2>/dev/null || { cat "$R/run.err" >&2; echo '{"outcome":"error","message":"Command failed: docker run"}'; exit 1; }
+    sleep 0.02
+done
+id=$(cat "$R/started"); rm "$R/started"
+AFTER
+echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
+"#;
+
+/// `create`, `run`, `start` of what was created, and `logs`, which go on while the container is there.
+const DOCKER: &str = r#"
+CASE
+case "$1" in
+create|run)
+    verb=$1
+    label= folder= config= name=made
+    while [ $# -gt 0 ]; do
+        case "$1" in
+        devcontainerd.operation=*) label=${1#*=} ;;
+        devcontainer.local_folder=*) folder=${1#*=} ;;
+        devcontainer.config_file=*) config=${1#*=} ;;
+        --bad) echo "unknown flag: --bad" >&2; exit 125 ;;
+        --name) name=$2 ;;
+        esac
+        shift
+    done
+    grep -qF "\"Name\":\"/$name\"" "$R"/containers/* 2>/dev/null && { echo "Conflict. The name /$name is in use" >&2; exit 125; }
+    new=$(printf '%064x' $(($(cat "$R/next" 2>/dev/null || echo 1000) + 1)))
+    echo $((0x${new#000000000000000000000000000000000000000000000000})) >"$R/next"
+    printf '{"Id":"%s","Created":"%s","Name":"/%s","Image":"sha256:0000","Config":{"Image":"base","Labels":{"devcontainer.local_folder":"%s","devcontainer.config_file":"%s","devcontainerd.operation":"%s"}},"State":{"Status":"created","Running":false,"StartedAt":"0001-01-01T00:00:00Z"}}' \
+        "$new" "$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)" "$name" "$folder" "$config" "$label" >"$R/.made"
+    mv "$R/.made" "$R/containers/$new"
+    echo "$new"
+    [ $verb = run ] || exit 0
+    sed -i 's/"Running":false/"Running":true/; s/"created"/"running"/' "$R/containers/$new"
+    echo "$new" >"$R/started"
+    while [ -f "$R/containers/$new" ]; do sleep 0.05; done
+    exit 0 ;;
+start)
+    eval "new=\${$#}"
+    if grep -q '"created"' "$R/containers/$new" 2>/dev/null; then
+        START
+        sed -i 's/"Running":false/"Running":true/; s/"created"/"running"/; s/0001-01-01T00:00:00Z/2026-01-01T00:00:00Z/' "$R/containers/$new"
+        echo "$new" >"$R/started"
+        exit 0
+    fi ;;
+logs)
+    eval "new=\${$#}"
+    while [ -f "$R/containers/$new" ]; do sleep 0.05; done
+    exit 0 ;;
+esac
+"#;
+
+/// What happens at the different points.
+#[derive(Default)]
+struct Script {
+    /// When the CLI begins.
+    before: &'static str,
+    /// When the new container runs.
+    after: &'static str,
+    /// `runArgs`.
+    run_args: &'static str,
+    /// When docker is called.
+    docker: &'static str,
+    /// When docker is to start the new container.
+    start: &'static str,
+}
+
+fn set(sandbox: &Sandbox, script: &Script) {
+    let cli = CLI
+        .replace("BEFORE", script.before)
+        .replace("AFTER", script.after)
+        .replace("RUN_ARGS", script.run_args);
+    sandbox.program("devcontainer", &cli);
+    let docker = DOCKER
+        .replace("CASE", script.docker)
+        .replace("START", script.start);
+    sandbox.docker(&docker);
+}
+
+/// A sandbox with one detected dev container that runs, and its daemon, which has listed it.
+fn start(script: &Script) -> (Sandbox, Daemon) {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    set(&sandbox, script);
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    daemon.json("/");
+    (sandbox, daemon)
+}
+
+fn containers(sandbox: &Sandbox) -> Vec<Value> {
+    let files = fs::read_dir(sandbox.path("containers")).unwrap().flatten();
+    let read = |file: fs::DirEntry| fs::read_to_string(file.path()).ok();
+    let all = files.filter_map(read);
+    all.filter_map(|text| serde_json::from_str(&text).ok())
+        .collect()
+}
+
+/// The old container is there, alone, under its name, and runs.
+#[track_caller]
+fn assert_old_alone(sandbox: &Sandbox) {
+    let all = containers(sandbox);
+    let [old] = &all[..] else {
+        panic!("{all:#?}");
+    };
+    assert_eq!(old["Id"], container_id(1));
+    assert_eq!(
+        (&old["Name"], &old["State"]["Running"]),
+        (&json!("/box1"), &json!(true))
+    );
+}
+
+#[test]
+fn p12_the_old_one_is_hidden_then_set_aside_then_removed() {
+    let (sandbox, daemon) = start(&Script::default());
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(
+        sandbox.read("found"),
+        "found: \n",
+        "the CLI does not see it"
+    );
+    let calls = sandbox.read("calls/docker");
+    let acts = ["rename", "create", "stop", "start", "rm"];
+    let verb = |call: &str| call.split(' ').next().unwrap_or_default().to_owned();
+    let acted = calls
+        .lines()
+        .map(verb)
+        .filter(|verb| acts.contains(&&**verb));
+    let mut acted: Vec<String> = acted.collect();
+    // The first two at once.
+    if acted[0] == "create" {
+        acted.swap(0, 1);
+    }
+    assert_eq!(acted, acts, "{calls}");
+    let [new] = &containers(&sandbox)[..] else {
+        panic!()
+    };
+    assert_eq!(new["Id"], container_id(1001));
+    assert_eq!(daemon.devcontainer()["container"]["id"], container_id(1001));
+}
+
+#[test]
+fn p12_what_docker_does_not_create_never_stops_the_old_one() {
+    let (sandbox, daemon) = start(&Script {
+        run_args: "--bad",
+        ..Script::default()
+    });
+    let failed = daemon.recreate("app");
+    failed.assert_error(
+        500,
+        "Could not recreate devcontainer",
+        "nothing was lost: container box1 runs as before",
+    );
+    assert_old_alone(&sandbox);
+    assert_eq!(sandbox.calls("docker", "stop"), 0);
+    let one = daemon.devcontainer();
+    assert_eq!(
+        (&one["status"], &one["container"]["name"]),
+        (&json!("running"), &json!("box1"))
+    );
+}
+
+#[test]
+fn p12_flags_that_only_run_knows_are_left_out() {
+    let (sandbox, daemon) = start(&Script {
+        run_args: "--detach-keys ctrl-x",
+        ..Script::default()
+    });
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert!(!sandbox.read("calls/docker").contains("--detach-keys"));
+    assert_eq!(containers(&sandbox).len(), 1);
+}
+
+#[test]
+fn p12_a_name_of_its_own_is_free_for_the_new_one() {
+    let (sandbox, daemon) = start(&Script {
+        run_args: "--name box1",
+        ..Script::default()
+    });
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(containers(&sandbox)[0]["Name"], "/box1");
+    set(
+        &sandbox,
+        &Script {
+            run_args: "--name box1",
+            start: "echo 'Error response from daemon: port is taken' >&2; exit 1",
+            ..Script::default()
+        },
+    );
+    let failed = daemon.recreate("app");
+    failed.assert_error(
+        500,
+        "Could not recreate devcontainer",
+        "nothing was lost: container box1 runs",
+    );
+    assert_eq!(containers(&sandbox).len(), 1);
+    assert_eq!(containers(&sandbox)[0]["Id"], container_id(1001));
+}
+
+#[test]
+fn p12_a_stop_that_docker_goes_on_with_does_not_stop_the_old_one_for_good() {
+    // Its client is ended, and docker stops the container all the same.
+    let (sandbox, daemon) = start(&Script {
+        docker: r#"if [ "$1" = stop ] && [ ! -e "$R/cancelled" ]; then echo >"$R/stopping"; sleep 1000; fi"#,
+        ..Script::default()
+    });
+    daemon.begin_recreate("app");
+    eventually("it is stopped", || {
+        sandbox.path("stopping").exists().then_some(())
+    });
+    sandbox.write("cancelled", "");
+    assert_eq!(daemon.post("/devcontainers/app/cancel").status, 204);
+    assert_old_alone(&sandbox);
+    let calls = sandbox.read("calls/docker");
+    let last: Vec<&str> = calls
+        .lines()
+        .filter(|c| c.starts_with("st") || c.starts_with("rename"))
+        .collect();
+    let id = container_id(1);
+    let end = [
+        format!("stop {id}"),
+        format!("start {id}"),
+        format!("rename {id} box1"),
+    ];
+    assert_eq!(last[last.len() - 3..], end, "it was waited for: {calls}");
+}
+
+#[test]
+fn p12_a_new_one_that_ran_is_kept_whatever_the_old_one_is_called() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    let config = sandbox.config("app");
+    let labelled = |number| {
+        sandbox
+            .container(number)
+            .label("devcontainer.local_folder", folder.to_str().unwrap())
+            .label("devcontainer.config_file", config.to_str().unwrap())
+    };
+    let stopped =
+        |started: &str| json!({"Status": "exited", "Running": false, "StartedAt": started});
+    labelled(1)
+        .set(
+            "Name",
+            json!("/box1.devcontainerd-0000000000000005-running"),
+        )
+        .set("State", stopped("2026-01-01T00:00:00Z"))
+        .save();
+    labelled(2)
+        .label("devcontainerd.operation", "0000000000000005")
+        .set("State", stopped("2026-01-02T00:00:00Z"))
+        .save();
+    let daemon = sandbox.daemon().start();
+    daemon
+        .log
+        .wait_for("both the old container and the new one are kept");
+    daemon.json("/");
+    assert_eq!(containers(&sandbox).len(), 2);
+    assert_eq!(
+        sandbox.calls("docker", "rm") + sandbox.calls("docker", "start"),
+        0
+    );
+}
+
+#[test]
+fn p12_the_next_daemon_puts_back_what_a_killed_one_left() {
+    for state_dir in [true, false] {
+        let (sandbox, mut daemon) = start(&Script {
+            start: r#"echo >"$R/starting"; sleep 1000"#,
+            ..Script::default()
+        });
+        daemon.begin_recreate("app");
+        eventually("it is set aside", || {
+            sandbox.path("starting").exists().then_some(())
+        });
+        daemon.signal("KILL");
+        daemon.wait();
+        set(&sandbox, &Script::default());
+        let next = match state_dir {
+            true => sandbox.daemon(),
+            false => sandbox.daemon().env("XDG_STATE_HOME", "/dev/null"),
+        };
+        let next = next.start();
+        next.log
+            .wait_for("nothing was lost: container box1 runs as before");
+        assert_old_alone(&sandbox);
+        eventually("it is said", || {
+            let one = next.devcontainer();
+            let said = one["error"]
+                .as_str()
+                .is_some_and(|e| e.contains("nothing was lost"));
+            (said && one["job"]["state"] == "interrupted" && one["status"] == "running")
+                .then_some(())
+        });
+        assert_eq!(next.recreate("app").status, 204, "and it can be recreated");
+        assert_eq!(containers(&sandbox).len(), 1);
+    }
+}
+
+#[test]
+fn p12_what_is_to_be_put_back_is_as_soon_as_docker_answers() {
+    let (sandbox, mut daemon) = start(&Script {
+        start: r#"echo >"$R/starting"; sleep 1000"#,
+        ..Script::default()
+    });
+    daemon.begin_recreate("app");
+    eventually("it is set aside", || {
+        sandbox.path("starting").exists().then_some(())
+    });
+    daemon.signal("KILL");
+    daemon.wait();
+    sandbox.docker("echo 'Cannot connect to the Docker daemon' >&2; exit 1");
+    let next = sandbox.daemon().start();
+    next.log.wait_for("containers cannot be listed");
+    set(&sandbox, &Script::default());
+    // Nobody asks.
+    next.log
+        .wait_for("nothing was lost: container box1 runs as before");
+    assert_old_alone(&sandbox);
+}
+
+#[test]
+fn p12_a_daemon_that_is_gone_makes_no_container_any_more() {
+    let (sandbox, mut daemon) = start(&Script {
+        before: r#"echo >"$R/waits"; while [ ! -e "$R/go" ]; do sleep 0.02; done"#,
+        ..Script::default()
+    });
+    daemon.begin_recreate("app");
+    eventually("the CLI waits", || {
+        sandbox.path("waits").exists().then_some(())
+    });
+    daemon.signal("KILL");
+    daemon.wait();
+    sandbox.write("go", "");
+    eventually("it has ended", || {
+        sandbox.processes().is_empty().then_some(())
+    });
+    assert_old_alone(&sandbox);
+    assert_eq!(
+        sandbox.calls("docker", "create") + sandbox.calls("docker", "rename"),
+        0
+    );
+}
+
+#[test]
+fn p18_compose_labels_of_an_image_reach_nobody_else() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    let compose = [
+        ("com.docker.compose.project", "prod"),
+        ("com.docker.compose.service", "db"),
+    ];
+    let labels = compose
+        .into_iter()
+        .fold(json!({}), |mut all, (key, value)| {
+            all[key] = value.into();
+            all
+        });
+    sandbox.image(&labels);
+    let with = |number| {
+        let container = sandbox.container(number);
+        compose
+            .into_iter()
+            .fold(container, |c, (key, value)| c.label(key, value))
+    };
+    with(1)
+        .label("devcontainer.local_folder", folder.to_str().unwrap())
+        .label(
+            "devcontainer.config_file",
+            sandbox.config("app").to_str().unwrap(),
+        )
+        .save();
+    with(2).set("Image", json!("sha256:other")).save();
+    let daemon = sandbox.daemon().start();
+    daemon.json("/");
+    assert_eq!(daemon.delete("/devcontainers/app").status, 204);
+    let left: Vec<Value> = containers(&sandbox)
+        .iter()
+        .map(|c| c["Id"].clone())
+        .collect();
+    assert_eq!(left, [json!(container_id(2))]);
+}
+
+#[test]
+fn p18_containers_outside_of_the_roots_are_not_put_right() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox
+        .container(1)
+        .label("devcontainer.local_folder", folder.to_str().unwrap())
+        .set(
+            "Name",
+            json!("/box1.devcontainerd-0000000000000005-running"),
+        )
+        .set("State", json!({"Status": "exited", "Running": false}))
+        .save();
+    let root = sandbox.path("bin");
+    let daemon = sandbox
+        .daemon()
+        .args("--cache-duration 0 --workspace-root")
+        .arg(root.to_str().unwrap());
+    let daemon = daemon.start();
+    for _ in 0..3 {
+        daemon.json("/");
+    }
+    assert_eq!(
+        sandbox.calls("docker", "start") + sandbox.calls("docker", "rename"),
+        0
+    );
+}
+
+#[test]
+fn p18_a_folder_that_is_a_pipe_holds_nobody_up() {
+    let sandbox = Sandbox::new();
+    let fifo = sandbox.path("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    sandbox
+        .container(1)
+        .label("devcontainer.local_folder", fifo.to_str().unwrap())
+        .save();
+    let daemon = sandbox.daemon().start();
+    daemon.json("/");
+    let begun = std::time::Instant::now();
+    assert_eq!(daemon.post("/devcontainers/fifo/stop?wait").status, 204);
+    assert_eq!(daemon.delete("/devcontainers/fifo").status, 204);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn what_is_deleted_is_what_docker_has_now() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let daemon = sandbox.daemon().args("--cache-duration 3600").start();
+    daemon.json("/");
+    // Somebody else recreates it.
+    sandbox.remove_container(1);
+    sandbox.devcontainer_of(2, &folder);
+    assert_eq!(daemon.delete("/devcontainers/app").status, 204);
+    assert_eq!(containers(&sandbox), [Value::Null; 0]);
+}
+
+#[test]
+fn warnings_of_docker_are_no_failures() {
+    let (sandbox, daemon) = start(&Script {
+        docker: "echo 'WARNING: Error loading config file: permission denied' >&2",
+        ..Script::default()
+    });
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(containers(&sandbox).len(), 1);
+}
+
+#[test]
+fn a_folder_that_another_one_has_locked_is_left_to_it() {
+    let (sandbox, daemon) = start(&Script::default());
+    let folder = fs::File::open(sandbox.path("work/app")).unwrap();
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    daemon
+        .recreate("app")
+        .assert_error(409, "Devcontainer operation in progress", "flock");
+    drop(folder);
+    assert_eq!(daemon.recreate("app").status, 204);
+}
+
+#[test]
+fn p12_a_stop_before_a_plain_run_does_not_stop_the_old_one_for_good() {
+    // `run` gets its flags unchanged: nothing new is made yet when the old one is stopped.
+    let (sandbox, daemon) = start(&Script {
+        run_args: "--detach-keys ctrl-x",
+        docker: r#"if [ "$1" = stop ] && [ ! -e "$R/cancelled" ]; then echo >"$R/stopping"; sleep 1000; fi"#,
+        ..Script::default()
+    });
+    daemon.begin_recreate("app");
+    eventually("it is stopped", || {
+        sandbox.path("stopping").exists().then_some(())
+    });
+    sandbox.write("cancelled", "");
+    assert_eq!(daemon.post("/devcontainers/app/cancel").status, 204);
+    assert_old_alone(&sandbox);
+    let calls = sandbox.read("calls/docker");
+    let started = format!("start {}", container_id(1));
+    assert!(calls.lines().any(|call| call == started), "{calls}");
+}
+
+#[test]
+fn p12_what_docker_refused_for_a_while_is_put_back_afterwards() {
+    let (sandbox, daemon) = start(&Script {
+        start: "echo 'port is taken' >&2; exit 1",
+        docker: r#"if [ "$1" = start ] && [ "$2" != -- ] && [ -e "$R/down" ]; then
+            echo 'Cannot connect to the Docker daemon' >&2; exit 1; fi"#,
+        ..Script::default()
+    });
+    sandbox.write("down", "");
+    daemon.recreate("app").assert_error(
+        500,
+        "Could not recreate devcontainer",
+        "cannot be put back",
+    );
+    // The listing after the end tries once more.
+    eventually("it is tried again", || {
+        (sandbox.calls("docker", &format!("start {}", container_id(1))) >= 2).then_some(())
+    });
+    fs::remove_file(sandbox.path("down")).unwrap();
+    eventually("it is put back", || {
+        daemon.json("/");
+        std::thread::sleep(Duration::from_millis(200));
+        (containers(&sandbox)[0]["Name"] == "/box1").then_some(())
+    });
+    assert_old_alone(&sandbox);
+}
+
+#[test]
+fn p12_a_new_one_that_ran_is_not_removed_because_the_engine_stopped_it() {
+    let (sandbox, daemon) = start(&Script {
+        after: r#"echo >"$R/down""#,
+        docker: r#"if [ -e "$R/down" ]; then echo 'Cannot connect to the Docker daemon' >&2; exit 1; fi"#,
+        ..Script::default()
+    });
+    daemon.recreate("app").assert_error(
+        500,
+        "Could not recreate devcontainer",
+        "docker does not answer",
+    );
+    // The engine stopped all containers when it ended.
+    let new = format!("containers/{}", container_id(1001));
+    let stopped = sandbox
+        .read(&new)
+        .replace("\"Running\":true", "\"Running\":false")
+        .replace("\"running\"", "\"exited\"");
+    sandbox.write(&new, &stopped);
+    fs::remove_file(sandbox.path("down")).unwrap();
+    daemon.log.wait_for("what an operation left is put right");
+    assert!(sandbox.path(&new).exists(), "{:#?}", containers(&sandbox));
+}
+
+#[test]
+fn p12_success_without_a_container_does_not_cost_the_old_one() {
+    let (sandbox, daemon) = start(&Script {
+        after: r#"rm "$R/containers/$id""#,
+        ..Script::default()
+    });
+    daemon.recreate("app");
+    assert_old_alone(&sandbox);
+}
+
+#[test]
+fn a_service_whose_image_compose_built_belongs_to_its_project() {
+    // Compose gives what it builds the labels of project and service, too.
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.image(&json!({"com.docker.compose.project": "p", "com.docker.compose.service": "dev"}));
+    let service = |number, name| {
+        sandbox
+            .container(number)
+            .label("com.docker.compose.project", "p")
+            .label("com.docker.compose.service", name)
+            .label("com.docker.compose.container-number", "1")
+            .label("com.docker.compose.config-hash", "0123")
+    };
+    service(1, "dev")
+        .label("devcontainer.local_folder", folder.to_str().unwrap())
+        .label(
+            "devcontainer.config_file",
+            sandbox.config("app").to_str().unwrap(),
+        )
+        .save();
+    service(2, "db").set("Image", json!("sha256:other")).save();
+    let daemon = sandbox.daemon().start();
+    daemon.json("/");
+    assert_eq!(daemon.delete("/devcontainers/app").status, 204);
+    assert_eq!(containers(&sandbox), [Value::Null; 0]);
+}
+
+#[test]
+fn an_image_that_is_gone_stops_no_operation() {
+    let (sandbox, daemon) = start(&Script {
+        docker: r#"if [ "$1 $2 $3" = "inspect --type image" ]; then
+            echo '[]'; echo "Error response from daemon: No such image: $4" >&2; exit 1; fi"#,
+        ..Script::default()
+    });
+    let folder = sandbox.path("work/app");
+    sandbox
+        .container(1)
+        .label("devcontainer.local_folder", folder.to_str().unwrap())
+        .label(
+            "devcontainer.config_file",
+            sandbox.config("app").to_str().unwrap(),
+        )
+        .label("com.docker.compose.project", "p")
+        .label("com.docker.compose.service", "dev")
+        .save();
+    assert_eq!(daemon.delete("/devcontainers/app").status, 204);
+}
+
+#[test]
+fn what_is_deleted_is_nothing_of_another_dev_container() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path("work/app");
+    let add = |number: u32, config: Option<&str>| {
+        let folder = folder.to_str().unwrap();
+        let one = sandbox
+            .container(number)
+            .label("devcontainer.local_folder", folder);
+        match config {
+            Some(config) => {
+                let config = sandbox.write(
+                    &format!("work/app/.devcontainer/{config}/devcontainer.json"),
+                    "{}",
+                );
+                one.label("devcontainer.config_file", config.to_str().unwrap())
+                    .save();
+            }
+            None => one.save(),
+        }
+    };
+    add(1, Some("a"));
+    add(2, Some("b"));
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    daemon.json("/");
+    add(3, None);
+    let all = daemon.json("/devcontainers");
+    let third = all["devcontainers"].as_array().unwrap().iter();
+    let third = third
+        .clone()
+        .find(|d| d["container"]["id"] == container_id(3))
+        .unwrap();
+    let path = format!("/devcontainers/{}", third["id"].as_str().unwrap());
+    assert_eq!(daemon.delete(&path).status, 204);
+    let mut left: Vec<Value> = containers(&sandbox)
+        .iter()
+        .map(|c| c["Id"].clone())
+        .collect();
+    left.sort_by_key(|id| id.to_string());
+    assert_eq!(left, [json!(container_id(1)), json!(container_id(2))]);
+}
+
+#[test]
+fn a_test_run_is_no_container_of_a_dev_container() {
+    let (sandbox, daemon) = start(&Script::default());
+    let folder = sandbox.path("work/app");
+    sandbox
+        .container(2)
+        .label("devcontainer.local_folder", folder.to_str().unwrap())
+        .label(
+            "devcontainer.config_file",
+            sandbox.config("app").to_str().unwrap(),
+        )
+        .label("devcontainer.is_test_run", "true")
+        .save();
+    assert_eq!(daemon.delete("/devcontainers/app").status, 204);
+    assert_eq!(containers(&sandbox).len(), 1);
+}
+
+#[test]
+fn p12_a_stop_by_compose_that_docker_goes_on_with_does_not_stop_the_old_one_for_good() {
+    // Compose makes the new one, stops the old one, removes it, and starts the new one.
+    let (sandbox, daemon) = start(&Script {
+        before: r#""$docker" compose --project-name p up -d; exit 1"#,
+        docker: r#"if [ "$1" = compose ]; then
+            sed 's/0000000001"/0000000002"/; s/box1/box2/; s/"running"/"created"/; s/"Running":true/"Running":false/' \
+                "$R/containers/"*0001 >"$R/.two"
+            mv "$R/.two" "$R/containers/0000000000000000000000000000000000000000000000000000000000000002"
+            echo >"$R/stopping"; sleep 1000; fi"#,
+        ..Script::default()
+    });
+    let folder = sandbox.path("work/app");
+    fs::write(
+        sandbox.config("app"),
+        r#"{"dockerComposeFile": "c.yml", "service": "dev"}"#,
+    )
+    .unwrap();
+    sandbox
+        .container(1)
+        .label("devcontainer.local_folder", folder.to_str().unwrap())
+        .label(
+            "devcontainer.config_file",
+            sandbox.config("app").to_str().unwrap(),
+        )
+        .label("com.docker.compose.project", "p")
+        .label("com.docker.compose.service", "dev")
+        .save();
+    daemon.begin_recreate("app");
+    eventually("it is stopped", || {
+        sandbox.path("stopping").exists().then_some(())
+    });
+    assert_eq!(daemon.post("/devcontainers/app/cancel").status, 204);
+    assert_old_alone(&sandbox);
+    let calls = sandbox.read("calls/docker");
+    let started = format!("start {}", container_id(1));
+    assert!(calls.lines().any(|call| call == started), "{calls}");
+}
+
+/// A daemon was killed when it had set the only container aside.
+fn killed_when_it_had_set_aside() -> Sandbox {
+    let (sandbox, mut daemon) = start(&Script {
+        start: r#"echo >"$R/starting"; sleep 1000"#,
+        ..Script::default()
+    });
+    daemon.begin_recreate("app");
+    eventually("it is set aside", || {
+        sandbox.path("starting").exists().then_some(())
+    });
+    daemon.signal("KILL");
+    daemon.wait();
+    sandbox
+}
+
+#[test]
+fn p9_what_may_not_be_put_right_is_not_tried_for_ever() {
+    let sandbox = killed_when_it_had_set_aside();
+    set(&sandbox, &Script::default());
+    fs::remove_file(sandbox.path("calls/docker")).unwrap();
+    let root = sandbox.path("bin");
+    let daemon = sandbox.daemon().arg("--workspace-root");
+    let daemon = daemon.arg(root.to_str().unwrap()).start();
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(sandbox.calls("docker", "ps"), 1);
+    drop(daemon);
+}
+
+#[test]
+fn p16_a_daemon_that_ends_while_it_puts_right_leaves_no_process() {
+    let sandbox = killed_when_it_had_set_aside();
+    set(
+        &sandbox,
+        &Script {
+            docker: r#"if [ "$1" = rm ]; then echo >"$R/removing"; sleep 1000; fi"#,
+            ..Script::default()
+        },
+    );
+    let mut daemon = sandbox.daemon().start();
+    eventually("it is put right", || {
+        sandbox.path("removing").exists().then_some(())
+    });
+    daemon.signal("TERM");
+    daemon.wait();
+    assert_eq!(sandbox.processes(), [0; 0]);
+}
+
+#[test]
+fn p12_an_operation_that_begins_while_docker_is_away_does_not_end_the_putting_right() {
+    let (sandbox, daemon) = start(&Script {
+        start: r#"echo >"$R/down"; exit 1"#,
+        docker: r#"if [ -e "$R/down" ]; then echo 'Cannot connect to the Docker daemon' >&2; exit 1; fi"#,
+        ..Script::default()
+    });
+    daemon.recreate("app").assert_error(
+        500,
+        "Could not recreate devcontainer",
+        "docker does not answer",
+    );
+    // While docker is away; and it is back before the next try.
+    daemon.post("/devcontainers/app/stop?wait");
+    fs::remove_file(sandbox.path("down")).unwrap();
+    set(&sandbox, &Script::default());
+    std::thread::sleep(Duration::from_secs(9));
+    // Nobody asks.
+    assert_eq!(containers(&sandbox)[0]["Name"], "/box1");
+}
+
+#[test]
+fn p10_operations_that_end_all_the_time_keep_nobody_waiting() {
+    let (sandbox, daemon) = start(&Script {
+        docker: r#"[ "$*" = "ps --all --quiet --no-trunc" ] && sleep 0.2"#,
+        ..Script::default()
+    });
+    // Each of these ends at once.
+    sandbox.devcontainer_of(2, &sandbox.workspace("a=b"));
+    daemon.json("/");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let ended = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(ended) {
+                daemon.recreate("a=b");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let begun = std::time::Instant::now();
+        let answer = daemon.get("/");
+        over.store(true, ended);
+        let waited = begun.elapsed();
+        assert!(!answer.body.contains("warnings"), "{waited:?}: {answer:?}");
+    });
+}
