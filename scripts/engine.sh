@@ -2,7 +2,8 @@
 # A private Docker engine, apart from any other on this machine: its own network, mount and process
 # namespaces, all its data below one directory.
 #
-#   scripts/engine.sh start [DIR]          start it and import the image devcontainerd-base:latest
+#   scripts/engine.sh start [DIR] [--keep] start it and import the image devcontainerd-base:latest (--keep: with
+#                                          the data that a killed or kept one left in DIR)
 #   scripts/engine.sh env   [DIR]          print DOCKER_HOST=unix://...
 #   scripts/engine.sh stop  [DIR] [--keep] end it with its containers and remove DIR (--keep: but not DIR)
 #   scripts/engine.sh image                import that image into the engine that docker reaches

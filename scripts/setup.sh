@@ -6,7 +6,7 @@
 #
 #   build   a C linker that can link statically (apt-get), and the musl target (rustup)
 #   cli     that, and Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
-#   engine  that, and what a private Docker engine needs (apt-get); this is what no word means
+#   engine  that, and what a private Docker engine and compose need (apt-get); this is what no word means
 #   check   what build brings, and rustfmt and clippy (rustup)
 #
 # It starts no service: a Docker engine installed here is not started, and no other one is touched.
@@ -148,6 +148,11 @@ if [ $level -ge 3 ]; then
             apt_install "${pair#*:}"
         fi
     done
+    # for the dev containers that are made of a compose file; the old one in Python will do
+    if ! docker compose version >/dev/null 2>&1 && ! docker-compose version >/dev/null 2>&1; then
+        missing docker-compose "apt-get"
+        apt_install docker-compose
+    fi
 fi
 
 # check: the two cargo commands that a minimal Rust comes without.

@@ -166,23 +166,40 @@ impl PrivateEngine {
             directory,
             host: String::new(),
         };
-        engine.script("start");
-        let environment = engine.script("env");
-        let host = environment.trim().strip_prefix("DOCKER_HOST=");
-        engine.host = host.expect("engine.sh env says DOCKER_HOST").to_owned();
+        engine.script(&["start"]);
+        engine.host = engine.ask_host();
         engine
     }
 
+    /// Starts it again after it was killed, with the containers and volumes that it had.
     #[track_caller]
-    fn script(&self, command: &str) -> String {
+    pub(crate) fn restart(&mut self) {
+        self.script(&["start", "--keep"]);
+        self.host = self.ask_host();
+    }
+
+    /// Where its pid and its log are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    #[track_caller]
+    fn ask_host(&self) -> String {
+        let environment = self.script(&["env"]);
+        let host = environment.trim().strip_prefix("DOCKER_HOST=");
+        host.expect("engine.sh env says DOCKER_HOST").to_owned()
+    }
+
+    #[track_caller]
+    fn script(&self, command: &[&str]) -> String {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engine.sh");
         let output = Command::new(script)
-            .arg(command)
+            .args(command)
             .arg(&self.directory)
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "engine.sh {command}: {said}");
+        assert!(output.status.success(), "engine.sh {command:?}: {said}");
         String::from_utf8(output.stdout).unwrap()
     }
 

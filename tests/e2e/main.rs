@@ -5,10 +5,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cancelling;
+mod compose;
 mod dirty;
+mod endurance;
 mod engine;
 mod failures;
 mod identity;
+mod keeping;
+mod lifecycle;
 mod listing;
 mod operations;
 mod outage;

@@ -93,10 +93,17 @@ impl Workspace {
     /// Makes the dev container with the real CLI, without the daemon. Returns the id of the container.
     #[track_caller]
     pub(crate) fn up(&self) -> String {
+        self.up_with(&[])
+    }
+
+    /// The same, in an environment with these variables too.
+    #[track_caller]
+    pub(crate) fn up_with(&self, environment: &[(&str, &str)]) -> String {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));
         // Not pipes: the `docker run` that the CLI leaves behind would hold them open.
         let mut child = Command::new("devcontainer")
             .args(["up", "--workspace-folder", self.shown()])
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
@@ -119,7 +126,7 @@ impl Workspace {
         found.lines().map(str::to_owned).collect()
     }
 
-    fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         format!("devcontainer.local_folder={}", self.shown())
     }
 
