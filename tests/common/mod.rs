@@ -265,7 +265,9 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
 
     /// Processes that were started in the sandbox, whoever is their parent now; the daemon and zombies are none.
     pub fn processes(&self) -> Vec<u32> {
-        let root = self.root.to_str().unwrap().as_bytes();
+        // With the slash: the name of one may begin as that of another.
+        let root = format!("{}/", self.root.display());
+        let root = root.as_bytes();
         let is_ours = |process: &Path| {
             let environment = fs::read(process.join("environ")).unwrap_or_default();
             let ours = environment.windows(root.len()).any(|part| part == root);
