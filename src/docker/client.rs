@@ -1,5 +1,6 @@
 //! Docker commands on single containers, each with a deadline.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -7,7 +8,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 use super::listing::{is_id, keep, says_missing};
 use super::{LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE, LABEL_CONFIG, LABEL_TEST_RUN};

@@ -141,11 +141,7 @@ fn remove_set_aside(docker: &Client<'_>, present: &[Details], fate: &mut Fate) {
     let aside = present.iter().map(|one| &one.old);
     let aside = aside.filter(|old| Aside::parse(&old.name).is_some());
     let aside: Vec<&str> = aside.map(|old| old.id.as_str()).collect();
-    remove_old(docker, &aside, fate);
-}
-
-fn remove_old(docker: &Client<'_>, olds: &[&str], fate: &mut Fate) {
-    if let Err(e) = docker.remove(olds) {
+    if let Err(e) = docker.remove(&aside) {
         let trouble =
             format!("the old container, which is not needed any more, is still there: {e}");
         fate.troubles.push(trouble);

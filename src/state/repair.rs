@@ -169,11 +169,7 @@ impl State {
         };
         entry.repairing = false;
         let complete = result.as_ref().is_ok_and(|repaired| repaired.complete);
-        entry.attempts = if result.is_ok() {
-            entry.attempts + 1
-        } else {
-            entry.attempts
-        };
+        entry.attempts += u32::from(result.is_ok());
         let ended = complete || entry.attempts >= ATTEMPTS;
         if ended {
             entry.last_repaired = Some(repair.operation.clone());

@@ -16,6 +16,18 @@ fn aside(operation: &OperationId, was: Was) -> String {
     aside.to_string()
 }
 
+/// The container of [`World::run`] with number 1, as an operation finds it.
+fn running_box1() -> Old {
+    Old {
+        id: id(1),
+        name: "box1".into(),
+        was: Was::Running,
+        removed_when_stopped: false,
+        leaves_networks: Vec::new(),
+        compose: None,
+    }
+}
+
 fn repaired(summary: &str) -> Result<Repaired, String> {
     Ok(Repaired {
         summary: Some(summary.to_owned()),
@@ -199,14 +211,7 @@ fn p12_an_operation_whose_end_is_not_known_is_settled_when_docker_is_back() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let key = world.begin();
-    let old = Old {
-        id: id(1),
-        name: "box1".into(),
-        was: Was::Running,
-        removed_when_stopped: false,
-        leaves_networks: Vec::new(),
-        compose: None,
-    };
+    let old = running_box1();
     world.state.set_olds(key, vec![old.clone()]);
     world.state.set_unsettled(key, None);
     world.end(key, Some("docker is gone"), None);
@@ -362,15 +367,7 @@ fn p12_an_operation_that_begins_does_not_forget_what_an_earlier_one_left() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let key = world.begin();
-    let old = Old {
-        id: id(1),
-        name: "box1".into(),
-        was: Was::Running,
-        removed_when_stopped: false,
-        leaves_networks: Vec::new(),
-        compose: None,
-    };
-    world.state.set_olds(key, vec![old]);
+    world.state.set_olds(key, vec![running_box1()]);
     world.state.set_unsettled(key, None);
     world.end(key, Some("docker is gone"), None);
     assert!(world.state.has_unsettled());
