@@ -16,6 +16,7 @@ use crate::cli::{Config, UsageError};
 use crate::docker::Docker;
 use crate::http::{self, AllowedHosts, Bound, Counts, Service};
 use crate::jobs::{JobSettings, Jobs};
+use crate::keeper::Keeper;
 use crate::manifest::{Manifest, Predefined};
 use crate::places::{self, Place, Source};
 use crate::process;
@@ -61,7 +62,6 @@ pub fn run(config: Config) -> Result<(), StartError> {
     report(&complaints);
     let parts = Parts::build(config).map_err(other("start"))?;
     parts.predefine(predefined);
-    parts.jobs.recover();
     let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| other("start")(e.into()))?;
     let stop = Arc::new(stop);
     let threads = parts.start_threads(bound, stop.clone())?;
@@ -118,6 +118,7 @@ struct Parts {
     programs: Arc<Programs>,
     roots: Arc<[PathBuf]>,
     jobs: Arc<Jobs>,
+    keeper: Arc<Keeper>,
     counts: Arc<Counts>,
     wake: Wake,
 }
@@ -125,7 +126,6 @@ struct Parts {
 impl Parts {
     fn build(mut config: Config) -> io::Result<Self> {
         let state = State::new(config.cache_duration);
-        let shared = Arc::new(Shared::new(state, config.list_timeout));
         let programs = Programs::new(config.docker.clone(), config.devcontainer.clone());
         let programs = Arc::new(programs);
         let roots: Arc<[PathBuf]> = config
@@ -133,11 +133,14 @@ impl Parts {
             .iter()
             .map(|root| places::canonical(root))
             .collect();
+        let shared = Arc::new(Shared::new(state, config.list_timeout, roots.clone()));
+        let store = Store::open(config.state_dir.as_deref());
+        let keeper = Arc::new(Keeper::recover(shared.clone(), store));
         let settings = JobSettings {
             roots: roots.clone(),
             sink: config.log_sink.take(),
             timeout: config.job_timeout,
-            store: Store::open(config.state_dir.as_deref()),
+            keeper: keeper.clone(),
         };
         let jobs = Jobs::new(shared.clone(), programs.clone(), settings)?;
         Ok(Self {
@@ -145,6 +148,7 @@ impl Parts {
             programs,
             roots,
             jobs: Arc::new(jobs),
+            keeper,
             counts: Arc::default(),
             wake: Watcher::wake()?,
             config,
@@ -193,6 +197,7 @@ impl Parts {
             docker: Docker::new(self.config.list_timeout, stop.clone()),
             roots: self.roots.clone(),
             jobs: self.jobs.clone(),
+            keeper: self.keeper.clone(),
             wake: self.wake.clone(),
         };
         let service = Arc::new(Service {
@@ -202,18 +207,8 @@ impl Parts {
             allowed_hosts: AllowedHosts(self.config.allow_hosts.clone()),
             counts: self.counts.clone(),
         });
-        match Watcher::new(self.shared.clone(), self.wake.clone()) {
-            Ok(watcher) => {
-                start("watcher", move || watcher.run())?;
-            }
-            Err(e) => {
-                let warning =
-                    format!("files cannot be watched ({e}); they are looked at when somebody asks");
-                log::warn!("{warning}");
-                self.shared
-                    .tell(|state| state.set_watcher_warning(Some(warning)));
-            }
-        }
+        let watcher = Watcher::new(self.shared.clone(), self.wake.clone());
+        start("watcher", move || watcher.run())?;
         let accept = move || http::accept(&bound, stop.as_fd(), &service);
         Ok([
             start("refresher", move || refresher.run())?,

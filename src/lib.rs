@@ -17,6 +17,7 @@ pub mod healthcheck;
 pub mod http;
 pub mod jobs;
 pub mod journal;
+pub mod keeper;
 pub mod lock;
 pub mod logging;
 pub mod manifest;

@@ -1,8 +1,9 @@
 //! Where a dev container is: paths resolved on disk, and whether its folder may be operated on.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::devcontainer::config;
+use crate::devcontainer::references::{Site, append, normal};
 
 /// Folder and configuration of a dev container, resolved on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,16 @@ impl Place {
         None
     }
 
+    /// What to look at to learn whether its container is up to date. `None`: it has no configuration, or may not be
+    /// looked at.
+    pub fn site(&self, folder: &Path) -> Option<Site> {
+        let config = self.config.as_deref().filter(|_| self.refused.is_none())?;
+        Some(Site {
+            folder: normal(folder),
+            config: normal(config),
+        })
+    }
+
     /// Whether both are the same dev container.
     pub fn is_same(&self, other: &Self) -> bool {
         self.folder == other.folder && self.canonical_config == other.canonical_config
@@ -105,26 +116,15 @@ pub fn canonical(path: &Path) -> PathBuf {
     loop {
         if let Ok(resolved) = existing.canonicalize() {
             let rest = missing.into_iter().rev();
-            return rest.fold(resolved, |path, part: Component<'_>| join(path, part));
+            return rest.fold(resolved, append);
         }
         let mut parts = existing.components();
         let Some(last) = parts.next_back() else {
-            return path.components().fold(PathBuf::new(), join);
+            return normal(path);
         };
         missing.push(last);
         existing = parts.as_path();
     }
-}
-
-fn join(mut path: PathBuf, part: Component<'_>) -> PathBuf {
-    match part {
-        Component::CurDir => {}
-        Component::ParentDir => {
-            path.pop();
-        }
-        part => path.push(part),
-    }
-    path
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The only thread that reads the container list.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::devcontainer::inputs::Inputs;
 use crate::docker::{Docker, ListError};
 use crate::jobs::{self, Jobs};
+use crate::keeper::Keeper;
 use crate::places::Place;
 use crate::programs::Programs;
 use crate::shared::{Shared, report_dirty};
@@ -26,6 +26,8 @@ pub struct Refresher {
     pub roots: Arc<[PathBuf]>,
     /// Put right what a listing shows of operations that did not come to their end.
     pub jobs: Arc<Jobs>,
+    /// Writes down what containers were made from.
+    pub keeper: Arc<Keeper>,
     /// Tells the watcher that there may be other directories to watch.
     pub wake: Wake,
 }
@@ -88,6 +90,7 @@ impl Refresher {
         if self.shared.ask(|state| state.is_closing()) {
             return;
         }
+        let is_listed = facts.is_ok();
         let before = self.shared.ask(State::view);
         let failed = facts.as_ref().err().cloned();
         let (was_failing, is_good, after) = self.shared.tell(|state| {
@@ -104,6 +107,10 @@ impl Refresher {
         }
         report_warnings(&before.warnings, &after.warnings);
         report_dirty(&before, &after);
+        if is_listed {
+            self.shared.look();
+            self.keeper.save_if_needed();
+        }
         if is_good {
             self.jobs.repair();
         }
@@ -122,28 +129,11 @@ impl Refresher {
             Some((info.id.clone(), place))
         });
         let container_places: HashMap<String, Place> = labelled.collect();
-        let places = entry_places.iter().map(|(_, place)| place);
-        let inputs = self.look(places.chain(container_places.values()));
         Ok(Facts {
             listed,
             container_places,
             entry_places,
-            inputs,
         })
-    }
-
-    /// The inputs of places that have never been looked at: a container gets its baseline when it is first seen.
-    fn look<'a>(&self, places: impl Iterator<Item = &'a Place>) -> Vec<(PathBuf, Inputs)> {
-        let known = self.shared.ask(State::look_targets);
-        let known: HashSet<&Path> = known.iter().map(|target| target.config.as_path()).collect();
-        let configs: HashSet<&Path> = places
-            .filter(|place| place.refused.is_none())
-            .filter_map(|place| place.canonical_config.as_deref())
-            .collect();
-        configs
-            .difference(&known)
-            .filter_map(|config| Some((config.to_path_buf(), Inputs::look(config, None)?)))
-            .collect()
     }
 }
 

@@ -1,15 +1,20 @@
 //! The one state, and the lock around it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::devcontainer::inputs::Inputs;
+use crate::devcontainer::config;
+use crate::devcontainer::inputs::{Distrusted, Inputs};
 use crate::state::listing::Freshness;
-use crate::state::{LookTarget, State, View};
+use crate::state::{Found, LookTarget, State, Unsettled, View};
 
 /// How much longer than a listing may take its callers wait: it is ended at its own deadline, and what it says then
 /// is better than what we would.
 const LISTING_GRACE: Duration = Duration::from_millis(500);
+
+/// How often what was found is looked at again, because it was not taken whole.
+const LOOKS: usize = 10;
 
 /// The state as all threads share it.
 ///
@@ -18,6 +23,8 @@ pub struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     list_timeout: Duration,
+    /// The resolved folders of `--workspace-root`.
+    roots: Arc<[PathBuf]>,
 }
 
 /// Why there is no view.
@@ -38,12 +45,13 @@ pub struct Current {
 }
 
 impl Shared {
-    /// A listing may take `list_timeout`.
-    pub fn new(state: State, list_timeout: Duration) -> Self {
+    /// A listing may take `list_timeout`. `roots` are the resolved folders of `--workspace-root`.
+    pub fn new(state: State, list_timeout: Duration, roots: Arc<[PathBuf]>) -> Self {
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
             list_timeout,
+            roots,
         }
     }
 
@@ -130,18 +138,23 @@ impl Shared {
 
     /// Looks at the files that dev containers are made from, and reads those that changed.
     pub fn look(&self) {
-        loop {
+        self.look_again_at(&Distrusted::default());
+    }
+
+    /// The same; these files are read even if they look unchanged.
+    pub fn look_again_at(&self, distrusted: &Distrusted) {
+        // Somebody else may look in between, and a configuration found just now names more to look at.
+        for _ in 0..LOOKS {
             let targets = self.ask(State::look_targets);
-            let look = |target: &LookTarget| {
-                let inputs = Inputs::look(&target.config, target.before.as_deref())?;
-                Some((target.clone(), inputs))
-            };
-            let found: Vec<_> = targets.iter().filter_map(look).collect();
+            let found: Vec<Found> = targets
+                .iter()
+                .filter_map(|target| self.look_at(target, distrusted))
+                .collect();
             if found.is_empty() {
                 return;
             }
             let before = self.ask(State::view);
-            let (taken, after) = self.tell(|state| (state.apply_inputs(found), state.view()));
+            let (taken, after) = self.tell(|state| (state.apply(found), state.view()));
             report_dirty(&before, &after);
             if taken {
                 return;
@@ -149,10 +162,31 @@ impl Shared {
         }
     }
 
+    fn look_at(&self, target: &LookTarget, distrusted: &Distrusted) -> Option<Found> {
+        if let Some(unsettled) = &target.unsettled
+            && is_elsewhere(unsettled)
+        {
+            let address = unsettled.address.clone();
+            let place = address.resolve(&self.roots);
+            return Some(Found::Place(target.key, address, place));
+        }
+        let site = target.site.as_ref()?;
+        let inputs = Inputs::look(site, target.before.as_deref(), distrusted)?;
+        Some(Found::Inputs(target.clone(), inputs))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic in a pure function is a bug; what it leaves is still the best there is to answer from.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_elsewhere(unsettled: &Unsettled) -> bool {
+    let address = &unsettled.address;
+    let other_config =
+        || address.config.is_none() && config::find(&address.folder) != unsettled.found;
+    let folder_exists = address.folder.is_absolute() && address.folder.is_dir();
+    folder_exists != unsettled.folder_exists || other_config()
 }
 
 /// Writes to our log which dev containers no longer match their configuration, and which do again.

@@ -2,54 +2,56 @@
 //!
 //! It is JSON with comments: <https://containers.dev/implementors/json_reference/>.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::inputs;
+use super::files;
 
 /// Where a configuration is looked for, in this order: <https://containers.dev/implementors/spec/>.
 const SEARCH_ORDER: [&str; 2] = [".devcontainer/devcontainer.json", ".devcontainer.json"];
 
-/// Fingerprints of contents are UUIDs of version 5 below this one.
-const CONTENTS: Uuid = Uuid::from_u128(0x6c1d_22a1_6f0c_4b6e_9d5b_3e0f_0a8f_6d11);
+/// What editors complete by. The CLI reads it no more than a comment; every other property goes into the container,
+/// its labels, or what an editor shows of it.
+const SCHEMA: &str = "$schema";
 
 /// The configuration of `folder` when none is named.
 pub fn find(folder: &Path) -> Option<PathBuf> {
-    let candidates = SEARCH_ORDER.iter().map(|relative| folder.join(relative));
-    candidates.into_iter().find(|path| path.is_file())
+    candidates(folder).find(|path| path.is_file())
 }
 
-/// A fingerprint of what a configuration says: the same whatever its comments, spacing and key order are. One that
-/// is no JSON is taken as it stands.
-pub fn fingerprint(content: &[u8]) -> Uuid {
-    let parsed: Result<Value, _> = serde_json::from_slice(&strip_comments(content));
-    match parsed {
-        // serde_json keeps objects sorted by key, so that equal values print alike.
-        Ok(value) => Uuid::new_v5(&CONTENTS, value.to_string().as_bytes()),
-        Err(_) => fingerprint_bytes(content),
-    }
+/// Where it may be, the first place first.
+pub fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    SEARCH_ORDER.iter().map(|relative| folder.join(relative))
+}
+
+/// What a configuration says. `None`: it is no JSON, even with comments, or too deeply nested.
+pub fn parse(content: &[u8]) -> Option<Value> {
+    serde_json::from_slice(&strip_comments(content)).ok()
+}
+
+/// A fingerprint of what a configuration says: the same whatever its comments, spacing and key order are.
+pub fn fingerprint(config: &Value) -> Uuid {
+    // serde_json keeps objects sorted by key, so that equal values print alike.
+    let canonical = match config.as_object() {
+        Some(object) if object.contains_key(SCHEMA) => {
+            let said = object.iter().filter(|(key, _)| *key != SCHEMA);
+            let said: Map<String, Value> = said.map(|(k, v)| (k.clone(), v.clone())).collect();
+            Value::Object(said).to_string()
+        }
+        _ => config.to_string(),
+    };
+    files::fingerprint_of_meaning(&canonical)
 }
 
 /// The service that a dev container is, where its configuration names compose files
 /// (<https://containers.dev/implementors/json_reference/#compose-specific>). `None` also where it cannot be read.
 pub fn compose_service(config: &Path) -> Option<String> {
-    let file = inputs::open(config).ok()?;
-    let mut content = Vec::new();
-    file.take(inputs::MAX_CONFIG)
-        .read_to_end(&mut content)
-        .ok()?;
-    let config: Value = serde_json::from_slice(&strip_comments(&content)).ok()?;
+    let (content, _) = files::read_config(config).ok()?;
+    let config = parse(&content?)?;
     config.get("dockerComposeFile")?;
     Some(config.get("service")?.as_str()?.to_owned())
-}
-
-/// A fingerprint of content as it stands.
-pub fn fingerprint_bytes(content: &[u8]) -> Uuid {
-    let raw = Uuid::new_v5(&CONTENTS, b"as it stands");
-    Uuid::new_v5(&raw, content)
 }
 
 /// What the scanner is in the middle of.
@@ -123,20 +125,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn same(a: &str, b: &str) {
-        assert_eq!(
-            fingerprint(a.as_bytes()),
-            fingerprint(b.as_bytes()),
-            "{a} and {b}"
-        );
+    fn fingerprint_of(text: &str) -> Option<Uuid> {
+        parse(text.as_bytes()).map(|config| fingerprint(&config))
     }
 
+    #[track_caller]
+    fn same(a: &str, b: &str) {
+        assert!(fingerprint_of(a).is_some(), "{a}");
+        assert_eq!(fingerprint_of(a), fingerprint_of(b), "{a} and {b}");
+    }
+
+    #[track_caller]
     fn different(a: &str, b: &str) {
-        assert_ne!(
-            fingerprint(a.as_bytes()),
-            fingerprint(b.as_bytes()),
-            "{a} and {b}"
-        );
+        assert!(fingerprint_of(a).is_some(), "{a}");
+        assert_ne!(fingerprint_of(a), fingerprint_of(b), "{a} and {b}");
     }
 
     #[test]
@@ -174,21 +176,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_counts_as_it_stands() {
-        different("{", "{ ");
-        different("", " ");
-        different(r#"{"image": "x", "name": "#, r#"{"image": "x", "name": ""#);
-        // A comment does not join what it stands between.
-        different("{\"a\":1/**/2}", "{\"a\":12}");
-        // Nested deeper than serde_json reads.
+    fn p5_the_schema_is_for_editors_and_does_not_count() {
+        same(r#"{"image":"x","$schema":"y"}"#, r#"{"image":"x"}"#);
+        different(r#"{"a":{"$schema":"y"}}"#, r#"{"a":{}}"#);
+    }
+
+    #[test]
+    fn what_is_no_json_says_nothing() {
         let deep = "[".repeat(1000) + &"]".repeat(1000);
-        different(&deep, &format!("{deep} "));
+        // A comment does not join what it stands between.
+        for text in [
+            "",
+            "{",
+            r#"{"image": "x", "name": "#,
+            "{\"a\":1/**/2}",
+            &deep,
+        ] {
+            assert_eq!(fingerprint_of(text), None, "{text}");
+        }
     }
 
     proptest! {
         #[test]
         fn no_content_panics(content: Vec<u8>) {
-            let _ = fingerprint(&content);
+            let _ = parse(&content).map(|config| fingerprint(&config));
         }
 
         #[test]

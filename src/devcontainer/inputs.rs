@@ -1,21 +1,23 @@
 //! Looks at the files that a dev container is made from.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::config;
-use crate::time::Timestamp;
+use super::files::{self, FileId, Stamp};
+use super::references::{Reference, Site, append, relative};
 
-/// Larger files are no configuration; they are compared by size and times alone.
-pub(super) const MAX_CONFIG: u64 = 4 << 20;
-/// A file changed so shortly before it was read may change again without its times telling: the kernel's clock for
-/// them has steps of some milliseconds.
-const SETTLED_AFTER: Duration = Duration::from_millis(100);
+/// Of the local features of one configuration. What goes beyond is not compared.
+pub const MAX_FEATURE_FILES: usize = 1000;
+/// Of one directory in a feature.
+const MAX_ENTRIES: usize = 10_000;
+/// How deep directories in a feature may be nested: a link may lead upwards.
+const MAX_DEPTH: usize = 8;
 
 /// What an input holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +26,9 @@ pub enum Content {
     Absent,
     /// Equal fingerprints, equal inputs.
     Fingerprint(Uuid),
-    /// It exists and cannot be read, or is no file.
+    /// It is the directory of a feature, or one in it. What it holds are inputs of their own.
+    Directory,
+    /// It exists and cannot be read, or is neither file nor directory.
     Unreadable,
 }
 
@@ -32,223 +36,263 @@ pub enum Content {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
     /// Where it is.
-    pub path: PathBuf,
+    pub path: Box<Path>,
     /// What it holds.
     pub content: Content,
-    /// When its content last changed, as the file system says.
-    pub modified: Option<Timestamp>,
     stamp: Option<Stamp>,
 }
 
-/// All inputs of one configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inputs(pub Vec<Input>);
+/// All inputs of one dev container: its configuration, the lock file of its features, and what the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inputs {
+    /// Whose.
+    pub site: Arc<Site>,
+    /// The configuration comes first, the lock file second.
+    items: Box<[Input]>,
+    /// What the configuration names.
+    references: Arc<[Reference]>,
+    /// Whether there is more in its features than is compared.
+    pub truncated: bool,
+}
 
-/// What tells a file that changed from one that did not, without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: Timestamp,
-    changed: Timestamp,
-    /// Whether it was old enough when it was read for the rest to be trusted.
-    settled: bool,
+/// Files that are read again though they look the same: somebody wrote to them, perhaps without their times telling.
+#[derive(Default)]
+pub struct Distrusted {
+    /// All of them.
+    pub all: bool,
+    /// These.
+    pub files: HashSet<FileId>,
 }
 
 impl Inputs {
-    /// Looks at the inputs of the configuration at `config`. `None`: they are as `before` says.
+    /// Looks at all inputs of `site`. `None`: they are as `before` says.
     ///
-    /// Files are read only where their size, times or place differ from `before`.
-    pub fn look(config: &Path, before: Option<&Self>) -> Option<Self> {
-        let known = before.and_then(|inputs| inputs.0.first());
-        let input = Input::look(config.to_path_buf(), known)?;
-        Some(Self(vec![input]))
+    /// Files are read only where their size, times or place differ from `before`, or where they are `distrusted`.
+    pub fn look(site: &Arc<Site>, before: Option<&Self>, distrusted: &Distrusted) -> Option<Self> {
+        let before = before.filter(|before| before.site == *site);
+        if before.is_some_and(|before| before.items.iter().all(|item| item.holds(distrusted))) {
+            return None;
+        }
+        let known = before.iter().flat_map(|before| before.items.iter());
+        let mut looker = Looker {
+            known: known.map(|item| (&*item.path, item)).collect(),
+            distrusted,
+            items: Vec::new(),
+            seen: HashSet::new(),
+            feature_files: 0,
+            truncated: false,
+        };
+        let references = looker.config(site, before);
+        looker.file(site.lock_file());
+        for reference in references.iter() {
+            match reference {
+                Reference::File(path) => looker.file(path.clone()),
+                Reference::Feature(path) => looker.feature(path.clone(), 0),
+            }
+        }
+        let now = Self {
+            site: site.clone(),
+            items: looker.items.into(),
+            references,
+            truncated: looker.truncated,
+        };
+        (before != Some(&now)).then_some(now)
+    }
+
+    /// One with these items, for tests of the rules; the first one is the configuration.
+    #[cfg(test)]
+    pub(crate) fn found(site: Site, items: Vec<Input>) -> Self {
+        Self {
+            site: Arc::new(site),
+            items: items.into(),
+            references: Arc::new([]),
+            truncated: false,
+        }
+    }
+
+    /// All of them, each with its name: how it is called in the configuration's directory, so that one input has one
+    /// name, however the way there is written. The configuration itself has an empty one.
+    pub fn named(&self) -> impl Iterator<Item = (Cow<'_, Path>, &Input)> {
+        let directory = self.site.directory();
+        let name =
+            move |input: &'_ Input| -> Cow<'_, Path> { relative(&input.path, directory).into() };
+        self.items
+            .iter()
+            .enumerate()
+            .map(move |(index, input)| match index {
+                0 => (Path::new("").into(), input),
+                _ => (name(input), input),
+            })
+    }
+
+    /// Where the input with this name is.
+    pub fn path_of(&self, name: &Path) -> PathBuf {
+        match name.as_os_str().is_empty() {
+            true => self.site.config.clone(),
+            false => name
+                .components()
+                .fold(self.site.directory().to_path_buf(), append),
+        }
     }
 
     /// Where they are.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|input| input.path.as_path())
+        self.items.iter().map(|input| &*input.path)
+    }
+
+    /// The lock file's name.
+    pub fn lock_name(&self) -> PathBuf {
+        relative(&self.site.lock_file(), self.site.directory())
     }
 }
 
 impl Input {
     /// One of which only this is known, for tests of the rules.
     #[cfg(test)]
-    pub(crate) fn found(path: &str, content: Content, modified: Option<Timestamp>) -> Self {
+    pub(crate) fn found(
+        path: &str,
+        content: Content,
+        modified: Option<crate::time::Timestamp>,
+    ) -> Self {
+        Self {
+            path: Path::new(path).into(),
+            content,
+            stamp: modified.map(Stamp::modified_at),
+        }
+    }
+
+    /// When its content last changed, as the file system says. Of a directory that is no matter.
+    pub fn modified(&self) -> Option<crate::time::Timestamp> {
+        let is_file = matches!(self.content, Content::Fingerprint(_));
+        self.stamp.filter(|_| is_file).map(|stamp| stamp.modified)
+    }
+
+    /// Whether it certainly is what it was.
+    fn holds(&self, distrusted: &Distrusted) -> bool {
+        let now = std::fs::metadata(&self.path);
+        match (&now, &self.stamp) {
+            (Ok(now), Some(then)) => {
+                then.still_holds(now)
+                    && !distrusted.all
+                    && !distrusted.files.contains(&then.file_id())
+            }
+            (Err(e), None) => is_absent(e) && self.content == Content::Absent,
+            _ => false,
+        }
+    }
+
+    fn new(path: PathBuf, found: io::Result<(Content, Stamp)>) -> Self {
+        let (content, stamp) = match found {
+            Ok((content, stamp)) => (content, Some(stamp)),
+            Err(e) if is_absent(&e) => (Content::Absent, None),
+            Err(_) => (Content::Unreadable, None),
+        };
         Self {
             path: path.into(),
             content,
-            modified,
-            stamp: None,
+            stamp,
         }
     }
+}
 
-    fn look(path: PathBuf, before: Option<&Self>) -> Option<Self> {
-        let stamp = std::fs::metadata(&path).map(|metadata| Stamp::of(&metadata));
-        if let Some(before) = before {
-            let same = match (&stamp, &before.stamp) {
-                (Ok(now), Some(then)) => then.settled && now.is_same_file(then),
-                (Err(e), None) => {
-                    e.kind() == io::ErrorKind::NotFound && before.content == Content::Absent
-                }
-                _ => false,
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// What looks at one input after the other.
+struct Looker<'a> {
+    known: HashMap<&'a Path, &'a Input>,
+    distrusted: &'a Distrusted,
+    items: Vec<Input>,
+    seen: HashSet<PathBuf>,
+    feature_files: usize,
+    truncated: bool,
+}
+
+impl Looker<'_> {
+    /// Returns what the configuration names.
+    fn config(&mut self, site: &Site, before: Option<&Inputs>) -> Arc<[Reference]> {
+        let path = site.config.clone();
+        self.seen.insert(path.clone());
+        if let (Some(known), Some(before)) = (self.still_known(&path), before) {
+            self.items.push(known);
+            return before.references.clone();
+        }
+        let mut references = Vec::new();
+        let read = files::read_config(&path).and_then(|(content, stamp)| {
+            let parsed = content.as_deref().and_then(config::parse);
+            let environment = |name: &str| std::env::var_os(name);
+            if let Some(config) = &parsed {
+                references = site.references(config, &environment);
+            }
+            let fingerprint = match (parsed, content) {
+                (Some(config), _) => config::fingerprint(&config),
+                (None, Some(content)) => files::fingerprint_bytes(&content),
+                (None, None) => files::read_fingerprint(&path)?.0,
             };
-            if same {
-                return None;
+            Ok((Content::Fingerprint(fingerprint), stamp))
+        });
+        self.items.push(Input::new(path, read));
+        references.into()
+    }
+
+    fn file(&mut self, path: PathBuf) {
+        if !self.seen.insert(path.clone()) {
+            return;
+        }
+        let input = self.still_known(&path).unwrap_or_else(|| {
+            let read = files::read_fingerprint(&path);
+            let read = read.map(|(fingerprint, stamp)| (Content::Fingerprint(fingerprint), stamp));
+            Input::new(path, read)
+        });
+        self.items.push(input);
+    }
+
+    /// A feature's directory, or something in one.
+    fn feature(&mut self, path: PathBuf, depth: usize) {
+        if self.feature_files >= MAX_FEATURE_FILES || depth > MAX_DEPTH {
+            self.truncated = true;
+            return;
+        }
+        self.feature_files += 1;
+        let stamp = match std::fs::metadata(&path) {
+            // Stamped before it is read: what comes after that shows in the next stamp.
+            Ok(metadata) if metadata.is_dir() => Stamp::of(&metadata),
+            _ => return self.file(path),
+        };
+        if !self.seen.insert(path.clone()) {
+            return;
+        }
+        match entries(&path) {
+            Ok(entries) => {
+                self.items
+                    .push(Input::new(path, Ok((Content::Directory, stamp))));
+                for entry in entries {
+                    self.feature(entry, depth + 1);
+                }
             }
+            Err(e) => self.items.push(Input::new(path, Err(e))),
         }
-        Some(Self::read(path))
     }
 
-    fn read(path: PathBuf) -> Self {
-        match read_config(&path) {
-            Ok((fingerprint, stamp)) => Self {
-                path,
-                content: Content::Fingerprint(fingerprint),
-                modified: Some(stamp.modified),
-                stamp: Some(stamp),
-            },
-            Err(e) => Self {
-                path,
-                content: match e.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Content::Absent,
-                    _ => Content::Unreadable,
-                },
-                modified: None,
-                stamp: None,
-            },
-        }
+    fn still_known(&self, path: &Path) -> Option<Input> {
+        let known = self.known.get(path)?;
+        known.holds(self.distrusted).then(|| (*known).clone())
     }
 }
 
-fn read_config(path: &Path) -> io::Result<(Uuid, Stamp)> {
-    let mut file = open(path)?;
-    let stamp = Stamp::of(&file.metadata()?);
-    let mut content = Vec::new();
-    Read::take(&mut file, MAX_CONFIG + 1).read_to_end(&mut content)?;
-    let fingerprint = match content.len() as u64 {
-        ..=MAX_CONFIG => config::fingerprint(&content),
-        _ => config::fingerprint_bytes(format!("{} {}", stamp.size, stamp.modified).as_bytes()),
-    };
-    Ok((fingerprint, stamp))
-}
-
-/// Opens a regular file to be read, and nothing else.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    // A label chooses the path, and to open a device may do something: a watchdog is armed, a tape rewound.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // It may be another one by now: opening a pipe must not wait for somebody to write to it.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits() as i32)
-        .open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::ErrorKind::InvalidInput.into()),
-    }
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        let changed = Timestamp::new(metadata.ctime(), metadata.ctime_nsec() as u32);
-        let age = Timestamp::now().seconds_since(changed);
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: Timestamp::new(metadata.mtime(), metadata.mtime_nsec() as u32),
-            changed,
-            settled: age > SETTLED_AFTER.as_secs_f64(),
+/// What is in a directory, sorted. One with far too much in it is as good as unreadable.
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        if entries.len() >= MAX_ENTRIES {
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
+        entries.push(entry?.path());
     }
-
-    fn is_same_file(&self, other: &Self) -> bool {
-        *self
-            == Self {
-                settled: self.settled,
-                ..*other
-            }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_dir::TestDir;
-
-    fn content(path: &Path) -> Content {
-        Inputs::look(path, None).unwrap().0[0].content
-    }
-
-    #[test]
-    fn p5_a_touch_or_the_same_content_again_is_no_change() {
-        let dir = TestDir::new();
-        let path = dir.write("devcontainer.json", r#"{"image":"x"}"#);
-        let before = content(&path);
-        dir.write("devcontainer.json", r#"{ "image": "x" } // a comment"#);
-        assert_eq!(content(&path), before);
-        dir.write("devcontainer.json", r#"{"image":"y"}"#);
-        assert_ne!(content(&path), before);
-        dir.write("devcontainer.json", r#"{"image":"x"}"#);
-        assert_eq!(content(&path), before);
-    }
-
-    #[test]
-    fn a_second_look_at_a_settled_file_reads_nothing() {
-        let dir = TestDir::new();
-        let path = dir.write("devcontainer.json", "{}");
-        let begun = std::time::Instant::now();
-        let mut inputs = Inputs::look(&path, None).unwrap();
-        while let Some(again) = Inputs::look(&path, Some(&inputs)) {
-            inputs = again;
-            assert!(begun.elapsed() < Duration::from_secs(10), "never settles");
-        }
-        assert!(begun.elapsed() >= SETTLED_AFTER / 2);
-        dir.write("devcontainer.json", r#"{"a":1}"#);
-        assert!(Inputs::look(&path, Some(&inputs)).is_some());
-    }
-
-    #[test]
-    fn p5_every_edit_is_seen_by_the_next_look_however_fast_they_come() {
-        let dir = TestDir::new();
-        let path = dir.write("devcontainer.json", "0");
-        let mut inputs = Inputs::look(&path, None).unwrap();
-        for number in 0..1000 {
-            // Of equal length, and often within one step of the clock of the file system.
-            let text = format!("{:04}", number + 1000);
-            dir.write("devcontainer.json", &text);
-            if let Some(changed) = Inputs::look(&path, Some(&inputs)) {
-                inputs = changed;
-            }
-            let expected = Content::Fingerprint(config::fingerprint(text.as_bytes()));
-            assert_eq!(inputs.0[0].content, expected, "edit {number}");
-        }
-    }
-
-    #[test]
-    fn what_is_absent_or_no_file() {
-        let dir = TestDir::new();
-        assert_eq!(content(&dir.path().join("none")), Content::Absent);
-        let file = dir.write("file", "{}");
-        assert_eq!(content(&file.join("below")), Content::Absent);
-        assert_eq!(content(dir.path()), Content::Unreadable);
-        assert_eq!(content(Path::new("/dev/zero")), Content::Unreadable);
-        let pipe = dir.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.unwrap().success());
-        assert_eq!(content(&pipe), Content::Unreadable);
-    }
-
-    #[test]
-    fn what_is_too_large_for_a_configuration_is_told_by_size_and_times() {
-        let dir = TestDir::new();
-        let path = dir.write("large", &"x".repeat(MAX_CONFIG as usize + 1));
-        let before = content(&path);
-        dir.write("large", &"x".repeat(MAX_CONFIG as usize + 2));
-        assert_ne!(content(&path), before);
-    }
+    entries.sort();
+    Ok(entries)
 }

@@ -2,6 +2,8 @@
 
 pub mod arguments;
 pub mod config;
+pub mod files;
 pub mod inputs;
 pub mod log;
+pub mod references;
 pub mod result;

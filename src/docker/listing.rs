@@ -29,6 +29,8 @@ const NAMED: usize = 5;
 pub struct Listed {
     /// In docker's order: newest first.
     pub containers: Vec<Arc<ContainerInfo>>,
+    /// Of all containers that there are, those included of which nothing else is known.
+    pub ids: HashSet<String>,
     /// What was odd.
     pub warnings: Vec<String>,
 }
@@ -150,7 +152,7 @@ impl Docker {
             return Err(error);
         }
         warnings.append(&mut inspected.warnings);
-        self.assemble(&ids, inspected, warnings)
+        self.assemble(ids, inspected, warnings)
     }
 
     fn ids(
@@ -192,7 +194,7 @@ impl Docker {
     /// Puts new and last known facts together in docker's order.
     fn assemble(
         &mut self,
-        ids: &[String],
+        ids: Vec<String>,
         inspected: Inspected,
         mut warnings: Vec<String>,
     ) -> Result<Listed, ListError> {
@@ -207,7 +209,7 @@ impl Docker {
         let mut known = HashMap::new();
         let mut containers = Vec::new();
         let mut stale = Vec::new();
-        for id in ids {
+        for id in &ids {
             let last = self.known.get(id);
             let fresh = match found.remove(id) {
                 // An unchanged container keeps its place in memory.
@@ -242,6 +244,7 @@ impl Docker {
         warnings.retain(|warning| said.insert(warning.clone()));
         Ok(Listed {
             containers,
+            ids: ids.into_iter().collect(),
             warnings,
         })
     }

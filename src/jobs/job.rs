@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::{Abort, Counted};
+use crate::devcontainer::inputs::{Distrusted, Inputs};
 use crate::devcontainer::log::Line;
 use crate::docker::{Client, ClientError, Details, LABEL_CONFIG, LABEL_FOLDER};
 use crate::journal::{Journal, Outcome};
@@ -73,7 +74,7 @@ impl Job {
     }
 
     fn perform(&self) -> Done {
-        self.jobs.0.save();
+        self.jobs.0.keeper.save();
         if self.kind != JobKind::Delete {
             self.repair_first();
         }
@@ -200,6 +201,12 @@ impl Job {
         }
     }
 
+    /// The inputs now: before the CLI starts, and after it has ended.
+    pub(super) fn inputs(&self) -> Option<Inputs> {
+        let site = Arc::new(self.place.site(self.folder())?);
+        Inputs::look(&site, None, &Distrusted::default())
+    }
+
     pub(super) fn end(&self, done: Done) {
         let jobs = &self.jobs.0;
         let finished_at = Timestamp::now();
@@ -216,17 +223,20 @@ impl Job {
             finished_at,
             ended: Instant::now(),
         };
+        let makes = matches!(self.kind, JobKind::Recreate | JobKind::Start);
+        let after = makes.then(|| self.inputs()).flatten();
         let forgets = self.kind == JobKind::Delete && done.state == JobState::Succeeded;
         jobs.aborts().remove(&self.key);
         // Whoever learns of the end from either log finds it in the state.
         jobs.shared.tell(|state| {
-            state.end(self.key, outcome.clone(), done.container.as_deref());
+            let container = done.container.as_deref();
+            state.end(self.key, outcome.clone(), container, after.as_ref());
             if forgets {
                 state.clear_leftover(self.key);
                 state.forget(self.key);
             }
         });
-        jobs.save();
+        jobs.keeper.save();
         log::info!("{}: {summary}", self.folder().display());
         self.journal.end(outcome, summary);
     }

@@ -17,6 +17,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use self::job::{Done, Job};
 use crate::docker::Client;
 use crate::journal::Journal;
+use crate::keeper::Keeper;
 use crate::lock::FolderLock;
 use crate::model::JobKind;
 use crate::process;
@@ -25,8 +26,6 @@ use crate::replace::OperationId;
 use crate::shared::Shared;
 use crate::sink::Sink;
 use crate::state::{Key, Refusal};
-use crate::store::Store;
-use crate::time::Timestamp;
 
 /// How long to wait for a lock on a folder that may be about to be given back.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -43,7 +42,7 @@ pub struct Jobs {
     roots: Arc<[PathBuf]>,
     sink: Option<Sink>,
     timeout: Duration,
-    store: Store,
+    keeper: Arc<Keeper>,
     /// Of the operations that run.
     aborts: Mutex<HashMap<Key, Arc<Abort>>>,
     /// Of the folders in which operations run.
@@ -61,8 +60,8 @@ pub struct JobSettings {
     pub sink: Option<Sink>,
     /// How long one may take.
     pub timeout: Duration,
-    /// What of them outlives a restart.
-    pub store: Store,
+    /// Writes down what of them outlives a restart.
+    pub keeper: Arc<Keeper>,
 }
 
 /// Why an operation did not begin.
@@ -108,19 +107,12 @@ impl Jobs {
             roots: settings.roots,
             sink: settings.sink,
             timeout: settings.timeout,
-            store: settings.store,
+            keeper: settings.keeper,
             aborts: Mutex::default(),
             locks: Mutex::default(),
             last_call: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             threads: AtomicUsize::new(0),
         })
-    }
-
-    /// Tells the state what the last run of the daemon left.
-    pub fn recover(&self) {
-        let records = self.store.load();
-        let now = Timestamp::now();
-        self.shared.tell(|state| state.recover(records, now));
     }
 
     /// Begins an operation and returns its log, which also tells its end.
@@ -233,11 +225,6 @@ impl Jobs {
     /// Whether every thread of every operation has ended, the feeding of the sink included.
     pub fn are_idle(&self) -> bool {
         self.threads.load(Ordering::Acquire) == 0
-    }
-
-    /// Writes down what a next run of the daemon has to know.
-    fn save(&self) {
-        self.store.save(|| self.shared.ask(|state| state.records()));
     }
 
     /// Locks a folder. Operations of this daemon share a lock; while another daemon has it, there is none.

@@ -9,7 +9,6 @@ use super::job::{Done, Job};
 use super::output::Output;
 use crate::devcontainer::arguments::Up;
 use crate::devcontainer::config;
-use crate::devcontainer::inputs::Inputs;
 use crate::docker::ClientError;
 use crate::model::{JobKind, JobState};
 use crate::process::{self, Limits};
@@ -33,12 +32,6 @@ impl Job {
         if let Err(why) = self.check_paths() {
             return Done::failed(why);
         }
-        if let Some(config) = &self.place.canonical_config
-            && let Some(inputs) = Inputs::look(config, None)
-        {
-            let shared = &self.jobs.0.shared;
-            shared.tell(|state| state.set_operation_inputs(self.key, inputs));
-        }
         let olds = match self.kind {
             JobKind::Recreate => self.find_olds(),
             _ => Ok(Vec::new()),
@@ -47,9 +40,14 @@ impl Job {
             Ok(olds) => olds,
             Err(e) => return self.stopped_by(&e),
         };
-        let shared = &self.jobs.0.shared;
-        shared.tell(|state| state.set_olds(self.key, olds.clone()));
-        self.jobs.0.save();
+        let inputs = self.inputs();
+        self.jobs.0.shared.tell(|state| {
+            state.set_olds(self.key, olds.clone());
+            if let Some(inputs) = &inputs {
+                state.set_operation_inputs(self.key, inputs);
+            }
+        });
+        self.jobs.0.keeper.save();
         let done = self.run_cli(&olds);
         self.settle(&olds, done)
     }
@@ -319,7 +317,7 @@ pub(super) fn repair(jobs: &Jobs, key: Key) {
         }
         state.end_repair(&repair, result.map_err(|e| e.to_string()));
     });
-    jobs.save();
+    jobs.keeper.save();
 }
 
 fn put_right(jobs: &Jobs, repair: &Repair) -> Result<Repaired, ClientError> {

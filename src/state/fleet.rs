@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::facts::Address;
 use super::operation::Operation;
 use super::repair::Repair;
+use crate::devcontainer::inputs::Inputs;
+use crate::devcontainer::references::Site;
 use crate::manifest::Predefined;
 use crate::model::ContainerInfo;
 use crate::places::{Place, Source};
@@ -33,6 +36,12 @@ pub(super) struct Entry {
     /// As it was written, in the manifest or in the label of its container; `None` where the search order finds it.
     pub(super) config: Option<PathBuf>,
     pub(super) place: Place,
+    /// What its container is made from, where that may be looked at.
+    pub(super) site: Option<Arc<Site>>,
+    /// The same as it was when it was last looked at.
+    pub(super) inputs: Option<Arc<Inputs>>,
+    /// Counts what was found of them, and what makes it necessary to look at them all anew.
+    pub(super) version: u32,
     /// What was said of it beforehand; `None` for one that was detected.
     pub(super) predefined: Option<Predefined>,
     /// The container that counts.
@@ -52,6 +61,25 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Where it is, as it was written.
+    pub(super) fn address(&self) -> Address {
+        Address {
+            folder: self.folder.clone(),
+            config: self.config.clone(),
+            source: self.source(),
+        }
+    }
+
+    /// Its folder and configuration are here now. What was known of other inputs is forgotten.
+    pub(super) fn settle_at(&mut self, place: Place) {
+        self.place = place;
+        let site = self.place.site(&self.folder);
+        if self.site.as_deref() != site.as_ref() {
+            self.site = site.map(Arc::new);
+            self.inputs = None;
+        }
+    }
+
     /// Who named its config.
     pub(super) fn source(&self) -> Source {
         match &self.predefined {
@@ -110,11 +138,19 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn get(&self, key: Key) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.key == key)
+        self.entries.get(self.index(key)?)
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.key == key)
+        let index = self.index(key)?;
+        self.entries.get_mut(index)
+    }
+
+    /// New ones are added at the end, so that they are sorted by key.
+    fn index(&self, key: Key) -> Option<usize> {
+        self.entries
+            .binary_search_by_key(&key, |entry| entry.key)
+            .ok()
     }
 
     /// The one with this id or name. Ids come first: a name may look like one.
@@ -171,8 +207,8 @@ impl Fleet {
         entry.name = name.unwrap_or_else(|| std::mem::take(&mut entry.name));
         entry.folder = predefined.folder.clone();
         entry.config = predefined.config.clone();
-        entry.place = place;
         entry.predefined = Some(predefined);
+        entry.settle_at(place);
     }
 
     /// The dev container that a container belongs to; one that is not known yet is added.
@@ -190,8 +226,12 @@ impl Fleet {
             Some(_) if place.refused.is_none() => {
                 if let Some(entry) = same_folder.find(|e| e.place.canonical_config.is_none()) {
                     entry.config = place.config.clone();
-                    entry.place.config = place.config.clone();
-                    entry.place.canonical_config = place.canonical_config.clone();
+                    let settled = Place {
+                        config: place.config.clone(),
+                        canonical_config: place.canonical_config.clone(),
+                        ..entry.place.clone()
+                    };
+                    entry.settle_at(settled);
                     return entry.key;
                 }
             }
@@ -212,6 +252,7 @@ impl Fleet {
         // The last part of `/w/.` and of `/w/x/..` is that of what they mean.
         let last_part = place.folder.file_name().unwrap_or(ROOT_NAME.as_ref());
         let given = config.and(place.canonical_config.as_deref());
+        let site = place.site(folder).map(Arc::new);
         self.entries.push(Entry {
             key,
             id: self.unused_id(&place.folder, given),
@@ -219,6 +260,9 @@ impl Fleet {
             folder: folder.to_path_buf(),
             config: config.map(Path::to_path_buf),
             place,
+            site,
+            inputs: None,
+            version: 0,
             predefined: None,
             container: None,
             others: Vec::new(),

@@ -5,8 +5,10 @@
 //! lock around it is never held for long.
 
 mod dirty;
+mod facts;
 mod fleet;
 pub mod listing;
+mod look;
 mod operation;
 mod repair;
 #[cfg(test)]
@@ -14,63 +16,31 @@ mod tests;
 mod view;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
-use self::dirty::Baseline;
-use self::fleet::{Entry, Fleet, Labelled};
+use self::fleet::{Entry, Fleet};
 use self::listing::Listing;
 use self::operation::Operation;
 use crate::devcontainer::inputs::Inputs;
-use crate::docker::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN, Listed};
 use crate::journal::{Journal, Outcome};
 use crate::manifest::Predefined;
 use crate::model::{ContainerInfo, JobKind};
-use crate::places::{Place, Source};
+use crate::places::Place;
 use crate::replace::{Aside, Old, OperationId};
 use crate::store::Record;
 
+pub use self::dirty::{Baseline, Was};
+pub use self::facts::{Address, Facts};
 pub use self::fleet::Key;
+pub use self::look::{Found, LookTarget, Unsettled};
 pub use self::repair::{Repair, Repaired};
 pub use self::view::{View, to_line};
 
 /// Where logs go that no script claims.
 const FALLBACK_LOG_SOURCE: Uuid = Uuid::from_u128(0x3b57_9bf4_1ed8_4b99_87a8_e9a1_e341_0410);
-
-/// Where the labels of a container, or an entry, point: what has to be resolved on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// As it was written.
-    pub folder: PathBuf,
-    /// As it was written; `None` lets the search order find it.
-    pub config: Option<PathBuf>,
-    /// Who wrote it.
-    pub source: Source,
-}
-
-/// A container list and everything on disk that belongs to it.
-pub struct Facts {
-    /// What docker says.
-    pub listed: Listed,
-    /// The places of containers with the labels of a dev container, by container id.
-    pub container_places: HashMap<String, Place>,
-    /// The places of the dev containers that were known.
-    pub entry_places: Vec<(Key, Place)>,
-    /// Inputs of configurations that were not known yet, by canonical path.
-    pub inputs: Vec<(PathBuf, Inputs)>,
-}
-
-/// A configuration to look at, and what it was when it was last looked at.
-#[derive(Clone)]
-pub struct LookTarget {
-    /// Its canonical path.
-    pub config: PathBuf,
-    /// `None`: never.
-    pub before: Option<Arc<Inputs>>,
-}
 
 /// Why an operation did not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,10 +78,10 @@ pub struct State {
     /// Of the last listing.
     warnings: Vec<String>,
     fleet: Fleet,
-    /// By canonical config path.
-    inputs: HashMap<PathBuf, Arc<Inputs>>,
-    /// By container id.
+    /// By container id. Set once, and kept as long as there is the container.
     baselines: HashMap<String, Baseline>,
+    /// Whether they are other ones than those that were written down last.
+    unsaved: bool,
     /// Operations of an earlier run of the daemon, of dev containers that are not known yet.
     recovered: Vec<Record>,
     watcher_warning: Option<String>,
@@ -130,8 +100,8 @@ impl State {
             owners: HashMap::new(),
             warnings: Vec::new(),
             fleet: Fleet::default(),
-            inputs: HashMap::new(),
             baselines: HashMap::new(),
+            unsaved: false,
             recovered: Vec::new(),
             watcher_warning: None,
             closing: false,
@@ -148,179 +118,6 @@ impl State {
         self.owners.retain(|_, key| fleet.get(*key).is_some());
         self.changed();
         errors
-    }
-
-    /// Takes a listing that ended at `now`. Returns whether it tells how things are: one from before the end of an
-    /// operation does not, and is made again.
-    pub fn finish_listing(&mut self, result: Result<Facts, String>, now: Instant) -> bool {
-        let is_outdated = self.listing.is_outdated();
-        if result.is_ok() && is_outdated && self.listing.again() {
-            return false;
-        }
-        let result = result.map(|facts| self.take_facts(facts));
-        let is_good = result.is_ok() && !is_outdated;
-        self.listing.end(result, now);
-        is_good
-    }
-
-    fn take_facts(&mut self, facts: Facts) {
-        for (key, place) in facts.entry_places {
-            if let Some(entry) = self.fleet.get_mut(key) {
-                entry.place = place;
-            }
-        }
-        let listed: HashSet<&str> = facts
-            .listed
-            .containers
-            .iter()
-            .map(|c| c.id.as_str())
-            .collect();
-        for before in &self.containers {
-            if !listed.contains(before.id.as_str()) {
-                self.baselines.remove(&before.id);
-            }
-        }
-        self.containers = facts.listed.containers;
-        self.warnings = facts.listed.warnings;
-        for (config, inputs) in facts.inputs {
-            self.inputs
-                .entry(config)
-                .or_insert_with(|| Arc::new(inputs));
-        }
-        self.assign(&facts.container_places);
-        self.attach_recovered();
-        // What no dev container has claimed by now belongs to one that is gone.
-        self.recovered.clear();
-        self.fleet.drop_gone();
-        let wanted: HashSet<PathBuf> = self.configs().map(Path::to_path_buf).collect();
-        self.inputs.retain(|config, _| wanted.contains(config));
-        self.set_baselines();
-        self.changed();
-    }
-
-    /// Finds the dev container of each container, and the container of each dev container.
-    fn assign(&mut self, places: &HashMap<String, Place>) {
-        let mut labelled: Vec<Labelled<'_>> = self
-            .containers
-            .iter()
-            .filter_map(|info| {
-                let place = places.get(&info.id)?;
-                Labelled::of(info, place)
-            })
-            .collect();
-        // Whatever docker's order is, names are given in this one.
-        labelled.sort_by(|a, b| {
-            (a.folder, a.config, &a.info.id).cmp(&(b.folder, b.config, &b.info.id))
-        });
-        self.owners.clear();
-        let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
-        for container in &labelled {
-            let key = self.fleet.adopt(container);
-            self.owners.insert(container.info.id.clone(), key);
-            members.entry(key).or_default().push(container.info.clone());
-        }
-        for entry in &mut self.fleet.entries {
-            let mut members = members.remove(&entry.key).unwrap_or_default();
-            fleet::sort_by_precedence(&mut members);
-            let mut members = members.into_iter();
-            entry.container = members.next();
-            entry.others = members.collect();
-        }
-    }
-
-    /// Takes what was found on disk in place of what each target says was known. Containers that were waiting for it
-    /// get their baselines. Returns whether all of it was taken: somebody else may have looked in between, and may
-    /// have seen something newer.
-    pub fn apply_inputs(&mut self, found: Vec<(LookTarget, Inputs)>) -> bool {
-        let mut taken_all = true;
-        for (target, inputs) in found {
-            let known = self.inputs.get(&target.config).map(Arc::as_ptr);
-            if known == target.before.as_ref().map(Arc::as_ptr) {
-                self.inputs.insert(target.config, Arc::new(inputs));
-            } else {
-                taken_all = false;
-            }
-        }
-        self.set_baselines();
-        self.changed();
-        taken_all
-    }
-
-    fn set_baselines(&mut self) {
-        for info in &self.containers {
-            if self.baselines.contains_key(&info.id) {
-                continue;
-            }
-            let owner = self
-                .owners
-                .get(&info.id)
-                .and_then(|key| self.fleet.get(*key));
-            let Some((entry, inputs)) = owner.and_then(|e| Some((e, self.inputs_of(e)?))) else {
-                continue;
-            };
-            let running = entry.operation.as_ref().filter(|o| o.is_running());
-            let baseline = match running.and_then(|operation| operation.inputs_of(&info.id)) {
-                Some(before) => Baseline::exact(before),
-                None => Baseline::at_first_sight(inputs, info.created_at),
-            };
-            self.baselines.insert(info.id.clone(), baseline);
-        }
-    }
-
-    /// The places to resolve for the next listing: those of the dev containers that are known.
-    pub fn addresses(&self) -> Vec<(Key, Address)> {
-        let address = |entry: &Entry| {
-            let address = Address {
-                folder: entry.folder.clone(),
-                config: entry.config.clone(),
-                source: entry.source(),
-            };
-            (entry.key, address)
-        };
-        self.fleet.entries.iter().map(address).collect()
-    }
-
-    /// Where the labels of a container point, if it is a dev container.
-    pub fn label_address(info: &ContainerInfo) -> Option<Address> {
-        if info.labels.get(LABEL_TEST_RUN) == Some("true") {
-            return None;
-        }
-        Some(Address {
-            folder: info.labels.get(LABEL_FOLDER)?.into(),
-            config: label_config(info).map(PathBuf::from),
-            source: Source::Label,
-        })
-    }
-
-    /// The configurations to look at.
-    pub fn look_targets(&mut self) -> Arc<[LookTarget]> {
-        if let Some(targets) = &self.targets {
-            return targets.clone();
-        }
-        let mut configs: Vec<&Path> = self.configs().collect();
-        configs.sort();
-        configs.dedup();
-        let target = |config: &Path| LookTarget {
-            config: config.to_path_buf(),
-            before: self.inputs.get(config).cloned(),
-        };
-        let targets: Arc<[LookTarget]> = configs.into_iter().map(target).collect();
-        self.targets = Some(targets.clone());
-        targets
-    }
-
-    fn configs(&self) -> impl Iterator<Item = &Path> {
-        let allowed = self
-            .fleet
-            .entries
-            .iter()
-            .filter(|e| e.place.refused.is_none());
-        allowed.filter_map(|entry| entry.place.canonical_config.as_deref())
-    }
-
-    fn inputs_of(&self, entry: &Entry) -> Option<&Inputs> {
-        let config = entry.place.canonical_config.as_deref()?;
-        self.inputs.get(config).map(Arc::as_ref)
     }
 
     /// Everything as the answers show it.
@@ -428,7 +225,7 @@ impl State {
             unsettled: false,
             made: None,
             is_of_earlier_run: false,
-            inputs_before: None,
+            made_from: None,
             containers_before: self.containers.iter().map(|info| info.id.clone()).collect(),
         });
         self.changed();
@@ -436,9 +233,9 @@ impl State {
     }
 
     /// The inputs of a running operation, as they are before the CLI starts.
-    pub fn set_operation_inputs(&mut self, key: Key, inputs: Inputs) {
+    pub fn set_operation_inputs(&mut self, key: Key, inputs: &Inputs) {
         if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
-            operation.inputs_before = Some(Arc::new(inputs));
+            operation.made_from = Some(Baseline::exact(inputs));
         }
     }
 
@@ -464,17 +261,30 @@ impl State {
         self.changed();
     }
 
-    /// An operation has ended, and `container` is what it made. Lists from before its end are out of date.
-    pub fn end(&mut self, key: Key, outcome: Outcome, container: Option<&str>) {
+    /// An operation has ended, and `container` is what it made; the CLI left its lock file as it is in `after`. Lists
+    /// from before the end are out of date.
+    pub fn end(
+        &mut self,
+        key: Key,
+        outcome: Outcome,
+        container: Option<&str>,
+        after: Option<&Inputs>,
+    ) {
         self.listing.invalidate(outcome.ended);
-        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
-            let made = container.and_then(|id| Some((id, operation.inputs_of(id)?)));
-            if let Some((id, inputs)) = made {
+        if let Some(entry) = self.fleet.get_mut(key)
+            && let Some(operation) = &mut entry.operation
+        {
+            if let (Some(made_from), Some(after)) = (&operation.made_from, after) {
+                operation.made_from = Some(made_from.with_lock_of(after));
+            }
+            let listed = entry.container.iter().chain(&entry.others);
+            let ids = listed.map(|info| info.id.as_str()).chain(container);
+            let made = ids.filter(|id| !operation.containers_before.contains(*id));
+            if let Some(made_from) = &operation.made_from {
                 self.baselines
-                    .insert(id.to_owned(), Baseline::exact(inputs));
+                    .extend(made.map(|id| (id.to_owned(), made_from.clone())));
             }
             operation.outcome = Some(outcome);
-            operation.inputs_before = None;
             operation.containers_before = HashSet::new();
         }
         self.changed();
@@ -516,25 +326,18 @@ impl State {
         self.watcher_warning.as_deref()
     }
 
+    /// Whether there is something new to be written down since this was last asked.
+    pub fn take_unsaved(&mut self) -> bool {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    /// It could not be written down.
+    pub fn set_unsaved(&mut self) {
+        self.unsaved = true;
+    }
+
     fn changed(&mut self) {
         self.view = None;
         self.targets = None;
     }
-}
-
-impl<'a> Labelled<'a> {
-    fn of(info: &'a Arc<ContainerInfo>, place: &'a Place) -> Option<Self> {
-        Some(Self {
-            info,
-            folder: info.labels.get(LABEL_FOLDER)?,
-            config: label_config(info),
-            place,
-        })
-    }
-}
-
-fn label_config(info: &ContainerInfo) -> Option<&str> {
-    info.labels
-        .get(LABEL_CONFIG)
-        .filter(|config| !config.is_empty())
 }

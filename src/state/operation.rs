@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::devcontainer::inputs::Inputs;
+use super::dirty::Baseline;
 use crate::journal::{Journal, Outcome};
-use crate::model::{JobKind, JobState, JobSummary};
-use crate::replace::{Old, OperationId};
+use crate::model::{ContainerInfo, JobKind, JobState, JobSummary};
+use crate::replace::{LABEL_OPERATION, Old, OperationId};
 use crate::store::Record;
 use crate::time::Timestamp;
 
@@ -28,7 +28,7 @@ pub(super) struct Operation {
     /// Whether it was read from a record.
     pub(super) is_of_earlier_run: bool,
     /// The inputs as they were before the CLI started: what it makes, it makes from these or later ones (P6).
-    pub(super) inputs_before: Option<Arc<Inputs>>,
+    pub(super) made_from: Option<Baseline>,
     /// The containers that were there before it started.
     pub(super) containers_before: HashSet<String>,
 }
@@ -36,6 +36,12 @@ pub(super) struct Operation {
 impl Operation {
     pub(super) fn is_running(&self) -> bool {
         self.outcome.is_none()
+    }
+
+    /// Whether the daemon ended before it did.
+    pub(super) fn is_interrupted(&self) -> bool {
+        let outcome = self.outcome.as_ref();
+        outcome.is_some_and(|outcome| outcome.state == JobState::Interrupted)
     }
 
     /// One of an earlier run of the daemon. Its log is gone.
@@ -63,7 +69,7 @@ impl Operation {
             unsettled: record.unsettled || (was_running && makes),
             made: record.made,
             is_of_earlier_run: true,
-            inputs_before: None,
+            made_from: record.made_from,
             containers_before: HashSet::new(),
         }
     }
@@ -83,6 +89,7 @@ impl Operation {
             olds: self.olds.clone(),
             unsettled: self.unsettled,
             made: self.made.clone(),
+            made_from: self.made_from.clone(),
         }
     }
 
@@ -103,9 +110,11 @@ impl Operation {
         }
     }
 
-    /// The inputs of a container that this operation makes while it runs.
-    pub(super) fn inputs_of(&self, container: &str) -> Option<&Inputs> {
-        let new = !self.containers_before.contains(container);
-        self.inputs_before.as_deref().filter(|_| new)
+    /// What a container was made from, if this operation has made it: it runs and the container was not there before,
+    /// or the container has its label.
+    pub(super) fn made(&self, info: &ContainerInfo) -> Option<&Baseline> {
+        let is_new = self.is_running() && !self.containers_before.contains(&info.id);
+        let is_labelled = info.labels.get(LABEL_OPERATION) == Some(self.id.as_str());
+        self.made_from.as_ref().filter(|_| is_new || is_labelled)
     }
 }

@@ -9,7 +9,7 @@ use super::operation::Operation;
 use crate::journal::Journal;
 use crate::model::{ContainerInfo, JobKind, JobState};
 use crate::replace::{Aside, LABEL_OPERATION, Old, OperationId};
-use crate::store::Record;
+use crate::store::{Kept, Record};
 use crate::time::Timestamp;
 
 /// What is to be put right for a dev container.
@@ -42,14 +42,15 @@ pub struct Repaired {
 const ATTEMPTS: u32 = 6;
 
 impl State {
-    /// Takes what the last run of the daemon left.
-    pub fn recover(&mut self, records: Vec<Record>, now: Timestamp) {
+    /// Takes what the last run of the daemon left: its operations, and what containers were made from, by their ids.
+    pub fn recover(&mut self, kept: Kept, now: Timestamp) {
         // The operations that it did not end have ended by now.
         let known_at = |record: Record| Record {
             finished_at: record.finished_at.or(Some(now)),
             ..record
         };
-        self.recovered = records.into_iter().map(known_at).collect();
+        self.recovered = kept.operations.into_iter().map(known_at).collect();
+        self.baselines = kept.baselines;
         self.attach_recovered();
     }
 
@@ -73,12 +74,15 @@ impl State {
     }
 
     /// What the next run of the daemon should know.
-    pub fn records(&self) -> Vec<Record> {
+    pub fn kept(&self) -> Kept {
         let known = self.fleet.entries.iter().filter_map(|entry| {
             let (folder, config) = (&entry.place.folder, entry.place.canonical_config.as_deref());
             Some(entry.operation.as_ref()?.record(folder, config))
         });
-        known.chain(self.recovered.iter().cloned()).collect()
+        Kept {
+            operations: known.chain(self.recovered.iter().cloned()).collect(),
+            baselines: self.baselines.clone(),
+        }
     }
 
     /// The dev containers with something to be put right, now that no operation runs for them.
@@ -152,6 +156,7 @@ impl State {
                 olds: repair.olds.clone(),
                 unsettled: false,
                 made: None,
+                made_from: None,
             };
             let journal = Arc::new(Journal::new(entry.log_source()));
             entry.operation = Some(Operation::of_record(record, journal));

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::State;
 use super::fleet::Entry;
+use crate::devcontainer::inputs::MAX_FEATURE_FILES;
 use crate::model::{Change, Container, ContainerInfo, Devcontainer, JobKind, Status};
 use crate::replace::Aside;
 
@@ -92,6 +93,8 @@ impl State {
         let containers = self.containers.iter().map(|info| self.container(info));
         let doubles = self.fleet.entries.iter().filter_map(Entry::doubles);
         let warnings = self.warnings.iter().cloned().chain(doubles);
+        let truncated = self.fleet.entries.iter().filter_map(Entry::truncated);
+        let warnings = warnings.chain(truncated);
         View {
             containers: containers.collect(),
             devcontainers,
@@ -137,11 +140,19 @@ impl State {
     }
 
     fn changes(&self, entry: &Entry, info: &ContainerInfo) -> Vec<Change> {
-        let baseline = self.baselines.get(&info.id);
-        match (baseline, self.inputs_of(entry)) {
-            (Some(baseline), Some(inputs)) => baseline.changes(inputs),
-            _ => Vec::new(),
+        let Some(inputs) = &entry.inputs else {
+            return Vec::new();
+        };
+        let running = entry.operation.as_ref().filter(|o| o.is_running());
+        let being_made = || running.and_then(|operation| operation.made(info));
+        let baseline = self.baselines.get(&info.id).or_else(being_made);
+        let mut changes = baseline.map_or_else(Vec::new, |baseline| baseline.changes(inputs));
+        if running.is_some() {
+            // The CLI is about to write it, or has just done so.
+            let lock = inputs.site.lock_file().display().to_string();
+            changes.retain(|change| change.path != lock);
         }
+        changes
     }
 }
 
@@ -158,6 +169,14 @@ impl Entry {
                 others.join(", ")
             )
         })
+    }
+
+    fn truncated(&self) -> Option<String> {
+        let inputs = self.inputs.as_ref().filter(|inputs| inputs.truncated)?;
+        Some(format!(
+            "the local features of {} have more than {MAX_FEATURE_FILES} files, or too many levels; the rest is not compared",
+            inputs.site.config.display()
+        ))
     }
 
     fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {

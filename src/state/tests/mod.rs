@@ -1,10 +1,17 @@
 //! The rules, as plain functions.
 
+mod dirty;
+mod model;
 mod repair;
 
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
 use super::*;
-use crate::devcontainer::config;
+use crate::devcontainer::files::fingerprint_bytes;
 use crate::devcontainer::inputs::{Content, Input};
+use crate::devcontainer::references::Site;
+use crate::docker::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN, Listed};
 use crate::model::{ChangeKind, Devcontainer, JobState, Pairs, Status};
 use crate::time::Timestamp;
 
@@ -16,6 +23,10 @@ struct World {
     containers: Vec<Arc<ContainerInfo>>,
     places: HashMap<String, Place>,
     gone: HashSet<PathBuf>,
+    /// What files hold, and when that was written. There are no others.
+    disk: HashMap<PathBuf, (Content, i64)>,
+    /// What every configuration names.
+    named: Vec<PathBuf>,
 }
 
 fn world() -> World {
@@ -26,6 +37,8 @@ fn world() -> World {
         containers: Vec::new(),
         places: HashMap::new(),
         gone: HashSet::new(),
+        disk: HashMap::new(),
+        named: Vec::new(),
     }
 }
 
@@ -40,17 +53,19 @@ fn id(number: u32) -> String {
 }
 
 fn text(text: &str) -> Content {
-    Content::Fingerprint(config::fingerprint(text.as_bytes()))
+    Content::Fingerprint(fingerprint_bytes(text.as_bytes()))
 }
 
 impl World {
     fn place(&self, folder: &str, config: Option<&str>) -> Place {
-        let folder = PathBuf::from(folder);
+        // A symbolic link.
+        let canonical = |path: &str| PathBuf::from(path.replace("/link", "/w"));
+        let folder = canonical(folder);
         Place {
             folder_exists: !self.gone.contains(&folder),
             folder,
             config: config.map(PathBuf::from),
-            canonical_config: config.map(PathBuf::from),
+            canonical_config: config.map(canonical),
             refused: None,
             outside: None,
         }
@@ -81,7 +96,8 @@ impl World {
         self.containers.retain(|info| info.id != id(number));
     }
 
-    fn list_with(&mut self, inputs: Vec<(PathBuf, Inputs)>) {
+    /// A listing, and no look at the disk yet.
+    fn list_only(&mut self) {
         let entry_places = self
             .state
             .addresses()
@@ -94,18 +110,56 @@ impl World {
         let facts = Facts {
             listed: Listed {
                 containers: self.containers.clone(),
+                ids: self.containers.iter().map(|info| info.id.clone()).collect(),
                 warnings: Vec::new(),
             },
             container_places: self.places.clone(),
             entry_places,
-            inputs,
         };
         self.now += Duration::from_secs(1);
         self.state.finish_listing(Ok(facts), self.now);
     }
 
+    /// What every answer is preceded by.
     fn list(&mut self) {
-        self.list_with(Vec::new());
+        self.list_only();
+        self.look();
+    }
+
+    fn look(&mut self) {
+        let targets = self.state.look_targets();
+        let found = targets.iter().filter_map(|target| {
+            let inputs = self.inputs(target.site.as_deref()?);
+            let is_new = target.before.as_deref() != Some(&inputs);
+            is_new.then(|| Found::Inputs(target.clone(), inputs))
+        });
+        let found: Vec<Found> = found.collect();
+        assert!(
+            found.is_empty() || self.state.apply(found),
+            "nobody else looks"
+        );
+    }
+
+    /// What is on disk now.
+    fn inputs(&self, site: &Site) -> Inputs {
+        let paths = [site.config.clone(), site.lock_file()];
+        let input = |path: &PathBuf| {
+            let path_text = path.to_str().unwrap();
+            match self.disk.get(path) {
+                Some((content, at)) => {
+                    Input::found(path_text, *content, Some(Timestamp::new(*at, 0)))
+                }
+                None => Input::found(path_text, Content::Absent, None),
+            }
+        };
+        let items = paths.iter().chain(&self.named).map(input).collect();
+        Inputs::found(site.clone(), items)
+    }
+
+    /// Writes a file at the time that it is; nobody looks.
+    fn put(&mut self, path: &str, content: &str) {
+        self.wall += 1;
+        self.disk.insert(path.into(), (text(content), self.wall));
     }
 
     fn predefine(&mut self, defined: &[Predefined]) -> Vec<String> {
@@ -131,13 +185,14 @@ impl World {
         self.all().into_iter().map(|d| d.name).collect()
     }
 
-    fn write(&mut self, config: &str, content: Content) {
-        self.wall += 1;
-        let inputs = inputs(config, content, self.wall);
-        let targets = self.state.look_targets();
-        let target = targets.iter().find(|t| t.config == Path::new(config));
-        let found = vec![(target.unwrap().clone(), inputs)];
-        assert!(self.state.apply_inputs(found));
+    fn write(&mut self, path: &str, content: &str) {
+        self.put(path, content);
+        self.look();
+    }
+
+    fn delete(&mut self, path: &str) {
+        self.disk.remove(Path::new(path));
+        self.look();
     }
 
     fn changes(&mut self) -> Vec<ChangeKind> {
@@ -154,6 +209,8 @@ impl World {
         self.wall += 1;
         let id = operation(self.wall);
         self.state.begin(key, JobKind::Recreate, id).unwrap();
+        let inputs = self.inputs(&site());
+        self.state.set_operation_inputs(key, &inputs);
         key
     }
 
@@ -170,13 +227,18 @@ impl World {
             ended: self.now,
         };
         let container = container.map(id);
-        self.state.end(key, outcome, container.as_deref());
+        let after = self.inputs(&site());
+        self.state
+            .end(key, outcome, container.as_deref(), Some(&after));
     }
 }
 
-fn inputs(config: &str, content: Content, modified: i64) -> Inputs {
-    let modified = Timestamp::new(modified, 0);
-    Inputs(vec![Input::found(config, content, Some(modified))])
+/// That of most tests.
+fn site() -> Site {
+    Site {
+        folder: "/w".into(),
+        config: CONFIG.into(),
+    }
 }
 
 fn predefined(folder: &str, config: Option<&str>) -> Predefined {
@@ -317,8 +379,7 @@ fn a_container_that_vanishes_leaves_its_dev_container_stopped_and_clean() {
     let mut world = world();
     world.run(1, "/w", Some(CONFIG));
     world.list();
-    world.write(CONFIG, text("1"));
-    world.write(CONFIG, text("2"));
+    world.write(CONFIG, "2");
     assert!(world.one().dirty);
     world.remove(1);
     world.list();
@@ -368,81 +429,6 @@ fn a_manifest_read_again_replaces_the_predefined_ones() {
     assert_eq!(world.state.owner(&id(1)), world.state.find("mine"));
     world.predefine(&[]);
     assert_eq!(world.names(), ["mine"], "its container is still there");
-}
-
-#[test]
-fn p5_dirty_follows_the_content() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    let old = inputs(CONFIG, text("1"), 5);
-    world.list_with(vec![(CONFIG.into(), old)]);
-    assert_eq!(world.changes(), []);
-    world.write(CONFIG, text("1"));
-    assert_eq!(world.changes(), [], "a touch");
-    world.write(CONFIG, text("2"));
-    assert_eq!(world.changes(), [ChangeKind::Modified]);
-    world.write(CONFIG, Content::Absent);
-    assert_eq!(world.changes(), [ChangeKind::Removed]);
-    world.list();
-    assert_eq!(
-        world.changes(),
-        [ChangeKind::Removed],
-        "a listing changes nothing"
-    );
-    world.write(CONFIG, text("1"));
-    assert_eq!(world.changes(), [], "undone");
-}
-
-#[test]
-fn an_input_younger_than_a_container_first_seen_is_a_change() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    let young = inputs(CONFIG, text("1"), world.wall + 1);
-    world.list_with(vec![(CONFIG.into(), young)]);
-    assert_eq!(world.changes(), [ChangeKind::Unknown]);
-}
-
-#[test]
-fn p6_an_edit_during_the_build_leaves_it_dirty() {
-    for seen_while_it_runs in [false, true] {
-        let mut world = world();
-        world.run(1, "/w", Some(CONFIG));
-        world.list_with(vec![(CONFIG.into(), inputs(CONFIG, text("1"), 5))]);
-        world.write(CONFIG, text("2"));
-        let key = world.begin();
-        let before = inputs(CONFIG, text("2"), world.wall);
-        world.state.set_operation_inputs(key, before);
-        world.write(CONFIG, text("3"));
-        world.remove(1);
-        world.run(2, "/w", Some(CONFIG));
-        if seen_while_it_runs {
-            world.list();
-            assert_eq!(world.changes(), [ChangeKind::Modified]);
-        }
-        world.end(key, None, Some(2));
-        world.list();
-        assert_eq!(world.changes(), [ChangeKind::Modified]);
-        world.write(CONFIG, text("2"));
-        assert_eq!(world.changes(), []);
-    }
-}
-
-#[test]
-fn a_listing_from_before_the_container_was_made_keeps_its_baseline() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list_with(vec![(CONFIG.into(), inputs(CONFIG, text("1"), 5))]);
-    let key = world.begin();
-    world
-        .state
-        .set_operation_inputs(key, inputs(CONFIG, text("1"), 5));
-    world.write(CONFIG, text("2"));
-    world.end(key, None, Some(2));
-    world.list();
-    world.remove(1);
-    world.run(2, "/w", Some(CONFIG)).created_at = Timestamp::new(world.wall + 100, 0);
-    world.list();
-    assert_eq!(world.changes(), [ChangeKind::Modified]);
 }
 
 #[test]
@@ -589,8 +575,8 @@ fn only_allowed_places_are_looked_at() {
     world.places.get_mut(&id(2)).unwrap().refused = Some("outside".into());
     world.list();
     let targets = world.state.look_targets();
-    let configs: Vec<_> = targets.iter().map(|t| t.config.clone()).collect();
-    assert_eq!(configs, [PathBuf::from(CONFIG)]);
+    let sites: Vec<_> = targets.iter().flat_map(|target| &target.site).collect();
+    assert_eq!(sites, [&Arc::new(site())]);
 }
 
 #[test]
@@ -604,16 +590,4 @@ fn the_cli_is_given_what_the_labels_say() {
     let address = state.address(key).unwrap();
     assert_eq!(address.folder, Path::new("/w/."));
     assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
-}
-
-#[test]
-fn p5_of_two_who_look_at_once_the_later_look_counts() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list_with(vec![(CONFIG.into(), inputs(CONFIG, text("1"), 5))]);
-    let target = world.state.look_targets()[0].clone();
-    world.write(CONFIG, text("2"));
-    let outdated = vec![(target, inputs(CONFIG, text("1"), 5))];
-    assert!(!world.state.apply_inputs(outdated), "look again");
-    assert_eq!(world.changes(), [ChangeKind::Modified]);
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::replace::{Aside, LABEL_OPERATION, Was};
 use crate::state::repair::{Repair, Repaired};
-use crate::store::Record;
+use crate::store::{Kept, Record};
 
 const NOW: Timestamp = Timestamp::new(2_000_000, 0);
 
@@ -25,6 +25,13 @@ fn running_box1() -> Old {
         removed_when_stopped: false,
         leaves_networks: Vec::new(),
         compose: None,
+    }
+}
+
+fn operations(operations: Vec<Record>) -> Kept {
+    Kept {
+        operations,
+        ..Kept::default()
     }
 }
 
@@ -57,6 +64,7 @@ fn record(state: JobState, kind: JobKind) -> Record {
         olds: Vec::new(),
         unsettled: false,
         made: None,
+        made_from: None,
     }
 }
 
@@ -101,9 +109,10 @@ fn p12_what_another_daemon_may_be_at_is_left_to_it() {
     let mut world = world();
     let (_, key) = with_one_set_aside(&mut world);
     assert_eq!(world.state.begin_repair(key, false, NOW), None);
-    world
-        .state
-        .recover(vec![record(JobState::Running, JobKind::Recreate)], NOW);
+    world.state.recover(
+        operations(vec![record(JobState::Running, JobKind::Recreate)]),
+        NOW,
+    );
     world.list();
     assert!(
         world.state.begin_repair(key, false, NOW).is_some(),
@@ -230,11 +239,12 @@ fn p12_an_operation_whose_end_is_not_known_is_settled_when_docker_is_back() {
 #[test]
 fn an_operation_that_the_last_run_did_not_end_is_interrupted() {
     let mut world = world();
-    world
-        .state
-        .recover(vec![record(JobState::Running, JobKind::Recreate)], NOW);
+    world.state.recover(
+        operations(vec![record(JobState::Running, JobKind::Recreate)]),
+        NOW,
+    );
     assert_eq!(
-        world.state.records().len(),
+        world.state.kept().operations.len(),
         1,
         "also before anything is known of it"
     );
@@ -250,7 +260,10 @@ fn an_operation_that_the_last_run_did_not_end_is_interrupted() {
     let key = world.state.find("w").unwrap();
     assert_eq!(world.state.to_repair(), [key]);
     assert!(!world.state.begin_repair(key, true, NOW).unwrap().is_ours);
-    assert_eq!(world.state.records()[0].state, JobState::Interrupted);
+    assert_eq!(
+        world.state.kept().operations[0].state,
+        JobState::Interrupted
+    );
 }
 
 #[test]
@@ -263,23 +276,23 @@ fn operations_that_ended_are_remembered_as_they_ended() {
         finished_at: Some(Timestamp::new(2_000_000, 0)),
         ..record(JobState::Failed, JobKind::Start)
     };
-    world.state.recover(vec![failed.clone()], NOW);
+    world.state.recover(operations(vec![failed.clone()]), NOW);
     world.list();
     let one = world.one();
     assert_eq!(one.error.as_deref(), Some("no such image"));
     assert_eq!(one.job.unwrap().state, JobState::Failed);
     assert_eq!(world.state.to_repair(), []);
-    assert_eq!(world.state.records(), [failed]);
+    assert_eq!(world.state.kept().operations, [failed]);
     world.state.recover(
-        vec![Record {
+        operations(vec![Record {
             folder: "/gone".into(),
             ..record(JobState::Failed, JobKind::Stop)
-        }],
+        }]),
         NOW,
     );
     world.list();
     assert_eq!(
-        world.state.records().len(),
+        world.state.kept().operations.len(),
         1,
         "of what is gone nothing is kept"
     );
@@ -291,7 +304,7 @@ fn a_stop_that_was_not_ended_leaves_nothing_to_put_right() {
         let mut world = world();
         world
             .state
-            .recover(vec![record(JobState::Running, kind)], NOW);
+            .recover(operations(vec![record(JobState::Running, kind)]), NOW);
         world.run(1, "/w", Some(CONFIG));
         world.list();
         assert_eq!(world.one().job.unwrap().state, JobState::Interrupted);

@@ -3,6 +3,8 @@
 //! It is written whole to another file, synced and renamed, so that whoever reads it finds the old or the new one.
 //! Where the directory cannot be used, that is said once, and the daemon goes on without.
 
+mod format;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,52 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
 
-use crate::model::{JobKind, JobState};
-use crate::replace::{Old, OperationId};
 use crate::time::Timestamp;
 
+pub use format::{Kept, Record};
+
 const FILE: &str = "state.json";
-/// Of the format. A file of another version is not ours to understand.
-const VERSION: u32 = 1;
 /// A larger file is none of ours.
 const MAX_SIZE: u64 = 16 << 20;
-
-/// An operation on a dev container, the running or the last one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// The resolved workspace folder.
-    pub folder: PathBuf,
-    /// The resolved configuration.
-    pub config: Option<PathBuf>,
-    /// Which operation.
-    pub id: OperationId,
-    /// What it does.
-    pub kind: JobKind,
-    /// Where it stood when this was written.
-    pub state: JobState,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub finished_at: Option<Timestamp>,
-    /// Why it did not succeed.
-    pub error: Option<String>,
-    /// Containers to put back, should it not end well.
-    pub olds: Vec<Old>,
-    /// Whether that is still to be done.
-    #[serde(default)]
-    pub unsettled: bool,
-    /// The container that it made, where it succeeded and that is still to be done.
-    #[serde(default)]
-    pub made: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Contents {
-    version: u32,
-    operations: Vec<Record>,
-}
 
 /// The state directory.
 pub struct Store {
@@ -96,40 +60,36 @@ impl Store {
         }
     }
 
-    /// The operations that were written last. A file that cannot be understood is set aside.
-    pub fn load(&self) -> Vec<Record> {
+    /// What was written last. A file that cannot be understood is set aside.
+    pub fn load(&self) -> Kept {
         let Some(directory) = &self.directory else {
-            return Vec::new();
+            return Kept::default();
         };
         let path = directory.path.join(FILE);
         match read(&path) {
-            Ok(contents) => contents.operations,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Ok(kept) => kept,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Kept::default(),
             Err(e) => {
                 if !set_aside(&path, &e) {
                     // Better nothing is kept than that what is not ours is overwritten.
                     *directory.writing() = Writing::GivenUp;
                 }
-                Vec::new()
+                Kept::default()
             }
         }
     }
 
-    /// Writes these operations in place of those before. They are asked for when it is this caller's turn, so that
-    /// the newest are written last.
-    pub fn save(&self, operations: impl FnOnce() -> Vec<Record>) {
+    /// Writes this in place of what was there. It is asked for when it is this caller's turn, so that the newest is
+    /// written last. Returns whether it is worth trying again.
+    pub fn save(&self, kept: impl FnOnce() -> Kept) -> bool {
         let Some(directory) = &self.directory else {
-            return;
+            return false;
         };
         let mut writing = directory.writing();
         if *writing == Writing::GivenUp {
-            return;
+            return false;
         }
-        let contents = Contents {
-            version: VERSION,
-            operations: operations(),
-        };
-        let written = write(&directory.path, &contents);
+        let written = write(&directory.path, &format::to_json(kept()));
         if let (Err(e), Writing::Works) = (&written, *writing) {
             let path = directory.path.display();
             log::warn!(
@@ -140,6 +100,7 @@ impl Store {
             Ok(()) => Writing::Works,
             Err(_) => Writing::Failed,
         };
+        *writing == Writing::Failed
     }
 }
 
@@ -170,17 +131,11 @@ impl Directory {
     }
 }
 
-fn read(path: &Path) -> io::Result<Contents> {
+fn read(path: &Path) -> io::Result<Kept> {
     if fs::metadata(path)?.len() > MAX_SIZE {
         return Err(io::Error::other("it is too large"));
     }
-    let contents: Contents = serde_json::from_slice(&fs::read(path)?)?;
-    match contents.version {
-        VERSION => Ok(contents),
-        other => Err(io::Error::other(format!(
-            "it has version {other}, not {VERSION}"
-        ))),
-    }
+    format::from_json(&fs::read(path)?).map_err(io::Error::other)
 }
 
 /// Returns whether the name is free now.
@@ -220,10 +175,10 @@ fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn write(directory: &Path, contents: &Contents) -> io::Result<()> {
+fn write(directory: &Path, contents: &[u8]) -> io::Result<()> {
     let new = temporary(directory);
     let mut file = create(&new)?;
-    file.write_all(&serde_json::to_vec(contents)?)?;
+    file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(new, directory.join(FILE))?;
     File::open(directory)?.sync_all()
@@ -234,22 +189,11 @@ mod tests {
     use super::*;
     use crate::test_dir::TestDir;
     use std::os::unix::fs::PermissionsExt;
-    use std::time::SystemTime;
 
-    fn record() -> Record {
-        Record {
-            folder: "/w".into(),
-            config: Some("/w/.devcontainer.json".into()),
-            id: OperationId::new(SystemTime::now()),
-            kind: JobKind::Recreate,
-            state: JobState::Running,
-            started_at: Timestamp::new(1_700_000_000, 0),
-            finished_at: None,
-            error: None,
-            olds: Vec::new(),
-            unsettled: false,
-            made: None,
-        }
+    /// What the newest fixture has.
+    fn kept() -> Kept {
+        let kept = format::from_json(include_bytes!("../../tests/fixtures/state/v2.json"));
+        kept.unwrap()
     }
 
     fn mode(path: &Path) -> u32 {
@@ -257,54 +201,76 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_loaded_by_the_next_one() {
+    fn p7_what_was_saved_is_loaded_by_the_next_one() {
         let dir = TestDir::new();
         let path = dir.path().join("a/b");
         let store = Store::open(Some(&path));
-        assert_eq!(store.load(), []);
-        store.save(|| vec![record()]);
-        let saved = store.load();
+        assert_eq!(store.load(), Kept::default());
+        assert!(!store.save(kept));
         drop(store);
-        assert_eq!(Store::open(Some(&path)).load(), saved);
+        assert_eq!(Store::open(Some(&path)).load(), kept());
         assert_eq!((mode(&path), mode(&path.join(FILE))), (0o700, 0o600));
         assert!(!temporary(&path).exists());
     }
 
     #[test]
-    fn a_file_that_cannot_be_understood_is_set_aside() {
-        for text in ["", "{", "[]", r#"{"version":99,"operations":[]}"#] {
+    fn p7_a_file_that_cannot_be_understood_is_set_aside() {
+        let mut whole = format::to_json(kept());
+        whole.truncate(whole.len() / 2);
+        let truncated = String::from_utf8(whole).unwrap();
+        let texts = [
+            "",
+            "{",
+            "[]",
+            r#"{"version":99,"operations":[]}"#,
+            &truncated,
+        ];
+        for text in texts {
             let dir = TestDir::new();
             dir.write(FILE, text);
             let store = Store::open(Some(dir.path()));
-            assert_eq!(store.load(), [], "{text}");
-            store.save(|| vec![record()]);
-            assert_eq!(store.load().len(), 1, "{text}");
-            let kept = fs::read_dir(dir.path()).unwrap().flatten();
-            let mut kept = kept.filter(|f| f.path().extension().is_some_and(|e| e == "unreadable"));
+            assert_eq!(store.load(), Kept::default(), "{text}");
+            store.save(kept);
+            assert_eq!(store.load(), kept(), "{text}");
+            let aside = fs::read_dir(dir.path()).unwrap().flatten();
+            let mut aside =
+                aside.filter(|f| f.path().extension().is_some_and(|e| e == "unreadable"));
             assert_eq!(
-                fs::read_to_string(kept.next().unwrap().path()).unwrap(),
+                fs::read_to_string(aside.next().unwrap().path()).unwrap(),
                 text
             );
         }
     }
 
     #[test]
-    fn without_a_directory_nothing_is_kept_and_nothing_fails() {
+    fn p7_without_a_directory_nothing_is_kept_and_nothing_fails() {
         let dir = TestDir::new();
         let file = dir.write("file", "");
         for directory in [None, Some(file.join("below")), Some(file)] {
             let store = Store::open(directory.as_deref());
-            store.save(|| vec![record()]);
-            assert_eq!(store.load(), []);
+            assert!(!store.save(kept), "it is no use to try again");
+            assert_eq!(store.load(), Kept::default());
         }
     }
 
     #[test]
-    fn of_two_daemons_one_writes() {
+    fn p7_of_two_daemons_one_writes() {
         let dir = TestDir::new();
         let first = Store::open(Some(dir.path()));
         let second = Store::open(Some(dir.path()));
-        second.save(|| vec![record()]);
-        assert_eq!(first.load(), []);
+        second.save(kept);
+        assert_eq!(first.load(), Kept::default());
+    }
+
+    #[test]
+    fn p7_what_cannot_be_written_is_tried_again() {
+        let dir = TestDir::new();
+        let store = Store::open(Some(dir.path()));
+        // Not even root can make a file where a directory is that is not empty.
+        dir.write("state.json.new/in-the-way", "");
+        assert!(store.save(kept));
+        fs::remove_dir_all(temporary(dir.path())).unwrap();
+        assert!(!store.save(kept));
+        assert_eq!(store.load(), kept());
     }
 }

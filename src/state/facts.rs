@@ -1,0 +1,196 @@
+//! Takes a container list: which dev container each container belongs to, and what it was made from.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::State;
+use super::dirty::Baseline;
+use super::fleet::{self, Entry, Key, Labelled};
+use crate::devcontainer::inputs::Inputs;
+use crate::docker::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN, Listed};
+use crate::model::ContainerInfo;
+use crate::places::{Place, Source};
+
+/// Where the labels of a container, or an entry, point: what has to be resolved on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// As it was written.
+    pub folder: PathBuf,
+    /// As it was written; `None` lets the search order find it.
+    pub config: Option<PathBuf>,
+    /// Who wrote it.
+    pub source: Source,
+}
+
+/// A container list and everything on disk that belongs to it.
+pub struct Facts {
+    /// What docker says.
+    pub listed: Listed,
+    /// The places of containers with the labels of a dev container, by container id.
+    pub container_places: HashMap<String, Place>,
+    /// The places of the dev containers that were known.
+    pub entry_places: Vec<(Key, Place)>,
+}
+
+impl State {
+    /// Takes a listing that ended at `now`. Returns whether it tells how things are: one from before the end of an
+    /// operation does not, and is made again.
+    pub fn finish_listing(&mut self, result: Result<Facts, String>, now: Instant) -> bool {
+        let is_outdated = self.listing.is_outdated();
+        if result.is_ok() && is_outdated && self.listing.again() {
+            return false;
+        }
+        let result = result.map(|facts| {
+            if !is_outdated {
+                self.forget_baselines(&facts.listed.ids);
+            }
+            self.take_facts(facts);
+        });
+        let is_good = result.is_ok() && !is_outdated;
+        self.listing.end(result, now);
+        is_good
+    }
+
+    fn take_facts(&mut self, facts: Facts) {
+        for (key, place) in facts.entry_places {
+            if let Some(entry) = self.fleet.get_mut(key) {
+                entry.settle_at(place);
+            }
+        }
+        self.containers = facts.listed.containers;
+        self.warnings = facts.listed.warnings;
+        self.assign(&facts.container_places);
+        self.attach_recovered();
+        // What no dev container has claimed by now belongs to one that is gone.
+        self.recovered.clear();
+        self.fleet.drop_gone();
+        let keys: Vec<Key> = self.fleet.entries.iter().map(|entry| entry.key).collect();
+        for key in keys {
+            self.set_baselines(key, false);
+        }
+        self.changed();
+    }
+
+    /// Finds the dev container of each container, and the container of each dev container.
+    fn assign(&mut self, places: &HashMap<String, Place>) {
+        let mut labelled: Vec<Labelled<'_>> = self
+            .containers
+            .iter()
+            .filter_map(|info| {
+                let place = places.get(&info.id)?;
+                Labelled::of(info, place)
+            })
+            .collect();
+        // Whatever docker's order is, names are given in this one.
+        labelled.sort_by(|a, b| {
+            (a.folder, a.config, &a.info.id).cmp(&(b.folder, b.config, &b.info.id))
+        });
+        self.owners.clear();
+        let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
+        for container in &labelled {
+            let key = self.fleet.adopt(container);
+            self.owners.insert(container.info.id.clone(), key);
+            members.entry(key).or_default().push(container.info.clone());
+        }
+        for entry in &mut self.fleet.entries {
+            let mut members = members.remove(&entry.key).unwrap_or_default();
+            fleet::sort_by_precedence(&mut members);
+            let mut members = members.into_iter();
+            entry.container = members.next();
+            entry.others = members.collect();
+            // Whoever is looking has begun before these containers were known.
+            entry.version += 1;
+        }
+    }
+
+    /// Notes what containers were made from that are seen for the first time, where that is known by now.
+    /// `just_looked`: the inputs of the dev container are as they are after its containers were made.
+    pub(super) fn set_baselines(&mut self, key: Key, just_looked: bool) {
+        let Some(entry) = self.fleet.get(key) else {
+            return;
+        };
+        let inputs = entry.inputs.as_deref().filter(|_| just_looked);
+        for info in entry.containers() {
+            if self.baselines.contains_key(&info.id) {
+                continue;
+            }
+            if let Some(baseline) = entry.first_baseline(info, inputs) {
+                self.baselines.insert(info.id.clone(), baseline);
+                self.unsaved = true;
+            }
+        }
+    }
+
+    /// Whether one of its containers waits for its inputs to be looked at.
+    pub(super) fn lacks_baseline(&self, entry: &Entry) -> bool {
+        entry
+            .containers()
+            .any(|info| !self.baselines.contains_key(&info.id) && !entry.is_making(info))
+    }
+
+    /// Of containers that are gone.
+    fn forget_baselines(&mut self, ids: &HashSet<String>) {
+        let before = self.baselines.len();
+        self.baselines.retain(|id, _| ids.contains(id));
+        self.unsaved |= self.baselines.len() != before;
+    }
+
+    /// The places to resolve for the next listing: those of the dev containers that are known.
+    pub fn addresses(&self) -> Vec<(Key, Address)> {
+        let entries = self.fleet.entries.iter();
+        entries.map(|entry| (entry.key, entry.address())).collect()
+    }
+
+    /// Where the labels of a container point, if it is a dev container.
+    pub fn label_address(info: &ContainerInfo) -> Option<Address> {
+        if info.labels.get(LABEL_TEST_RUN) == Some("true") {
+            return None;
+        }
+        Some(Address {
+            folder: info.labels.get(LABEL_FOLDER)?.into(),
+            config: label_config(info).map(PathBuf::from),
+            source: Source::Label,
+        })
+    }
+}
+
+impl Entry {
+    /// What a container was made from that is seen for the first time; `inputs` are as they are now. One that an
+    /// operation is just making gets its baseline when that ends.
+    fn first_baseline(&self, info: &ContainerInfo, inputs: Option<&Inputs>) -> Option<Baseline> {
+        let operation = self.operation.as_ref();
+        match operation.and_then(|operation| Some((operation, operation.made(info)?))) {
+            Some((operation, _)) if operation.is_running() => None,
+            // The daemon did not live to see how the CLI left its lock file.
+            Some((operation, made_from)) if operation.is_interrupted() => {
+                Some(made_from.with_lock_of(inputs?))
+            }
+            Some((_, made_from)) => Some(made_from.clone()),
+            None => Some(Baseline::at_first_sight(inputs?, info.created_at)),
+        }
+    }
+
+    fn is_making(&self, info: &ContainerInfo) -> bool {
+        let running = self.operation.as_ref().filter(|o| o.is_running());
+        running.is_some_and(|operation| operation.made(info).is_some())
+    }
+}
+
+impl<'a> Labelled<'a> {
+    fn of(info: &'a Arc<ContainerInfo>, place: &'a Place) -> Option<Self> {
+        Some(Self {
+            info,
+            folder: info.labels.get(LABEL_FOLDER)?,
+            config: label_config(info),
+            place,
+        })
+    }
+}
+
+fn label_config(info: &ContainerInfo) -> Option<&str> {
+    info.labels
+        .get(LABEL_CONFIG)
+        .filter(|config| !config.is_empty())
+}

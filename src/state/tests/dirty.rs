@@ -1,0 +1,434 @@
+//! Whether a container was made from what is on disk.
+
+use super::*;
+use crate::replace::LABEL_OPERATION;
+use crate::store::Kept;
+use ChangeKind::*;
+
+const LOCK: &str = "/w/.devcontainer/devcontainer-lock.json";
+const DOCKERFILE: &str = "/w/.devcontainer/Dockerfile";
+const FEATURE: &str = "/w/.devcontainer/feature";
+
+/// A dev container that was made from a configuration that says `1`.
+fn made() -> World {
+    let mut world = world();
+    world.put(CONFIG, "1");
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    assert_eq!(world.changes(), []);
+    world
+}
+
+/// The same with a Dockerfile.
+fn made_with_dockerfile() -> World {
+    let mut world = world();
+    world.put(CONFIG, "1");
+    world.put(DOCKERFILE, "a");
+    world.named = vec![DOCKERFILE.into()];
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    assert_eq!(world.changes(), []);
+    world
+}
+
+impl World {
+    /// The changes as `path: kind`, below the configuration's directory.
+    fn named_changes(&mut self) -> Vec<String> {
+        let changes = self.one().changes;
+        let show = |change: &crate::model::Change| {
+            let path = Path::new(&change.path);
+            let below = path.strip_prefix("/w/.devcontainer").unwrap_or(path);
+            format!("{}: {:?}", below.display(), change.change)
+        };
+        changes.iter().map(show).collect()
+    }
+
+    /// Another run of the daemon, which finds what this one wrote down.
+    fn restart(&mut self, kept: Kept) {
+        self.state = State::new(Duration::from_secs(10));
+        self.state.recover(kept, Timestamp::new(self.wall, 0));
+    }
+}
+
+#[test]
+fn p5_dirty_follows_the_content() {
+    let mut world = made();
+    world.write(CONFIG, "1");
+    assert_eq!(world.changes(), [], "a touch");
+    world.write(CONFIG, "2");
+    assert_eq!(world.changes(), [Modified]);
+    world.delete(CONFIG);
+    assert_eq!(world.changes(), [Removed]);
+    world.list();
+    assert_eq!(world.changes(), [Removed], "a listing changes nothing");
+    world.write(CONFIG, "1");
+    assert_eq!(world.changes(), [], "undone");
+}
+
+#[test]
+fn every_input_counts_and_is_named() {
+    let mut world = made_with_dockerfile();
+    world.write(DOCKERFILE, "b");
+    assert_eq!(world.named_changes(), ["Dockerfile: Modified"]);
+    world.write(LOCK, "{}");
+    world.write(CONFIG, "2");
+    let all = [
+        "Dockerfile: Modified",
+        "devcontainer-lock.json: Created",
+        "devcontainer.json: Modified",
+    ];
+    assert_eq!(world.named_changes(), all);
+    world.write(CONFIG, "1");
+    world.delete(LOCK);
+    world.delete(DOCKERFILE);
+    assert_eq!(world.named_changes(), ["Dockerfile: Removed"]);
+    world.write(DOCKERFILE, "a");
+    assert_eq!(world.named_changes(), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_compared_is_a_change_of_unknown_kind() {
+    let mut world = made();
+    for content in [Content::Unreadable, text("1"), Content::Unreadable] {
+        world.wall += 1;
+        world.disk.insert(CONFIG.into(), (content, world.wall));
+        world.look();
+        let expected: &[ChangeKind] = if content == text("1") {
+            &[]
+        } else {
+            &[Unknown]
+        };
+        assert_eq!(world.changes(), expected);
+    }
+    world.run(2, "/v", Some("/v/devcontainer.json"));
+    world
+        .disk
+        .insert("/v/devcontainer.json".into(), (Content::Unreadable, 1));
+    world.list();
+    world.write("/v/devcontainer.json", "1");
+    assert_eq!(
+        world.all()[0].changes[0].change,
+        Unknown,
+        "it was unreadable"
+    );
+    world
+        .disk
+        .insert("/v/devcontainer.json".into(), (Content::Directory, 1));
+    world.look();
+    assert_eq!(world.all()[0].changes[0].change, Unknown);
+}
+
+#[test]
+fn what_the_configuration_names_no_more_is_told_by_its_own_change() {
+    let mut world = made_with_dockerfile();
+    world.named = vec!["/w/.devcontainer/Other".into()];
+    world
+        .disk
+        .insert("/w/.devcontainer/Other".into(), (text("b"), 1));
+    world.write(CONFIG, "2");
+    assert_eq!(world.named_changes(), ["devcontainer.json: Modified"]);
+}
+
+#[test]
+fn a_variable_that_leads_elsewhere_is_a_change_though_the_configuration_says_the_same() {
+    let mut world = made_with_dockerfile();
+    world.named = vec!["/w/.devcontainer/Other".into()];
+    world.write("/w/.devcontainer/Other", "b");
+    assert_eq!(
+        world.named_changes(),
+        ["Dockerfile: Removed", "Other: Created"]
+    );
+}
+
+#[test]
+fn in_a_feature_files_come_and_go_also_while_the_configuration_changes() {
+    let mut world = world();
+    let one = format!("{FEATURE}/one");
+    let two = format!("{FEATURE}/two");
+    world.put(CONFIG, "1");
+    world.disk.insert(FEATURE.into(), (Content::Directory, 1));
+    world.put(&one, "x");
+    world.named = vec![FEATURE.into(), one.clone().into()];
+    world.run(1, "/w", Some(CONFIG));
+    world
+        .disk
+        .insert(FEATURE.into(), (Content::Directory, 1_000_000_000));
+    world.list();
+    assert_eq!(
+        world.named_changes(),
+        [""; 0],
+        "a directory's time is no matter"
+    );
+    world.named = vec![FEATURE.into(), two.clone().into()];
+    world.write(&two, "y");
+    let moved = ["feature/one: Removed", "feature/two: Created"];
+    assert_eq!(world.named_changes(), moved);
+    world.write(CONFIG, "2");
+    let and_config = [&["devcontainer.json: Modified"], &moved[..]].concat();
+    assert_eq!(world.named_changes(), and_config);
+    world.write(CONFIG, "1");
+    world.named = vec![FEATURE.into()];
+    world.delete(FEATURE);
+    assert_eq!(
+        world.named_changes(),
+        ["feature: Removed", "feature/one: Removed"]
+    );
+}
+
+#[test]
+fn one_input_has_one_name_however_the_way_to_it_is_written() {
+    let mut world = made_with_dockerfile();
+    let kept = world.state.kept();
+    // Another daemon has it predefined by a link to the folder.
+    world.restart(kept);
+    for path in [CONFIG, DOCKERFILE] {
+        let entry = world.disk[Path::new(path)];
+        world
+            .disk
+            .insert(path.replace("/w/", "/link/").into(), entry);
+    }
+    world.named = vec![DOCKERFILE.replace("/w/", "/link/").into()];
+    world.predefine(&[predefined("/link", Some(&CONFIG.replace("/w/", "/link/")))]);
+    world.list();
+    assert_eq!(world.changes(), []);
+    world.write(&DOCKERFILE.replace("/w/", "/link/"), "b");
+    assert_eq!(
+        world.named_changes(),
+        ["/link/.devcontainer/Dockerfile: Modified"]
+    );
+}
+
+#[test]
+fn an_input_younger_than_a_container_first_seen_is_a_change() {
+    let mut world = world();
+    world.named = vec![DOCKERFILE.into()];
+    world.put(CONFIG, "1");
+    world.run(1, "/w", Some(CONFIG));
+    world.put(DOCKERFILE, "a");
+    world.list();
+    assert_eq!(world.named_changes(), ["Dockerfile: Unknown"]);
+    world.write(CONFIG, "2");
+    assert_eq!(
+        world.named_changes(),
+        ["Dockerfile: Unknown", "devcontainer.json: Modified"]
+    );
+}
+
+#[test]
+fn a_container_is_compared_with_what_was_there_after_it_was_made() {
+    let mut world = made();
+    world.put(CONFIG, "2");
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    // The last look was before the edit.
+    world.list();
+    assert_eq!(world.changes(), [], "it was made from the second one");
+    world.write(CONFIG, "1");
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn a_look_that_began_before_a_container_was_listed_says_nothing_of_it() {
+    let mut world = world();
+    world.predefine(&[predefined("/w", Some(CONFIG))]);
+    world.put(CONFIG, "1");
+    let target = world.state.look_targets()[0].clone();
+    let early = world.inputs(&site());
+    world.put(CONFIG, "2");
+    world.run(1, "/w", Some(CONFIG));
+    world.list_only();
+    assert!(
+        !world.state.apply(vec![Found::Inputs(target, early)]),
+        "look again"
+    );
+    world.look();
+    assert_eq!(world.changes(), []);
+}
+
+#[test]
+fn p6_an_edit_during_the_build_leaves_it_dirty() {
+    for seen_while_it_runs in [false, true] {
+        let mut world = made();
+        world.write(CONFIG, "2");
+        let key = world.begin();
+        world.write(CONFIG, "3");
+        world.remove(1);
+        world.run(2, "/w", Some(CONFIG));
+        if seen_while_it_runs {
+            world.list();
+            assert_eq!(world.changes(), [Modified]);
+        }
+        world.end(key, None, Some(2));
+        world.list();
+        assert_eq!(world.changes(), [Modified]);
+        world.write(CONFIG, "2");
+        assert_eq!(world.changes(), []);
+    }
+}
+
+#[test]
+fn the_lock_file_that_the_cli_writes_does_not_make_it_dirty() {
+    let mut world = made();
+    let key = world.begin();
+    world.write(LOCK, "by the CLI");
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    world.list();
+    assert_eq!(world.changes(), [], "while it runs");
+    world.end(key, None, Some(2));
+    world.list();
+    assert_eq!(world.changes(), [], "at the end");
+    world.write(LOCK, "by somebody");
+    assert_eq!(world.named_changes(), ["devcontainer-lock.json: Modified"]);
+    world.delete(LOCK);
+    assert_eq!(world.named_changes(), ["devcontainer-lock.json: Removed"]);
+}
+
+#[test]
+fn p6_a_container_that_the_cli_did_not_name_is_told_by_its_label() {
+    let mut world = made();
+    let key = world.begin();
+    let made_by = operation(world.wall).to_string();
+    world.write(CONFIG, "2");
+    world.end(key, Some("cancelled"), None);
+    world.remove(1);
+    let labels = [
+        (LABEL_FOLDER, "/w"),
+        (LABEL_CONFIG, CONFIG),
+        (LABEL_OPERATION, &made_by),
+    ];
+    world.run(2, "/w", Some(CONFIG)).labels = labels.into_iter().collect();
+    world.list();
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn p6_a_listing_from_before_the_container_was_made_keeps_its_baseline() {
+    let mut world = made();
+    let key = world.begin();
+    world.write(CONFIG, "2");
+    world.state.listing.want();
+    assert!(world.state.listing.begin(world.now));
+    world.now += Duration::from_secs(1);
+    world.end(key, None, Some(2));
+    // It does not show the new one, and is dropped; so is none after it, or there would never be any.
+    world.list();
+    assert!(world.state.listing.begin(world.now));
+    world
+        .state
+        .listing
+        .invalidate(world.now + Duration::from_secs(2));
+    world.list();
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG)).created_at = Timestamp::new(world.wall + 100, 0);
+    world.list();
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn p7_baselines_outlive_a_restart_and_an_edit_meanwhile_is_found() {
+    let mut world = made_with_dockerfile();
+    world.put(CONFIG, "2");
+    let kept = world.state.kept();
+    assert_eq!(kept.baselines.len(), 1);
+    world.restart(kept);
+    // Its time says nothing: it was put back by something that keeps times.
+    world.disk.insert(DOCKERFILE.into(), (text("b"), 1));
+    world.list();
+    assert_eq!(
+        world.named_changes(),
+        ["Dockerfile: Modified", "devcontainer.json: Modified"]
+    );
+    world.write(CONFIG, "1");
+    world.write(DOCKERFILE, "a");
+    assert_eq!(world.changes(), []);
+    assert!(!world.state.take_unsaved(), "nothing new about it");
+}
+
+#[test]
+fn p7_the_baseline_of_a_container_that_is_gone_goes_with_it() {
+    let mut world = made();
+    assert!(world.state.take_unsaved());
+    world.remove(1);
+    world.list();
+    assert!(world.state.take_unsaved());
+    assert_eq!(world.state.kept().baselines.len(), 0);
+}
+
+#[test]
+fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
+    let mut world = made();
+    let kept = world.state.kept();
+    world.restart(kept);
+    let all = std::mem::take(&mut world.containers);
+    let facts = Facts {
+        listed: Listed {
+            containers: Vec::new(),
+            ids: [id(1)].into(),
+            warnings: Vec::new(),
+        },
+        container_places: HashMap::new(),
+        entry_places: Vec::new(),
+    };
+    world.state.finish_listing(Ok(facts), world.now);
+    world.containers = all;
+    world.put(CONFIG, "2");
+    world.list();
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn p7_what_an_interrupted_operation_made_is_compared_with_what_it_began_with() {
+    let mut world = made();
+    world.begin();
+    let made_by = operation(world.wall).to_string();
+    world.put(CONFIG, "2");
+    world.put(LOCK, "by the CLI");
+    world.remove(1);
+    let labels = [
+        (LABEL_FOLDER, "/w"),
+        (LABEL_CONFIG, CONFIG),
+        (LABEL_OPERATION, &made_by),
+    ];
+    world.run(2, "/w", Some(CONFIG)).labels = labels.into_iter().collect();
+    let kept = world.state.kept();
+    world.restart(kept);
+    world.list();
+    assert_eq!(world.one().job.unwrap().state, JobState::Interrupted);
+    assert_eq!(world.named_changes(), ["devcontainer.json: Modified"]);
+}
+
+#[test]
+fn p5_of_two_who_look_at_once_the_later_look_counts() {
+    let mut world = made();
+    let target = world.state.look_targets()[0].clone();
+    let early = world.inputs(&site());
+    world.write(CONFIG, "2");
+    assert!(
+        !world.state.apply(vec![Found::Inputs(target, early)]),
+        "look again"
+    );
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn a_configuration_that_nobody_named_is_looked_for_again() {
+    let mut world = world();
+    world.predefine(&[predefined("/w", None)]);
+    let targets = world.state.look_targets();
+    let unsettled = targets[0].unsettled.clone().unwrap();
+    assert_eq!((unsettled.folder_exists, &unsettled.found), (true, &None));
+    let found = Found::Place(
+        targets[0].key,
+        unsettled.address,
+        world.place("/w", Some(CONFIG)),
+    );
+    assert!(!world.state.apply(vec![found]), "its inputs are next");
+    assert_eq!(world.one().config_path.as_deref(), Some(CONFIG));
+    let targets = world.state.look_targets();
+    assert_eq!(targets[0].site.as_deref(), Some(&site()));
+    assert_eq!(
+        targets[0].unsettled.clone().unwrap().found,
+        Some(CONFIG.into())
+    );
+}

@@ -1,0 +1,358 @@
+//! The thread that is told when a file may have changed.
+//!
+//! inotify is only a hint to look again: what is true is what the files hold. The directories are watched, because
+//! most programs replace a file rather than write into it.
+
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::Errno;
+
+use self::wanted::{Tracer, Wanted};
+use crate::devcontainer::config;
+use crate::devcontainer::files;
+use crate::devcontainer::inputs::Distrusted;
+use crate::process::wait;
+use crate::shared::Shared;
+use crate::state::State;
+
+/// Programs save in several steps; they are looked at together.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Room for many events; one takes 272 bytes at most.
+const BUFFER: usize = 4096;
+/// How often what has just been watched is looked at, which may name more to be watched.
+const ROUNDS: usize = 10;
+
+/// Wakes the watcher from another thread.
+#[derive(Clone)]
+pub struct Wake(Arc<OwnedFd>);
+
+impl Wake {
+    /// There may be other directories to watch.
+    pub fn wake(&self) {
+        // Fails only when it has been woken 2^64 - 2 times and not once come round.
+        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+/// The inotify reader.
+pub struct Watcher {
+    shared: Arc<Shared>,
+    wake: Wake,
+    watches: Option<Watches>,
+}
+
+/// One inotify instance, and what it watches.
+struct Watches {
+    inotify: Inotify,
+    watched: BTreeMap<PathBuf, (WatchDescriptor, Kind)>,
+    /// One directory may be mounted in two places, and has one watch then.
+    of_interest: HashMap<WatchDescriptor, Interest>,
+}
+
+/// For what something is watched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A directory, for what is in it.
+    Names,
+    /// A directory, for what becomes of itself.
+    OnTheWay,
+    /// A file, for what is written to it by another name.
+    Linked,
+}
+
+struct Interest {
+    path: PathBuf,
+    names: BTreeSet<OsString>,
+}
+
+/// What events say.
+#[derive(Default)]
+struct Hints {
+    any: bool,
+    /// They were too many, and some are lost.
+    overflow: bool,
+    written: Distrusted,
+}
+
+impl Watcher {
+    /// One that watches nothing yet.
+    pub fn new(shared: Arc<Shared>, wake: Wake) -> Self {
+        Self {
+            shared,
+            wake,
+            watches: None,
+        }
+    }
+
+    /// Something to wake it with.
+    pub fn wake() -> io::Result<Wake> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Wake(Arc::new(eventfd(0, flags)?)))
+    }
+
+    /// Watches and looks until the process ends. Sleeps while nothing happens.
+    pub fn run(mut self) {
+        loop {
+            let mut fds = vec![PollFd::new(&*self.wake.0, PollFlags::IN)];
+            let inotify = self.watches.as_ref().map(|watches| &watches.inotify);
+            fds.extend(inotify.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
+            if poll(&mut fds, None).is_err() {
+                continue;
+            }
+            let woken = rustix::io::read(&*self.wake.0, &mut [0; 8]).is_ok();
+            let mut hints = self.read_hints();
+            if hints.overflow {
+                // Directories may have come and gone unseen: all that is known of them is in doubt.
+                log::info!("too many events of files at once: all are looked at");
+                self.watches = None;
+                hints.written.all = true;
+            }
+            if woken || hints.any {
+                self.look(&hints);
+            }
+        }
+    }
+
+    /// Takes the hints of a while together, once there is one.
+    fn read_hints(&mut self) -> Hints {
+        let mut hints = Hints::default();
+        let Some(watches) = &mut self.watches else {
+            return hints;
+        };
+        watches.read(&mut hints);
+        if hints.any {
+            let deadline = Instant::now() + PAUSE;
+            while Instant::now() < deadline {
+                wait(
+                    &mut [PollFd::new(&watches.inotify, PollFlags::IN)],
+                    deadline,
+                );
+                watches.read(&mut hints);
+            }
+        }
+        hints
+    }
+
+    /// What is to be watched follows from what is looked at; and what has just begun to be watched may have changed
+    /// before.
+    fn look(&mut self, hints: &Hints) {
+        let mut due = hints.any;
+        for _ in 0..ROUNDS {
+            due |= self.arm();
+            if !due {
+                return;
+            }
+            self.shared.look_again_at(&hints.written);
+            due = false;
+        }
+    }
+
+    /// Watches what all inputs need and nothing else. Returns whether anything was added.
+    fn arm(&mut self) -> bool {
+        let wanted = self.wanted();
+        let (added, failed) = match &mut self.watches {
+            Some(watches) => watches.arm(wanted),
+            None => match Inotify::init() {
+                Ok(inotify) => self.watches.insert(Watches::new(inotify)).arm(wanted),
+                Err(e) => (false, Some(("files".to_owned(), e))),
+            },
+        };
+        self.warn(failed.map(|(what, e)| {
+            let mend = match e.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::NOSPC) => "; raise fs.inotify.max_user_watches",
+                Some(Errno::MFILE) => "; raise fs.inotify.max_user_instances",
+                _ => "",
+            };
+            format!("{what} cannot be watched ({e}{mend}); files are looked at when somebody asks")
+        }));
+        added
+    }
+
+    fn warn(&self, warning: Option<String>) {
+        let before = self
+            .shared
+            .ask(|state| state.watcher_warning().map(str::to_owned));
+        if before != warning {
+            if let Some(warning) = &warning {
+                log::warn!("{warning}");
+            }
+            self.shared.tell(|state| state.set_watcher_warning(warning));
+        }
+    }
+
+    fn wanted(&self) -> Wanted {
+        let targets = self.shared.ask(State::look_targets);
+        let mut tracer = Tracer::default();
+        for target in targets.iter() {
+            match &target.before {
+                Some(inputs) => inputs.paths().for_each(|path| tracer.trace(path)),
+                None => target
+                    .site
+                    .iter()
+                    .for_each(|site| tracer.trace(&site.config)),
+            }
+            if let Some(unsettled) = &target.unsettled {
+                let candidates = config::candidates(&unsettled.address.folder);
+                candidates.for_each(|path| tracer.trace(&path));
+            }
+        }
+        tracer.wanted
+    }
+}
+
+impl Watches {
+    fn new(inotify: Inotify) -> Self {
+        Self {
+            inotify,
+            watched: BTreeMap::new(),
+            of_interest: HashMap::new(),
+        }
+    }
+
+    /// Reads all events there are.
+    fn read(&mut self, hints: &mut Hints) {
+        let mut buffer = [0; BUFFER];
+        // An error is "no more for now", or an interruption: what is left will wake us again.
+        while let Ok(events) = self.inotify.read_events(&mut buffer) {
+            for event in events {
+                if event.mask.contains(EventMask::Q_OVERFLOW) {
+                    (hints.any, hints.overflow) = (true, true);
+                }
+                let Some(interest) = self.of_interest.get(&event.wd) else {
+                    continue;
+                };
+                if !event.name.is_none_or(|name| interest.names.contains(name)) {
+                    continue;
+                }
+                hints.any = true;
+                if event
+                    .mask
+                    .intersects(EventMask::MODIFY | EventMask::CLOSE_WRITE)
+                {
+                    let path = event.name.map(|name| interest.path.join(name));
+                    let file = files::file_id(path.as_deref().unwrap_or(&interest.path));
+                    hints.written.files.extend(file);
+                }
+                if event.mask.contains(EventMask::MOVE_SELF) {
+                    // The watch stays on the directory; it is the path that counts, and another one may be there.
+                    let _ = self.inotify.watches().remove(event.wd.clone());
+                }
+                if event
+                    .mask
+                    .intersects(EventMask::IGNORED | EventMask::MOVE_SELF)
+                {
+                    // What was watched is gone, or the path to it; so is the watch.
+                    self.of_interest.remove(&event.wd);
+                    self.watched.retain(|_, (wd, _)| *wd != event.wd);
+                }
+            }
+        }
+    }
+
+    /// Watches this and nothing else. Returns whether anything was added, and the first thing that could not be.
+    fn arm(&mut self, mut wanted: Wanted) -> (bool, Option<(String, io::Error)>) {
+        let kinds: BTreeMap<PathBuf, Kind> = wanted.kinds();
+        let inotify = &self.inotify;
+        self.watched.retain(|path, (wd, kind)| {
+            let stays = kinds.get(path) == Some(kind);
+            if !stays {
+                // Where the directory is gone, so is the watch.
+                let _ = inotify.watches().remove(wd.clone());
+            }
+            stays
+        });
+        let mut added = false;
+        let mut failed = None;
+        for (path, kind) in kinds {
+            if self.watched.contains_key(&path) {
+                continue;
+            }
+            match self.inotify.watches().add(&path, kind.mask()) {
+                Ok(wd) => {
+                    self.watched.insert(path, (wd, kind));
+                    added = true;
+                }
+                Err(e) if is_gone(&e) || kind.may_fail(&e) => {}
+                Err(e) => {
+                    failed = Some((path.display().to_string(), e));
+                    // The next one would fail likewise; what can be watched is tried again when something changes.
+                    break;
+                }
+            }
+        }
+        self.of_interest.clear();
+        for (path, (wd, _)) in &self.watched {
+            let names = wanted.directories.remove(path).unwrap_or_default();
+            let of_interest = self.of_interest.entry(wd.clone());
+            let interest = of_interest.or_insert_with(|| Interest::new(path));
+            interest.names.extend(names);
+        }
+        (added, failed)
+    }
+}
+
+impl Wanted {
+    fn kinds(&self) -> BTreeMap<PathBuf, Kind> {
+        let directories = self.directories.iter().map(|(path, names)| {
+            let kind = match names.is_empty() {
+                true => Kind::OnTheWay,
+                false => Kind::Names,
+            };
+            (path.clone(), kind)
+        });
+        let linked = self.linked.iter().map(|path| (path.clone(), Kind::Linked));
+        directories.chain(linked).collect()
+    }
+}
+
+impl Interest {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            names: BTreeSet::new(),
+        }
+    }
+}
+
+impl Kind {
+    fn mask(self) -> WatchMask {
+        // What two paths lead to has one watch, for what both want.
+        WatchMask::MASK_ADD.union(match self {
+            Self::Names => NAMES.union(ITSELF).union(WatchMask::ONLYDIR),
+            Self::OnTheWay => ITSELF.union(WatchMask::ONLYDIR),
+            Self::Linked => WatchMask::MODIFY.union(WatchMask::CLOSE_WRITE),
+        })
+    }
+
+    /// A directory on the way may be one that we may pass and not read.
+    fn may_fail(self, error: &io::Error) -> bool {
+        self == Self::OnTheWay && error.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+const ITSELF: WatchMask = WatchMask::DELETE_SELF.union(WatchMask::MOVE_SELF);
+
+const NAMES: WatchMask = WatchMask::MODIFY
+    .union(WatchMask::CLOSE_WRITE)
+    .union(WatchMask::ATTRIB)
+    .union(WatchMask::MOVED_FROM)
+    .union(WatchMask::MOVED_TO)
+    .union(WatchMask::CREATE)
+    .union(WatchMask::DELETE);
