@@ -4,16 +4,12 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
-use common::{Daemon, Sandbox, eventually};
+use common::{Daemon, Sandbox, eventually, sh};
 use serde_json::{Value, json};
 
 const FIRST: &str = "{\n  // why\n  \"image\": \"base\",\n  \"name\": \"one\",\n}\n";
 const SECOND: &str = "{\n  \"image\": \"base\",\n  \"name\": \"two\"\n}\n";
-/// What notices a change is allowed, and as much again for the test on a busy machine.
-const NOTICED: Duration = Duration::from_millis(400);
 
 /// A sandbox with one dev container made from [`FIRST`], and its daemon.
 fn start() -> (Sandbox, Daemon) {
@@ -24,7 +20,7 @@ fn start() -> (Sandbox, Daemon) {
     sandbox.devcontainer_of(1, &folder);
     make_old(&sandbox.config("app"));
     let daemon = sandbox.daemon().start();
-    assert_eq!(changes(&daemon), json!([]));
+    assert_eq!(daemon.changes(), json!([]));
     (sandbox, daemon)
 }
 
@@ -35,124 +31,11 @@ fn make_old(path: &Path) {
     );
 }
 
-/// Runs shell code in a directory.
-#[track_caller]
-fn sh(directory: &Path, code: &str) {
-    let output = Command::new("sh")
-        .args(["-ec", code])
-        .current_dir(directory)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{code}: {output:?}");
-}
-
-/// What the first request is told, as `[file name, change]`.
-#[track_caller]
-fn changes(daemon: &Daemon) -> Value {
-    let one = daemon.devcontainer();
-    let changes = one["changes"].as_array().cloned().unwrap_or_default();
-    assert_eq!(one["dirty"], !changes.is_empty(), "{one}");
-    assert_eq!(one["container"]["devcontainer_dirty"], one["dirty"]);
-    let short = |c: &Value| {
-        let path = Path::new(c["path"].as_str().unwrap()).file_name().unwrap();
-        json!([path.to_str().unwrap(), c["change"]])
-    };
-    changes.iter().map(short).collect()
-}
-
 fn modified() -> Value {
     json!([["devcontainer.json", "modified"]])
 }
 
-/// How often the log has said this.
-fn said(daemon: &Daemon, text: &str) -> usize {
-    let lines = daemon.log.lines();
-    lines.iter().filter(|line| line.contains(text)).count()
-}
-
 const NO_LONGER: &str = "no longer matches its configuration";
-const AGAIN: &str = "dev container app matches its configuration";
-
-/// Waits until the log has said this once more, without any request.
-#[track_caller]
-fn noticed(daemon: &Daemon, text: &str, before: usize, how: &str) {
-    let begun = Instant::now();
-    eventually(how, || (said(daemon, text) > before).then_some(()));
-    assert!(begun.elapsed() < NOTICED, "{how}: {:?}", begun.elapsed());
-}
-
-/// Each changes the configuration to [`SECOND`], and in the end back to [`FIRST`].
-const WAYS: [(&str, &str); 12] = [
-    (">", "cat other.json >devcontainer.json"),
-    (
-        "truncate and >>",
-        ": >devcontainer.json; cat other.json >>devcontainer.json",
-    ),
-    ("sed -i", "sed -i 's/one/two/' devcontainer.json"),
-    ("mv over", "cp other.json new; mv new devcontainer.json"),
-    ("cp over", "cp other.json devcontainer.json"),
-    ("install", "install -m 644 other.json devcontainer.json"),
-    (
-        "rm and create",
-        "rm devcontainer.json; cat other.json >devcontainer.json",
-    ),
-    ("dd", "dd if=other.json of=devcontainer.json status=none"),
-    ("ln", "ln -f other.json devcontainer.json"),
-    ("ln -s", "ln -sf other.json devcontainer.json"),
-    (
-        "ex",
-        "command -v ex >/dev/null || exit 0; ex -s -c '%s/one/two/' -c wq devcontainer.json",
-    ),
-    (
-        "vim",
-        "command -v vim >/dev/null || exit 0; vim -u NONE -es -c 'set backup writebackup backupcopy=no' -c '%s/one/two/' -c wq devcontainer.json",
-    ),
-];
-
-#[test]
-fn p5_every_way_of_saving_is_seen_by_the_first_request_after_it() {
-    let (sandbox, daemon) = start();
-    let config = sandbox.config("app");
-    let directory = config.parent().unwrap();
-    for (way, code) in WAYS {
-        sh(directory, code);
-        let expected = if fs::read_to_string(&config).unwrap().contains("two") {
-            modified()
-        } else {
-            json!([])
-        };
-        assert_eq!(changes(&daemon), expected, "{way}");
-        sh(directory, "rm -f devcontainer.json");
-        assert_eq!(
-            changes(&daemon),
-            json!([["devcontainer.json", "removed"]]),
-            "{way}"
-        );
-        fs::write(&config, FIRST).unwrap();
-        assert_eq!(changes(&daemon), json!([]), "undone after {way}");
-    }
-}
-
-#[test]
-fn p8_every_way_of_saving_is_noticed_without_a_request() {
-    let (sandbox, daemon) = start();
-    let config = sandbox.config("app");
-    let directory = config.parent().unwrap();
-    for (way, code) in WAYS {
-        let (no_longer, again) = (said(&daemon, NO_LONGER), said(&daemon, AGAIN));
-        sh(directory, code);
-        if !fs::read_to_string(&config).unwrap().contains("two") {
-            continue;
-        }
-        noticed(&daemon, NO_LONGER, no_longer, way);
-        sh(directory, "rm -f devcontainer.json");
-        fs::write(&config, FIRST).unwrap();
-        noticed(&daemon, AGAIN, again, way);
-    }
-}
-
 #[test]
 fn p8_files_are_watched_from_the_start_before_any_request() {
     let sandbox = Sandbox::new();
@@ -160,15 +43,9 @@ fn p8_files_are_watched_from_the_start_before_any_request() {
     sandbox.devcontainer_of(1, &folder);
     let daemon = sandbox.daemon().start();
     eventually("the daemon watches", || {
-        let fds = fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid())).unwrap();
-        let infos = fds
-            .flatten()
-            .filter_map(|fd| fs::read_to_string(fd.path()).ok());
-        let watches = infos.filter(|info| info.contains("inotify wd:"));
-        (watches.count() > 0).then_some(())
+        (daemon.watches() > 0).then_some(())
     });
     fs::write(sandbox.config("app"), SECOND).unwrap();
-    noticed(&daemon, NO_LONGER, 0, ">");
     let line = daemon.log.wait_for(NO_LONGER);
     let expected = format!(
         "dev container app {NO_LONGER}: {} changed",
@@ -195,7 +72,7 @@ fn p5_touch_comments_and_format_do_not_make_it_dirty() {
         "touch unrelated.json; rm unrelated.json",
     ] {
         sh(directory, harmless);
-        assert_eq!(changes(&daemon), json!([]), "{harmless}");
+        assert_eq!(daemon.changes(), json!([]), "{harmless}");
     }
 }
 
@@ -233,7 +110,7 @@ fn p5_git_checkout_away_and_back() {
         ("git reset -q --hard two", modified()),
     ] {
         sh(&folder, code);
-        assert_eq!(changes(&daemon), expected, "{code}");
+        assert_eq!(daemon.changes(), expected, "{code}");
     }
 }
 
@@ -250,15 +127,15 @@ fn p6_an_edit_during_the_build_leaves_it_dirty() {
         );
         assert_eq!(daemon.recreate("app").status, 204);
         let expected = if edit_back { json!([]) } else { modified() };
-        assert_eq!(changes(&daemon), expected, "edit and undo: {edit_back}");
+        assert_eq!(daemon.changes(), expected, "edit and undo: {edit_back}");
     }
     sandbox.devcontainer("");
     fs::write(&config, SECOND).unwrap();
-    assert_eq!(changes(&daemon), modified());
+    assert_eq!(daemon.changes(), modified());
     assert_eq!(daemon.recreate("app").status, 204);
-    assert_eq!(changes(&daemon), json!([]), "made from what is there");
+    assert_eq!(daemon.changes(), json!([]), "made from what is there");
     fs::write(&config, FIRST).unwrap();
-    assert_eq!(changes(&daemon), modified());
+    assert_eq!(daemon.changes(), modified());
 }
 
 #[test]
@@ -278,12 +155,12 @@ fn p6_an_edit_between_the_container_and_the_end_of_the_cli_leaves_it_dirty() {
     daemon.begin_recreate("app");
     eventually("it is made", || sandbox.path("made").exists().then_some(()));
     assert_eq!(daemon.devcontainer()["container"]["name"], "made");
-    assert_eq!(changes(&daemon), json!([]));
+    assert_eq!(daemon.changes(), json!([]));
     fs::write(sandbox.config("app"), SECOND).unwrap();
-    assert_eq!(changes(&daemon), modified());
+    assert_eq!(daemon.changes(), modified());
     sandbox.write("go", "");
     daemon.log.wait_for("recreate succeeded");
-    assert_eq!(changes(&daemon), modified());
+    assert_eq!(daemon.changes(), modified());
 }
 
 #[test]
@@ -292,7 +169,7 @@ fn an_edit_before_a_failed_recreate_stays_a_change() {
     fs::write(sandbox.config("app"), SECOND).unwrap();
     sandbox.devcontainer("exit 1");
     assert_eq!(daemon.recreate("app").status, 500);
-    assert_eq!(changes(&daemon), modified());
+    assert_eq!(daemon.changes(), modified());
 }
 
 #[test]
@@ -302,10 +179,10 @@ fn a_file_younger_than_a_container_first_seen_is_a_change_of_unknown_kind() {
     sandbox.devcontainer_of(1, &folder);
     fs::write(sandbox.config("app"), SECOND).unwrap();
     let daemon = sandbox.daemon().start();
-    assert_eq!(changes(&daemon), json!([["devcontainer.json", "unknown"]]));
+    assert_eq!(daemon.changes(), json!([["devcontainer.json", "unknown"]]));
     daemon.log.wait_for(NO_LONGER);
     assert_eq!(daemon.recreate("app").status, 204);
-    assert_eq!(changes(&daemon), json!([]));
+    assert_eq!(daemon.changes(), json!([]));
 }
 
 #[test]
@@ -315,17 +192,17 @@ fn a_config_that_is_missing_at_first_and_appears_is_created() {
     sandbox.devcontainer_of(1, &folder);
     fs::remove_dir_all(folder.join(".devcontainer")).unwrap();
     let daemon = sandbox.daemon().start();
-    assert_eq!(changes(&daemon), json!([]));
+    assert_eq!(daemon.changes(), json!([]));
     sandbox.write("work/app/.devcontainer/devcontainer.json", FIRST);
-    assert_eq!(changes(&daemon), json!([["devcontainer.json", "created"]]));
+    assert_eq!(daemon.changes(), json!([["devcontainer.json", "created"]]));
     fs::remove_file(sandbox.config("app")).unwrap();
-    assert_eq!(changes(&daemon), json!([]));
+    assert_eq!(daemon.changes(), json!([]));
     fs::create_dir(sandbox.config("app")).unwrap();
-    assert_eq!(changes(&daemon), json!([["devcontainer.json", "unknown"]]));
+    assert_eq!(daemon.changes(), json!([["devcontainer.json", "unknown"]]));
     fs::remove_dir(sandbox.config("app")).unwrap();
     sh(&folder, "mkfifo .devcontainer/devcontainer.json");
     assert_eq!(
-        changes(&daemon),
+        daemon.changes(),
         json!([["devcontainer.json", "unknown"]]),
         "and nobody waits"
     );
@@ -346,7 +223,146 @@ fn p5_a_writer_that_never_rests_leaves_the_right_answer() {
             daemon.devcontainer();
         }
     });
-    assert_eq!(changes(&daemon), modified());
+    assert_eq!(daemon.changes(), modified());
     fs::write(&config, FIRST).unwrap();
-    assert_eq!(changes(&daemon), json!([]));
+    assert_eq!(daemon.changes(), json!([]));
+}
+
+#[test]
+fn every_input_counts_from_the_first_request_on() {
+    let (sandbox, daemon) = start();
+    let folder = sandbox.path("work/app");
+    let made_of = r#"{"dockerFile": "Dockerfile", "features": {"./f": {}, "ghcr.io/x/y:1": {}}}"#;
+    fs::write(sandbox.config("app"), made_of).unwrap();
+    sh(
+        &folder,
+        "cd .devcontainer; mkdir f; echo 1 >f/install.sh; echo 1 >Dockerfile",
+    );
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(daemon.changes(), json!([]), "made from what is there");
+    for (change, undo, expected) in [
+        (
+            "echo 2 >Dockerfile",
+            "echo 1 >Dockerfile",
+            json!([["Dockerfile", "modified"]]),
+        ),
+        (
+            "mv Dockerfile x",
+            "mv x Dockerfile",
+            json!([["Dockerfile", "removed"]]),
+        ),
+        (
+            "echo 2 >f/install.sh; echo >f/new",
+            "echo 1 >f/install.sh; rm f/new",
+            json!([["install.sh", "modified"], ["new", "created"]]),
+        ),
+        (
+            "mkdir -p f/a/b; echo >f/a/b/c",
+            "rm -r f/a",
+            json!([["a", "created"], ["b", "created"], ["c", "created"]]),
+        ),
+        (
+            "mv f g",
+            "mv g f",
+            json!([["f", "removed"], ["install.sh", "removed"]]),
+        ),
+        (
+            "echo {} >devcontainer-lock.json",
+            "rm devcontainer-lock.json",
+            json!([["devcontainer-lock.json", "created"]]),
+        ),
+        (
+            "echo 1 >unrelated; mkdir other; echo >other/install.sh",
+            "rm -r unrelated other",
+            json!([]),
+        ),
+    ] {
+        sh(&folder.join(".devcontainer"), change);
+        assert_eq!(daemon.changes(), expected, "{change}");
+        sh(&folder.join(".devcontainer"), undo);
+        assert_eq!(daemon.changes(), json!([]), "{undo}");
+    }
+    let compose = r#"{"dockerComposeFile": ["../a.yml", "b.yml"], "service": "s"}"#;
+    fs::write(sandbox.config("app"), compose).unwrap();
+    sh(&folder, "echo a >a.yml");
+    assert_eq!(daemon.changes(), modified());
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(daemon.changes(), json!([]));
+    sh(
+        &folder,
+        "echo b >a.yml; echo b >.devcontainer/b.yml; echo 2 >.devcontainer/Dockerfile",
+    );
+    assert_eq!(
+        daemon.changes(),
+        json!([["b.yml", "created"], ["a.yml", "modified"]])
+    );
+}
+
+#[test]
+fn p6_the_lock_file_that_the_cli_writes_is_no_change_and_an_edit_meanwhile_is() {
+    let (sandbox, daemon) = start();
+    sandbox.devcontainer("echo made >${config%/*}/devcontainer-lock.json; [ -e $R/edit ] && cat $R/edit >${config%/*}/D");
+    let made_of = r#"{"dockerFile": "D"}"#;
+    fs::write(sandbox.config("app"), made_of).unwrap();
+    fs::write(sandbox.path("work/app/.devcontainer/D"), "1").unwrap();
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(daemon.changes(), json!([]));
+    sandbox.write("edit", "2");
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(daemon.changes(), json!([["D", "modified"]]));
+}
+
+#[test]
+fn a_configuration_that_does_not_parse_counts_as_it_stands() {
+    let (sandbox, daemon) = start();
+    for text in ["{", "{ ", "\u{0}", "{\"name\": \"one\" \"image\": 1}"] {
+        fs::write(sandbox.config("app"), text).unwrap();
+        assert_eq!(daemon.changes(), modified(), "{text:?}");
+    }
+    sandbox.write("work/app/.devcontainer/devcontainer.json", FIRST);
+    assert_eq!(daemon.changes(), json!([]));
+}
+
+#[test]
+fn a_folder_and_a_configuration_that_come_later_are_found_by_the_first_request() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path("work/later");
+    let daemon = sandbox
+        .daemon()
+        .arg("--devcontainer-folder")
+        .arg(folder.to_str().unwrap());
+    let daemon = daemon.start();
+    assert_eq!(daemon.devcontainer().get("config_path"), None);
+    sandbox.write("work/later/.devcontainer.json", FIRST);
+    let shown = |name: &str| json!(folder.join(name));
+    assert_eq!(
+        daemon.devcontainer()["config_path"],
+        shown(".devcontainer.json")
+    );
+    sandbox.write("work/later/.devcontainer/devcontainer.json", FIRST);
+    let first = ".devcontainer/devcontainer.json";
+    assert_eq!(daemon.devcontainer()["config_path"], shown(first));
+    fs::remove_file(folder.join(first)).unwrap();
+    assert_eq!(
+        daemon.devcontainer()["config_path"],
+        shown(".devcontainer.json")
+    );
+    let calls = sandbox.calls("docker", "ps");
+    assert_eq!(calls, 1, "docker was not asked for that");
+}
+
+#[test]
+fn a_container_made_by_hand_is_compared_with_what_was_there_after_it_was_made() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    assert_eq!(daemon.changes(), json!([]));
+    fs::write(sandbox.config("app"), SECOND).unwrap();
+    assert_eq!(daemon.changes(), modified());
+    sandbox.remove_container(1);
+    sandbox.devcontainer_made(2, &folder, "2999-01-01T00:00:00Z");
+    assert_eq!(daemon.changes(), json!([]));
+    fs::write(sandbox.config("app"), FIRST).unwrap();
+    assert_eq!(daemon.changes(), modified());
 }

@@ -105,3 +105,107 @@ fn p8_the_target_of_a_symlinked_config_is_watched() {
     app.sh(r#"printf %s "$MADE_FROM" >../conf/real.json"#);
     until_logged(&daemon, CLEAN, 1, "its target was written");
 }
+
+#[test]
+fn p8_what_is_needed_no_more_is_watched_no_more() {
+    let app = App::new();
+    app.sh_in(
+        "",
+        "mkdir -p far/away; echo one >far/away/Dockerfile; find . -exec touch -d 2001-01-01 {} +",
+    );
+    let daemon = app.daemon();
+    let settle = || {
+        let mut before = 0;
+        eventually("it watches all that it needs", || {
+            let now = daemon.watches();
+            let same = now > 0 && now == before;
+            before = now;
+            same.then_some(now)
+        })
+    };
+    let few = settle();
+    app.sh(r#"echo '{"dockerFile": "../far/away/Dockerfile"}' >devcontainer.json"#);
+    until_logged(&daemon, DIRTY, 1, "another configuration");
+    eventually("more is watched", || (daemon.watches() > few).then_some(()));
+    app.sh(r#"printf %s "$MADE_FROM" >devcontainer.json"#);
+    until_logged(&daemon, CLEAN, 1, "undone");
+    eventually("and no more", || (daemon.watches() == few).then_some(()));
+}
+
+#[test]
+fn p8_nothing_is_lost_while_directories_come_and_go() {
+    let app = App::new();
+    let daemon = app.daemon();
+    for round in 1..=30 {
+        app.sh_in("", "mkdir new; echo '{}' >new/devcontainer.json; mv .devcontainer old; mv new .devcontainer; rm -r old");
+        until_logged(&daemon, DIRTY, round, "another one");
+        app.sh_in(
+            "",
+            r#"rm -r .devcontainer; mkdir -p .devcontainer; printf %s "$MADE_FROM" >.devcontainer/devcontainer.json"#,
+        );
+        until_logged(&daemon, CLEAN, round, "made again");
+    }
+}
+
+#[test]
+fn where_the_limit_of_watches_is_reached_requests_are_told_rightly() {
+    let app = App::new();
+    let sandbox = &app.sandbox;
+    let code = "echo 2 >/proc/sys/user/max_inotify_watches";
+    let daemon = sandbox
+        .daemon_in_namespaces(code)
+        .args("--cache-duration 0")
+        .start();
+    assert_eq!(daemon.devcontainer()["dirty"], false);
+    let line = daemon.log.wait_for("cannot be watched");
+    assert!(line.contains("raise fs.inotify.max_user_watches"), "{line}");
+    let warnings = daemon.json("/")["warnings"].clone();
+    assert!(
+        warnings[0].as_str().unwrap().contains("cannot be watched"),
+        "{warnings}"
+    );
+    daemon
+        .get("/readyz")
+        .assert_error(503, "Not ready", "watcher: ");
+    app.sh(EDIT);
+    assert_eq!(daemon.devcontainer()["dirty"], true);
+    // Somebody raises it.
+    let raised = Command::new("nsenter")
+        .args(["--user", "--target", &daemon.pid().to_string(), "sh", "-c"])
+        .arg("echo 1000 >/proc/sys/user/max_inotify_watches")
+        .status();
+    assert!(raised.unwrap().success());
+    eventually("the warning goes", || {
+        daemon.json("/").get("warnings").is_none().then_some(())
+    });
+    assert_eq!(daemon.get("/readyz").status, 200);
+    assert_eq!(daemon.said("cannot be watched"), 1, "said once");
+}
+
+#[test]
+fn without_inotify_it_is_tried_again() {
+    let app = App::new();
+    let sandbox = &app.sandbox;
+    let code = "echo 0 >/proc/sys/user/max_inotify_instances";
+    let daemon = sandbox
+        .daemon_in_namespaces(code)
+        .args("--cache-duration 0")
+        .start();
+    assert_eq!(daemon.devcontainer()["dirty"], false);
+    let line = daemon.log.wait_for("files cannot be watched");
+    assert!(
+        line.contains("raise fs.inotify.max_user_instances"),
+        "{line}"
+    );
+    let raised = Command::new("nsenter")
+        .args(["--user", "--target", &daemon.pid().to_string(), "sh", "-c"])
+        .arg("echo 1 >/proc/sys/user/max_inotify_instances")
+        .status();
+    assert!(raised.unwrap().success());
+    eventually("it watches", || {
+        daemon.json("/");
+        (daemon.watches() > 0).then_some(())
+    });
+    app.sh(EDIT);
+    until_logged(&daemon, DIRTY, 1, "by inotify");
+}

@@ -51,7 +51,7 @@ pub(super) struct Stamp {
     pub(super) modified: Timestamp,
     changed: Timestamp,
     /// Whether it was old enough when it was looked at for the rest to be trusted.
-    settled: bool,
+    pub(super) settled: bool,
 }
 
 /// A file of a file system, whatever its names are.

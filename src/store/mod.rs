@@ -17,6 +17,12 @@ use crate::time::Timestamp;
 
 pub use format::{Kept, Record};
 
+/// What is read of what was written, for tests of what outlives a restart.
+#[cfg(test)]
+pub(crate) fn round_trip(kept: Kept) -> Kept {
+    format::from_json(&format::to_json(kept)).unwrap()
+}
+
 const FILE: &str = "state.json";
 /// A larger file is none of ours.
 const MAX_SIZE: u64 = 16 << 20;
@@ -177,10 +183,16 @@ fn create(path: &Path) -> io::Result<File> {
 
 fn write(directory: &Path, contents: &[u8]) -> io::Result<()> {
     let new = temporary(directory);
-    let mut file = create(&new)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(new, directory.join(FILE))?;
+    let written = create(&new).and_then(|mut file| {
+        file.write_all(contents)?;
+        file.sync_all()?;
+        fs::rename(&new, directory.join(FILE))
+    });
+    if written.is_err() {
+        // Half of it takes room that may be what is missing.
+        let _ = fs::remove_file(&new);
+    }
+    written?;
     File::open(directory)?.sync_all()
 }
 

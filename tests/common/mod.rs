@@ -51,6 +51,19 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Runs shell code in a directory, with git as it is set up in its repository alone.
+#[track_caller]
+pub fn sh(directory: &Path, code: &str) {
+    let output = Command::new("sh")
+        .args(["-ec", code])
+        .current_dir(directory)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{code}: {output:?}");
+}
+
 /// A temporary directory with stand-ins for docker and devcontainer.
 pub struct Sandbox {
     root: PathBuf,
@@ -306,10 +319,16 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
 
     /// A running container of the dev container in `folder`, made from what is there.
     pub fn devcontainer_of(&self, number: u32, folder: &Path) {
+        self.devcontainer_made(number, folder, "2020-01-01T00:00:00Z");
+    }
+
+    /// The same, made at this time.
+    pub fn devcontainer_made(&self, number: u32, folder: &Path, time: &str) {
         let config = folder.join(".devcontainer/devcontainer.json");
         self.container(number)
             .label("devcontainer.local_folder", folder.to_str().unwrap())
             .label("devcontainer.config_file", config.to_str().unwrap())
+            .created(time)
             .save();
     }
 
@@ -319,11 +338,27 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
 
     /// A daemon with the stand-ins, not started yet.
     pub fn daemon(&self) -> DaemonBuilder {
+        self.daemon_of(DaemonBuilder::new())
+    }
+
+    /// The same in namespaces of its own for users and mounts, in which it is root: `code` is run there before. Its
+    /// limits below `/proc/sys/user` are its own, too.
+    pub fn daemon_in_namespaces(&self, code: &str) -> DaemonBuilder {
+        let builder = DaemonBuilder::of("unshare").args("--user --map-root-user --mount sh -c");
+        let code = format!("set -e; {code}; exec \"$0\" \"$@\"");
+        self.daemon_of(builder.arg(&code).arg(BINARY))
+    }
+
+    fn daemon_of(&self, builder: DaemonBuilder) -> DaemonBuilder {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
-        let state = self.path("state");
-        DaemonBuilder::new()
+        builder
             .env("PATH", &path)
-            .env("XDG_STATE_HOME", state.to_str().unwrap())
+            .env("XDG_STATE_HOME", self.state_home().to_str().unwrap())
+    }
+
+    /// Below it is the daemon's state directory.
+    pub fn state_home(&self) -> PathBuf {
+        self.path("state")
     }
 }
 
@@ -654,6 +689,36 @@ impl Daemon {
         fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .unwrap()
             .count()
+    }
+
+    /// What inotify watches for it.
+    pub fn watches(&self) -> usize {
+        let fds = fs::read_dir(format!("/proc/{}/fdinfo", self.pid())).unwrap();
+        let infos = fds.flatten();
+        let infos = infos.filter_map(|fd| fs::read_to_string(fd.path()).ok());
+        infos.map(|info| info.matches("inotify wd:").count()).sum()
+    }
+
+    /// How often its log has said this.
+    pub fn said(&self, text: &str) -> usize {
+        let lines = self.log.lines();
+        lines.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// What has changed of the only dev container, as the first request is told: `[file name, change]`.
+    #[track_caller]
+    pub fn changes(&self) -> Value {
+        let one = self.devcontainer();
+        let changes = one["changes"].as_array().cloned().unwrap_or_default();
+        assert_eq!(one["dirty"], !changes.is_empty(), "{one}");
+        if let Some(container) = one.get("container") {
+            assert_eq!(container["devcontainer_dirty"], one["dirty"]);
+        }
+        let short = |c: &Value| {
+            let path = Path::new(c["path"].as_str().unwrap()).file_name().unwrap();
+            json!([path.to_str().unwrap(), c["change"]])
+        };
+        changes.iter().map(short).collect()
     }
 
     /// Processes whose ancestor it is, zombies included.

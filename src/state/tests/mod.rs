@@ -27,6 +27,8 @@ struct World {
     disk: HashMap<PathBuf, (Content, i64)>,
     /// What every configuration names.
     named: Vec<PathBuf>,
+    /// What a configuration holds that names nothing.
+    names_nothing: Option<Content>,
 }
 
 fn world() -> World {
@@ -39,6 +41,7 @@ fn world() -> World {
         gone: HashSet::new(),
         disk: HashMap::new(),
         named: Vec::new(),
+        names_nothing: None,
     }
 }
 
@@ -152,7 +155,12 @@ impl World {
                 None => Input::found(path_text, Content::Absent, None),
             }
         };
-        let items = paths.iter().chain(&self.named).map(input).collect();
+        let config = self.disk.get(&site.config).map(|(content, _)| *content);
+        let named = match config.is_some() && config == self.names_nothing {
+            true => &[],
+            false => &self.named[..],
+        };
+        let items = paths.iter().chain(named).map(input).collect();
         Inputs::found(site.clone(), items)
     }
 

@@ -1,1 +1,454 @@
+//! What is told of random lives of dev containers, compared with a simple model of what is true.
 
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::replace::LABEL_OPERATION;
+use crate::store::Kept;
+
+/// Two dev containers of one folder, which share a Dockerfile.
+const CONFIGS: [&str; 2] = [CONFIG, "/w/.devcontainer/b/devcontainer.json"];
+const LOCKS: [&str; 2] = [
+    "/w/.devcontainer/devcontainer-lock.json",
+    "/w/.devcontainer/b/devcontainer-lock.json",
+];
+const DOCKERFILE: &str = "/w/.devcontainer/Dockerfile";
+/// A configuration that says this names no Dockerfile.
+const NO_DOCKERFILE: u8 = 2;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A file gets other content, or the same again; of a config, a lock file, or the Dockerfile.
+    Write(usize, u8),
+    /// A file is given back the time at which it was before, as by `cp -p`.
+    WriteKeepingTime(usize, u8),
+    Touch(usize),
+    Remove(usize),
+    /// Somebody asks, and the list is fresh enough.
+    Ask,
+    /// Somebody asks, and docker is asked.
+    Refresh,
+    /// The CLI by hand, in place of what is there or beside it.
+    MadeByHand {
+        of: usize,
+        beside: bool,
+    },
+    RemovedByHand(usize),
+    Begin(usize),
+    /// The CLI of our operation gets as far as that.
+    Make {
+        of: usize,
+        lock: Option<u8>,
+    },
+    /// `named`: the CLI says which container it made.
+    End {
+        of: usize,
+        named: bool,
+    },
+    /// Killed, and started again.
+    Restart,
+    /// The same without what was written down.
+    Forget,
+    ClockJump(i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (of, file, content) = (0..2_usize, 0..5_usize, 0..3_u8);
+    prop_oneof![
+        6 => (file.clone(), content.clone()).prop_map(|(f, c)| Step::Write(f, c)),
+        1 => (file.clone(), content.clone()).prop_map(|(f, c)| Step::WriteKeepingTime(f, c)),
+        2 => file.clone().prop_map(Step::Touch),
+        2 => file.prop_map(Step::Remove),
+        4 => Just(Step::Ask),
+        4 => Just(Step::Refresh),
+        3 => (of.clone(), any::<bool>()).prop_map(|(of, beside)| Step::MadeByHand { of, beside }),
+        1 => of.clone().prop_map(Step::RemovedByHand),
+        3 => of.clone().prop_map(Step::Begin),
+        3 => (of.clone(), proptest::option::of(content)).prop_map(|(of, lock)| Step::Make { of, lock }),
+        3 => (of, any::<bool>()).prop_map(|(of, named)| Step::End { of, named }),
+        2 => Just(Step::Restart),
+        1 => Just(Step::Forget),
+        1 => (-50..50_i64).prop_map(Step::ClockJump),
+    ]
+}
+
+/// What a file was: known, absent, or unknown.
+type Was = Result<Option<Content>, ()>;
+/// What a dev container was made from, by path.
+type Origin = BTreeMap<&'static str, Was>;
+
+#[derive(Clone)]
+struct Truth {
+    of: usize,
+    number: u32,
+    created: i64,
+    /// Known from the beginning where an operation made it, else from when it was first seen.
+    origin: Option<Origin>,
+    /// Whether the lock file is still to be taken as it will be found.
+    lock_is_open: bool,
+}
+
+/// An operation that runs, or was killed.
+#[derive(Clone)]
+struct Operating {
+    key: Key,
+    id: String,
+    begun_with: Origin,
+    made: Option<u32>,
+}
+
+struct Life {
+    world: World,
+    /// What the daemon wrote down.
+    kept: Kept,
+    truths: Vec<Truth>,
+    operations: [Option<Operating>; 2],
+    next: u32,
+    listed: bool,
+}
+
+fn file(number: usize) -> &'static str {
+    [CONFIGS[0], LOCKS[0], DOCKERFILE, CONFIGS[1], LOCKS[1]][number]
+}
+
+fn content(number: u8) -> Content {
+    text(&number.to_string())
+}
+
+impl Life {
+    fn new() -> Self {
+        let mut world = world();
+        world.named = vec![DOCKERFILE.into()];
+        world.names_nothing = Some(content(NO_DOCKERFILE));
+        let predefine = CONFIGS.map(|config| predefined("/w", Some(config)));
+        world.predefine(&predefine);
+        Self {
+            world,
+            kept: Kept::default(),
+            truths: Vec::new(),
+            operations: [None, None],
+            next: 1,
+            listed: false,
+        }
+    }
+
+    fn on_disk(&self, path: &str) -> Option<(Content, i64)> {
+        self.world.disk.get(Path::new(path)).copied()
+    }
+
+    /// The inputs of a dev container as they are now.
+    fn inputs_of(&self, of: usize) -> Vec<&'static str> {
+        let config = self.on_disk(CONFIGS[of]).map(|(content, _)| content);
+        let mut inputs = vec![CONFIGS[of], LOCKS[of]];
+        inputs.extend((config != Some(content(NO_DOCKERFILE))).then_some(DOCKERFILE));
+        inputs
+    }
+
+    fn origin_now(&self, of: usize, created: Option<i64>) -> Origin {
+        let was = |path: &'static str| match (self.on_disk(path), created) {
+            (Some((_, modified)), Some(created)) if modified > created => (path, Err(())),
+            (found, _) => (path, Ok(found.map(|(content, _)| content))),
+        };
+        self.inputs_of(of).into_iter().map(was).collect()
+    }
+
+    /// What has changed since a container was made.
+    fn changes(&self, of: usize, origin: &Origin, ignores_lock: bool) -> Vec<(String, ChangeKind)> {
+        let mut changes = Vec::new();
+        for path in self.inputs_of(of) {
+            let now = self.on_disk(path).map(|(content, _)| content);
+            let change = match (origin.get(path), now) {
+                (Some(Err(())), _) => ChangeKind::Unknown,
+                (Some(Ok(was)), now) if *was == now => continue,
+                (Some(Ok(None)), _) => ChangeKind::Created,
+                (Some(Ok(_)), None) => ChangeKind::Removed,
+                (Some(Ok(_)), Some(_)) => ChangeKind::Modified,
+                // It became an input because the configuration changed, which is told.
+                (None, _) => continue,
+            };
+            if !(ignores_lock && path == LOCKS[of]) {
+                changes.push((path.to_owned(), change));
+            }
+        }
+        changes.sort_by(|a, b| a.0.cmp(&b.0));
+        changes
+    }
+
+    fn save(&mut self) {
+        self.kept = self.world.state.kept();
+    }
+
+    fn ask(&mut self) -> Result<(), TestCaseError> {
+        self.world.look();
+        if self.world.state.take_unsaved() {
+            self.save();
+        }
+        match self.listed {
+            true => self.compare(),
+            false => Ok(()),
+        }
+    }
+
+    fn refresh(&mut self) -> Result<(), TestCaseError> {
+        self.world.list();
+        self.listed = true;
+        for index in 0..self.truths.len() {
+            let truth = self.truths[index].clone();
+            let is_being_made = self.operations[truth.of]
+                .as_ref()
+                .is_some_and(|operation| operation.made == Some(truth.number));
+            if is_being_made {
+                continue;
+            }
+            let mut origin = match truth.origin {
+                Some(origin) => origin,
+                None => self.origin_now(truth.of, Some(truth.created)),
+            };
+            if truth.lock_is_open {
+                let lock = self.on_disk(LOCKS[truth.of]).map(|(content, _)| content);
+                origin.insert(LOCKS[truth.of], Ok(lock));
+            }
+            self.truths[index].origin = Some(origin);
+            self.truths[index].lock_is_open = false;
+        }
+        self.ask()
+    }
+
+    fn compare(&mut self) -> Result<(), TestCaseError> {
+        let view = self.world.state.view();
+        for truth in &self.truths {
+            let Some(container) = view
+                .containers
+                .iter()
+                .find(|c| c.info.id == id(truth.number))
+            else {
+                continue;
+            };
+            let runs = self.operations[truth.of].as_ref();
+            let made_by_it = runs.filter(|operation| operation.made == Some(truth.number));
+            let origin = made_by_it.map(|o| &o.begun_with).or(truth.origin.as_ref());
+            let expected = self.changes(truth.of, origin.unwrap(), runs.is_some());
+            prop_assert_eq!(
+                container.devcontainer_dirty,
+                !expected.is_empty(),
+                "{}",
+                truth.number
+            );
+            let shown = view.devcontainers.iter().find(|d| {
+                d.container
+                    .as_ref()
+                    .is_some_and(|c| c.info.id == id(truth.number))
+            });
+            if let Some(shown) = shown {
+                let found = shown.changes.iter();
+                let found: Vec<_> = found.map(|c| (c.path.clone(), c.change)).collect();
+                prop_assert_eq!(found, expected, "{}", truth.number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a container made now, in place of the others or beside them.
+    fn make(&mut self, of: usize, beside: bool, operation: Option<&str>) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        if !beside {
+            self.remove(of);
+        }
+        let info = self.world.run(number, "/w", Some(CONFIGS[of]));
+        if let Some(operation) = operation {
+            let labels = [
+                (LABEL_FOLDER, "/w"),
+                (LABEL_CONFIG, CONFIGS[of]),
+                (LABEL_OPERATION, operation),
+            ];
+            info.labels = labels.into_iter().collect();
+        }
+        self.truths.push(Truth {
+            of,
+            number,
+            created: self.world.wall,
+            origin: None,
+            lock_is_open: false,
+        });
+        self.listed = false;
+        number
+    }
+
+    fn remove(&mut self, of: usize) {
+        let gone = self.truths.iter().filter(|truth| truth.of == of);
+        gone.for_each(|truth| self.world.remove(truth.number));
+        self.truths.retain(|truth| truth.of != of);
+        self.listed = false;
+    }
+
+    fn restart(&mut self, kept: Kept) {
+        let kept = crate::store::round_trip(kept);
+        self.world.state = State::new(Duration::from_secs(10));
+        self.world
+            .state
+            .recover(kept, Timestamp::new(self.world.wall, 0));
+        self.world
+            .predefine(&CONFIGS.map(|config| predefined("/w", Some(config))));
+        self.listed = false;
+        for of in 0..2 {
+            // What it had made by then is told by its label, with what it began with.
+            if let Some(operation) = self.operations[of].take() {
+                let made = self
+                    .truths
+                    .iter_mut()
+                    .find(|t| Some(t.number) == operation.made);
+                if let Some(made) = made {
+                    made.origin = Some(operation.begun_with);
+                    made.lock_is_open = true;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let wall = self.world.wall;
+        match *step {
+            Step::Write(number, new) => self.world.put(file(number), &new.to_string()),
+            Step::WriteKeepingTime(number, new) => {
+                let at = self.on_disk(file(number)).map_or(wall, |(_, at)| at);
+                self.world
+                    .disk
+                    .insert(file(number).into(), (content(new), at));
+            }
+            Step::Touch(number) => {
+                self.world.wall += 1;
+                if let Some((_, at)) = self.world.disk.get_mut(Path::new(file(number))) {
+                    *at = wall + 1;
+                }
+            }
+            Step::Remove(number) => {
+                self.world.disk.remove(Path::new(file(number)));
+            }
+            Step::Ask => return self.ask(),
+            Step::Refresh => return self.refresh(),
+            Step::MadeByHand { of, beside } => {
+                if self.operations[of].is_none() {
+                    self.make(of, beside, None);
+                }
+            }
+            Step::RemovedByHand(of) => {
+                if self.operations[of].is_none() {
+                    self.remove(of);
+                }
+            }
+            Step::Begin(of) => {
+                if self.operations[of].is_none() {
+                    self.refresh()?;
+                    self.begin(of);
+                }
+            }
+            Step::Make { of, lock } => {
+                if let Some(mut operation) = self.operations[of].take_if(|o| o.made.is_none()) {
+                    if let Some(lock) = lock {
+                        self.world.put(LOCKS[of], &lock.to_string());
+                    }
+                    operation.made = Some(self.make(of, false, Some(&operation.id)));
+                    self.operations[of] = Some(operation);
+                }
+            }
+            Step::End { of, named } => {
+                if let Some(operation) = self.operations[of].take() {
+                    self.end(of, &operation, named);
+                }
+            }
+            Step::Restart => self.restart(self.kept.clone()),
+            Step::Forget => {
+                if self.operations.iter().all(Option::is_none) {
+                    self.kept = Kept::default();
+                    self.restart(Kept::default());
+                    for truth in &mut self.truths {
+                        (truth.origin, truth.lock_is_open) = (None, false);
+                    }
+                }
+            }
+            Step::ClockJump(seconds) => self.world.wall += seconds,
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, of: usize) {
+        // Ids are never given twice, whatever the clock says.
+        let id = operation(5_000_000 + i64::from(self.next));
+        self.next += 1;
+        let devcontainers = self.world.state.view().devcontainers.clone();
+        let shown = devcontainers
+            .iter()
+            .find(|d| d.config_path.as_deref() == Some(CONFIGS[of]));
+        let key = self
+            .world
+            .state
+            .find(&shown.unwrap().id.to_string())
+            .unwrap();
+        self.world
+            .state
+            .begin(key, JobKind::Recreate, id.clone())
+            .unwrap();
+        let site = Site {
+            folder: "/w".into(),
+            config: CONFIGS[of].into(),
+        };
+        let inputs = self.world.inputs(&site);
+        self.world.state.set_operation_inputs(key, &inputs);
+        self.save();
+        self.operations[of] = Some(Operating {
+            key,
+            id: id.to_string(),
+            begun_with: self.origin_now(of, None),
+            made: None,
+        });
+    }
+
+    fn end(&mut self, of: usize, operation: &Operating, named: bool) {
+        let site = Site {
+            folder: "/w".into(),
+            config: CONFIGS[of].into(),
+        };
+        let after = self.world.inputs(&site);
+        let outcome = Outcome {
+            state: JobState::Succeeded,
+            error: None,
+            note: None,
+            finished_at: Timestamp::new(self.world.wall, 0),
+            ended: self.world.now,
+        };
+        let container = operation.made.map(id).filter(|_| named);
+        self.world
+            .state
+            .end(operation.key, outcome, container.as_deref(), Some(&after));
+        self.save();
+        self.listed = false;
+        let lock = self.on_disk(LOCKS[of]).map(|(content, _)| content);
+        if let Some(made) = self
+            .truths
+            .iter_mut()
+            .find(|t| Some(t.number) == operation.made)
+        {
+            let mut origin = operation.begun_with.clone();
+            origin.insert(LOCKS[of], Ok(lock));
+            made.origin = Some(origin);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Edits, touches, reverts, restarts, recreations, refreshes and clock jumps, in any order.
+    #[test]
+    fn p5_p6_p7_what_is_told_is_true(steps in vec(step(), 1..25)) {
+        let mut life = Life::new();
+        for step in &steps {
+            life.take(step)?;
+        }
+        life.refresh()?;
+    }
+}

@@ -1,8 +1,12 @@
 //! Looks at the files that a dev container is made from.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -284,14 +288,25 @@ impl Looker<'_> {
     }
 }
 
-/// What is in a directory, sorted. One with far too much in it is as good as unreadable.
+/// Backups and swap files of vim, backups, autosaved files and locks of Emacs.
+fn is_of_an_editor(name: &[u8]) -> bool {
+    let is_swap = matches!(name, [b'.', .., b'.', b's', b'w', _]);
+    let is_autosaved = matches!(name, [b'#', .., b'#']);
+    is_swap || is_autosaved || name.ends_with(b"~") || name.starts_with(b".#") || name == b"4913"
+}
+
+/// What is in a directory, sorted, but for what editors put beside a file while it is open. One with far too much in it
+/// is as good as unreadable.
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         if entries.len() >= MAX_ENTRIES {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
-        entries.push(entry?.path());
+        let entry = entry?;
+        if !is_of_an_editor(entry.file_name().as_bytes()) {
+            entries.push(entry.path());
+        }
     }
     entries.sort();
     Ok(entries)

@@ -1,0 +1,321 @@
+//! What is found on disk.
+
+use super::*;
+use crate::test_dir::TestDir;
+use std::time::{Duration, Instant};
+
+const CONFIG: &str = "w/.devcontainer/devcontainer.json";
+
+fn site(dir: &TestDir) -> Arc<Site> {
+    Arc::new(Site {
+        folder: dir.path().join("w"),
+        config: dir.path().join(CONFIG),
+    })
+}
+
+fn look(dir: &TestDir, before: Option<&Inputs>) -> Option<Inputs> {
+    Inputs::look(&site(dir), before, &Distrusted::default())
+}
+
+/// What each input holds, by its name.
+fn contents(inputs: &Inputs) -> Vec<(String, Content)> {
+    let named = inputs.named();
+    named
+        .map(|(name, input)| (name.display().to_string(), input.content))
+        .collect()
+}
+
+fn names(inputs: &Inputs) -> Vec<String> {
+    contents(inputs).into_iter().map(|(name, _)| name).collect()
+}
+
+fn config(dir: &TestDir) -> Content {
+    contents(&look(dir, None).unwrap())[0].1
+}
+
+/// Looks until all is old enough to be trusted without being read.
+fn settled(dir: &TestDir) -> Inputs {
+    let begun = Instant::now();
+    let is_settled = |input: &Input| input.stamp.is_none_or(|stamp| stamp.settled);
+    let mut inputs = look(dir, None).unwrap();
+    while !inputs.items.iter().all(is_settled) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "never settles");
+        inputs = look(dir, Some(&inputs)).unwrap_or(inputs);
+    }
+    inputs
+}
+
+#[test]
+fn p5_a_touch_or_the_same_content_again_is_no_change() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"image":"x"}"#);
+    let before = config(&dir);
+    dir.write(CONFIG, r#"{ "image": "x" } // a comment"#);
+    assert_eq!(config(&dir), before);
+    dir.write(CONFIG, r#"{"image":"y"}"#);
+    assert_ne!(config(&dir), before);
+    dir.write(CONFIG, r#"{"image":"x"}"#);
+    assert_eq!(config(&dir), before);
+}
+
+#[test]
+fn what_is_no_json_counts_as_it_stands() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, "{");
+    let before = config(&dir);
+    dir.write(CONFIG, "{ ");
+    assert_ne!(config(&dir), before);
+    dir.write(CONFIG, "{");
+    assert_eq!(config(&dir), before);
+}
+
+#[test]
+fn a_second_look_at_settled_files_finds_nothing_new() {
+    let dir = TestDir::new();
+    dir.write(
+        CONFIG,
+        r#"{"build":{"dockerfile":"D"},"features":{"./f":{}}}"#,
+    );
+    dir.write("w/.devcontainer/f/install.sh", "");
+    let inputs = settled(&dir);
+    let expected = ["", "devcontainer-lock.json", "D", "f", "f/install.sh"];
+    assert_eq!(names(&inputs), expected);
+    for input in ["f/install.sh", "D", "devcontainer-lock.json", "f/new"] {
+        dir.write(&format!("w/.devcontainer/{input}"), "changed");
+        let changed = look(&dir, Some(&inputs));
+        assert!(changed.is_some(), "{input}");
+    }
+}
+
+#[test]
+fn p5_every_edit_is_seen_by_the_next_look_however_fast_they_come() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"dockerFile":"D"}"#);
+    for path in [CONFIG, "w/.devcontainer/D"] {
+        let mut inputs = look(&dir, None).unwrap();
+        for number in 0..1000 {
+            // Of equal length, and often within one step of the clock of the file system.
+            let text = format!("{:04}", number + 1000);
+            dir.write(path, &text);
+            inputs = look(&dir, Some(&inputs)).unwrap_or(inputs);
+            let fresh = look(&dir, None).unwrap();
+            assert_eq!(
+                contents(&inputs),
+                contents(&fresh),
+                "edit {number} of {path}"
+            );
+        }
+        dir.write(CONFIG, r#"{"dockerFile":"D"}"#);
+    }
+}
+
+#[test]
+fn what_the_configuration_names_is_found_anew_when_it_changes() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"dockerFile":"../Dockerfile"}"#);
+    let one = look(&dir, None).unwrap();
+    let dockerfile = ("../Dockerfile".to_owned(), Content::Absent);
+    assert!(contents(&one).contains(&dockerfile), "it is awaited");
+    assert_eq!(
+        one.path_of(Path::new("../Dockerfile")),
+        dir.path().join("w/Dockerfile")
+    );
+    dir.write(CONFIG, r#"{"dockerComposeFile":["a.yml","b.yml","a.yml"]}"#);
+    let two = look(&dir, Some(&one)).unwrap();
+    assert_eq!(
+        names(&two),
+        ["", "devcontainer-lock.json", "a.yml", "b.yml"]
+    );
+    dir.write(CONFIG, "{");
+    let broken = look(&dir, Some(&two)).unwrap();
+    assert_eq!(names(&broken), ["", "devcontainer-lock.json"]);
+}
+
+#[test]
+fn another_place_is_looked_at_anew() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, "{}");
+    let inputs = settled(&dir);
+    let hidden = Arc::new(Site {
+        config: dir.write("w/.devcontainer.json", "{}"),
+        ..(*site(&dir)).clone()
+    });
+    let there = Inputs::look(&hidden, Some(&inputs), &Distrusted::default()).unwrap();
+    assert_eq!(names(&there), ["", ".devcontainer-lock.json"]);
+}
+
+#[test]
+fn whatever_is_in_the_place_of_a_file() {
+    let dir = TestDir::new();
+    let path = dir.path().join(CONFIG);
+    assert_eq!(config(&dir), Content::Absent);
+    let below = dir.write("w/.devcontainer", "a file");
+    assert_eq!(config(&dir), Content::Absent);
+    std::fs::remove_file(below).unwrap();
+    std::fs::create_dir_all(&path).unwrap();
+    assert_eq!(config(&dir), Content::Unreadable);
+    std::fs::remove_dir(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    assert_eq!(config(&dir), Content::Unreadable);
+    let inputs = look(&dir, None).unwrap();
+    assert_eq!(look(&dir, Some(&inputs)), None, "nothing new about it");
+    for target in ["/dev/zero", "devcontainer.json", "/nonexistent/x"] {
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        let expected = match target {
+            "/nonexistent/x" => Content::Absent,
+            _ => Content::Unreadable,
+        };
+        assert_eq!(config(&dir), expected, "{target}");
+    }
+}
+
+#[test]
+fn a_link_is_what_it_leads_to() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"image":"x"}"#);
+    let plain = config(&dir);
+    let path = dir.path().join(CONFIG);
+    std::fs::rename(&path, dir.path().join("target")).unwrap();
+    std::os::unix::fs::symlink("../../target", &path).unwrap();
+    assert_eq!(config(&dir), plain);
+    let inputs = settled(&dir);
+    dir.write("target", r#"{"image":"y"}"#);
+    assert_ne!(contents(&look(&dir, Some(&inputs)).unwrap())[0].1, plain);
+}
+
+#[test]
+fn a_file_of_100_mb_is_compared_by_content_in_little_memory() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"dockerFile":"D"}"#);
+    let write = |last: u8| {
+        use std::io::Write;
+        let path = dir.path().join("w/.devcontainer/D");
+        let mut file = std::fs::File::create(path).unwrap();
+        for _ in 0..100 {
+            file.write_all(&[b'x'; 1 << 20]).unwrap();
+        }
+        file.write_all(&[last]).unwrap();
+    };
+    let peak = || -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    write(1);
+    let before = peak();
+    let one = look(&dir, None).unwrap();
+    write(2);
+    let two = look(&dir, Some(&one)).unwrap();
+    write(1);
+    let three = look(&dir, Some(&two)).unwrap();
+    assert!(
+        peak() - before < 50_000,
+        "{before} kB before, {} kB after",
+        peak()
+    );
+    assert_ne!(contents(&one), contents(&two));
+    assert_eq!(contents(&one), contents(&three));
+}
+
+#[test]
+fn a_configuration_far_too_large_is_one_that_says_nothing() {
+    let dir = TestDir::new();
+    let large = |end: &str| {
+        format!(
+            "{{\"dockerFile\":\"D\"}}{}{end}",
+            " ".repeat(files::MAX_CONFIG as usize)
+        )
+    };
+    dir.write(CONFIG, &large("a"));
+    let inputs = look(&dir, None).unwrap();
+    assert_eq!(names(&inputs), ["", "devcontainer-lock.json"]);
+    dir.write(CONFIG, &large("b"));
+    assert_ne!(contents(&look(&dir, None).unwrap()), contents(&inputs));
+    dir.write(CONFIG, &large("a"));
+    assert_eq!(contents(&look(&dir, None).unwrap()), contents(&inputs));
+}
+
+#[test]
+fn the_files_of_a_feature_are_bounded() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"features":{"./f":{}}}"#);
+    let feature = dir.path().join("w/.devcontainer/f");
+    std::fs::create_dir(&feature).unwrap();
+    std::os::unix::fs::symlink(".", feature.join("circle")).unwrap();
+    let circle = look(&dir, None).unwrap();
+    assert!(circle.truncated && names(&circle).len() < 20, "{circle:?}");
+    std::fs::remove_file(feature.join("circle")).unwrap();
+    for number in 0..MAX_FEATURE_FILES - 1 {
+        std::fs::write(feature.join(number.to_string()), "").unwrap();
+    }
+    let full = look(&dir, None).unwrap();
+    assert!(!full.truncated);
+    assert_eq!(names(&full).len(), 2 + MAX_FEATURE_FILES);
+    std::fs::write(feature.join("one-more"), "").unwrap();
+    let over = look(&dir, None).unwrap();
+    assert!(over.truncated);
+    assert_eq!(names(&over).len(), 2 + MAX_FEATURE_FILES);
+}
+
+#[test]
+fn p5_what_editors_put_beside_an_open_file_does_not_count() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"features":{"./f":{}}}"#);
+    dir.write("w/.devcontainer/f/install.sh", "");
+    let before = contents(&look(&dir, None).unwrap());
+    for name in [
+        ".install.sh.swp",
+        ".x.swo",
+        "4913",
+        "install.sh~",
+        ".#install.sh",
+        "#install.sh#",
+    ] {
+        dir.write(&format!("w/.devcontainer/f/{name}"), "x");
+    }
+    assert_eq!(contents(&look(&dir, None).unwrap()), before);
+    for name in ["a.swp", "sw", "#x", "x#", ".sw", "49131"] {
+        let path = dir.write(&format!("w/.devcontainer/f/{name}"), "x");
+        assert_ne!(contents(&look(&dir, None).unwrap()), before, "{name}");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn a_feature_may_be_anything() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"features":{"./f":{},"./none":{}}}"#);
+    dir.write("w/.devcontainer/f", "a file");
+    let found = contents(&look(&dir, None).unwrap());
+    assert!(matches!(found[2].1, Content::Fingerprint(_)), "{found:?}");
+    assert_eq!(found[3], ("none".to_owned(), Content::Absent));
+}
+
+#[test]
+fn what_is_distrusted_is_read_though_it_looks_the_same() {
+    let dir = TestDir::new();
+    let path = dir.write(CONFIG, r#"{"image":"x"}"#);
+    let settled = settled(&dir);
+    // What a memory map does to a page that is dirty already: other content, the same times.
+    let mut mistaken = settled.clone();
+    mistaken.items[0].content = Content::Absent;
+    assert_eq!(look(&dir, Some(&mistaken)), None);
+    for distrusted in [
+        Distrusted {
+            files: files::file_id(&path).into_iter().collect(),
+            all: false,
+        },
+        Distrusted {
+            all: true,
+            ..Distrusted::default()
+        },
+    ] {
+        let found = Inputs::look(&site(&dir), Some(&mistaken), &distrusted);
+        assert_eq!(found.as_ref(), Some(&settled));
+    }
+}

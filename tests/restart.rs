@@ -1,0 +1,236 @@
+//! What outlives a restart (P7), and what becomes of a state directory that cannot be used.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::{Daemon, DaemonBuilder, Sandbox, eventually, sh};
+use serde_json::{Value, json};
+
+const FIRST: &str = r#"{"dockerFile": "Dockerfile", "name": "one"}"#;
+const SECOND: &str = r#"{"dockerFile": "Dockerfile", "name": "two"}"#;
+
+/// A dev container that was made from what is there.
+fn sandbox() -> (Sandbox, PathBuf) {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    fs::write(sandbox.config("app"), FIRST).unwrap();
+    sandbox.write("work/app/.devcontainer/Dockerfile", "one");
+    sh(&folder, "find . -exec touch -d 2001-01-01 {} +");
+    sandbox.devcontainer_of(1, &folder);
+    (sandbox, folder)
+}
+
+fn state_file(sandbox: &Sandbox) -> PathBuf {
+    sandbox.state_home().join("devcontainerd/state.json")
+}
+
+/// Waits until the file says what the containers were made from.
+fn written(sandbox: &Sandbox) -> Value {
+    eventually("baselines are written down", || {
+        let text = fs::read(state_file(sandbox)).ok()?;
+        let state: Value = serde_json::from_slice(&text).unwrap();
+        let baselines = state["baselines"].as_object()?;
+        (!baselines.is_empty()).then_some(state)
+    })
+}
+
+fn modified(names: &[&str]) -> Value {
+    names.iter().map(|name| json!([name, "modified"])).collect()
+}
+
+#[test]
+fn p7_an_edit_while_the_daemon_was_down_is_found() {
+    for ends in ["TERM", "KILL"] {
+        let (sandbox, folder) = sandbox();
+        let mut daemon = sandbox.daemon().start();
+        assert_eq!(daemon.changes(), json!([]));
+        written(&sandbox);
+        daemon.signal(ends);
+        daemon.wait();
+        fs::write(sandbox.config("app"), SECOND).unwrap();
+        // Its time would tell nothing.
+        sh(
+            &folder,
+            "cd .devcontainer; echo two >Dockerfile; touch -d 2001-01-01 Dockerfile",
+        );
+        let daemon = sandbox.daemon().start();
+        assert_eq!(
+            daemon.changes(),
+            modified(&["Dockerfile", "devcontainer.json"]),
+            "{ends}"
+        );
+        fs::write(sandbox.config("app"), FIRST).unwrap();
+        fs::write(folder.join(".devcontainer/Dockerfile"), "one").unwrap();
+        assert_eq!(daemon.changes(), json!([]), "undone");
+    }
+}
+
+#[test]
+fn p7_what_an_operation_made_is_compared_with_what_it_was_made_from_after_a_restart() {
+    let (sandbox, _) = sandbox();
+    let mut daemon = sandbox.daemon().start();
+    sandbox.devcontainer(&format!("echo '{SECOND}' >$config"));
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(daemon.changes(), modified(&["devcontainer.json"]));
+    daemon.signal("TERM");
+    daemon.wait();
+    let daemon = sandbox.daemon().start();
+    assert_eq!(daemon.changes(), modified(&["devcontainer.json"]));
+}
+
+#[test]
+fn p7_the_baselines_of_containers_that_are_gone_are_dropped() {
+    let (sandbox, _) = sandbox();
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    daemon.json("/");
+    written(&sandbox);
+    sandbox.remove_container(1);
+    daemon.json("/");
+    eventually("the file says so", || {
+        let state: Value =
+            serde_json::from_slice(&fs::read(state_file(&sandbox)).unwrap()).unwrap();
+        (state["baselines"] == json!({})).then_some(())
+    });
+}
+
+#[test]
+fn p7_nothing_is_written_while_nothing_is_new() {
+    let (sandbox, _) = sandbox();
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    daemon.json("/");
+    written(&sandbox);
+    fs::write(state_file(&sandbox), "{}").unwrap();
+    for _ in 0..5 {
+        daemon.json("/");
+    }
+    assert_eq!(fs::read_to_string(state_file(&sandbox)).unwrap(), "{}");
+}
+
+#[test]
+fn p7_a_file_that_cannot_be_used_is_set_aside_with_a_warning() {
+    for (text, why) in [
+        ("", "EOF while parsing"),
+        (r#"{"version":2,"operations":[],"base"#, "EOF while parsing"),
+        (
+            r#"{"version":3,"operations":[]}"#,
+            "it has version 3, not 1 or 2",
+        ),
+        ("not ours", "expected"),
+    ] {
+        let (sandbox, _) = sandbox();
+        let path = state_file(&sandbox);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        let daemon = sandbox.daemon().start();
+        let line = daemon.log.wait_for("cannot be used");
+        assert!(line.contains(why), "{line}");
+        assert_eq!(daemon.changes(), json!([]));
+        written(&sandbox);
+        let kept = fs::read_dir(path.parent().unwrap()).unwrap().flatten();
+        let mut kept =
+            kept.filter(|file| file.path().extension().is_some_and(|e| e == "unreadable"));
+        assert_eq!(
+            fs::read_to_string(kept.next().unwrap().path()).unwrap(),
+            text
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}
+
+#[test]
+fn p7_a_file_of_the_first_version_is_read() {
+    let (sandbox, folder) = sandbox();
+    let path = state_file(&sandbox);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let first = include_str!("fixtures/state/v1.json");
+    fs::write(
+        path,
+        first.replace("/srv/fixture/project", folder.to_str().unwrap()),
+    )
+    .unwrap();
+    let daemon = sandbox.daemon().start();
+    assert_eq!(daemon.devcontainer()["job"]["state"], "failed");
+    assert_eq!(daemon.changes(), json!([]));
+    assert_eq!(written(&sandbox)["version"], 2);
+}
+
+#[test]
+fn p7_of_two_daemons_with_one_directory_the_second_says_so_and_goes_on() {
+    let (sandbox, _) = sandbox();
+    let first = sandbox.daemon().start();
+    first.json("/");
+    let before = written(&sandbox);
+    let second = sandbox.daemon().start();
+    let line = second.log.wait_for("nothing will outlive a restart");
+    assert!(line.contains("another devcontainerd uses it"), "{line}");
+    assert_eq!(second.changes(), json!([]));
+    fs::write(sandbox.config("app"), SECOND).unwrap();
+    for daemon in [&first, &second] {
+        assert_eq!(daemon.changes(), modified(&["devcontainer.json"]));
+    }
+    assert_eq!(second.recreate("app").status, 204);
+    assert_eq!(second.changes(), json!([]));
+    assert_eq!(written(&sandbox), before);
+}
+
+/// A daemon whose state directory is on a file system that `mount` brings.
+fn with_mount(sandbox: &Sandbox, mount: &str) -> DaemonBuilder {
+    let directory = sandbox.state_home();
+    fs::create_dir_all(&directory).unwrap();
+    let mount = mount.replace("DIR", directory.to_str().unwrap());
+    sandbox.daemon_in_namespaces(&mount)
+}
+
+/// It serves, and knows a change from none.
+fn serves(sandbox: &Sandbox, daemon: &Daemon) {
+    assert_eq!(daemon.changes(), json!([]));
+    fs::write(sandbox.config("app"), SECOND).unwrap();
+    assert_eq!(daemon.changes(), modified(&["devcontainer.json"]));
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(daemon.changes(), json!([]));
+}
+
+#[test]
+fn p7_a_read_only_directory_is_said_once() {
+    let (sandbox, _) = sandbox();
+    let mount = "mount --bind DIR DIR; mount -o remount,bind,ro DIR";
+    let daemon = with_mount(&sandbox, mount).start();
+    let line = daemon.log.wait_for("nothing will outlive a restart");
+    assert!(
+        line.contains("Read-only file system") && line.contains("--state-dir"),
+        "{line}"
+    );
+    serves(&sandbox, &daemon);
+    assert_eq!(daemon.said("restart"), 1);
+}
+
+#[test]
+fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
+    let (sandbox, _) = sandbox();
+    // Room for one page: for the file, and not for a second one beside it.
+    let daemon = with_mount(&sandbox, "mount -t tmpfs -o size=4k none DIR").start();
+    serves(&sandbox, &daemon);
+    let line = daemon.log.wait_for("cannot be written");
+    assert!(line.contains("No space left on device"), "{line}");
+    let inside = PathBuf::from(format!("/proc/{}/root", daemon.pid()));
+    let path = inside.join(state_file(&sandbox).strip_prefix("/").unwrap());
+    let state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(state["version"], 2);
+    assert_eq!(daemon.said("cannot be written"), 1, "it is said once");
+    let grown = Command::new("nsenter")
+        .args(["--user", "--mount", "--target", &daemon.pid().to_string()])
+        .args(["mount", "-o", "remount,size=1m"])
+        .arg(sandbox.state_home())
+        .status();
+    assert!(grown.unwrap().success());
+    assert_eq!(daemon.recreate("app").status, 204);
+    let state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(state["operations"][0]["state"], "succeeded");
+}
