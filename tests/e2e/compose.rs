@@ -296,3 +296,22 @@ fn p12_where_a_port_is_taken_the_error_says_what_became_of_the_old_one() {
     assert_eq!(one["container"]["ports"], project.ports(), "{one:#}");
     project.assert_data_is_there();
 }
+
+#[test]
+fn an_edit_of_a_compose_file_is_dirty_until_it_is_made_from_that() {
+    let (project, _) = Project::up("dirty", 47006);
+    let daemon = daemon().start();
+    let changes = || project.workspace.devcontainer(&daemon)["changes"].clone();
+    assert_eq!(changes(), Value::Null);
+    project.compose("two", project.port);
+    let file = project.workspace.config().with_file_name("compose.yml");
+    assert_eq!(changes(), json!([{"path": file, "change": "modified"}]));
+    project.compose("one", project.port);
+    assert_eq!(changes(), Value::Null, "undone");
+    project.compose("two", project.port);
+    let answer = project.post(&daemon, "recreate?wait");
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(changes(), Value::Null, "made from it");
+    let id = container_of(&project.workspace.devcontainer(&daemon));
+    assert!(inspect(&id, "json .Config.Env").contains("GREETING=two"));
+}

@@ -1,12 +1,13 @@
 //! Whether a container was made from what is on disk now.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use crate::common::Daemon;
-use crate::engine::{daemon, listed};
+use crate::engine::{Directory, IMAGE, daemon, docker, listed};
 use crate::workspace::{WAITING_HOOK, Workspace, container_of};
 
 #[track_caller]
@@ -167,4 +168,201 @@ fn p6_an_edit_after_the_cli_has_read_the_config_leaves_it_dirty() {
         204
     );
     assert_clean(&workspace, &daemon, "made anew from the new one");
+}
+
+/// Writes a file beside the configuration.
+fn put(workspace: &Workspace, name: &str, text: &str) {
+    let path = workspace.config().with_file_name(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// What has changed, as `[name, change]`, the name as it is beside the configuration.
+#[track_caller]
+fn named_changes(workspace: &Workspace, daemon: &Daemon) -> Vec<[String; 2]> {
+    let one = workspace.devcontainer(daemon);
+    let directory = workspace.config().parent().unwrap().to_path_buf();
+    let changes = one["changes"].as_array().cloned().unwrap_or_default();
+    let short = |change: &Value| {
+        let path = Path::new(change["path"].as_str().unwrap());
+        let name = path.strip_prefix(&directory).unwrap().display().to_string();
+        [name, change["change"].as_str().unwrap().to_owned()]
+    };
+    changes.iter().map(short).collect()
+}
+
+fn change(name: &str, kind: &str) -> [String; 2] {
+    [name.to_owned(), kind.to_owned()]
+}
+
+#[track_caller]
+fn recreate(workspace: &Workspace, daemon: &Daemon) {
+    let answer = daemon.post(&format!("{}?wait", workspace.recreate()));
+    assert_eq!(answer.status, 204, "{answer:?}");
+}
+
+/// A workspace that is built from a Dockerfile and a local feature.
+fn built(test: &str) -> Workspace {
+    let workspace = Workspace::new(test, json!({}));
+    let config: Value = serde_json::from_str(&workspace.read()).unwrap();
+    let mut config = config.as_object().unwrap().clone();
+    config.remove("image");
+    config.insert("build".into(), json!({"dockerfile": "Dockerfile"}));
+    config.insert("features".into(), json!({"./feature": {}}));
+    workspace.write(&Value::from(config).to_string());
+    put(
+        &workspace,
+        "Dockerfile",
+        &format!("FROM {IMAGE}\nENV BUILT=one\n"),
+    );
+    let feature = json!({"id": "feature", "version": "1.0.0", "name": "A feature"});
+    put(
+        &workspace,
+        "feature/devcontainer-feature.json",
+        &feature.to_string(),
+    );
+    put(
+        &workspace,
+        "feature/install.sh",
+        "#!/bin/sh\necho one >/feature\n",
+    );
+    workspace
+}
+
+#[test]
+fn an_edit_of_a_dockerfile_or_of_a_local_feature_is_dirty_until_it_is_made_from_that() {
+    let workspace = built("built");
+    let id = workspace.up();
+    assert_eq!(docker(&["exec", &id, "cat", "/feature"]), "one");
+    let daemon = daemon().start();
+    assert_clean(
+        &workspace,
+        &daemon,
+        "made by hand while the daemon was down",
+    );
+
+    put(
+        &workspace,
+        "Dockerfile",
+        &format!("FROM {IMAGE}\nENV BUILT=two\n"),
+    );
+    assert_eq!(
+        named_changes(&workspace, &daemon),
+        [change("Dockerfile", "modified")]
+    );
+    recreate(&workspace, &daemon);
+    assert_clean(&workspace, &daemon, "made from the second Dockerfile");
+    let id = container_of(&workspace.devcontainer(&daemon));
+    assert!(crate::engine::inspect(&id, "json .Config.Env").contains("BUILT=two"));
+
+    put(
+        &workspace,
+        "feature/install.sh",
+        "#!/bin/sh\necho two >/feature\n",
+    );
+    put(&workspace, "feature/more", "");
+    let changes = [
+        change("feature/install.sh", "modified"),
+        change("feature/more", "created"),
+    ];
+    assert_eq!(named_changes(&workspace, &daemon), changes);
+    recreate(&workspace, &daemon);
+    assert_clean(&workspace, &daemon, "made from the second feature");
+    let id = container_of(&workspace.devcontainer(&daemon));
+    assert_eq!(docker(&["exec", &id, "cat", "/feature"]), "two");
+}
+
+#[test]
+fn the_lock_file_that_the_cli_writes_does_not_make_it_dirty() {
+    let workspace = built("lock");
+    let lock = workspace.config().with_file_name("devcontainer-lock.json");
+    workspace.up();
+    assert!(lock.exists(), "the CLI writes one for features");
+    let by_hand = daemon().start();
+    assert_clean(&workspace, &by_hand, "written by the CLI by hand");
+    // Somebody takes another one from a branch; the CLI writes it anew.
+    fs::write(&lock, r#"{"features": {"other": {}}}"#).unwrap();
+    assert_eq!(
+        named_changes(&workspace, &by_hand),
+        [change("devcontainer-lock.json", "modified")]
+    );
+    recreate(&workspace, &by_hand);
+    assert_ne!(
+        fs::read_to_string(&lock).unwrap(),
+        r#"{"features": {"other": {}}}"#
+    );
+    assert_clean(&workspace, &by_hand, "written by the CLI of an operation");
+    fs::remove_file(&lock).unwrap();
+    assert_eq!(
+        named_changes(&workspace, &by_hand),
+        [change("devcontainer-lock.json", "removed")]
+    );
+}
+
+#[test]
+fn a_container_made_by_hand_while_the_daemon_was_down_is_judged_by_what_it_was_made_from() {
+    let state = Directory::new("state");
+    let state = state.path().to_str().unwrap();
+    let workspace = built("down");
+    workspace.up();
+    let mut first = daemon().args("--state-dir").arg(state).start();
+    assert_clean(&workspace, &first, "at first");
+    first.signal("TERM");
+    first.wait();
+    // Down: an edit, a container from it, and another edit.
+    put(
+        &workspace,
+        "Dockerfile",
+        &format!("FROM {IMAGE}\nENV BUILT=two\n"),
+    );
+    let made = docker(&[
+        "ps",
+        "--quiet",
+        "--filter",
+        &format!("label={}", workspace.label()),
+    ]);
+    docker(&["rm", "--force", &made]);
+    workspace.up();
+    put(
+        &workspace,
+        "feature/install.sh",
+        "#!/bin/sh\necho two >/feature\n",
+    );
+    let second = daemon().args("--state-dir").arg(state).start();
+    assert_eq!(
+        named_changes(&workspace, &second),
+        [change("feature/install.sh", "unknown")]
+    );
+    recreate(&workspace, &second);
+    assert_clean(&workspace, &second, "made from all that is there");
+}
+
+#[test]
+fn p6_p7_an_edit_during_the_build_is_known_after_the_daemon_was_killed() {
+    let state = Directory::new("state");
+    let state = state.path().to_str().unwrap();
+    let fields = json!({
+        "containerEnv": {"NAME": "one"},
+        "postCreateCommand": format!("echo >/workspace/begun; {WAITING_HOOK}"),
+    });
+    let workspace = Workspace::new("killed", fields);
+    workspace.release();
+    workspace.up();
+    workspace.hold();
+    let _ = fs::remove_file(workspace.folder().join("begun"));
+    let mut first = daemon().args("--state-dir").arg(state).start();
+    assert_clean(&workspace, &first, "at first");
+    assert_eq!(first.post(&workspace.recreate()).status, 202);
+    crate::common::eventually("the hook waits", || {
+        workspace.folder().join("begun").exists().then_some(())
+    });
+    workspace.write(&workspace.read().replace("\"one\"", "\"two\""));
+    first.signal("KILL");
+    first.wait();
+    let second = daemon().args("--state-dir").arg(state).start();
+    let one = workspace.wait_for(&second, "it is put right", |one| one["status"] == "running");
+    assert_eq!(one["job"]["state"], "interrupted", "{one:#}");
+    assert_dirty(&workspace, &second, "modified");
+    workspace.write(&workspace.read().replace("\"two\"", "\"one\""));
+    assert_clean(&workspace, &second, "undone");
 }
