@@ -105,7 +105,10 @@ impl Place {
 
     /// Whether both are the same dev container.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.folder == other.folder && self.canonical_config == other.canonical_config
+        // As text: they have no `.` and `..`, and paths are compared part by part, which takes longer.
+        let config = self.canonical_config.as_deref().map(Path::as_os_str);
+        let others = other.canonical_config.as_deref().map(Path::as_os_str);
+        config == others && self.folder.as_os_str() == other.folder.as_os_str()
     }
 }
 

@@ -366,3 +366,23 @@ fn a_container_made_by_hand_is_compared_with_what_was_there_after_it_was_made() 
     fs::write(sandbox.config("app"), FIRST).unwrap();
     assert_eq!(daemon.changes(), modified());
 }
+
+#[test]
+fn an_input_of_100_mb_is_compared_by_content_in_little_memory() {
+    let (sandbox, daemon) = start();
+    let path = sandbox.path("work/app/.devcontainer/D");
+    let write = |last: &str| {
+        let large = vec![b'x'; 100 << 20];
+        fs::write(&path, [&large, last.as_bytes()].concat()).unwrap();
+    };
+    fs::write(sandbox.config("app"), r#"{"dockerFile": "D"}"#).unwrap();
+    write("1");
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(daemon.changes(), json!([]));
+    write("2");
+    assert_eq!(daemon.changes(), json!([["D", "modified"]]));
+    write("1");
+    assert_eq!(daemon.changes(), json!([]));
+    let peak = daemon.status("VmHWM");
+    assert!(peak < 30_000, "{peak} kB");
+}

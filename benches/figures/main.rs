@@ -34,13 +34,14 @@ const BURST: usize = 50;
 
 type Section = fn(&mut Bench);
 
-const SECTIONS: [(&str, Section); 7] = [
+const SECTIONS: [(&str, Section); 8] = [
     ("size", size),
     ("start", start),
     ("list", list),
     ("idle", idle),
     ("edit", edit),
     ("recreate", recreate),
+    ("watched", watched),
     ("many", many),
 ];
 
@@ -76,7 +77,7 @@ fn main() {
     };
     let mut bench = Bench {
         binary,
-        world: World::new(DEVCONTAINERS),
+        world: World::new("app", DEVCONTAINERS),
         report: Report::default(),
     };
     for (name, section) in SECTIONS {
@@ -267,6 +268,83 @@ fn recreate(bench: &mut Bench) {
     report
         .many("recreate, what the daemon adds", "ms", added)
         .target(Target::AtMost(50.0));
+}
+
+/// As many dev containers, each with its own folder, as there are containers in the next section.
+fn watched(bench: &mut Bench) {
+    let world = World::new("many", MANY);
+    let state = bench.world.workspace("state");
+    let start = || {
+        let begun = Instant::now();
+        let daemon = bench.daemon().arg("--state-dir");
+        let daemon = daemon.arg(state.to_str().unwrap()).start();
+        daemon.json("/devcontainers");
+        (milliseconds(begun.elapsed()), daemon)
+    };
+    let (first, daemon) = start();
+    drop(daemon);
+    let (mut again, mut agent) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        agent.push(world.poll());
+        again.push(start().0);
+    }
+    let (_, daemon) = start();
+    let settled = Instant::now();
+    let mut before = 0;
+    common::eventually("all is watched", || {
+        thread::sleep(Duration::from_millis(200));
+        let same = daemon.watches() == before && before > MANY;
+        before = daemon.watches();
+        same.then_some(())
+    });
+    assert!(settled.elapsed() < Duration::from_secs(5));
+    let report = &mut bench.report;
+    report.one("start to 1,000 dev containers, the first time", "ms", first);
+    report
+        .many("start to 1,000 dev containers, again", "ms", again)
+        .peer("docker ps and inspect", agent);
+    memory(report, &daemon, "1,000 dev containers", None);
+    report.one(
+        "inotify watches, 1,000 dev containers",
+        "",
+        daemon.watches() as f64,
+    );
+
+    let (mut answered, mut noticed) = (vec![], vec![]);
+    for number in 0..EDITS {
+        let config = world.config(number);
+        fs::write(&config, r#"{"image": "other"}"#).unwrap();
+        let written = Instant::now();
+        let name = world.name(number);
+        match number % 2 {
+            0 => {
+                let edited = daemon.json(&format!("/devcontainers/{name}"));
+                assert_eq!(edited["dirty"], true);
+                answered.push(milliseconds(written.elapsed()));
+            }
+            _ => {
+                daemon
+                    .log
+                    .wait_for(&format!("dev container {name} no longer"));
+                noticed.push(milliseconds(written.elapsed()));
+            }
+        }
+        // So that the watcher has seen it too.
+        thread::sleep(Duration::from_millis(50));
+    }
+    let before = cpu_time(&daemon);
+    for _ in 0..EDITS {
+        daemon.json("/devcontainers/many0");
+    }
+    let spent = (cpu_time(&daemon) - before).as_secs_f64() * 1e3 / EDITS as f64;
+    let report = &mut bench.report;
+    report
+        .many("edit to its answer, 1,000 dev containers", "ms", answered)
+        .target(Target::P99AtMost(100.0));
+    report
+        .many("edit to being noticed, 1,000 dev containers", "ms", noticed)
+        .target(Target::P99AtMost(200.0));
+    report.one("CPU time of one answer, 1,000 dev containers", "ms", spent);
 }
 
 fn many(bench: &mut Bench) {

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 use std::{fs, thread};
 
@@ -15,20 +16,25 @@ const WORKERS: usize = 4;
 
 pub(crate) struct World {
     root: PathBuf,
+    /// What the names of folders begin with.
+    prefix: &'static str,
     containers: Vec<String>,
 }
 
 impl World {
     /// So many dev containers: folders with a configuration, and containers with their labels.
-    pub(crate) fn new(devcontainers: usize) -> Self {
-        let name = format!("devcontainerd-bench-{}", std::process::id());
+    pub(crate) fn new(prefix: &'static str, devcontainers: usize) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("devcontainerd-bench-{}-{number}", std::process::id());
         let root = std::env::temp_dir().canonicalize().unwrap().join(name);
         let mut world = Self {
             root,
+            prefix,
             containers: Vec::new(),
         };
         let labels = (0..devcontainers).map(|number| {
-            let folder = world.workspace(&number.to_string());
+            let folder = world.workspace(&world.name(number));
             let config = world.config(number);
             vec![
                 format!("devcontainer.local_folder={}", folder.display()),
@@ -53,8 +59,13 @@ impl World {
         self.create(labels.collect());
     }
 
+    /// Of a dev container.
+    pub(crate) fn name(&self, number: usize) -> String {
+        format!("{}{number}", self.prefix)
+    }
+
     pub(crate) fn folder(&self, number: usize) -> PathBuf {
-        self.root.join(number.to_string())
+        self.root.join(self.name(number))
     }
 
     pub(crate) fn config(&self, number: usize) -> PathBuf {

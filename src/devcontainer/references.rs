@@ -1,6 +1,7 @@
 //! Which other files a configuration names, as the devcontainer CLI (0.89) reads it.
 
-use std::ffi::OsString;
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -158,7 +159,13 @@ pub fn append(mut path: PathBuf, part: Component<'_>) -> PathBuf {
 }
 
 /// How `path` is written in a file in `directory`; both without `.` and `..`.
-pub fn relative(path: &Path, directory: &Path) -> PathBuf {
+pub fn relative<'a>(path: &'a Path, directory: &Path) -> Cow<'a, Path> {
+    // Most often it is below: that takes no look at each part.
+    let bytes = path.as_os_str().as_bytes();
+    let below = bytes.strip_prefix(directory.as_os_str().as_bytes());
+    if let Some(below) = below.and_then(|below| below.strip_prefix(b"/")) {
+        return Path::new(OsStr::from_bytes(below)).into();
+    }
     let shared = path.components().zip(directory.components());
     let shared = shared.take_while(|(a, b)| a == b).count();
     let up = directory
@@ -168,8 +175,8 @@ pub fn relative(path: &Path, directory: &Path) -> PathBuf {
     let rest = path.components().skip(shared);
     let relative: PathBuf = up.chain(rest).collect();
     match relative.as_os_str().is_empty() {
-        true => ".".into(),
-        false => relative,
+        true => Path::new(".").into(),
+        false => relative.into(),
     }
 }
 

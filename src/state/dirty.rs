@@ -1,6 +1,8 @@
 //! Whether a container was made from what is on disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::devcontainer::inputs::{Content, Input, Inputs};
@@ -22,8 +24,12 @@ pub struct Baseline(Box<[(Box<Path>, Was)]>);
 
 impl FromIterator<(PathBuf, Was)> for Baseline {
     fn from_iter<I: IntoIterator<Item = (PathBuf, Was)>>(inputs: I) -> Self {
-        let sorted: BTreeMap<PathBuf, Was> = inputs.into_iter().collect();
-        let boxed = sorted.into_iter().map(|(name, was)| (name.into(), was));
+        let inputs = inputs.into_iter();
+        let inputs = inputs.map(|(name, was)| (name.into_os_string(), was));
+        // Of two with one name the later one stays.
+        let sorted: BTreeMap<OsString, Was> = inputs.collect();
+        let sorted = sorted.into_iter();
+        let boxed = sorted.map(|(name, was)| (PathBuf::from(name).into(), was));
         Self(boxed.collect())
     }
 }
@@ -65,8 +71,10 @@ impl Baseline {
         self.0.iter().map(|(name, was)| (&**name, *was))
     }
 
-    fn get(&self, name: &Path) -> Option<Was> {
-        let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name));
+    fn get(&self, name: &OsStr) -> Option<Was> {
+        let found = self
+            .0
+            .binary_search_by(|(known, _)| known.as_os_str().cmp(name));
         self.0.get(found.ok()?).map(|(_, was)| *was)
     }
 
@@ -76,11 +84,13 @@ impl Baseline {
     /// not change, the configuration did. In a feature's directory every file is an input, and what is not there any
     /// more was removed.
     pub(super) fn changes(&self, inputs: &Inputs) -> Vec<Change> {
-        let now: HashMap<_, _> = inputs
+        let named: Vec<(Cow<'_, Path>, Content)> = inputs
             .named()
             .map(|(name, input)| (name, input.content))
             .collect();
-        let config = Path::new("");
+        let now = named.iter().map(|(name, is)| (name.as_os_str(), *is));
+        let now: BTreeMap<&OsStr, Content> = now.collect();
+        let config = OsStr::new("");
         let config_is = now.get(config).copied().unwrap_or(Content::Absent);
         let config_was = self.get(config).unwrap_or(Was::Known(Content::Absent));
         let names_others = compare(config_was, config_is).is_some();
@@ -90,19 +100,19 @@ impl Baseline {
                 let came = !names_others || is_one_of_known();
                 came.then_some(Was::Known(Content::Absent))
             });
-            Some((&**name, compare(was?, *is)?))
+            Some((*name, compare(was?, *is)?))
         });
         let went = self.inputs().filter_map(|(name, was)| {
+            let name = name.as_os_str();
             let is_one_of_known = || directories(name).any(|above| now.contains_key(above));
             let went = !now.contains_key(name) && (!names_others || is_one_of_known());
-            went.then(|| compare(was, Content::Absent))
-                .flatten()
-                .map(|change| (name, change))
+            let change = went.then(|| compare(was, Content::Absent)).flatten();
+            change.map(|change| (name, change))
         });
         let mut changes: Vec<Change> = came
             .chain(went)
             .map(|(name, change)| Change {
-                path: inputs.path_of(name).display().to_string(),
+                path: inputs.path_of(Path::new(name)).display().to_string(),
                 change,
             })
             .collect();
@@ -112,10 +122,10 @@ impl Baseline {
 }
 
 /// Those above `name` that are directories of features, if they are inputs.
-fn directories(name: &Path) -> impl Iterator<Item = &Path> {
-    let above = name.ancestors().skip(1);
+fn directories(name: &OsStr) -> impl Iterator<Item = &OsStr> {
+    let above = Path::new(name).ancestors().skip(1).map(Path::as_os_str);
     // The empty one is the name of the configuration.
-    above.filter(|above| !above.as_os_str().is_empty())
+    above.filter(|above| !above.is_empty())
 }
 
 fn compare(was: Was, is: Content) -> Option<ChangeKind> {

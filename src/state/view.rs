@@ -1,5 +1,6 @@
 //! What is true, in the form of the answers.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -80,35 +81,44 @@ pub fn to_line<T: Serialize>(value: &T) -> Vec<u8> {
 
 impl State {
     pub(super) fn build_view(&self) -> View {
-        let mut devcontainers: Vec<Devcontainer> = self
-            .fleet
-            .entries
+        let mut changes: HashMap<&str, Vec<Change>> = self
+            .containers
             .iter()
-            .map(|entry| self.devcontainer(entry))
+            .filter_map(|info| Some((&*info.id, self.changes(self.owner_of(info)?, info))))
             .collect();
-        devcontainers.sort_by(|a, b| {
-            let key = |d: &Devcontainer| (d.workspace_folder.clone(), d.config_path.clone());
-            key(a).cmp(&key(b))
+        let is_dirty = |info: &ContainerInfo| changes.get(&*info.id).is_some_and(|c| !c.is_empty());
+        let containers = self.containers.iter();
+        let containers = containers.map(|info| self.container(info, is_dirty(info)));
+        let containers = containers.collect();
+        let entries = self.fleet.entries.iter();
+        let devcontainers = entries.map(|entry| {
+            let info = entry.container.as_ref();
+            let changes = info.and_then(|info| changes.remove(&*info.id));
+            self.devcontainer(entry, changes.unwrap_or_default())
         });
-        let containers = self.containers.iter().map(|info| self.container(info));
+        let mut devcontainers: Vec<Devcontainer> = devcontainers.collect();
+        devcontainers.sort_by(|a, b| {
+            let order = a.workspace_folder.cmp(&b.workspace_folder);
+            order.then_with(|| a.config_path.cmp(&b.config_path))
+        });
         let doubles = self.fleet.entries.iter().filter_map(Entry::doubles);
         let warnings = self.warnings.iter().cloned().chain(doubles);
         let truncated = self.fleet.entries.iter().filter_map(Entry::truncated);
         let warnings = warnings.chain(truncated);
         View {
-            containers: containers.collect(),
+            containers,
             devcontainers,
             warnings: warnings.chain(self.watcher_warning.clone()).collect(),
             ..View::default()
         }
     }
 
-    fn devcontainer(&self, entry: &Entry) -> Devcontainer {
+    fn devcontainer(&self, entry: &Entry, changes: Vec<Change>) -> Devcontainer {
         let info = entry.container.as_ref();
         let running = info.is_some_and(|info| info.running);
-        let changes = info.map_or_else(Vec::new, |info| self.changes(entry, info));
         let error = entry.failure(info);
         let config = entry.place.config.as_deref();
+        let dirty = !changes.is_empty();
         Devcontainer {
             id: entry.id,
             name: entry.name.clone(),
@@ -116,9 +126,9 @@ impl State {
             config_path: config.map(shown),
             running,
             status: entry.status(info),
-            dirty: !changes.is_empty(),
+            dirty,
             changes,
-            container: info.map(|info| self.container(info)),
+            container: info.map(|info| self.container(info, dirty)),
             error: error.map(str::to_owned),
             job: entry
                 .operation
@@ -127,16 +137,18 @@ impl State {
         }
     }
 
-    fn container(&self, info: &Arc<ContainerInfo>) -> Container {
-        let entry = self
-            .owners
-            .get(&info.id)
-            .and_then(|key| self.fleet.get(*key));
+    fn container(&self, info: &Arc<ContainerInfo>, dirty: bool) -> Container {
+        let entry = self.owner_of(info);
         Container {
             info: info.clone(),
-            devcontainer_dirty: entry.is_some_and(|e| !self.changes(e, info).is_empty()),
+            devcontainer_dirty: dirty,
             devcontainer_status: entry.map(|entry| entry.status(entry.container.as_ref())),
         }
+    }
+
+    fn owner_of(&self, info: &ContainerInfo) -> Option<&Entry> {
+        let key = self.owners.get(&info.id)?;
+        self.fleet.get(*key)
     }
 
     fn changes(&self, entry: &Entry, info: &ContainerInfo) -> Vec<Change> {

@@ -94,7 +94,8 @@ pub(super) fn from_json(text: &[u8]) -> Result<Kept, String> {
         }
         None => return Err("it has no version".to_owned()),
     }
-    let contents: Contents = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    drop(value);
+    let contents: Contents = serde_json::from_slice(text).map_err(|e| e.to_string())?;
     Ok(Kept {
         operations: contents.operations,
         baselines: contents.baselines.into_iter().collect(),

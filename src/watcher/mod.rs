@@ -6,7 +6,8 @@
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use crate::devcontainer::files;
 use crate::devcontainer::inputs::Distrusted;
 use crate::process::wait;
 use crate::shared::Shared;
-use crate::state::State;
+use crate::state::{LookTarget, State};
 
 /// Programs save in several steps; they are looked at together.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -49,12 +50,15 @@ pub struct Watcher {
     shared: Arc<Shared>,
     wake: Wake,
     watches: Option<Watches>,
+    /// The paths for which all is watched.
+    armed_for: Option<u64>,
 }
 
 /// One inotify instance, and what it watches.
 struct Watches {
     inotify: Inotify,
-    watched: BTreeMap<PathBuf, (WatchDescriptor, Kind)>,
+    /// By resolved path.
+    watched: BTreeMap<OsString, (WatchDescriptor, Kind)>,
     /// One directory may be mounted in two places, and has one watch then.
     of_interest: HashMap<WatchDescriptor, Interest>,
 }
@@ -79,6 +83,8 @@ struct Interest {
 #[derive(Default)]
 struct Hints {
     any: bool,
+    /// Some were about more than what a file holds: its path may lead elsewhere now.
+    elsewhere: bool,
     /// They were too many, and some are lost.
     overflow: bool,
     written: Distrusted,
@@ -91,6 +97,7 @@ impl Watcher {
             shared,
             wake,
             watches: None,
+            armed_for: None,
         }
     }
 
@@ -114,7 +121,7 @@ impl Watcher {
             if hints.overflow {
                 // Directories may have come and gone unseen: all that is known of them is in doubt.
                 log::info!("too many events of files at once: all are looked at");
-                self.watches = None;
+                (self.watches, self.armed_for) = (None, None);
                 hints.written.all = true;
             }
             if woken || hints.any {
@@ -147,19 +154,31 @@ impl Watcher {
     /// before.
     fn look(&mut self, hints: &Hints) {
         let mut due = hints.any;
+        let mut is_armed = !hints.elsewhere;
         for _ in 0..ROUNDS {
-            due |= self.arm();
-            if !due {
+            if due {
+                self.shared.look_again_at(&hints.written);
+            }
+            let targets = self.shared.ask(State::look_targets);
+            let traced = hash_of_paths(&targets);
+            is_armed &= self.armed_for == Some(traced);
+            if is_armed {
                 return;
             }
-            self.shared.look_again_at(&hints.written);
-            due = false;
+            let (added, complete) = self.arm(&targets);
+            self.armed_for = complete.then_some(traced);
+            (due, is_armed) = (added, true);
+            if !added {
+                return;
+            }
         }
     }
 
-    /// Watches what all inputs need and nothing else. Returns whether anything was added.
-    fn arm(&mut self) -> bool {
-        let wanted = self.wanted();
+    /// Watches what all inputs need and nothing else. Returns whether anything was added, and whether that is all.
+    fn arm(&mut self, targets: &[LookTarget]) -> (bool, bool) {
+        let mut tracer = Tracer::default();
+        for_each_path(targets, &mut |path| tracer.trace(path));
+        let wanted = tracer.wanted;
         let (added, failed) = match &mut self.watches {
             Some(watches) => watches.arm(wanted),
             None => match Inotify::init() {
@@ -167,6 +186,7 @@ impl Watcher {
                 Err(e) => (false, Some(("files".to_owned(), e))),
             },
         };
+        let complete = failed.is_none();
         self.warn(failed.map(|(what, e)| {
             let mend = match e.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::NOSPC) => "; raise fs.inotify.max_user_watches",
@@ -175,7 +195,7 @@ impl Watcher {
             };
             format!("{what} cannot be watched ({e}{mend}); files are looked at when somebody asks")
         }));
-        added
+        (added, complete)
     }
 
     fn warn(&self, warning: Option<String>) {
@@ -189,25 +209,27 @@ impl Watcher {
             self.shared.tell(|state| state.set_watcher_warning(warning));
         }
     }
+}
 
-    fn wanted(&self) -> Wanted {
-        let targets = self.shared.ask(State::look_targets);
-        let mut tracer = Tracer::default();
-        for target in targets.iter() {
-            match &target.before {
-                Some(inputs) => inputs.paths().for_each(|path| tracer.trace(path)),
-                None => target
-                    .site
-                    .iter()
-                    .for_each(|site| tracer.trace(&site.config)),
-            }
-            if let Some(unsettled) = &target.unsettled {
-                let candidates = config::candidates(&unsettled.address.folder);
-                candidates.for_each(|path| tracer.trace(&path));
-            }
+/// Where the inputs of all dev containers are, or may come to be.
+fn for_each_path(targets: &[LookTarget], act: &mut dyn FnMut(&Path)) {
+    for target in targets {
+        match (&target.before, &target.site) {
+            (Some(inputs), _) => inputs.paths().for_each(&mut *act),
+            (None, Some(site)) => act(&site.config),
+            (None, None) => {}
         }
-        tracer.wanted
+        if let Some(unsettled) = &target.unsettled {
+            let candidates = config::candidates(&unsettled.address.folder);
+            candidates.for_each(|path| act(&path));
+        }
     }
+}
+
+fn hash_of_paths(targets: &[LookTarget]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for_each_path(targets, &mut |path| path.as_os_str().hash(&mut hasher));
+    hasher.finish()
 }
 
 impl Watches {
@@ -235,10 +257,9 @@ impl Watches {
                     continue;
                 }
                 hints.any = true;
-                if event
-                    .mask
-                    .intersects(EventMask::MODIFY | EventMask::CLOSE_WRITE)
-                {
+                let is_written = WRITTEN.contains(event.mask);
+                hints.elsewhere |= !is_written;
+                if is_written {
                     let path = event.name.map(|name| interest.path.join(name));
                     let file = files::file_id(path.as_deref().unwrap_or(&interest.path));
                     hints.written.files.extend(file);
@@ -261,7 +282,7 @@ impl Watches {
 
     /// Watches this and nothing else. Returns whether anything was added, and the first thing that could not be.
     fn arm(&mut self, mut wanted: Wanted) -> (bool, Option<(String, io::Error)>) {
-        let kinds: BTreeMap<PathBuf, Kind> = wanted.kinds();
+        let kinds = wanted.kinds();
         let inotify = &self.inotify;
         self.watched.retain(|path, (wd, kind)| {
             let stays = kinds.get(path) == Some(kind);
@@ -284,7 +305,7 @@ impl Watches {
                 }
                 Err(e) if is_gone(&e) || kind.may_fail(&e) => {}
                 Err(e) => {
-                    failed = Some((path.display().to_string(), e));
+                    failed = Some((path.to_string_lossy().into_owned(), e));
                     // The next one would fail likewise; what can be watched is tried again when something changes.
                     break;
                 }
@@ -302,7 +323,7 @@ impl Watches {
 }
 
 impl Wanted {
-    fn kinds(&self) -> BTreeMap<PathBuf, Kind> {
+    fn kinds(&self) -> BTreeMap<OsString, Kind> {
         let directories = self.directories.iter().map(|(path, names)| {
             let kind = match names.is_empty() {
                 true => Kind::OnTheWay,
@@ -316,9 +337,9 @@ impl Wanted {
 }
 
 impl Interest {
-    fn new(path: &Path) -> Self {
+    fn new(path: &OsStr) -> Self {
         Self {
-            path: path.to_path_buf(),
+            path: path.into(),
             names: BTreeSet::new(),
         }
     }
@@ -346,6 +367,8 @@ fn is_gone(error: &io::Error) -> bool {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
 }
+
+const WRITTEN: EventMask = EventMask::MODIFY.union(EventMask::CLOSE_WRITE);
 
 const ITSELF: WatchMask = WatchMask::DELETE_SELF.union(WatchMask::MOVE_SELF);
 

@@ -8,14 +8,14 @@ use std::path::{Component, Path, PathBuf};
 /// As many links in a row as Linux follows (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
-/// What to watch, by resolved path.
+/// What to watch, by resolved path: as text, since paths are compared part by part, which takes longer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     /// Directories that have something of interest in them. Those with no name are only on the way to others: it counts
     /// whether they are moved or removed themselves.
-    pub(super) directories: BTreeMap<PathBuf, BTreeSet<OsString>>,
+    pub(super) directories: BTreeMap<OsString, BTreeSet<OsString>>,
     /// Files with another name elsewhere, by which they can be written.
-    pub(super) linked: BTreeSet<PathBuf>,
+    pub(super) linked: BTreeSet<OsString>,
 }
 
 /// Follows paths the way the kernel does, and notes what lies on them.
@@ -23,7 +23,7 @@ pub(super) struct Wanted {
 pub(super) struct Tracer {
     pub(super) wanted: Wanted,
     /// Where directories are, by the paths that inputs have.
-    resolved: HashMap<PathBuf, Option<PathBuf>>,
+    resolved: HashMap<OsString, Option<PathBuf>>,
 }
 
 impl Tracer {
@@ -40,7 +40,7 @@ impl Tracer {
     }
 
     fn directory(&mut self, path: &Path) -> Option<PathBuf> {
-        if let Some(known) = self.resolved.get(path) {
+        if let Some(known) = self.resolved.get(path.as_os_str()) {
             return known.clone();
         }
         let found = match (path.parent(), path.file_name()) {
@@ -51,7 +51,7 @@ impl Tracer {
             }
             _ => Some(PathBuf::from("/")),
         };
-        self.resolved.insert(path.to_path_buf(), found.clone());
+        self.resolved.insert(path.into(), found.clone());
         found
     }
 
@@ -60,11 +60,7 @@ impl Tracer {
         let path = directory.join(name);
         let metadata = path.symlink_metadata().ok();
         let is_directory = metadata.as_ref().is_some_and(|m| m.is_dir());
-        let names = self
-            .wanted
-            .directories
-            .entry(directory.to_path_buf())
-            .or_default();
+        let names = self.wanted.directories.entry(directory.into()).or_default();
         if !is_directory {
             names.insert(name.to_os_string());
         }
@@ -73,10 +69,13 @@ impl Tracer {
             return self.follow(directory, &path.read_link().ok()?, links.checked_sub(1)?);
         }
         if metadata.is_file() && metadata.nlink() > 1 {
-            self.wanted.linked.insert(path.clone());
+            self.wanted.linked.insert(path.clone().into());
         }
         if is_directory {
-            self.wanted.directories.entry(path.clone()).or_default();
+            self.wanted
+                .directories
+                .entry(path.clone().into())
+                .or_default();
         }
         Some(path)
     }
@@ -107,8 +106,8 @@ mod tests {
     fn traced(dir: &TestDir, path: &str) -> Vec<String> {
         let mut tracer = Tracer::default();
         tracer.trace(&dir.path().join(path));
-        let below = |path: &Path| {
-            let below = path.strip_prefix(dir.path()).ok()?;
+        let below = |path: &OsString| {
+            let below = Path::new(path).strip_prefix(dir.path()).ok()?;
             Some(below.display().to_string())
         };
         let directories = tracer.wanted.directories.iter();

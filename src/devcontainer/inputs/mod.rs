@@ -118,15 +118,15 @@ impl Inputs {
     /// name, however the way there is written. The configuration itself has an empty one.
     pub fn named(&self) -> impl Iterator<Item = (Cow<'_, Path>, &Input)> {
         let directory = self.site.directory();
-        let name =
-            move |input: &'_ Input| -> Cow<'_, Path> { relative(&input.path, directory).into() };
-        self.items
-            .iter()
-            .enumerate()
-            .map(move |(index, input)| match index {
-                0 => (Path::new("").into(), input),
-                _ => (name(input), input),
-            })
+        let mut config = Some(Path::new("").into());
+        let items = self.items.iter();
+        items.map(move |input| {
+            let name = config.take();
+            (
+                name.unwrap_or_else(|| relative(&input.path, directory)),
+                input,
+            )
+        })
     }
 
     /// Where the input with this name is.
@@ -146,7 +146,7 @@ impl Inputs {
 
     /// The lock file's name.
     pub fn lock_name(&self) -> PathBuf {
-        relative(&self.site.lock_file(), self.site.directory())
+        relative(&self.site.lock_file(), self.site.directory()).into_owned()
     }
 }
 
