@@ -90,6 +90,9 @@ struct Event<'a> {
     start_timestamp: i64,
     #[serde(default, borrow)]
     text: Cow<'a, str>,
+    /// Of a hook, and of what it prints.
+    #[serde(default, borrow)]
+    channel: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     name: Cow<'a, str>,
     #[serde(default, borrow)]
@@ -156,6 +159,15 @@ impl LogReader {
         std::mem::take(&mut self.parser.out)
     }
 
+    /// Whether `initializeCommand` has ended, so that the CLI is about to read what it builds from. Told once.
+    pub fn take_initialized(&mut self) -> bool {
+        let ended = self.parser.initializing == Initializing::Ended;
+        if ended {
+            self.parser.initializing = Initializing::No;
+        }
+        ended
+    }
+
     /// The last thing that docker itself gave as the cause of a failure, wherever it stood.
     pub fn cause(&self) -> Option<String> {
         cause(&self.parser.said)
@@ -177,6 +189,18 @@ struct Begun {
     text: String,
 }
 
+/// What is known of `initializeCommand`.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Initializing {
+    #[default]
+    No,
+    Runs,
+    Ended,
+}
+
+/// The heading of what `initializeCommand` prints.
+const INITIALIZES: &str = "Running the initializeCommand from devcontainer.json";
+
 #[derive(Default)]
 struct Parser {
     out: Vec<Line>,
@@ -190,6 +214,7 @@ struct Parser {
     said: String,
     /// Whether the next text is a compose file with all its variables in place, which are secret often enough.
     next_is_secret: bool,
+    initializing: Initializing,
 }
 
 impl Parser {
@@ -218,9 +243,19 @@ impl Parser {
             _ => LogLevel::Info,
         };
         match event.kind {
-            "raw" | "text" => self.remember(&event.text),
-            // Whatever the one before said, the CLI goes on.
-            "start" if event.text.starts_with("Run: ") => self.said.clear(),
+            "raw" | "text" => {
+                self.remember(&event.text);
+                if event.kind == "raw" && event.text.contains(INITIALIZES) {
+                    self.initializing = Initializing::Runs;
+                }
+            }
+            "start" if event.text.starts_with("Run: ") => {
+                // Whatever the one before said, the CLI goes on.
+                self.said.clear();
+                if self.initializing == Initializing::Runs && event.channel.is_none() {
+                    self.initializing = Initializing::Ended;
+                }
+            }
             _ => {}
         }
         let is_secret = std::mem::take(&mut self.next_is_secret);
@@ -511,6 +546,27 @@ Error: Command failed: docker run -e TOKEN=hunter2
 "#,
             &["next"],
         );
+    }
+
+    #[test]
+    fn the_end_of_initialize_command_is_told_once() {
+        let mut reader = LogReader::default();
+        let mut told = |line: &str| {
+            reader.feed(format!("{line}\n").as_bytes(), Timestamp::from_millis(NOW));
+            reader.take_initialized()
+        };
+        let docker = r#"{"type":"start","level":2,"timestamp":1,"text":"Run: docker ps"}"#;
+        let hook = r#"{"type":"start","level":3,"timestamp":1,"text":"Run: /bin/sh -c x","channel":"postCreate"}"#;
+        let heading = r#"{"type":"raw","level":3,"timestamp":1,"text":"\u001b[1mRunning the initializeCommand from devcontainer.json...\u001b[0m\r\n","channel":"postCreate"}"#;
+        for (line, expected) in [
+            (docker, false),
+            (heading, false),
+            (hook, false),
+            (docker, true),
+            (docker, false),
+        ] {
+            assert_eq!(told(line), expected, "{line}");
+        }
     }
 
     #[test]

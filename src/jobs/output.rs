@@ -47,6 +47,11 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Whether the CLI is about to read what it builds from, after `initializeCommand`. Told once.
+    pub(super) fn take_initialized(&mut self) -> bool {
+        self.stderr.take_initialized()
+    }
+
     pub(super) fn finish(&mut self) {
         let now = Timestamp::now();
         let mut lines = self.stderr.finish(now);

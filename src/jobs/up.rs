@@ -117,6 +117,12 @@ impl Job {
         let operation = self.id.as_str();
         let ended = process::run_operation(command, operation, &limits, &mut |stream, bytes| {
             output.take(stream, bytes);
+            if output.take_initialized()
+                && let Some(inputs) = self.inputs()
+            {
+                let shared = &self.jobs.0.shared;
+                shared.tell(|state| state.set_initialized_inputs(self.key, &inputs));
+            }
         });
         output.finish();
         let mut done = match ended {

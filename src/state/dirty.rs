@@ -9,6 +9,9 @@ use crate::devcontainer::inputs::{Content, Input, Inputs};
 use crate::model::{Change, ChangeKind};
 use crate::time::Timestamp;
 
+/// The name of the configuration.
+const CONFIG: &str = "";
+
 /// What an input was when the container was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Was {
@@ -66,6 +69,11 @@ impl Baseline {
         inputs.chain(found).collect()
     }
 
+    /// Whether the configuration says the same in both.
+    pub(super) fn has_config_of(&self, other: &Self) -> bool {
+        self.get(OsStr::new(CONFIG)) == other.get(OsStr::new(CONFIG))
+    }
+
     /// All of them, by name.
     pub fn inputs(&self) -> impl Iterator<Item = (&Path, Was)> {
         self.0.iter().map(|(name, was)| (&**name, *was))
@@ -90,9 +98,13 @@ impl Baseline {
             .collect();
         let now = named.iter().map(|(name, is)| (name.as_os_str(), *is));
         let now: BTreeMap<&OsStr, Content> = now.collect();
-        let config = OsStr::new("");
-        let config_is = now.get(config).copied().unwrap_or(Content::Absent);
-        let config_was = self.get(config).unwrap_or(Was::Known(Content::Absent));
+        let config_is = now
+            .get(OsStr::new(CONFIG))
+            .copied()
+            .unwrap_or(Content::Absent);
+        let config_was = self
+            .get(OsStr::new(CONFIG))
+            .unwrap_or(Was::Known(Content::Absent));
         let names_others = compare(config_was, config_is).is_some();
         let came = now.iter().filter_map(|(name, is)| {
             let is_one_of_known = || directories(name).any(|above| self.get(above).is_some());

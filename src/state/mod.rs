@@ -239,6 +239,20 @@ impl State {
         }
     }
 
+    /// The same after `initializeCommand`, which may have written what the CLI builds from. The configuration has been
+    /// read before; where it says something else now, nothing tells what the CLI goes on with.
+    pub fn set_initialized_inputs(&mut self, key: Key, inputs: &Inputs) {
+        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut())
+            && let Some(before) = &operation.made_from
+        {
+            let now = Baseline::exact(inputs);
+            if before.has_config_of(&now) {
+                operation.made_from = Some(now);
+                self.changed();
+            }
+        }
+    }
+
     /// The containers that a running operation is to replace.
     pub fn set_olds(&mut self, key: Key, olds: Vec<Old>) {
         if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {

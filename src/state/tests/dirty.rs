@@ -285,6 +285,33 @@ fn the_lock_file_that_the_cli_writes_does_not_make_it_dirty() {
 }
 
 #[test]
+fn what_initialize_command_writes_is_what_the_container_is_made_from() {
+    for config_changes in [false, true] {
+        let mut world = made_with_dockerfile();
+        let key = world.begin();
+        world.write(DOCKERFILE, "generated");
+        if config_changes {
+            world.write(CONFIG, "2");
+        }
+        let inputs = world.inputs(&site());
+        world.state.set_initialized_inputs(key, &inputs);
+        world.remove(1);
+        world.run(2, "/w", Some(CONFIG));
+        world.list();
+        world.end(key, None, Some(2));
+        world.list();
+        let expected: &[&str] = match config_changes {
+            false => &[],
+            true => &["Dockerfile: Modified", "devcontainer.json: Modified"],
+        };
+        assert_eq!(world.named_changes(), expected);
+        world.write(CONFIG, "1");
+        world.write(DOCKERFILE, "edited");
+        assert_eq!(world.named_changes(), ["Dockerfile: Modified"]);
+    }
+}
+
+#[test]
 fn p6_a_container_that_the_cli_did_not_name_is_told_by_its_label() {
     let mut world = made();
     let key = world.begin();
