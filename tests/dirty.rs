@@ -292,10 +292,21 @@ fn every_input_counts_from_the_first_request_on() {
         &folder,
         "echo b >a.yml; echo b >.devcontainer/b.yml; echo 2 >.devcontainer/Dockerfile",
     );
+    let both = json!([["b.yml", "created"], ["a.yml", "modified"]]);
+    assert_eq!(daemon.changes(), both);
+    sh(
+        &folder,
+        "printf 'services:\\n  s:\\n    build: .devcontainer\\n' >a.yml",
+    );
     assert_eq!(
         daemon.changes(),
-        json!([["b.yml", "created"], ["a.yml", "modified"]])
+        both,
+        "the Dockerfile is told by the file that names it"
     );
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(daemon.changes(), json!([]));
+    sh(&folder, "echo 3 >.devcontainer/Dockerfile");
+    assert_eq!(daemon.changes(), json!([["Dockerfile", "modified"]]));
 }
 
 #[test]

@@ -19,8 +19,10 @@ pub struct Site {
 /// A file or folder that a configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
-    /// A Dockerfile, a compose file.
+    /// A Dockerfile.
     File(PathBuf),
+    /// A compose file, which may name Dockerfiles.
+    Compose(PathBuf),
     /// The folder of a local feature, of which every file counts.
     Feature(PathBuf),
 }
@@ -60,33 +62,34 @@ impl Site {
                 .get("build")
                 .and_then(|build| build.get("dockerfile")),
         };
-        let mut files: Vec<PathBuf> = dockerfile
-            .and_then(Value::as_str)
-            .map(path)
-            .into_iter()
-            .collect();
+        let mut references: Vec<Reference> = Vec::new();
+        references.extend(
+            dockerfile
+                .and_then(Value::as_str)
+                .map(path)
+                .map(Reference::File),
+        );
         if dockerfile.is_none() && config.get("image").is_none() {
-            match config.get("dockerComposeFile") {
-                Some(Value::String(one)) => files.push(path(one)),
+            let files: Vec<PathBuf> = match config.get("dockerComposeFile") {
+                Some(Value::String(one)) => vec![path(one)],
                 Some(Value::Array(none)) if none.is_empty() => {
-                    files.extend(COMPOSE_DEFAULTS.map(|name| normal(&self.folder.join(name))));
+                    let defaults = COMPOSE_DEFAULTS.iter();
+                    defaults
+                        .map(|name| normal(&self.folder.join(name)))
+                        .collect()
                 }
                 Some(Value::Array(several)) => {
-                    files.extend(several.iter().filter_map(Value::as_str).map(path));
+                    several.iter().filter_map(Value::as_str).map(path).collect()
                 }
-                _ => {}
-            }
+                _ => Vec::new(),
+            };
+            references.extend(files.into_iter().map(Reference::Compose));
         }
         let features = config.get("features").and_then(Value::as_object);
         let features = features.into_iter().flat_map(|features| features.keys());
         let local = features.filter(|id| id.starts_with("./") || id.starts_with("../"));
         let local = local.map(|id| normal(&self.directory().join(id)));
-        let mut references: Vec<Reference> = files
-            .into_iter()
-            .map(Reference::File)
-            .chain(local.map(Reference::Feature))
-            .collect();
-        references.dedup();
+        references.extend(local.map(Reference::Feature));
         references
     }
 
@@ -121,15 +124,6 @@ impl Site {
             ("localWorkspaceFolder", _) => Some(self.folder.clone().into()),
             ("localWorkspaceFolderBasename", _) => self.folder.file_name().map(OsString::from),
             _ => None,
-        }
-    }
-}
-
-impl Reference {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::File(path) | Self::Feature(path) => path,
         }
     }
 }
@@ -198,6 +192,7 @@ mod tests {
         let found = site().references(&config, &environment);
         let shown = found.iter().map(|reference| match reference {
             Reference::File(path) => path.display().to_string(),
+            Reference::Compose(path) => format!("{}:", path.display()),
             Reference::Feature(path) => format!("{}/", path.display()),
         });
         assert_eq!(shown.collect::<Vec<_>>(), expected, "{config}");
@@ -225,15 +220,15 @@ mod tests {
     fn compose_files_count_where_the_cli_reads_them() {
         check(
             json!({"dockerComposeFile": "c.yml"}),
-            &["/w/.devcontainer/c.yml"],
+            &["/w/.devcontainer/c.yml:"],
         );
         check(
             json!({"dockerComposeFile": ["../a.yml", "b.yml", 3]}),
-            &["/w/a.yml", "/w/.devcontainer/b.yml"],
+            &["/w/a.yml:", "/w/.devcontainer/b.yml:"],
         );
         check(
             json!({"dockerComposeFile": []}),
-            &["/w/docker-compose.yml", "/w/docker-compose.override.yml"],
+            &["/w/docker-compose.yml:", "/w/docker-compose.override.yml:"],
         );
         check(json!({"dockerComposeFile": "c.yml", "image": "x"}), &[]);
     }

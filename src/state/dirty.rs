@@ -88,8 +88,8 @@ impl Baseline {
 
     /// What has changed since, by path.
     ///
-    /// What only began or ceased to be an input because the configuration names other files now is not listed: it did
-    /// not change, the configuration did. In a feature's directory every file is an input, and what is not there any
+    /// What only began or ceased to be an input because the configuration or a compose file names others now is not
+    /// listed: it did not change, that file did. In a feature's directory every file is an input, and what is not there any
     /// more was removed.
     pub(super) fn changes(&self, inputs: &Inputs) -> Vec<Change> {
         let named: Vec<(Cow<'_, Path>, Content)> = inputs
@@ -98,14 +98,10 @@ impl Baseline {
             .collect();
         let now = named.iter().map(|(name, is)| (name.as_os_str(), *is));
         let now: BTreeMap<&OsStr, Content> = now.collect();
-        let config_is = now
-            .get(OsStr::new(CONFIG))
-            .copied()
-            .unwrap_or(Content::Absent);
-        let config_was = self
-            .get(OsStr::new(CONFIG))
-            .unwrap_or(Was::Known(Content::Absent));
-        let names_others = compare(config_was, config_is).is_some();
+        let was = |name: &OsStr| self.get(name).unwrap_or(Was::Known(Content::Absent));
+        let names_others = inputs.named().any(|(name, input)| {
+            input.names_others && compare(was(name.as_os_str()), input.content).is_some()
+        });
         let came = now.iter().filter_map(|(name, is)| {
             let is_one_of_known = || directories(name).any(|above| self.get(above).is_some());
             let was = self.get(name).or_else(|| {

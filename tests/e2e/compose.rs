@@ -298,7 +298,7 @@ fn p12_where_a_port_is_taken_the_error_says_what_became_of_the_old_one() {
 }
 
 #[test]
-fn an_edit_of_a_compose_file_is_dirty_until_it_is_made_from_that() {
+fn an_edit_of_a_compose_file_or_its_dockerfile_is_dirty_until_it_is_made_from_that() {
     let (project, _) = Project::up("dirty", 47006);
     let daemon = daemon().start();
     let changes = || project.workspace.devcontainer(&daemon)["changes"].clone();
@@ -312,6 +312,11 @@ fn an_edit_of_a_compose_file_is_dirty_until_it_is_made_from_that() {
     let answer = project.post(&daemon, "recreate?wait");
     assert_eq!(answer.status, 204, "{answer:?}");
     assert_eq!(changes(), Value::Null, "made from it");
+    project.dockerfile("ENV BUILT=two");
+    let file = file.with_file_name("Dockerfile");
+    assert_eq!(changes(), json!([{"path": file, "change": "modified"}]));
+    project.dockerfile("");
+    assert_eq!(changes(), Value::Null, "undone, too");
     let id = container_of(&project.workspace.devcontainer(&daemon));
     assert!(inspect(&id, "json .Config.Env").contains("GREETING=two"));
 }

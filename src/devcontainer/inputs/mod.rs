@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::compose;
 use super::config;
 use super::files::{self, FileId, Stamp};
 use super::references::{Reference, Site, append, relative};
@@ -43,6 +44,8 @@ pub struct Input {
     pub path: Box<Path>,
     /// What it holds.
     pub content: Content,
+    /// Whether it says which other inputs there are.
+    pub names_others: bool,
     stamp: Option<Stamp>,
 }
 
@@ -91,6 +94,7 @@ impl Inputs {
         for reference in references.iter() {
             match reference {
                 Reference::File(path) => looker.file(path.clone()),
+                Reference::Compose(path) => looker.compose(path, &references),
                 Reference::Feature(path) => looker.feature(path.clone(), 0),
             }
         }
@@ -161,6 +165,7 @@ impl Input {
         Self {
             path: Path::new(path).into(),
             content,
+            names_others: false,
             stamp: modified.map(Stamp::modified_at),
         }
     }
@@ -194,7 +199,15 @@ impl Input {
         Self {
             path: path.into(),
             content,
+            names_others: false,
             stamp,
+        }
+    }
+
+    fn naming_others(self) -> Self {
+        Self {
+            names_others: true,
+            ..self
         }
     }
 }
@@ -239,8 +252,35 @@ impl Looker<'_> {
             };
             Ok((Content::Fingerprint(fingerprint), stamp))
         });
-        self.items.push(Input::new(path, read));
+        self.items.push(Input::new(path, read).naming_others());
         references.into()
+    }
+
+    /// A compose file, and the Dockerfiles that it names. Those are relative to the first one of all.
+    fn compose(&mut self, path: &Path, references: &[Reference]) {
+        if !self.seen.insert(path.to_path_buf()) {
+            return;
+        }
+        let first = references.iter().find_map(|reference| match reference {
+            Reference::Compose(first) => first.parent(),
+            _ => None,
+        });
+        let mut dockerfiles = Vec::new();
+        let read = files::read_config(path).and_then(|(content, stamp)| {
+            let fingerprint = match content {
+                Some(content) => {
+                    let environment = |name: &str| std::env::var_os(name);
+                    let directory = first.unwrap_or(path);
+                    dockerfiles = compose::dockerfiles(&content, directory, &environment);
+                    files::fingerprint_bytes(&content)
+                }
+                None => files::read_fingerprint(path)?.0,
+            };
+            Ok((Content::Fingerprint(fingerprint), stamp))
+        });
+        let input = Input::new(path.to_path_buf(), read);
+        self.items.push(input.naming_others());
+        dockerfiles.into_iter().for_each(|path| self.file(path));
     }
 
     fn file(&mut self, path: PathBuf) {

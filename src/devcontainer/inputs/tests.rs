@@ -132,6 +132,30 @@ fn what_the_configuration_names_is_found_anew_when_it_changes() {
 }
 
 #[test]
+fn what_compose_files_name_is_found_anew_when_they_change() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"dockerComposeFile":["../a.yml","b.yml"]}"#);
+    dir.write("w/a.yml", "services:\n  app:\n    build: .devcontainer\n");
+    let both = dir.write("w/.devcontainer/b.yml", "services:\n  db:\n    build: db\n");
+    let first = look(&dir, None).unwrap();
+    let all = [
+        "",
+        "devcontainer-lock.json",
+        "../a.yml",
+        "Dockerfile",
+        "b.yml",
+        "../db/Dockerfile",
+    ];
+    assert_eq!(names(&first), all);
+    dir.write("w/.devcontainer/Dockerfile", "FROM x");
+    let second = look(&dir, Some(&first)).unwrap();
+    assert_ne!(contents(&second), contents(&first));
+    std::fs::remove_file(both).unwrap();
+    let third = look(&dir, Some(&second)).unwrap();
+    assert_eq!(names(&third), all[..5]);
+}
+
+#[test]
 fn another_place_is_looked_at_anew() {
     let dir = TestDir::new();
     dir.write(CONFIG, "{}");

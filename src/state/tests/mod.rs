@@ -160,7 +160,8 @@ impl World {
             true => &[],
             false => &self.named[..],
         };
-        let items = paths.iter().chain(named).map(input).collect();
+        let mut items: Vec<Input> = paths.iter().chain(named).map(input).collect();
+        items[0].names_others = true;
         Inputs::found(site.clone(), items)
     }
 
