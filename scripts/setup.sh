@@ -6,7 +6,8 @@
 #
 #   build   a C linker that can link statically (apt-get), and the musl target (rustup)
 #   cli     that, and Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
-#   engine  that, and what a private Docker engine and compose need (apt-get); this is what no word means
+#   engine  that, what a private Docker engine and compose need, and the programs that tests change files with (apt-get);
+#           this is what no word means
 #   check   what build brings, and rustfmt and clippy (rustup)
 #
 # It starts no service: a Docker engine installed here is not started, and no other one is touched.
@@ -153,6 +154,17 @@ if [ $level -ge 3 ]; then
         missing docker-compose "apt-get"
         apt_install docker-compose
     fi
+fi
+
+# engine, too: what people change files with.
+
+if [ $level -ge 3 ]; then
+    for pair in git:git ex:vim-tiny python3:python3 nsenter:util-linux; do
+        if ! has "${pair%:*}"; then
+            missing "${pair%:*}" "apt-get: ${pair#*:}"
+            apt_install "${pair#*:}"
+        fi
+    done
 fi
 
 # check: the two cargo commands that a minimal Rust comes without.

@@ -133,7 +133,9 @@ impl Parts {
             .iter()
             .map(|root| places::canonical(root))
             .collect();
-        let shared = Arc::new(Shared::new(state, config.list_timeout, roots.clone()));
+        let wake = Wake::new()?;
+        let shared = Shared::new(state, config.list_timeout, roots.clone(), wake.clone());
+        let shared = Arc::new(shared);
         let store = Store::open(config.state_dir.as_deref());
         let keeper = Arc::new(Keeper::recover(shared.clone(), store));
         let settings = JobSettings {
@@ -150,7 +152,7 @@ impl Parts {
             jobs: Arc::new(jobs),
             keeper,
             counts: Arc::default(),
-            wake: Watcher::wake()?,
+            wake,
             config,
         })
     }

@@ -8,6 +8,7 @@ use crate::devcontainer::config;
 use crate::devcontainer::inputs::{Distrusted, Inputs};
 use crate::state::listing::Freshness;
 use crate::state::{Found, LookTarget, State, Unsettled, View};
+use crate::watcher::Wake;
 
 /// How much longer than a listing may take its callers wait: it is ended at its own deadline, and what it says then
 /// is better than what we would.
@@ -25,6 +26,8 @@ pub struct Shared {
     list_timeout: Duration,
     /// The resolved folders of `--workspace-root`.
     roots: Arc<[PathBuf]>,
+    /// Of the watcher.
+    wake: Wake,
 }
 
 /// Why there is no view.
@@ -46,12 +49,13 @@ pub struct Current {
 
 impl Shared {
     /// A listing may take `list_timeout`. `roots` are the resolved folders of `--workspace-root`.
-    pub fn new(state: State, list_timeout: Duration, roots: Arc<[PathBuf]>) -> Self {
+    pub fn new(state: State, list_timeout: Duration, roots: Arc<[PathBuf]>, wake: Wake) -> Self {
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
             list_timeout,
             roots,
+            wake,
         }
     }
 
@@ -138,11 +142,15 @@ impl Shared {
 
     /// Looks at the files that dev containers are made from, and reads those that changed.
     pub fn look(&self) {
-        self.look_again_at(&Distrusted::default());
+        if self.look_again_at(&Distrusted::default()) {
+            // Most likely the watcher is about to notice it, too. If not, it watches the wrong place.
+            self.wake.follow_paths_again();
+        }
     }
 
-    /// The same; these files are read even if they look unchanged.
-    pub fn look_again_at(&self, distrusted: &Distrusted) {
+    /// The same; these files are read even if they look unchanged. Returns whether anything was new.
+    pub fn look_again_at(&self, distrusted: &Distrusted) -> bool {
+        let mut any = false;
         // Somebody else may look in between, and a configuration found just now names more to look at.
         for _ in 0..LOOKS {
             let targets = self.ask(State::look_targets);
@@ -151,15 +159,17 @@ impl Shared {
                 .filter_map(|target| self.look_at(target, distrusted))
                 .collect();
             if found.is_empty() {
-                return;
+                return any;
             }
+            any = true;
             let before = self.ask(State::view);
             let (taken, after) = self.tell(|state| (state.apply(found), state.view()));
             report_dirty(&before, &after);
             if taken {
-                return;
+                return true;
             }
         }
+        any
     }
 
     fn look_at(&self, target: &LookTarget, distrusted: &Distrusted) -> Option<Found> {

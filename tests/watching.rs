@@ -55,6 +55,18 @@ impl App {
     }
 }
 
+/// Waits until it watches all that it needs. Returns how many that are.
+#[track_caller]
+fn settled(daemon: &Daemon) -> usize {
+    let mut before = 0;
+    eventually("it watches all that it needs", || {
+        let now = daemon.watches();
+        let same = now > 0 && now == before;
+        before = now;
+        same.then_some(now)
+    })
+}
+
 /// Waits until the log has said a number of times what `text` stands for.
 #[track_caller]
 fn until_logged(daemon: &Daemon, text: &str, times: usize, why: &str) {
@@ -114,16 +126,7 @@ fn p8_what_is_needed_no_more_is_watched_no_more() {
         "mkdir -p far/away; echo one >far/away/Dockerfile; find . -exec touch -d 2001-01-01 {} +",
     );
     let daemon = app.daemon();
-    let settle = || {
-        let mut before = 0;
-        eventually("it watches all that it needs", || {
-            let now = daemon.watches();
-            let same = now > 0 && now == before;
-            before = now;
-            same.then_some(now)
-        })
-    };
-    let few = settle();
+    let few = settled(&daemon);
     app.sh(r#"echo '{"dockerFile": "../far/away/Dockerfile"}' >devcontainer.json"#);
     until_logged(&daemon, DIRTY, 1, "another configuration");
     eventually("more is watched", || (daemon.watches() > few).then_some(()));
@@ -208,4 +211,115 @@ fn without_inotify_it_is_tried_again() {
     });
     app.sh(EDIT);
     until_logged(&daemon, DIRTY, 1, "by inotify");
+}
+
+#[test]
+fn p8_what_comes_to_a_feature_is_noticed_and_what_comes_below_that() {
+    let app = App::new();
+    app.sh(r#"mkdir f; echo >f/install.sh; echo '{"features": {"./f": {}}}' >devcontainer.json; find .. -exec touch -d 2001-01-01 {} +"#);
+    let daemon = app.daemon();
+    for (round, (come, go)) in [
+        ("echo >f/new", "rm f/new"),
+        ("mkdir f/a", "rmdir f/a"),
+        ("mkdir -p f/a/b/c", "rm -r f/a"),
+        ("ln -s /etc/hostname f/link", "rm f/link"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        app.sh(come);
+        until_logged(&daemon, DIRTY, round + 1, come);
+        app.sh(go);
+        until_logged(&daemon, CLEAN, round + 1, go);
+    }
+    app.sh("mkdir -p f/a/b");
+    until_logged(&daemon, DIRTY, 5, "directories");
+    settled(&daemon);
+    app.sh("echo 1 >f/a/b/c");
+    eventually("it is listed", || {
+        (daemon.devcontainer()["changes"].as_array()?.len() == 3).then_some(())
+    });
+}
+
+#[test]
+fn p8_directories_that_somebody_is_still_in_are_seen_to_go() {
+    for (inside, gone) in [(".devcontainer", ".devcontainer"), ("", "../app")] {
+        let app = App::new();
+        let daemon = app.daemon();
+        settled(&daemon);
+        let mut inside = Command::new("sleep")
+            .arg("60")
+            .current_dir(app.sandbox.path("work/app").join(inside))
+            .spawn()
+            .unwrap();
+        app.sh_in("", &format!("rm -r {gone}"));
+        until_logged(&daemon, DIRTY, 1, "removed");
+        fs::create_dir_all(app.sandbox.path("work/app/.devcontainer")).unwrap();
+        fs::write(app.sandbox.config("app"), MADE_FROM).unwrap();
+        until_logged(&daemon, CLEAN, 1, "made anew");
+        app.sh(EDIT);
+        until_logged(&daemon, DIRTY, 2, "edited in the new one");
+        inside.kill().unwrap();
+        inside.wait().unwrap();
+    }
+}
+
+#[test]
+fn p8_what_somebody_asking_found_first_is_watched_from_then_on() {
+    let app = App::new();
+    let mounted = app.sandbox.path("mounted");
+    fs::create_dir(&mounted).unwrap();
+    fs::write(mounted.join("devcontainer.json"), "{}").unwrap();
+    let daemon = app.sandbox.daemon_in_namespaces("true").start();
+    assert_eq!(daemon.devcontainer()["dirty"], false);
+    settled(&daemon);
+    // Nothing tells that something is mounted over a directory.
+    let mount = Command::new("nsenter")
+        .args(["--user", "--mount", "--target", &daemon.pid().to_string()])
+        .args(["mount", "--bind"])
+        .args([&mounted, &app.sandbox.path("work/app/.devcontainer")])
+        .status();
+    assert!(mount.unwrap().success());
+    assert_eq!(daemon.devcontainer()["dirty"], true);
+    settled(&daemon);
+    fs::write(mounted.join("devcontainer.json"), MADE_FROM).unwrap();
+    until_logged(&daemon, CLEAN, 1, "written where it was mounted from");
+}
+
+#[test]
+fn p8_a_path_that_cannot_be_followed_blinds_no_other() {
+    let app = App::new();
+    let sandbox = &app.sandbox;
+    // Links that double at each step, a path far too deep, and one too long for any file.
+    let bomb = sandbox.workspace("bomb");
+    let links = "for i in $(seq 0 29); do ln -s d$((i+1))/d$((i+1)) d$i; done; ln -s . d30";
+    common::sh(&bomb.join(".devcontainer"), links);
+    fs::write(sandbox.config("bomb"), r#"{"dockerFile": "d0/x"}"#).unwrap();
+    sandbox.devcontainer_of(2, &bomb);
+    let deep = sandbox.workspace("deep");
+    let path = "a/".repeat(20_000);
+    fs::write(
+        sandbox.config("deep"),
+        format!(r#"{{"dockerFile": "{path}x"}}"#),
+    )
+    .unwrap();
+    sandbox.devcontainer_of(3, &deep);
+    sandbox
+        .container(4)
+        .label("devcontainer.local_folder", deep.to_str().unwrap())
+        .label(
+            "devcontainer.config_file",
+            &format!("{}/{path}x.json", deep.display()),
+        )
+        .save();
+    let daemon = sandbox.daemon().start();
+    daemon.json("/");
+    settled(&daemon);
+    app.sh(EDIT);
+    until_logged(&daemon, DIRTY, 1, "beside the others");
+    assert_eq!(
+        daemon.threads(),
+        daemon.threads().min(5),
+        "and nothing was ended"
+    );
 }

@@ -320,6 +320,34 @@ fn laid_out_ways(hints: Hints) {
             &expected,
             &format!("{way}, again"),
         );
+        // It watches what is there now, not what was there before.
+        let in_place = |from: &str, to: &str| {
+            let config = folder.join(".devcontainer/devcontainer.json");
+            let config = config.display();
+            format!("sed s/{from}/{to}/ '{config}' >/tmp/$$; cat /tmp/$$ >'{config}'; rm /tmp/$$")
+        };
+        let modified = json!([["devcontainer.json", "modified"]]);
+        let above = sandbox.path("");
+        if way != "a branch without it and back" {
+            let undone = format!("{way}, undone in place");
+            check(
+                &daemon,
+                hints,
+                &above,
+                &in_place("two", "one"),
+                &json!([]),
+                &undone,
+            );
+            let edited = format!("{way}, and edited in place");
+            check(
+                &daemon,
+                hints,
+                &above,
+                &in_place("one", "three"),
+                &modified,
+                &edited,
+            );
+        }
     }
 }
 

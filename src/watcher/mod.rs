@@ -12,16 +12,17 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
-use self::wanted::{Tracer, Wanted};
+use self::wanted::{Kind, Tracer, Want, Wanted};
 use crate::devcontainer::config;
-use crate::devcontainer::files;
-use crate::devcontainer::inputs::Distrusted;
+use crate::devcontainer::files::{self, FileId};
+use crate::devcontainer::inputs::{Content, Distrusted};
 use crate::process::wait;
 use crate::shared::Shared;
 use crate::state::{LookTarget, State};
@@ -35,13 +36,34 @@ const ROUNDS: usize = 10;
 
 /// Wakes the watcher from another thread.
 #[derive(Clone)]
-pub struct Wake(Arc<OwnedFd>);
+pub struct Wake(Arc<Bell>);
+
+struct Bell {
+    event: OwnedFd,
+    /// Whether something is elsewhere, though no event has told so.
+    elsewhere: AtomicBool,
+}
 
 impl Wake {
+    /// One that nobody hears yet.
+    pub fn new() -> io::Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Self(Arc::new(Bell {
+            event: eventfd(0, flags)?,
+            elsewhere: AtomicBool::new(false),
+        })))
+    }
+
     /// There may be other directories to watch.
     pub fn wake(&self) {
         // Fails only when it has been woken 2^64 - 2 times and not once come round.
-        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.0.event, &1_u64.to_ne_bytes());
+    }
+
+    /// Something was found that events should have told: paths may lead elsewhere.
+    pub fn follow_paths_again(&self) {
+        self.0.elsewhere.store(true, Ordering::Release);
+        self.wake();
     }
 }
 
@@ -58,25 +80,22 @@ pub struct Watcher {
 struct Watches {
     inotify: Inotify,
     /// By resolved path.
-    watched: BTreeMap<OsString, (WatchDescriptor, Kind)>,
+    watched: BTreeMap<OsString, Watched>,
     /// One directory may be mounted in two places, and has one watch then.
     of_interest: HashMap<WatchDescriptor, Interest>,
 }
 
-/// For what something is watched.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A directory, for what is in it.
-    Names,
-    /// A directory, for what becomes of itself.
-    OnTheWay,
-    /// A file, for what is written to it by another name.
-    Linked,
+/// What is at a path, and its watch.
+struct Watched {
+    watch: WatchDescriptor,
+    kind: Kind,
+    file: FileId,
 }
 
 struct Interest {
     path: PathBuf,
     names: BTreeSet<OsString>,
+    all_names: bool,
 }
 
 /// What events say.
@@ -101,23 +120,18 @@ impl Watcher {
         }
     }
 
-    /// Something to wake it with.
-    pub fn wake() -> io::Result<Wake> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Wake(Arc::new(eventfd(0, flags)?)))
-    }
-
     /// Watches and looks until the process ends. Sleeps while nothing happens.
     pub fn run(mut self) {
         loop {
-            let mut fds = vec![PollFd::new(&*self.wake.0, PollFlags::IN)];
+            let mut fds = vec![PollFd::new(&self.wake.0.event, PollFlags::IN)];
             let inotify = self.watches.as_ref().map(|watches| &watches.inotify);
             fds.extend(inotify.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
             if poll(&mut fds, None).is_err() {
                 continue;
             }
-            let woken = rustix::io::read(&*self.wake.0, &mut [0; 8]).is_ok();
+            let woken = rustix::io::read(&self.wake.0.event, &mut [0; 8]).is_ok();
             let mut hints = self.read_hints();
+            hints.elsewhere |= self.wake.0.elsewhere.swap(false, Ordering::AcqRel);
             if hints.overflow {
                 // Directories may have come and gone unseen: all that is known of them is in doubt.
                 log::info!("too many events of files at once: all are looked at");
@@ -177,7 +191,9 @@ impl Watcher {
     /// Watches what all inputs need and nothing else. Returns whether anything was added, and whether that is all.
     fn arm(&mut self, targets: &[LookTarget]) -> (bool, bool) {
         let mut tracer = Tracer::default();
-        for_each_path(targets, &mut |path| tracer.trace(path));
+        for_each_path(targets, &mut |path, is_directory| {
+            tracer.trace(path, is_directory)
+        });
         let wanted = tracer.wanted;
         let (added, failed) = match &mut self.watches {
             Some(watches) => watches.arm(wanted),
@@ -211,24 +227,28 @@ impl Watcher {
     }
 }
 
-/// Where the inputs of all dev containers are, or may come to be.
-fn for_each_path(targets: &[LookTarget], act: &mut dyn FnMut(&Path)) {
+/// Where the inputs of all dev containers are, or may come to be, and whether they are directories.
+fn for_each_path(targets: &[LookTarget], act: &mut dyn FnMut(&Path, bool)) {
     for target in targets {
         match (&target.before, &target.site) {
-            (Some(inputs), _) => inputs.paths().for_each(&mut *act),
-            (None, Some(site)) => act(&site.config),
+            (Some(inputs), _) => inputs
+                .items()
+                .for_each(|input| act(&input.path, input.content == Content::Directory)),
+            (None, Some(site)) => act(&site.config, false),
             (None, None) => {}
         }
         if let Some(unsettled) = &target.unsettled {
             let candidates = config::candidates(&unsettled.address.folder);
-            candidates.for_each(|path| act(&path));
+            candidates.for_each(|path| act(&path, false));
         }
     }
 }
 
 fn hash_of_paths(targets: &[LookTarget]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for_each_path(targets, &mut |path| path.as_os_str().hash(&mut hasher));
+    for_each_path(targets, &mut |path, is_directory| {
+        (path.as_os_str(), is_directory).hash(&mut hasher);
+    });
     hasher.finish()
 }
 
@@ -253,7 +273,9 @@ impl Watches {
                 let Some(interest) = self.of_interest.get(&event.wd) else {
                     continue;
                 };
-                if !event.name.is_none_or(|name| interest.names.contains(name)) {
+                let of_interest =
+                    |name| interest.all_names || interest.names.contains::<OsStr>(name);
+                if !event.name.is_none_or(of_interest) {
                     continue;
                 }
                 hints.any = true;
@@ -264,75 +286,57 @@ impl Watches {
                     let file = files::file_id(path.as_deref().unwrap_or(&interest.path));
                     hints.written.files.extend(file);
                 }
-                if event.mask.contains(EventMask::MOVE_SELF) {
-                    // The watch stays on the directory; it is the path that counts, and another one may be there.
-                    let _ = self.inotify.watches().remove(event.wd.clone());
-                }
-                if event
-                    .mask
-                    .intersects(EventMask::IGNORED | EventMask::MOVE_SELF)
-                {
-                    // What was watched is gone, or the path to it; so is the watch.
+                if event.mask.contains(EventMask::IGNORED) {
+                    // What was watched is gone, and so is the watch.
                     self.of_interest.remove(&event.wd);
-                    self.watched.retain(|_, (wd, _)| *wd != event.wd);
+                    self.watched.retain(|_, watched| watched.watch != event.wd);
                 }
             }
         }
     }
 
     /// Watches this and nothing else. Returns whether anything was added, and the first thing that could not be.
-    fn arm(&mut self, mut wanted: Wanted) -> (bool, Option<(String, io::Error)>) {
-        let kinds = wanted.kinds();
+    fn arm(&mut self, wanted: Wanted) -> (bool, Option<(String, io::Error)>) {
         let inotify = &self.inotify;
-        self.watched.retain(|path, (wd, kind)| {
-            let stays = kinds.get(path) == Some(kind);
+        self.watched.retain(|path, watched| {
+            let same = |want: &Want| (want.kind, want.file) == (watched.kind, watched.file);
+            let stays = wanted.get(path).is_some_and(same);
             if !stays {
                 // Where the directory is gone, so is the watch.
-                let _ = inotify.watches().remove(wd.clone());
+                let _ = inotify.watches().remove(watched.watch.clone());
             }
             stays
         });
+        self.of_interest.clear();
         let mut added = false;
         let mut failed = None;
-        for (path, kind) in kinds {
-            if self.watched.contains_key(&path) {
-                continue;
-            }
-            match self.inotify.watches().add(&path, kind.mask()) {
-                Ok(wd) => {
-                    self.watched.insert(path, (wd, kind));
-                    added = true;
+        for (path, want) in wanted {
+            let watch = match self.watched.get(&path) {
+                Some(watched) => Ok(watched.watch.clone()),
+                None => self.inotify.watches().add(&path, want.kind.mask()),
+            };
+            match watch {
+                Ok(watch) => {
+                    let of_interest = self.of_interest.entry(watch.clone());
+                    let interest = of_interest.or_insert_with(|| Interest::new(&path));
+                    interest.all_names |= want.kind == Kind::Everything;
+                    interest.names.extend(want.names);
+                    let (kind, file) = (want.kind, want.file);
+                    let watched = Watched { watch, kind, file };
+                    added |= self.watched.insert(path, watched).is_none();
                 }
-                Err(e) if is_gone(&e) || kind.may_fail(&e) => {}
+                Err(e) if is_gone(&e) || want.kind.may_fail(&e) => {}
                 Err(e) => {
-                    failed = Some((path.to_string_lossy().into_owned(), e));
-                    // The next one would fail likewise; what can be watched is tried again when something changes.
-                    break;
+                    let is_full = e.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
+                    failed.get_or_insert((path.to_string_lossy().into_owned(), e));
+                    if is_full {
+                        // So it is for all others. They are tried again when something changes.
+                        break;
+                    }
                 }
             }
-        }
-        self.of_interest.clear();
-        for (path, (wd, _)) in &self.watched {
-            let names = wanted.directories.remove(path).unwrap_or_default();
-            let of_interest = self.of_interest.entry(wd.clone());
-            let interest = of_interest.or_insert_with(|| Interest::new(path));
-            interest.names.extend(names);
         }
         (added, failed)
-    }
-}
-
-impl Wanted {
-    fn kinds(&self) -> BTreeMap<OsString, Kind> {
-        let directories = self.directories.iter().map(|(path, names)| {
-            let kind = match names.is_empty() {
-                true => Kind::OnTheWay,
-                false => Kind::Names,
-            };
-            (path.clone(), kind)
-        });
-        let linked = self.linked.iter().map(|path| (path.clone(), Kind::Linked));
-        directories.chain(linked).collect()
     }
 }
 
@@ -341,17 +345,20 @@ impl Interest {
         Self {
             path: path.into(),
             names: BTreeSet::new(),
+            all_names: false,
         }
     }
 }
 
 impl Kind {
     fn mask(self) -> WatchMask {
+        let directory = ITSELF.union(WatchMask::ONLYDIR);
         // What two paths lead to has one watch, for what both want.
         WatchMask::MASK_ADD.union(match self {
-            Self::Names => NAMES.union(ITSELF).union(WatchMask::ONLYDIR),
-            Self::OnTheWay => ITSELF.union(WatchMask::ONLYDIR),
             Self::Linked => WatchMask::MODIFY.union(WatchMask::CLOSE_WRITE),
+            Self::OnTheWay => directory,
+            Self::Names => directory.union(NAMES),
+            Self::Contents | Self::Everything => directory.union(NAMES).union(CONTENTS),
         })
     }
 
@@ -372,10 +379,11 @@ const WRITTEN: EventMask = EventMask::MODIFY.union(EventMask::CLOSE_WRITE);
 
 const ITSELF: WatchMask = WatchMask::DELETE_SELF.union(WatchMask::MOVE_SELF);
 
-const NAMES: WatchMask = WatchMask::MODIFY
-    .union(WatchMask::CLOSE_WRITE)
-    .union(WatchMask::ATTRIB)
+const NAMES: WatchMask = WatchMask::CREATE
+    .union(WatchMask::DELETE)
     .union(WatchMask::MOVED_FROM)
-    .union(WatchMask::MOVED_TO)
-    .union(WatchMask::CREATE)
-    .union(WatchMask::DELETE);
+    .union(WatchMask::MOVED_TO);
+
+const CONTENTS: WatchMask = WatchMask::MODIFY
+    .union(WatchMask::CLOSE_WRITE)
+    .union(WatchMask::ATTRIB);

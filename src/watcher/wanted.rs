@@ -1,21 +1,47 @@
-//! Which directories to watch, and for which names, so that nothing can happen to a file without an event.
+//! Which directories to watch, and for what, so that nothing can happen to a file without an event.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links in a row as Linux follows (path_resolution(7)).
+use crate::devcontainer::files::FileId;
+
+/// As many links as Linux follows on one path (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
+/// As many parts as are followed of one path, those of links included. Longer ones are looked at when somebody asks.
+const MAX_PARTS: u32 = 256;
+/// How many directories above that of an input are watched for being removed, and coming again. They tell it themselves
+/// only when nobody has them open any more, and a shell may be in them for days.
+const LEVELS: usize = 2;
 
 /// What to watch, by resolved path: as text, since paths are compared part by part, which takes longer.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Directories that have something of interest in them. Those with no name are only on the way to others: it counts
-    /// whether they are moved or removed themselves.
-    pub(super) directories: BTreeMap<OsString, BTreeSet<OsString>>,
-    /// Files with another name elsewhere, by which they can be written.
-    pub(super) linked: BTreeSet<OsString>,
+pub(super) type Wanted = BTreeMap<OsString, Want>;
+
+/// For what something is watched.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Want {
+    /// Which one is there: another one in its place is watched anew.
+    pub(super) file: FileId,
+    /// What in it is of interest.
+    pub(super) names: BTreeSet<OsString>,
+    pub(super) kind: Kind,
+}
+
+/// Each includes what those before it are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// A file, for what is written to it by another name.
+    Linked,
+    /// A directory on the way to others, for what becomes of itself.
+    OnTheWay,
+    /// For names in it that come and go.
+    Names,
+    /// For what the files of these names hold, too.
+    Contents,
+    /// The same for all names.
+    Everything,
 }
 
 /// Follows paths the way the kernel does, and notes what lies on them.
@@ -26,73 +52,141 @@ pub(super) struct Tracer {
     resolved: HashMap<OsString, Option<PathBuf>>,
 }
 
+/// What may be spent on one path.
+struct Budget {
+    links: u32,
+    parts: u32,
+}
+
 impl Tracer {
     /// Notes what has to be watched to learn of any change of the file at `path`, if that is absolute: its name in its
     /// directory, every link on the way, and every directory on the way. Of what does not exist, the first missing name
-    /// in the nearest directory that does.
-    pub(super) fn trace(&mut self, path: &Path) {
-        if path.is_absolute()
-            && let (Some(parent), Some(name)) = (path.parent(), path.file_name())
-            && let Some(directory) = self.directory(parent)
-        {
-            self.entry(&directory, name, MAX_LINKS);
+    /// in the nearest directory that does. In a directory that is an input itself, every name.
+    pub(super) fn trace(&mut self, path: &Path, is_directory: bool) {
+        let mut budget = Budget {
+            links: MAX_LINKS,
+            parts: MAX_PARTS,
+        };
+        let is_short = path.components().nth(MAX_PARTS as usize).is_none();
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return;
+        };
+        if !path.is_absolute() || !is_short {
+            return;
+        }
+        let Some(directory) = self.directory(parent, &mut budget) else {
+            return;
+        };
+        let found = self.entry(&directory, name, &mut budget);
+        let holds = match found {
+            Some(found) if is_directory && self.wanted.contains_key(found.as_os_str()) => {
+                self.raise(&found, Kind::Everything);
+                Some(found)
+            }
+            // Where it is after all links, or where it would be.
+            Some(found) => found.parent().map(Path::to_path_buf),
+            None => Some(directory),
+        };
+        if let Some(holds) = holds {
+            self.raise(&holds, Kind::Contents);
+            self.await_anew(&holds);
         }
     }
 
-    fn directory(&mut self, path: &Path) -> Option<PathBuf> {
-        if let Some(known) = self.resolved.get(path.as_os_str()) {
-            return known.clone();
-        }
-        let found = match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => {
-                let parent = self.directory(parent);
-                let found = parent.and_then(|parent| self.entry(&parent, name, MAX_LINKS));
-                found.filter(|path| path.is_dir())
-            }
-            _ => Some(PathBuf::from("/")),
+    /// Where the directory with this path is, whose parts are followed one after the other.
+    fn directory(&mut self, path: &Path, budget: &mut Budget) -> Option<PathBuf> {
+        let known = |path: &&Path| self.resolved.contains_key(path.as_os_str());
+        let missing: Vec<&Path> = path.ancestors().take_while(|path| !known(path)).collect();
+        let mut at = match path.ancestors().find(known) {
+            Some(known) => self.resolved.get(known.as_os_str()).cloned().flatten(),
+            None => None,
         };
-        self.resolved.insert(path.into(), found.clone());
-        found
+        for path in missing.into_iter().rev() {
+            at = match (path.file_name(), at) {
+                (Some(name), Some(parent)) => {
+                    let found = self.entry(&parent, name, budget);
+                    found.filter(|found| self.wanted.contains_key(found.as_os_str()))
+                }
+                (Some(_), None) => None,
+                (None, _) => self.root(),
+            };
+            self.resolved.insert(path.into(), at.clone());
+        }
+        at
+    }
+
+    fn root(&mut self) -> Option<PathBuf> {
+        let root = PathBuf::from("/");
+        let metadata = root.metadata().ok()?;
+        self.want(&root, &metadata, Kind::OnTheWay);
+        Some(root)
     }
 
     /// Where `name` in the resolved `directory` leads.
-    fn entry(&mut self, directory: &Path, name: &OsStr, links: u32) -> Option<PathBuf> {
+    fn entry(&mut self, directory: &Path, name: &OsStr, budget: &mut Budget) -> Option<PathBuf> {
+        budget.parts = budget.parts.checked_sub(1)?;
         let path = directory.join(name);
         let metadata = path.symlink_metadata().ok();
-        let is_directory = metadata.as_ref().is_some_and(|m| m.is_dir());
-        let names = self.wanted.directories.entry(directory.into()).or_default();
+        let is_directory = metadata.as_ref().is_some_and(Metadata::is_dir);
         if !is_directory {
-            names.insert(name.to_os_string());
+            self.name(directory, name);
         }
         let metadata = metadata?;
         if metadata.is_symlink() {
-            return self.follow(directory, &path.read_link().ok()?, links.checked_sub(1)?);
-        }
-        if metadata.is_file() && metadata.nlink() > 1 {
-            self.wanted.linked.insert(path.clone().into());
+            budget.links = budget.links.checked_sub(1)?;
+            return self.follow(directory, &path.read_link().ok()?, budget);
         }
         if is_directory {
-            self.wanted
-                .directories
-                .entry(path.clone().into())
-                .or_default();
+            self.want(&path, &metadata, Kind::OnTheWay);
+        } else if metadata.is_file() && metadata.nlink() > 1 {
+            self.want(&path, &metadata, Kind::Linked);
         }
         Some(path)
     }
 
-    fn follow(&mut self, directory: &Path, target: &Path, links: u32) -> Option<PathBuf> {
+    fn follow(&mut self, directory: &Path, target: &Path, budget: &mut Budget) -> Option<PathBuf> {
         let mut at = directory.to_path_buf();
         for part in target.components() {
             match part {
-                Component::RootDir => at = PathBuf::from("/"),
+                Component::RootDir => at = self.root()?,
                 Component::ParentDir => {
                     at.pop();
                 }
-                Component::Normal(name) => at = self.entry(&at, name, links)?,
+                Component::Normal(name) => at = self.entry(&at, name, budget)?,
                 Component::CurDir | Component::Prefix(_) => {}
             }
         }
         Some(at)
+    }
+
+    /// That directories above are removed is told by those that they are in.
+    fn await_anew(&mut self, directory: &Path) {
+        let above = directory.ancestors().take(LEVELS);
+        for (parent, name) in above.filter_map(|at| Some((at.parent()?, at.file_name()?))) {
+            self.name(parent, name);
+        }
+    }
+
+    fn name(&mut self, directory: &Path, name: &OsStr) {
+        if let Some(want) = self.wanted.get_mut(directory.as_os_str()) {
+            want.names.insert(name.to_os_string());
+            want.kind = want.kind.max(Kind::Names);
+        }
+    }
+
+    fn raise(&mut self, directory: &Path, kind: Kind) {
+        if let Some(want) = self.wanted.get_mut(directory.as_os_str()) {
+            want.kind = want.kind.max(kind);
+        }
+    }
+
+    fn want(&mut self, path: &Path, metadata: &Metadata, kind: Kind) {
+        let want = self.wanted.entry(path.into());
+        want.or_insert_with(|| Want {
+            file: (metadata.dev(), metadata.ino()),
+            names: BTreeSet::new(),
+            kind,
+        });
     }
 }
 
@@ -102,38 +196,69 @@ mod tests {
     use crate::test_dir::TestDir;
     use std::os::unix::fs::symlink;
 
-    /// What is watched below `dir` for the file at `path`: `directory: names` and `=file`, each below `dir`.
-    fn traced(dir: &TestDir, path: &str) -> Vec<String> {
+    fn tracer(dir: &TestDir, path: &str, is_directory: bool) -> Tracer {
         let mut tracer = Tracer::default();
-        tracer.trace(&dir.path().join(path));
-        let below = |path: &OsString| {
+        tracer.trace(&dir.path().join(path), is_directory);
+        tracer
+    }
+
+    /// What is watched in `dir` for the file at `path`: `path Kind: names`, each path below `dir`.
+    fn traced(dir: &TestDir, path: &str) -> Vec<String> {
+        shown(dir, &tracer(dir, path, false))
+    }
+
+    fn shown(dir: &TestDir, tracer: &Tracer) -> Vec<String> {
+        let show = |(path, want): (&OsString, &Want)| {
             let below = Path::new(path).strip_prefix(dir.path()).ok()?;
-            Some(below.display().to_string())
+            let names: Vec<_> = want
+                .names
+                .iter()
+                .map(|name| name.to_str().unwrap())
+                .collect();
+            Some(format!(
+                "{} {:?}: {}",
+                below.display(),
+                want.kind,
+                names.join(" ")
+            ))
         };
-        let directories = tracer.wanted.directories.iter();
-        let directories = directories.filter_map(|(path, names)| {
-            let names: Vec<_> = names.iter().map(|name| name.to_str().unwrap()).collect();
-            Some(format!("{}: {}", below(path)?, names.join(" ")))
-        });
-        let linked = tracer.wanted.linked.iter();
-        let linked = linked.filter_map(|path| Some(format!("={}", below(path)?)));
-        directories.chain(linked).collect()
+        tracer.wanted.iter().filter_map(show).collect()
     }
 
     #[test]
     fn p8_a_file_is_watched_in_its_directory_and_those_above_for_their_own_fate() {
         let dir = TestDir::new();
-        dir.write("w/.devcontainer/devcontainer.json", "{}");
-        let expected = [": ", "w: ", "w/.devcontainer: devcontainer.json"];
-        assert_eq!(traced(&dir, "w/.devcontainer/devcontainer.json"), expected);
+        dir.write("a/w/.devcontainer/devcontainer.json", "{}");
+        let expected = [
+            " OnTheWay: ",
+            "a Names: w",
+            "a/w Names: .devcontainer",
+            "a/w/.devcontainer Contents: devcontainer.json",
+        ];
+        assert_eq!(
+            traced(&dir, "a/w/.devcontainer/devcontainer.json"),
+            expected
+        );
     }
 
     #[test]
     fn p8_what_is_missing_is_awaited_in_the_nearest_directory_that_exists() {
         let dir = TestDir::new();
-        dir.write("w/x", "");
-        assert_eq!(traced(&dir, "w/a/b/c"), [": ", "w: a"]);
-        assert_eq!(traced(&dir, "w/x/c"), [": ", "w: x"]);
+        dir.write("a/b/w/x", "");
+        let expected = [
+            " OnTheWay: ",
+            "a OnTheWay: ",
+            "a/b OnTheWay: ",
+            "a/b/w Names: c",
+        ];
+        assert_eq!(traced(&dir, "a/b/w/c/d/e"), expected);
+        let expected = [
+            " OnTheWay: ",
+            "a OnTheWay: ",
+            "a/b OnTheWay: ",
+            "a/b/w Names: x",
+        ];
+        assert_eq!(traced(&dir, "a/b/w/x/c"), expected);
     }
 
     #[test]
@@ -142,22 +267,31 @@ mod tests {
         dir.write("w/..one/c.json", "{}");
         symlink("..one", dir.path().join("w/..data")).unwrap();
         symlink("..data/c.json", dir.path().join("w/c.json")).unwrap();
-        let config_map = [": ", "w: ..data c.json", "w/..one: c.json"];
+        let config_map = [
+            " Names: w",
+            "w Names: ..data ..one c.json",
+            "w/..one Contents: c.json",
+        ];
         assert_eq!(traced(&dir, "w/c.json"), config_map);
         symlink(dir.path().join("w"), dir.path().join("parent")).unwrap();
-        let all = [": parent", "w: ..data c.json", "w/..one: c.json"];
+        let all = [
+            " Names: parent w",
+            "w Names: ..data ..one c.json",
+            "w/..one Contents: c.json",
+        ];
         assert_eq!(traced(&dir, "parent/c.json"), all);
         symlink("../none/x", dir.path().join("w/dangling")).unwrap();
-        assert_eq!(traced(&dir, "w/dangling"), [": none", "w: dangling"]);
+        let dangling = [" Names: none w", "w Contents: dangling"];
+        assert_eq!(traced(&dir, "w/dangling"), dangling);
     }
 
     #[test]
-    fn links_in_a_circle_end() {
+    fn p8_every_name_counts_in_a_directory_that_is_an_input() {
         let dir = TestDir::new();
-        symlink("b", dir.path().join("a")).unwrap();
-        symlink("a", dir.path().join("b")).unwrap();
-        assert_eq!(traced(&dir, "a"), [": a b"]);
-        assert_eq!(traced(&dir, "a/c"), [": a b"]);
+        dir.write("w/f/x", "");
+        let expected = [" Names: w", "w Contents: f", "w/f Everything: "];
+        let tracer = tracer(&dir, "w/f", true);
+        assert_eq!(shown(&dir, &tracer)[2], expected[2]);
     }
 
     #[test]
@@ -165,6 +299,33 @@ mod tests {
         let dir = TestDir::new();
         let file = dir.write("w/c.json", "{}");
         std::fs::hard_link(file, dir.path().join("other")).unwrap();
-        assert_eq!(traced(&dir, "w/c.json"), [": ", "w: c.json", "=w/c.json"]);
+        let expected = [" Names: w", "w Contents: c.json", "w/c.json Linked: "];
+        assert_eq!(traced(&dir, "w/c.json"), expected);
+    }
+
+    #[test]
+    fn links_in_a_circle_end() {
+        let dir = TestDir::new();
+        symlink("b", dir.path().join("a")).unwrap();
+        symlink("a", dir.path().join("b")).unwrap();
+        assert_eq!(traced(&dir, "a"), [" Contents: a b"]);
+        assert_eq!(traced(&dir, "a/c"), [" Names: a b"]);
+    }
+
+    #[test]
+    fn what_would_take_for_ever_to_follow_is_given_up() {
+        let dir = TestDir::new();
+        for number in 0..30 {
+            let next = format!("d{}", number + 1);
+            symlink(
+                format!("{next}/{next}"),
+                dir.path().join(format!("d{number}")),
+            )
+            .unwrap();
+        }
+        symlink(".", dir.path().join("d30")).unwrap();
+        assert!(traced(&dir, "d0/x").len() == 1);
+        let long = "a/".repeat(20_000);
+        assert_eq!(traced(&dir, &long), [""; 0]);
     }
 }

@@ -143,9 +143,9 @@ impl Inputs {
         }
     }
 
-    /// Where they are.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.items.iter().map(|input| &*input.path)
+    /// All of them.
+    pub fn items(&self) -> impl Iterator<Item = &Input> {
+        self.items.iter()
     }
 
     /// The lock file's name.
