@@ -232,6 +232,7 @@ impl Parts {
             }
         }
         self.jobs.abort();
+        self.keeper.save_what_is_new();
         // Without them a hung docker and the files of unix sockets would stay.
         let ended = || self.jobs.are_idle() && threads.iter().all(JoinHandle::is_finished);
         while !ended() && begun.elapsed() < LAST_MOMENT {

@@ -1,6 +1,7 @@
 //! Writes down what outlives a restart.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::shared::Shared;
 use crate::state::State;
@@ -11,6 +12,8 @@ use crate::time::Timestamp;
 pub struct Keeper {
     shared: Arc<Shared>,
     store: Store,
+    /// Whether what was to be written last could not be, so that it is worth trying again.
+    failed: AtomicBool,
 }
 
 impl Keeper {
@@ -19,23 +22,24 @@ impl Keeper {
         let kept = store.load();
         let now = Timestamp::now();
         shared.tell(|state| state.recover(kept, now));
-        Self { shared, store }
+        Self {
+            shared,
+            store,
+            failed: AtomicBool::new(false),
+        }
     }
 
     /// Writes down what a next run of the daemon has to know.
     pub fn save(&self) {
-        let kept = |state: &mut State| {
-            state.take_unsaved();
-            state.kept()
-        };
-        if self.store.save(|| self.shared.ask(kept)) {
-            self.shared.ask(State::set_unsaved);
-        }
+        // Whatever becomes of it, it is not to be tried over and over.
+        self.shared.ask(State::take_unsaved);
+        let failed = self.store.save(|| self.shared.ask(|state| state.kept()));
+        self.failed.store(failed, Ordering::Release);
     }
 
-    /// The same, if there is something new, or what could not be written.
-    pub fn save_if_needed(&self) {
-        if self.shared.ask(State::take_unsaved) {
+    /// The same, if there is something new, or something that could not be written before.
+    pub fn save_what_is_new(&self) {
+        if self.shared.ask(|state| state.is_unsaved()) || self.failed.load(Ordering::Acquire) {
             self.save();
         }
     }

@@ -16,6 +16,8 @@ pub struct Place {
     pub config: Option<PathBuf>,
     /// The same without symbolic links.
     pub canonical_config: Option<PathBuf>,
+    /// Whether it may be looked at: all of it is where it may be, though it need not exist.
+    pub may_be_looked_at: bool,
     /// Why it may not be operated on, if so.
     pub refused: Option<String>,
     /// Why nothing may be done to its containers either, if so.
@@ -50,11 +52,16 @@ impl Place {
             folder: canonical_folder,
             config,
             canonical_config,
+            may_be_looked_at: false,
             refused: None,
             outside: None,
         };
         place.outside = place.why_outside(folder, roots);
-        place.refused = place.why_refused(folder, source);
+        let config_outside = place.why_config_outside(folder, source);
+        let is_inside = place.outside.is_none() && config_outside.is_none();
+        place.may_be_looked_at = folder.is_absolute() && is_inside;
+        let missing = place.why_missing(folder);
+        place.refused = missing.or(place.outside.clone()).or(config_outside);
         place
     }
 
@@ -68,35 +75,33 @@ impl Place {
         })
     }
 
-    fn why_refused(&self, folder: &Path, source: Source) -> Option<String> {
+    fn why_missing(&self, folder: &Path) -> Option<String> {
         let shown = folder.display();
         if !folder.is_absolute() {
             return Some(format!(
                 "the workspace folder {shown} is not an absolute path"
             ));
         }
-        if !self.folder_exists {
-            return Some(format!(
-                "the workspace folder {shown} is not an existing directory"
-            ));
-        }
-        if self.outside.is_some() {
-            return self.outside.clone();
-        }
+        (!self.folder_exists)
+            .then(|| format!("the workspace folder {shown} is not an existing directory"))
+    }
+
+    fn why_config_outside(&self, folder: &Path, source: Source) -> Option<String> {
         let config = self.canonical_config.as_deref()?;
-        if source == Source::Label && !config.starts_with(&self.folder) {
-            return Some(format!(
-                "the config {} that the label names is not below the workspace folder {shown}",
-                config.display()
-            ));
-        }
-        None
+        let is_outside = source == Source::Label && !config.starts_with(&self.folder);
+        is_outside.then(|| {
+            format!(
+                "the config {} that the label names is not below the workspace folder {}",
+                config.display(),
+                folder.display()
+            )
+        })
     }
 
     /// What to look at to learn whether its container is up to date. `None`: it has no configuration, or may not be
     /// looked at.
     pub fn site(&self, folder: &Path) -> Option<Site> {
-        let config = self.config.as_deref().filter(|_| self.refused.is_none())?;
+        let config = self.config.as_deref().filter(|_| self.may_be_looked_at)?;
         Some(Site {
             folder: normal(folder),
             config: normal(config),

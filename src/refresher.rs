@@ -38,6 +38,7 @@ const RETRY_LAST: Duration = Duration::from_secs(30);
 
 enum Next {
     List(Vec<(Key, Address)>),
+    Save,
     LookAgain,
     Stop,
 }
@@ -74,10 +75,14 @@ impl Refresher {
                 if state.listing.begin(Instant::now()) {
                     return Some(Next::List(state.addresses()));
                 }
+                if state.is_unsaved() {
+                    return Some(Next::Save);
+                }
                 (state.has_unsettled() != unsettled).then_some(Next::LookAgain)
             });
             match next {
                 Some(Next::List(known)) => return Some(known),
+                Some(Next::Save) => self.keeper.save(),
                 Some(Next::Stop) => return None,
                 Some(Next::LookAgain) => {}
                 None => self.shared.ask(|state| state.listing.want()),
@@ -109,7 +114,7 @@ impl Refresher {
         report_dirty(&before, &after);
         if is_listed {
             self.shared.look();
-            self.keeper.save_if_needed();
+            self.keeper.save_what_is_new();
         }
         if is_good {
             self.jobs.repair();

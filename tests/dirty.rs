@@ -397,3 +397,54 @@ fn an_input_of_100_mb_is_compared_by_content_in_little_memory() {
     let peak = daemon.status("VmHWM");
     assert!(peak < 30_000, "{peak} kB");
 }
+
+#[test]
+fn a_folder_that_is_gone_is_a_change_however_old_the_list_is() {
+    let (sandbox, daemon) = start();
+    let folder = sandbox.path("work/app");
+    let away = sandbox.path("away");
+    let removed = json!([["devcontainer.json", "removed"]]);
+    fs::rename(&folder, &away).unwrap();
+    assert_eq!(daemon.changes(), removed);
+    let answer = daemon.recreate("app");
+    answer.assert_error(
+        403,
+        "Workspace folder not allowed",
+        "is not an existing directory",
+    );
+    // A listing is made anew when an operation has ended.
+    assert_eq!(daemon.post("/devcontainers/app/stop?wait").status, 204);
+    assert_eq!(daemon.changes(), removed);
+    fs::rename(&away, &folder).unwrap();
+    assert_eq!(daemon.changes(), json!([]));
+}
+
+#[test]
+fn a_configuration_that_moves_leaves_its_container_with_its_dev_container() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let builder = sandbox.daemon().args("--cache-duration 0");
+    let builder = builder
+        .arg("--devcontainer-folder")
+        .arg(folder.to_str().unwrap());
+    let daemon = builder.start();
+    assert_eq!(daemon.changes(), json!([]));
+    let id = daemon.devcontainer()["id"].clone();
+    sh(
+        &folder,
+        "mv .devcontainer/devcontainer.json .devcontainer.json",
+    );
+    for _ in 0..2 {
+        assert_eq!(daemon.changes(), json!([["devcontainer.json", "removed"]]));
+        assert_eq!(daemon.devcontainer()["id"], id);
+    }
+    sandbox.remove_container(1);
+    daemon.json("/");
+    let config = daemon.devcontainer()["config_path"].clone();
+    assert_eq!(
+        config,
+        json!(folder.join(".devcontainer.json")),
+        "nothing holds it to the other one"
+    );
+}

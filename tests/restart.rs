@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Daemon, DaemonBuilder, Sandbox, eventually, sh};
+use common::{Daemon, DaemonBuilder, Sandbox, container_id, eventually, sh};
 use serde_json::{Value, json};
 
 const FIRST: &str = r#"{"dockerFile": "Dockerfile", "name": "one"}"#;
@@ -215,7 +215,8 @@ fn p7_a_read_only_directory_is_said_once() {
 fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
     let (sandbox, _) = sandbox();
     // Room for one page: for the file, and not for a second one beside it.
-    let daemon = with_mount(&sandbox, "mount -t tmpfs -o size=4k none DIR").start();
+    let daemon = with_mount(&sandbox, "mount -t tmpfs -o size=4k none DIR");
+    let daemon = daemon.args("--cache-duration 0").start();
     serves(&sandbox, &daemon);
     let line = daemon.log.wait_for("cannot be written");
     assert!(line.contains("No space left on device"), "{line}");
@@ -230,7 +231,77 @@ fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
         .arg(sandbox.state_home())
         .status();
     assert!(grown.unwrap().success());
-    assert_eq!(daemon.recreate("app").status, 204);
-    let state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    assert_eq!(state["operations"][0]["state"], "succeeded");
+    // The next listing is the next occasion.
+    let made = container_id(1001);
+    eventually("the newest is written after all", || {
+        daemon.json("/");
+        let state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        state["baselines"].get(&made).map(drop)
+    });
+}
+
+#[test]
+fn p7_what_a_request_finds_out_is_written_down_too() {
+    let (sandbox, folder) = sandbox();
+    let away = sandbox.path("away");
+    fs::rename(&folder, &away).unwrap();
+    let mut daemon = sandbox.daemon().start();
+    assert_eq!(daemon.changes(), json!([]), "nothing is known of it");
+    // It was mounted late; what is in it is older than the container.
+    fs::rename(&away, &folder).unwrap();
+    assert_eq!(daemon.changes(), json!([]));
+    eventually("it is written down without another listing", || {
+        let state: Value = serde_json::from_slice(&fs::read(state_file(&sandbox)).ok()?).ok()?;
+        let baseline = state["baselines"][container_id(1)].as_object()?;
+        let word = baseline.get("Dockerfile")?.as_str()?;
+        (word.len() == 36).then_some(())
+    });
+    assert_eq!(sandbox.calls("docker", "ps"), 1);
+    daemon.signal("KILL");
+    daemon.wait();
+    sh(
+        &folder,
+        "cd .devcontainer; echo two >Dockerfile; touch -d 2001-01-01 Dockerfile",
+    );
+    let daemon = sandbox.daemon().start();
+    assert_eq!(daemon.changes(), modified(&["Dockerfile"]));
+}
+
+#[test]
+fn p7_what_is_no_file_holds_nobody_up() {
+    for code in [
+        "mkfifo state.json",
+        "ln -s /dev/zero state.json",
+        "mkdir state.json",
+        "mknod state.json c 1 5",
+    ] {
+        let (sandbox, _) = sandbox();
+        let path = state_file(&sandbox);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        sh(path.parent().unwrap(), code);
+        let daemon = sandbox.daemon().start();
+        daemon.log.wait_for("cannot be used");
+        assert_eq!(daemon.changes(), json!([]), "{code}");
+        written(&sandbox);
+    }
+}
+
+#[test]
+fn without_a_state_directory_it_comes_to_rest() {
+    let (sandbox, _) = sandbox();
+    let daemon = sandbox.daemon().env("XDG_STATE_HOME", "/dev/null").start();
+    assert_eq!(daemon.changes(), json!([]));
+    let time = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2);
+        ticks
+            .map(|ticks| ticks.parse::<u32>().unwrap())
+            .sum::<u32>()
+    };
+    eventually("nothing is tried over and over", || {
+        let before = time();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        (time() == before).then_some(())
+    });
 }

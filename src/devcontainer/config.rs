@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::{Number, Value};
 use uuid::Uuid;
 
 use super::files;
@@ -33,16 +33,30 @@ pub fn parse(content: &[u8]) -> Option<Value> {
 
 /// A fingerprint of what a configuration says: the same whatever its comments, spacing and key order are.
 pub fn fingerprint(config: &Value) -> Uuid {
+    let mut said = config.clone();
+    if let Some(object) = said.as_object_mut() {
+        object.remove(SCHEMA);
+    }
+    write_numbers_alike(&mut said);
     // serde_json keeps objects sorted by key, so that equal values print alike.
-    let canonical = match config.as_object() {
-        Some(object) if object.contains_key(SCHEMA) => {
-            let said = object.iter().filter(|(key, _)| *key != SCHEMA);
-            let said: Map<String, Value> = said.map(|(k, v)| (k.clone(), v.clone())).collect();
-            Value::Object(said).to_string()
+    files::fingerprint_of_meaning(&said.to_string())
+}
+
+/// To the CLI, as to JavaScript, `3000`, `3000.0` and `3e3` are one number.
+fn write_numbers_alike(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number
+                .as_f64()
+                .filter(|n| n.fract() == 0.0 && n.abs() < 9e15);
+            if let (true, Some(whole)) = (number.is_f64(), whole) {
+                *number = Number::from(whole as i64);
+            }
         }
-        _ => config.to_string(),
-    };
-    files::fingerprint_of_meaning(&canonical)
+        Value::Array(values) => values.iter_mut().for_each(write_numbers_alike),
+        Value::Object(object) => object.values_mut().for_each(write_numbers_alike),
+        _ => {}
+    }
 }
 
 /// The service that a dev container is, where its configuration names compose files
@@ -77,6 +91,8 @@ fn strip_comments(content: &[u8]) -> Vec<u8> {
                 plain.push(byte);
                 plain.extend(bytes.next());
             }
+            // The CLI takes them for what they are; JSON wants them written in another way.
+            (Inside::Text, b'\t', _) => plain.extend(b"\\t"),
             (Inside::Text, _, _) => {
                 plain.push(byte);
                 if byte == b'"' {
@@ -173,6 +189,18 @@ mod tests {
         different(r#"{"a":"\"// x"}"#, r#"{"a":"\"// y"}"#);
         different(r#"{"a":"x,]"}"#, r#"{"a":"x]"}"#);
         same(r#"{"a":"\\"/* x */}"#, r#"{"a":"\\"}"#);
+    }
+
+    #[test]
+    fn p5_a_number_is_the_same_however_it_is_written() {
+        same(r#"{"a":[3000, -1, 0.5]}"#, r#"{"a":[3e3, -1.0, 5e-1]}"#);
+        different(r#"{"a":3000}"#, r#"{"a":3001}"#);
+        different(r#"{"a":1e300}"#, r#"{"a":1e301}"#);
+    }
+
+    #[test]
+    fn a_tab_in_a_text_is_a_tab() {
+        same("{\"a\":\"b\tc\"}", r#"{"a":"b\tc"}"#);
     }
 
     #[test]

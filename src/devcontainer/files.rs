@@ -12,11 +12,11 @@ use crate::time::Timestamp;
 
 /// Larger files are no configuration.
 pub(super) const MAX_CONFIG: u64 = 1 << 20;
-/// Larger files are compared by size and time of change alone: to read them would take seconds.
-pub(super) const MAX_READ: u64 = 256 << 20;
 /// A file changed so shortly before it was read may change again without its times telling: the kernel's clock for
 /// them has steps of some milliseconds.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
+/// The same on file systems that keep whole seconds, or every other one (FAT).
+const COARSELY_SETTLED_AFTER: Duration = Duration::from_millis(2100);
 /// What is read at once of a file that is no configuration.
 const CHUNK: usize = 64 << 10;
 
@@ -44,10 +44,10 @@ fn next(before: Uuid, chunk: &[u8]) -> Uuid {
 
 /// What tells a file that changed from one that did not, without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
-    size: u64,
+    pub(super) size: u64,
     pub(super) modified: Timestamp,
     changed: Timestamp,
     /// Whether it was old enough when it was looked at for the rest to be trusted.
@@ -66,6 +66,11 @@ pub fn file_id(path: &Path) -> Option<FileId> {
 impl Stamp {
     pub(super) fn of(metadata: &Metadata) -> Self {
         let changed = Timestamp::new(metadata.ctime(), metadata.ctime_nsec() as u32);
+        let is_coarse = metadata.ctime_nsec() == 0 && metadata.mtime_nsec() == 0;
+        let settled_after = match is_coarse {
+            true => COARSELY_SETTLED_AFTER,
+            false => SETTLED_AFTER,
+        };
         let age = Timestamp::now().seconds_since(changed);
         Self {
             device: metadata.dev(),
@@ -73,7 +78,7 @@ impl Stamp {
             size: metadata.size(),
             modified: Timestamp::new(metadata.mtime(), metadata.mtime_nsec() as u32),
             changed,
-            settled: age > SETTLED_AFTER.as_secs_f64(),
+            settled: age > settled_after.as_secs_f64(),
         }
     }
 
@@ -113,14 +118,14 @@ pub(super) fn read_config(path: &Path) -> io::Result<(Option<Vec<u8>>, Stamp)> {
     Ok((fits.then_some(content), stamp))
 }
 
-/// A fingerprint of the whole content.
-pub(super) fn read_fingerprint(path: &Path) -> io::Result<(Uuid, Stamp)> {
+/// A fingerprint of the whole content; of a file larger than `limit`, one of its size and time of change.
+pub(super) fn read_fingerprint(path: &Path, limit: u64) -> io::Result<(Uuid, Stamp)> {
     let (mut file, stamp) = open(path)?;
-    if stamp.size > MAX_READ {
+    if stamp.size > limit {
         let told_apart_by = format!("{} {}", stamp.size, stamp.modified);
         return Ok((fingerprint_bytes(told_apart_by.as_bytes()), stamp));
     }
-    let mut left = MAX_READ;
+    let mut left = limit;
     let mut fingerprint = as_it_stands();
     let mut chunk = Vec::new();
     loop {
@@ -137,7 +142,7 @@ pub(super) fn read_fingerprint(path: &Path) -> io::Result<(Uuid, Stamp)> {
 }
 
 /// Opens a regular file to be read, and nothing else.
-pub(super) fn open(path: &Path) -> io::Result<(File, Stamp)> {
+pub(crate) fn open(path: &Path) -> io::Result<(File, Stamp)> {
     // A label chooses the path, and to open a device may do something: a watchdog is armed, a tape rewound.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -166,7 +171,7 @@ mod tests {
         for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7] {
             let content = vec![b'x'; size];
             let path = dir.write("file", std::str::from_utf8(&content).unwrap());
-            let (read, _) = read_fingerprint(&path).unwrap();
+            let (read, _) = read_fingerprint(&path, u64::MAX).unwrap();
             assert_eq!(read, fingerprint_bytes(&content), "{size}");
             assert_ne!(
                 read,
@@ -179,12 +184,11 @@ mod tests {
     #[test]
     fn what_would_take_too_long_to_read_is_told_by_size_and_time() {
         let dir = TestDir::new();
-        let path = dir.write("sparse", "");
-        let file = OpenOptions::new().write(true).open(&path).unwrap();
-        file.set_len(MAX_READ + 1).unwrap();
-        let (before, _) = read_fingerprint(&path).unwrap();
-        file.set_len(MAX_READ + 2).unwrap();
-        assert_ne!(read_fingerprint(&path).unwrap().0, before);
+        let path = dir.write("file", "12345");
+        let (before, _) = read_fingerprint(&path, 4).unwrap();
+        assert_ne!(read_fingerprint(&path, 5).unwrap().0, before);
+        dir.write("file", "123456");
+        assert_ne!(read_fingerprint(&path, 4).unwrap().0, before);
     }
 
     #[test]
@@ -194,7 +198,7 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
         for path in [Path::new("/dev/zero"), &pipe, dir.path()] {
-            assert!(read_fingerprint(path).is_err(), "{path:?}");
+            assert!(read_fingerprint(path, u64::MAX).is_err(), "{path:?}");
             assert!(read_config(path).is_err(), "{path:?}");
         }
     }

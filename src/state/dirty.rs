@@ -17,6 +17,9 @@ const CONFIG: &str = "";
 pub enum Was {
     /// This.
     Known(Content),
+    /// No file that could be read, when the container was first seen. If one turns up that is older than the container,
+    /// it was that: its file system came late.
+    Open(Content),
     /// Something else than it is: nothing tells what.
     Unknown,
 }
@@ -49,14 +52,48 @@ impl Baseline {
     /// For a container, made at `created`, that is seen for the first time: an input that has not changed since is
     /// what it was made from; of a younger one only that is known that it changed.
     pub(super) fn at_first_sight(inputs: &Inputs, created: Timestamp) -> Self {
-        let was = |input: &Input| match input.modified() {
-            Some(modified) if modified > created => Was::Unknown,
-            _ => Was::Known(input.content),
-        };
         let named = inputs.named();
-        named
-            .map(|(name, input)| (name.into_owned(), was(input)))
-            .collect()
+        let seen = named.map(|(name, input)| (name.into_owned(), seen_first(input, created)));
+        seen.collect()
+    }
+
+    /// What was open when the container, made at `created`, was first seen, as far as it can be told now. `None`: nothing
+    /// more than before.
+    pub(super) fn settled(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
+        let is_open = |name: &OsStr| matches!(self.get(name), Some(Was::Open(_)));
+        if !self.inputs().any(|(name, _)| is_open(name.as_os_str())) {
+            return None;
+        }
+        let told: Vec<(PathBuf, Was, bool)> = inputs
+            .named()
+            .filter(|(name, _)| is_open(name.as_os_str()))
+            .map(|(name, input)| {
+                (
+                    name.into_owned(),
+                    seen_first(input, created),
+                    input.names_others,
+                )
+            })
+            .filter(|(_, is, _)| matches!(is, Was::Known(_)))
+            .collect();
+        if told.is_empty() {
+            return None;
+        }
+        if !told.iter().any(|(_, _, names_others)| *names_others) {
+            let before = self.inputs().map(|(name, was)| (name.to_path_buf(), was));
+            // Of two with one name the later one stays.
+            let told = told.into_iter().map(|(name, is, _)| (name, is));
+            return Some(before.chain(told).collect());
+        }
+        // Which inputs there are is known only now.
+        let all = inputs.named().map(|(name, input)| {
+            let was = self
+                .get(name.as_os_str())
+                .filter(|was| !matches!(was, Was::Open(_)));
+            let is = was.unwrap_or_else(|| seen_first(input, created));
+            (name.into_owned(), is)
+        });
+        Some(all.collect())
     }
 
     /// The same, but for the lock file, which the CLI writes itself: as it is in `after`, when the CLI has ended.
@@ -105,27 +142,47 @@ impl Baseline {
         let came = now.iter().filter_map(|(name, is)| {
             let is_one_of_known = || directories(name).any(|above| self.get(above).is_some());
             let was = self.get(name).or_else(|| {
-                let came = !names_others || is_one_of_known();
+                let came = name.is_empty() || !names_others || is_one_of_known();
                 came.then_some(Was::Known(Content::Absent))
             });
-            Some((*name, compare(was?, *is)?))
+            let is_new = self.get(name).is_none();
+            Some((*name, compare(was?, *is)?, is_new))
         });
         let went = self.inputs().filter_map(|(name, was)| {
             let name = name.as_os_str();
             let is_one_of_known = || directories(name).any(|above| now.contains_key(above));
             let went = !now.contains_key(name) && (!names_others || is_one_of_known());
             let change = went.then(|| compare(was, Content::Absent)).flatten();
-            change.map(|change| (name, change))
+            change.map(|change| (name, change, true))
         });
-        let mut changes: Vec<Change> = came
-            .chain(went)
-            .map(|(name, change)| Change {
-                path: inputs.path_of(Path::new(name)).display().to_string(),
-                change,
-            })
-            .collect();
+        // Where not all is compared, what is missing on either side may only be beyond the end.
+        let cut = |(name, change, on_one_side): (_, _, bool)| {
+            let feature = directories(name)
+                .filter(|above| now.contains_key(above))
+                .last();
+            match feature.filter(|_| on_one_side && inputs.truncated) {
+                Some(feature) => (feature, ChangeKind::Modified),
+                None => (name, change),
+            }
+        };
+        let found = came.chain(went).map(cut);
+        let found: BTreeMap<&OsStr, ChangeKind> = found.collect();
+        let changes = found.into_iter().map(|(name, change)| Change {
+            path: inputs.path_of(Path::new(name)).display().to_string(),
+            change,
+        });
+        let mut changes: Vec<Change> = changes.collect();
         changes.sort_by(|a, b| a.path.cmp(&b.path));
         changes
+    }
+}
+
+/// What an input was, by what it is when a container that was made at `created` is seen.
+fn seen_first(input: &Input, created: Timestamp) -> Was {
+    match (input.content, input.modified()) {
+        (_, Some(modified)) if modified > created => Was::Unknown,
+        (Content::Absent | Content::Unreadable, _) => Was::Open(input.content),
+        _ => Was::Known(input.content),
     }
 }
 
@@ -137,7 +194,7 @@ fn directories(name: &OsStr) -> impl Iterator<Item = &OsStr> {
 }
 
 fn compare(was: Was, is: Content) -> Option<ChangeKind> {
-    let Was::Known(was) = was else {
+    let (Was::Known(was) | Was::Open(was)) = was else {
         return Some(ChangeKind::Unknown);
     };
     match (was, is) {

@@ -97,11 +97,14 @@ impl State {
         for entry in &mut self.fleet.entries {
             let mut members = members.remove(&entry.key).unwrap_or_default();
             fleet::sort_by_precedence(&mut members);
+            let ids = members.iter().map(|info| &info.id);
+            entry.looks_anew |= ids.ne(entry.containers().map(|info| &info.id));
             let mut members = members.into_iter();
             entry.container = members.next();
             entry.others = members.collect();
             // Whoever is looking has begun before these containers were known.
             entry.version += 1;
+            entry.give_back_config();
         }
     }
 
@@ -118,6 +121,22 @@ impl State {
             }
             if let Some(baseline) = entry.first_baseline(info, inputs) {
                 self.baselines.insert(info.id.clone(), baseline);
+                self.unsaved = true;
+            }
+        }
+    }
+
+    /// Takes what its inputs, which were just looked at, tell of those that were not there to be read before.
+    pub(super) fn settle_baselines(&mut self, key: Key) {
+        let Some(entry) = self.fleet.get(key) else {
+            return;
+        };
+        let Some(inputs) = &entry.inputs else { return };
+        for info in entry.containers() {
+            if let Some(baseline) = self.baselines.get_mut(&info.id)
+                && let Some(settled) = baseline.settled(inputs, info.created_at)
+            {
+                *baseline = settled;
                 self.unsaved = true;
             }
         }

@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub(super) site: Option<Arc<Site>>,
     /// The same as it was when it was last looked at.
     pub(super) inputs: Option<Arc<Inputs>>,
+    /// Whether they are to be looked at without regard to that: it has other containers.
+    pub(super) looks_anew: bool,
     /// Counts what was found of them, and what makes it necessary to look at them all anew.
     pub(super) version: u32,
     /// What was said of it beforehand; `None` for one that was detected.
@@ -77,6 +79,15 @@ impl Entry {
         if self.site.as_deref() != site.as_ref() {
             self.site = site.map(Arc::new);
             self.inputs = None;
+        }
+    }
+
+    /// Without a container, its configuration is again what was said beforehand.
+    pub(super) fn give_back_config(&mut self) {
+        if self.container.is_none()
+            && let Some(predefined) = &self.predefined
+        {
+            self.config = predefined.config.clone();
         }
     }
 
@@ -214,7 +225,12 @@ impl Fleet {
     /// The dev container that a container belongs to; one that is not known yet is added.
     pub(super) fn adopt(&mut self, container: &Labelled<'_>) -> Key {
         let place = container.place;
-        if let Some(entry) = self.entries.iter().find(|entry| entry.place.is_same(place)) {
+        let same = self.entries.iter_mut().find(|e| e.place.is_same(place));
+        if let Some(entry) = same {
+            // What the search found is what the container was made from, also when it would find another one.
+            if entry.config.is_none() && container.config.is_some() && place.refused.is_none() {
+                entry.config = entry.place.config.clone();
+            }
             return entry.key;
         }
         let mut same_folder = self
@@ -262,6 +278,7 @@ impl Fleet {
             place,
             site,
             inputs: None,
+            looks_anew: false,
             version: 0,
             predefined: None,
             container: None,

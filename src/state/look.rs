@@ -65,8 +65,9 @@ impl State {
                 Found::Inputs(target, inputs) => {
                     let entry = self.fleet.get_mut(target.key);
                     let taken = entry.is_some_and(|entry| entry.take_inputs(&target, inputs));
-                    if taken && target.before.is_none() {
-                        self.set_baselines(target.key, true);
+                    if taken {
+                        self.settle_baselines(target.key);
+                        self.set_baselines(target.key, target.before.is_none());
                     }
                     taken_all &= taken;
                 }
@@ -98,7 +99,10 @@ impl Entry {
             site: self.site.clone(),
             unsettled,
             // Of a new container it counts what is there after it was made.
-            before: self.inputs.clone().filter(|_| !lacks_baseline),
+            before: self
+                .inputs
+                .clone()
+                .filter(|_| !lacks_baseline && !self.looks_anew),
             version: self.version,
         })
     }
@@ -108,6 +112,7 @@ impl Entry {
         if fits {
             self.inputs = Some(Arc::new(inputs));
             self.version += 1;
+            self.looks_anew = false;
         }
         fits
     }

@@ -340,14 +340,14 @@ impl State {
         self.watcher_warning.as_deref()
     }
 
-    /// Whether there is something new to be written down since this was last asked.
-    pub fn take_unsaved(&mut self) -> bool {
-        std::mem::take(&mut self.unsaved)
+    /// Whether there is something new to be written down.
+    pub fn is_unsaved(&self) -> bool {
+        self.unsaved
     }
 
-    /// It could not be written down.
-    pub fn set_unsaved(&mut self) {
-        self.unsaved = true;
+    /// The same, which is written down from now on.
+    pub fn take_unsaved(&mut self) -> bool {
+        std::mem::take(&mut self.unsaved)
     }
 
     fn changed(&mut self) {

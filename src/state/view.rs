@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::State;
 use super::fleet::Entry;
-use crate::devcontainer::inputs::MAX_FEATURE_FILES;
+use crate::devcontainer::inputs::MAX_INPUTS;
 use crate::model::{Change, Container, ContainerInfo, Devcontainer, JobKind, Status};
 use crate::replace::Aside;
 
@@ -186,7 +186,7 @@ impl Entry {
     fn truncated(&self) -> Option<String> {
         let inputs = self.inputs.as_ref().filter(|inputs| inputs.truncated)?;
         Some(format!(
-            "the local features of {} have more than {MAX_FEATURE_FILES} files, or too many levels; the rest is not compared",
+            "{} and its features have more than {MAX_INPUTS} files, or too many levels; the rest is not compared",
             inputs.site.config.display()
         ))
     }

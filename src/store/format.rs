@@ -128,23 +128,40 @@ const DIRECTORY: &str = "directory";
 const UNREADABLE: &str = "unreadable";
 const UNKNOWN: &str = "unknown";
 
+/// After the word for what is open.
+const OPEN: char = '?';
+
 fn word(was: Was) -> String {
+    let word = |content| match content {
+        Content::Absent => ABSENT.to_owned(),
+        Content::Directory => DIRECTORY.to_owned(),
+        Content::Unreadable => UNREADABLE.to_owned(),
+        Content::Fingerprint(fingerprint) => fingerprint.to_string(),
+    };
     match was {
-        Was::Known(Content::Absent) => ABSENT.to_owned(),
-        Was::Known(Content::Directory) => DIRECTORY.to_owned(),
-        Was::Known(Content::Unreadable) => UNREADABLE.to_owned(),
-        Was::Known(Content::Fingerprint(fingerprint)) => fingerprint.to_string(),
+        Was::Known(content) => word(content),
+        Was::Open(content) => word(content) + &OPEN.to_string(),
         Was::Unknown => UNKNOWN.to_owned(),
     }
 }
 
 fn from_word(word: &str) -> Option<Was> {
-    Some(match word {
-        ABSENT => Was::Known(Content::Absent),
-        DIRECTORY => Was::Known(Content::Directory),
-        UNREADABLE => Was::Known(Content::Unreadable),
-        UNKNOWN => Was::Unknown,
-        fingerprint => Was::Known(Content::Fingerprint(Uuid::parse_str(fingerprint).ok()?)),
+    if word == UNKNOWN {
+        return Some(Was::Unknown);
+    }
+    let (word, is_open) = match word.strip_suffix(OPEN) {
+        Some(word) => (word, true),
+        None => (word, false),
+    };
+    let content = match word {
+        ABSENT => Content::Absent,
+        DIRECTORY => Content::Directory,
+        UNREADABLE => Content::Unreadable,
+        fingerprint => Content::Fingerprint(Uuid::parse_str(fingerprint).ok()?),
+    };
+    Some(match is_open {
+        true => Was::Open(content),
+        false => Was::Known(content),
     })
 }
 
@@ -233,6 +250,8 @@ mod tests {
             ("a", Was::Known(Content::Absent)),
             ("b", Was::Known(Content::Directory)),
             ("c", Was::Known(Content::Unreadable)),
+            ("d", Was::Open(Content::Absent)),
+            ("e", Was::Open(Content::Unreadable)),
         ];
         let inputs = inputs.map(|(name, was)| (PathBuf::from(name), was));
         let odd = (PathBuf::from(odd), Was::Known(fingerprint));

@@ -6,13 +6,14 @@
 mod format;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::devcontainer::files;
 use crate::time::Timestamp;
 
 pub use format::{Kept, Record};
@@ -24,8 +25,8 @@ pub(crate) fn round_trip(kept: Kept) -> Kept {
 }
 
 const FILE: &str = "state.json";
-/// A larger file is none of ours.
-const MAX_SIZE: u64 = 16 << 20;
+/// A larger file is none of ours: neither read nor written.
+const MAX_SIZE: u64 = 256 << 20;
 
 /// The state directory.
 pub struct Store {
@@ -138,10 +139,13 @@ impl Directory {
 }
 
 fn read(path: &Path) -> io::Result<Kept> {
-    if fs::metadata(path)?.len() > MAX_SIZE {
+    let (file, _) = files::open(path)?;
+    let mut text = Vec::new();
+    file.take(MAX_SIZE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_SIZE {
         return Err(io::Error::other("it is too large"));
     }
-    format::from_json(&fs::read(path)?).map_err(io::Error::other)
+    format::from_json(&text).map_err(io::Error::other)
 }
 
 /// Returns whether the name is free now.
@@ -182,6 +186,9 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 fn write(directory: &Path, contents: &[u8]) -> io::Result<()> {
+    if contents.len() as u64 > MAX_SIZE {
+        return Err(io::Error::other("it would be too large"));
+    }
     let new = temporary(directory);
     let written = create(&new).and_then(|mut file| {
         file.write_all(contents)?;

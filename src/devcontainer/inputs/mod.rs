@@ -1,28 +1,22 @@
 //! Looks at the files that a dev container is made from.
 
+mod looker;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::compose;
-use super::config;
-use super::files::{self, FileId, Stamp};
+use self::looker::Looker;
+use super::files::{FileId, Stamp};
 use super::references::{Reference, Site, append, relative};
 
-/// Of the local features of one configuration. What goes beyond is not compared.
-pub const MAX_FEATURE_FILES: usize = 1000;
-/// Of one directory in a feature.
-const MAX_ENTRIES: usize = 10_000;
-/// How deep directories in a feature may be nested: a link may lead upwards.
-const MAX_DEPTH: usize = 8;
+pub use self::looker::MAX_INPUTS;
 
 /// What an input holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +52,10 @@ pub struct Inputs {
     items: Box<[Input]>,
     /// What the configuration names.
     references: Arc<[Reference]>,
-    /// Whether there is more in its features than is compared.
+    /// Whether there is more than is compared.
     pub truncated: bool,
+    /// Whether large files are compared by what they hold.
+    reads_large: bool,
 }
 
 /// Files that are read again though they look the same: somebody wrote to them, perhaps without their times telling.
@@ -72,7 +68,7 @@ pub struct Distrusted {
 }
 
 impl Inputs {
-    /// Looks at all inputs of `site`. `None`: they are as `before` says.
+    /// Looks at all inputs of `site`. `None`: they are as `before` says, or nothing can be said of them at this moment.
     ///
     /// Files are read only where their size, times or place differ from `before`, or where they are `distrusted`.
     pub fn look(site: &Arc<Site>, before: Option<&Self>, distrusted: &Distrusted) -> Option<Self> {
@@ -80,30 +76,7 @@ impl Inputs {
         if before.is_some_and(|before| before.items.iter().all(|item| item.holds(distrusted))) {
             return None;
         }
-        let known = before.iter().flat_map(|before| before.items.iter());
-        let mut looker = Looker {
-            known: known.map(|item| (&*item.path, item)).collect(),
-            distrusted,
-            items: Vec::new(),
-            seen: HashSet::new(),
-            feature_files: 0,
-            truncated: false,
-        };
-        let references = looker.config(site, before);
-        looker.file(site.lock_file());
-        for reference in references.iter() {
-            match reference {
-                Reference::File(path) => looker.file(path.clone()),
-                Reference::Compose(path) => looker.compose(path, &references),
-                Reference::Feature(path) => looker.feature(path.clone(), 0),
-            }
-        }
-        let now = Self {
-            site: site.clone(),
-            items: looker.items.into(),
-            references,
-            truncated: looker.truncated,
-        };
+        let now = Looker::new(before, distrusted).look(site)?;
         (before != Some(&now)).then_some(now)
     }
 
@@ -115,6 +88,7 @@ impl Inputs {
             items: items.into(),
             references: Arc::new([]),
             truncated: false,
+            reads_large: true,
         }
     }
 
@@ -190,24 +164,17 @@ impl Input {
         }
     }
 
-    fn new(path: PathBuf, found: io::Result<(Content, Stamp)>) -> Self {
-        let (content, stamp) = match found {
-            Ok((content, stamp)) => (content, Some(stamp)),
-            Err(e) if is_absent(&e) => (Content::Absent, None),
-            Err(_) => (Content::Unreadable, None),
-        };
-        Self {
-            path: path.into(),
-            content,
-            names_others: false,
-            stamp,
-        }
+    fn is_larger_than(&self, size: u64) -> bool {
+        self.stamp.is_some_and(|stamp| stamp.size > size)
     }
 
-    fn naming_others(self) -> Self {
+    /// One of which nothing is there.
+    fn absent(path: PathBuf) -> Self {
         Self {
-            names_others: true,
-            ..self
+            path: path.into(),
+            content: Content::Absent,
+            names_others: false,
+            stamp: None,
         }
     }
 }
@@ -217,137 +184,4 @@ fn is_absent(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
-}
-
-/// What looks at one input after the other.
-struct Looker<'a> {
-    known: HashMap<&'a Path, &'a Input>,
-    distrusted: &'a Distrusted,
-    items: Vec<Input>,
-    seen: HashSet<PathBuf>,
-    feature_files: usize,
-    truncated: bool,
-}
-
-impl Looker<'_> {
-    /// Returns what the configuration names.
-    fn config(&mut self, site: &Site, before: Option<&Inputs>) -> Arc<[Reference]> {
-        let path = site.config.clone();
-        self.seen.insert(path.clone());
-        if let (Some(known), Some(before)) = (self.still_known(&path), before) {
-            self.items.push(known);
-            return before.references.clone();
-        }
-        let mut references = Vec::new();
-        let read = files::read_config(&path).and_then(|(content, stamp)| {
-            let parsed = content.as_deref().and_then(config::parse);
-            let environment = |name: &str| std::env::var_os(name);
-            if let Some(config) = &parsed {
-                references = site.references(config, &environment);
-            }
-            let fingerprint = match (parsed, content) {
-                (Some(config), _) => config::fingerprint(&config),
-                (None, Some(content)) => files::fingerprint_bytes(&content),
-                (None, None) => files::read_fingerprint(&path)?.0,
-            };
-            Ok((Content::Fingerprint(fingerprint), stamp))
-        });
-        self.items.push(Input::new(path, read).naming_others());
-        references.into()
-    }
-
-    /// A compose file, and the Dockerfiles that it names. Those are relative to the first one of all.
-    fn compose(&mut self, path: &Path, references: &[Reference]) {
-        if !self.seen.insert(path.to_path_buf()) {
-            return;
-        }
-        let first = references.iter().find_map(|reference| match reference {
-            Reference::Compose(first) => first.parent(),
-            _ => None,
-        });
-        let mut dockerfiles = Vec::new();
-        let read = files::read_config(path).and_then(|(content, stamp)| {
-            let fingerprint = match content {
-                Some(content) => {
-                    let environment = |name: &str| std::env::var_os(name);
-                    let directory = first.unwrap_or(path);
-                    dockerfiles = compose::dockerfiles(&content, directory, &environment);
-                    files::fingerprint_bytes(&content)
-                }
-                None => files::read_fingerprint(path)?.0,
-            };
-            Ok((Content::Fingerprint(fingerprint), stamp))
-        });
-        let input = Input::new(path.to_path_buf(), read);
-        self.items.push(input.naming_others());
-        dockerfiles.into_iter().for_each(|path| self.file(path));
-    }
-
-    fn file(&mut self, path: PathBuf) {
-        if !self.seen.insert(path.clone()) {
-            return;
-        }
-        let input = self.still_known(&path).unwrap_or_else(|| {
-            let read = files::read_fingerprint(&path);
-            let read = read.map(|(fingerprint, stamp)| (Content::Fingerprint(fingerprint), stamp));
-            Input::new(path, read)
-        });
-        self.items.push(input);
-    }
-
-    /// A feature's directory, or something in one.
-    fn feature(&mut self, path: PathBuf, depth: usize) {
-        if self.feature_files >= MAX_FEATURE_FILES || depth > MAX_DEPTH {
-            self.truncated = true;
-            return;
-        }
-        self.feature_files += 1;
-        let stamp = match std::fs::metadata(&path) {
-            // Stamped before it is read: what comes after that shows in the next stamp.
-            Ok(metadata) if metadata.is_dir() => Stamp::of(&metadata),
-            _ => return self.file(path),
-        };
-        if !self.seen.insert(path.clone()) {
-            return;
-        }
-        match entries(&path) {
-            Ok(entries) => {
-                self.items
-                    .push(Input::new(path, Ok((Content::Directory, stamp))));
-                for entry in entries {
-                    self.feature(entry, depth + 1);
-                }
-            }
-            Err(e) => self.items.push(Input::new(path, Err(e))),
-        }
-    }
-
-    fn still_known(&self, path: &Path) -> Option<Input> {
-        let known = self.known.get(path)?;
-        known.holds(self.distrusted).then(|| (*known).clone())
-    }
-}
-
-/// Backups and swap files of vim, backups, autosaved files and locks of Emacs.
-fn is_of_an_editor(name: &[u8]) -> bool {
-    let is_swap = matches!(name, [b'.', .., b'.', b's', b'w', _]);
-    let is_autosaved = matches!(name, [b'#', .., b'#']);
-    is_swap || is_autosaved || name.ends_with(b"~") || name.starts_with(b".#") || name == b"4913"
-}
-
-/// What is in a directory, sorted, but for what editors put beside a file while it is open. One with far too much in it
-/// is as good as unreadable.
-fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        if entries.len() >= MAX_ENTRIES {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        let entry = entry?;
-        if !is_of_an_editor(entry.file_name().as_bytes()) {
-            entries.push(entry.path());
-        }
-    }
-    entries.sort();
-    Ok(entries)
 }

@@ -1,5 +1,6 @@
 //! What is found on disk.
 
+use super::super::files;
 use super::*;
 use crate::test_dir::TestDir;
 use std::time::{Duration, Instant};
@@ -251,25 +252,134 @@ fn a_configuration_far_too_large_is_one_that_says_nothing() {
 }
 
 #[test]
-fn the_files_of_a_feature_are_bounded() {
+fn the_files_of_a_feature_are_bounded_and_counted_in_order() {
     let dir = TestDir::new();
     dir.write(CONFIG, r#"{"features":{"./f":{}}}"#);
     let feature = dir.path().join("w/.devcontainer/f");
     std::fs::create_dir(&feature).unwrap();
-    std::os::unix::fs::symlink(".", feature.join("circle")).unwrap();
-    let circle = look(&dir, None).unwrap();
-    assert!(circle.truncated && names(&circle).len() < 20, "{circle:?}");
-    std::fs::remove_file(feature.join("circle")).unwrap();
-    for number in 0..MAX_FEATURE_FILES - 1 {
-        std::fs::write(feature.join(number.to_string()), "").unwrap();
+    // Beside the configuration, the lock file, and the directory.
+    for number in 0..MAX_INPUTS - 3 {
+        std::fs::write(feature.join(format!("{number:04}")), "").unwrap();
     }
     let full = look(&dir, None).unwrap();
     assert!(!full.truncated);
-    assert_eq!(names(&full).len(), 2 + MAX_FEATURE_FILES);
-    std::fs::write(feature.join("one-more"), "").unwrap();
+    assert_eq!(names(&full).len(), MAX_INPUTS);
+    for more in ["aaa", "bbb"] {
+        std::fs::write(feature.join(more), "").unwrap();
+    }
     let over = look(&dir, None).unwrap();
     assert!(over.truncated);
-    assert_eq!(names(&over).len(), 2 + MAX_FEATURE_FILES);
+    assert_eq!(names(&over), names(&full));
+    for number in 0..20_000 {
+        std::fs::write(feature.join(format!("z{number}")), "").unwrap();
+    }
+    assert_eq!(names(&look(&dir, None).unwrap()), names(&full));
+}
+
+#[test]
+fn directories_in_a_feature_are_followed_so_deep_and_not_in_circles() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"features":{"./f":{}}}"#);
+    dir.write("w/.devcontainer/f/x/y", "");
+    let feature = dir.path().join("w/.devcontainer/f");
+    let plain = look(&dir, None).unwrap();
+    std::os::unix::fs::symlink(".", feature.join("circle")).unwrap();
+    std::os::unix::fs::symlink("..", feature.join("x/above")).unwrap();
+    let circle = look(&dir, None).unwrap();
+    assert!(!circle.truncated);
+    assert_eq!(names(&circle), names(&plain));
+    dir.write(&format!("w/.devcontainer/f/{}y", "x/".repeat(15)), "");
+    assert!(!look(&dir, None).unwrap().truncated);
+    dir.write(&format!("w/.devcontainer/f/{}y", "x/".repeat(16)), "");
+    assert!(look(&dir, None).unwrap().truncated);
+}
+
+#[test]
+fn so_many_references_are_followed() {
+    let dir = TestDir::new();
+    let files: Vec<String> = (0..60_000).map(|number| number.to_string()).collect();
+    let config = serde_json::json!({ "dockerComposeFile": files });
+    dir.write(CONFIG, &config.to_string());
+    let inputs = look(&dir, None).unwrap();
+    assert!(inputs.truncated);
+    assert_eq!(names(&inputs).len(), MAX_INPUTS);
+}
+
+#[test]
+fn of_far_too_much_to_read_what_is_large_is_told_by_size_and_time() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"features":{"./f":{}}}"#);
+    dir.write("w/.devcontainer/f/small", "1");
+    let large = dir.write("w/.devcontainer/f/large", "");
+    let large = std::fs::File::options().write(true).open(large).unwrap();
+    large.set_len(1 << 30).unwrap();
+    let begun = Instant::now();
+    let one = look(&dir, None).unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    dir.write("w/.devcontainer/f/small", "2");
+    let two = look(&dir, Some(&one)).unwrap();
+    let differing = || {
+        contents(&one)
+            .into_iter()
+            .zip(contents(&two))
+            .filter(|(a, b)| a != b)
+    };
+    assert_eq!(differing().count(), 1, "the small one");
+    large.set_len(1 << 20).unwrap();
+    let by_content = look(&dir, Some(&two)).unwrap();
+    assert_eq!(contents(&by_content), contents(&look(&dir, None).unwrap()));
+}
+
+#[test]
+fn p5_an_error_that_says_nothing_of_the_file_leaves_what_is_known() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"dockerFile":"D"}"#);
+    dir.write("w/.devcontainer/D", "1");
+    let before = look(&dir, None).unwrap();
+    // The limit is that of the whole process: other tests run in it, so this one is in a process of its own.
+    if std::env::var_os("IN_ITS_OWN_PROCESS").is_none() {
+        let this = "p5_an_error_that_says_nothing_of_the_file_leaves_what_is_known";
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([this, "--test-threads", "1"])
+            .env("IN_ITS_OWN_PROCESS", "1")
+            .output()
+            .unwrap();
+        assert!(
+            status.status.success(),
+            "{}",
+            String::from_utf8_lossy(&status.stdout)
+        );
+        return;
+    }
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(3),
+            ..limit
+        },
+    )
+    .unwrap();
+    dir_write_failing(&dir);
+    let during = look(&dir, Some(&before));
+    let first = look(&dir, None);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let during = during.unwrap_or(before.clone());
+    assert_eq!(contents(&during), contents(&before));
+    assert_eq!(first, None, "nothing can be said of it");
+    let after = look(&dir, Some(&during)).unwrap();
+    assert_eq!(contents(&after), contents(&look(&dir, None).unwrap()));
+}
+
+/// Changes a file's times, for which no descriptor is needed.
+fn dir_write_failing(dir: &TestDir) {
+    let path = dir.path().join("w/.devcontainer/D");
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 #[test]

@@ -100,22 +100,104 @@ fn what_cannot_be_compared_is_a_change_of_unknown_kind() {
         };
         assert_eq!(world.changes(), expected);
     }
-    world.run(2, "/v", Some("/v/devcontainer.json"));
-    world
-        .disk
-        .insert("/v/devcontainer.json".into(), (Content::Unreadable, 1));
+}
+
+#[test]
+fn what_was_not_there_to_be_read_at_first_may_turn_out_to_be_what_it_was_made_from() {
+    for first in [Content::Absent, Content::Unreadable] {
+        let mut world = world();
+        world.put("/elsewhere", "1");
+        world.run(1, "/w", Some(CONFIG));
+        world.disk.insert(CONFIG.into(), (first, 1));
+        world.list();
+        assert_eq!(world.changes(), [], "nothing is known of it");
+        let kept = world.state.kept();
+        // Younger than the container, it is another one.
+        world.write(CONFIG, "2");
+        let other = if first == Content::Absent {
+            Created
+        } else {
+            Unknown
+        };
+        assert_eq!(world.changes(), [other]);
+        world.disk.insert(CONFIG.into(), (text("1"), 5));
+        world.look();
+        assert_eq!(world.changes(), [], "older, it is what it was made from");
+        world.write(CONFIG, "2");
+        assert_eq!(world.changes(), [Modified]);
+        // The same where it came while the daemon was down.
+        world.disk.insert(CONFIG.into(), (text("1"), 5));
+        world.restart(kept);
+        world.predefine(&[predefined("/w", Some(CONFIG))]);
+        world.look();
+        world.list();
+        assert!(world.state.is_unsaved());
+        world.write(CONFIG, "2");
+        assert_eq!(world.changes(), [Modified]);
+    }
+}
+
+#[test]
+fn where_not_all_is_compared_the_feature_is_named_that_has_changed() {
+    let mut world = world();
+    world.put(CONFIG, "1");
+    world.disk.insert(FEATURE.into(), (Content::Directory, 1));
+    let files = ["a", "b", "c"].map(|name| format!("{FEATURE}/{name}"));
+    files.iter().for_each(|file| world.put(file, "x"));
+    world.named = vec![
+        FEATURE.into(),
+        files[1].clone().into(),
+        files[2].clone().into(),
+    ];
+    world.run(1, "/w", Some(CONFIG));
     world.list();
-    world.write("/v/devcontainer.json", "1");
+    world.truncated = true;
+    assert_eq!(world.named_changes(), [""; 0]);
+    world.named = vec![
+        FEATURE.into(),
+        files[0].clone().into(),
+        files[1].clone().into(),
+    ];
+    world.write(&files[1], "y");
     assert_eq!(
-        world.all()[0].changes[0].change,
-        Unknown,
-        "it was unreadable"
+        world.named_changes(),
+        ["feature: Modified", "feature/b: Modified"]
     );
-    world
-        .disk
-        .insert("/v/devcontainer.json".into(), (Content::Directory, 1));
-    world.look();
-    assert_eq!(world.all()[0].changes[0].change, Unknown);
+}
+
+#[test]
+fn a_baseline_that_says_nothing_hides_nothing() {
+    let mut world = made();
+    let mut kept = world.state.kept();
+    kept.baselines.insert(id(1), Baseline::default());
+    world.restart(kept);
+    world.list();
+    assert_eq!(world.named_changes(), ["devcontainer.json: Created"]);
+}
+
+#[test]
+fn the_configuration_of_its_container_stays_that_of_a_dev_container_when_the_search_finds_another()
+{
+    let mut world = world();
+    world.predefine(&[predefined("/w", None)]);
+    world.put(CONFIG, "1");
+    let key = world.state.look_targets()[0].key;
+    let address = world.state.addresses()[0].1.clone();
+    let place = world.place("/w", Some(CONFIG));
+    world.state.apply(vec![Found::Place(key, address, place)]);
+    world.run(1, "/w", Some(CONFIG));
+    let facts_place = world.place("/w", Some(CONFIG));
+    world.list_at(vec![(key, facts_place)]);
+    assert_eq!(world.changes(), []);
+    assert!(world.state.look_targets()[0].unsettled.is_none());
+    world.delete(CONFIG);
+    assert_eq!(world.changes(), [Removed]);
+    world.remove(1);
+    world.list();
+    assert!(
+        world.state.look_targets()[0].unsettled.is_some(),
+        "it is searched for again"
+    );
 }
 
 #[test]

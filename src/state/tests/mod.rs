@@ -29,6 +29,8 @@ struct World {
     named: Vec<PathBuf>,
     /// What a configuration holds that names nothing.
     names_nothing: Option<Content>,
+    /// Whether there is more than is compared.
+    truncated: bool,
 }
 
 fn world() -> World {
@@ -42,6 +44,7 @@ fn world() -> World {
         disk: HashMap::new(),
         named: Vec::new(),
         names_nothing: None,
+        truncated: false,
     }
 }
 
@@ -69,6 +72,7 @@ impl World {
             folder,
             config: config.map(PathBuf::from),
             canonical_config: config.map(canonical),
+            may_be_looked_at: true,
             refused: None,
             outside: None,
         }
@@ -101,7 +105,7 @@ impl World {
 
     /// A listing, and no look at the disk yet.
     fn list_only(&mut self) {
-        let entry_places = self
+        let entry_places: Vec<(Key, Place)> = self
             .state
             .addresses()
             .into_iter()
@@ -110,6 +114,16 @@ impl World {
                 (key, self.place(address.folder.to_str().unwrap(), config))
             })
             .collect();
+        self.take(entry_places);
+    }
+
+    /// The same; dev containers are here.
+    fn list_at(&mut self, entry_places: Vec<(Key, Place)>) {
+        self.take(entry_places);
+        self.look();
+    }
+
+    fn take(&mut self, entry_places: Vec<(Key, Place)>) {
         let facts = Facts {
             listed: Listed {
                 containers: self.containers.clone(),
@@ -162,7 +176,9 @@ impl World {
         };
         let mut items: Vec<Input> = paths.iter().chain(named).map(input).collect();
         items[0].names_others = true;
-        Inputs::found(site.clone(), items)
+        let mut inputs = Inputs::found(site.clone(), items);
+        inputs.truncated = self.truncated;
+        inputs
     }
 
     /// Writes a file at the time that it is; nobody looks.
@@ -581,7 +597,8 @@ fn only_allowed_places_are_looked_at() {
     let mut world = world();
     world.run(1, "/w", Some(CONFIG));
     world.run(2, "/v", Some("/etc/shadow"));
-    world.places.get_mut(&id(2)).unwrap().refused = Some("outside".into());
+    let place = world.places.get_mut(&id(2)).unwrap();
+    (place.may_be_looked_at, place.refused) = (false, Some("outside".into()));
     world.list();
     let targets = world.state.look_targets();
     let sites: Vec<_> = targets.iter().flat_map(|target| &target.site).collect();

@@ -75,8 +75,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a file was: known, absent, or unknown.
-type Was = Result<Option<Content>, ()>;
+/// What a file was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Was {
+    /// `None`: absent.
+    Known(Option<Content>),
+    /// Absent when its container was first seen.
+    Open,
+    Unknown,
+}
+
 /// What a dev container was made from, by path.
 type Origin = BTreeMap<&'static str, Was>;
 
@@ -89,6 +97,8 @@ struct Truth {
     origin: Option<Origin>,
     /// Whether the lock file is still to be taken as it will be found.
     lock_is_open: bool,
+    /// Whether the daemon has it in its list.
+    is_listed: bool,
 }
 
 /// An operation that runs, or was killed.
@@ -149,8 +159,9 @@ impl Life {
 
     fn origin_now(&self, of: usize, created: Option<i64>) -> Origin {
         let was = |path: &'static str| match (self.on_disk(path), created) {
-            (Some((_, modified)), Some(created)) if modified > created => (path, Err(())),
-            (found, _) => (path, Ok(found.map(|(content, _)| content))),
+            (Some((_, modified)), Some(created)) if modified > created => (path, Was::Unknown),
+            (None, Some(_)) => (path, Was::Open),
+            (found, _) => (path, Was::Known(found.map(|(content, _)| content))),
         };
         self.inputs_of(of).into_iter().map(was).collect()
     }
@@ -161,11 +172,12 @@ impl Life {
         for path in self.inputs_of(of) {
             let now = self.on_disk(path).map(|(content, _)| content);
             let change = match (origin.get(path), now) {
-                (Some(Err(())), _) => ChangeKind::Unknown,
-                (Some(Ok(was)), now) if *was == now => continue,
-                (Some(Ok(None)), _) => ChangeKind::Created,
-                (Some(Ok(_)), None) => ChangeKind::Removed,
-                (Some(Ok(_)), Some(_)) => ChangeKind::Modified,
+                (Some(Was::Unknown), _) => ChangeKind::Unknown,
+                (Some(Was::Known(was)), now) if *was == now => continue,
+                (Some(Was::Open), None) => continue,
+                (Some(Was::Known(None) | Was::Open), Some(_)) => ChangeKind::Created,
+                (Some(Was::Known(_)), None) => ChangeKind::Removed,
+                (Some(Was::Known(_)), Some(_)) => ChangeKind::Modified,
                 // It became an input because the configuration changed, which is told.
                 (None, _) => continue,
             };
@@ -181,7 +193,36 @@ impl Life {
         self.kept = self.world.state.kept();
     }
 
+    /// What was absent at first turns out to be older than the container.
+    fn settle(&mut self) {
+        for index in 0..self.truths.len() {
+            let truth = &self.truths[index];
+            let (of, created, is_listed) = (truth.of, truth.created, truth.is_listed);
+            let Some(mut origin) = truth.origin.clone().filter(|_| is_listed) else {
+                continue;
+            };
+            let now = self.origin_now(of, Some(created));
+            let is_told = |path: &str| {
+                origin.get(path) == Some(&Was::Open) && matches!(now.get(path), Some(Was::Known(_)))
+            };
+            if is_told(CONFIGS[of]) {
+                // Which inputs there are is known only now.
+                let known = |(path, is): (&&'static str, &Was)| {
+                    let was = origin.get(path).filter(|was| **was != Was::Open);
+                    (*path, *was.unwrap_or(is))
+                };
+                origin = now.iter().map(known).collect();
+            } else {
+                let told = now.iter().filter(|(path, _)| is_told(path));
+                let told: Vec<_> = told.map(|(path, is)| (*path, *is)).collect();
+                origin.extend(told);
+            }
+            self.truths[index].origin = Some(origin);
+        }
+    }
+
     fn ask(&mut self) -> Result<(), TestCaseError> {
+        self.settle();
         self.world.look();
         if self.world.state.take_unsaved() {
             self.save();
@@ -209,10 +250,11 @@ impl Life {
             };
             if truth.lock_is_open {
                 let lock = self.on_disk(LOCKS[truth.of]).map(|(content, _)| content);
-                origin.insert(LOCKS[truth.of], Ok(lock));
+                origin.insert(LOCKS[truth.of], Was::Known(lock));
             }
             self.truths[index].origin = Some(origin);
             self.truths[index].lock_is_open = false;
+            self.truths[index].is_listed = true;
         }
         self.ask()
     }
@@ -273,6 +315,7 @@ impl Life {
             created: self.world.wall,
             origin: None,
             lock_is_open: false,
+            is_listed: false,
         });
         self.listed = false;
         number
@@ -294,6 +337,9 @@ impl Life {
         self.world
             .predefine(&CONFIGS.map(|config| predefined("/w", Some(config))));
         self.listed = false;
+        self.truths
+            .iter_mut()
+            .for_each(|truth| truth.is_listed = false);
         for of in 0..2 {
             // What it had made by then is told by its label, with what it began with.
             if let Some(operation) = self.operations[of].take() {
@@ -433,7 +479,7 @@ impl Life {
             .find(|t| Some(t.number) == operation.made)
         {
             let mut origin = operation.begun_with.clone();
-            origin.insert(LOCKS[of], Ok(lock));
+            origin.insert(LOCKS[of], Was::Known(lock));
             made.origin = Some(origin);
         }
     }
