@@ -26,7 +26,8 @@ use crate::shared::Shared;
 use crate::signals::{Signal, Signals};
 use crate::state::State;
 use crate::store::Store;
-use crate::watcher::{Wake, Watcher};
+use crate::wake::Wake;
+use crate::watcher::Watcher;
 
 /// What running operations get to end when the daemon is told to stop.
 const JOBS_GRACE: Duration = Duration::from_secs(10);

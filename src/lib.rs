@@ -9,6 +9,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod baseline;
 pub mod cli;
 pub mod daemon;
 pub mod devcontainer;
@@ -35,4 +36,5 @@ pub mod store;
 #[cfg(test)]
 mod test_dir;
 pub mod time;
+pub mod wake;
 pub mod watcher;

@@ -5,6 +5,17 @@ use std::path::{Path, PathBuf};
 use crate::devcontainer::config;
 use crate::devcontainer::references::{Site, append, normal};
 
+/// Where the labels of a container, or an entry, point: what has to be resolved on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// As it was written.
+    pub folder: PathBuf,
+    /// As it was written; `None` lets the search order find it.
+    pub config: Option<PathBuf>,
+    /// Who wrote it.
+    pub source: Source,
+}
+
 /// Folder and configuration of a dev container, resolved on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -31,6 +42,13 @@ pub enum Source {
     Predefined,
     /// A label, which any image can set.
     Label,
+}
+
+impl Address {
+    /// Resolves it on disk. `roots` are the resolved folders of `--workspace-root`.
+    pub fn resolve(&self, roots: &[PathBuf]) -> Place {
+        Place::resolve(&self.folder, self.config.as_deref(), self.source, roots)
+    }
 }
 
 impl Place {

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::docker::{Docker, ListError};
 use crate::jobs::{self, Jobs};
 use crate::keeper::Keeper;
-use crate::places::Place;
+use crate::places::{Address, Place};
 use crate::programs::Programs;
 use crate::shared::{Shared, report_dirty};
-use crate::state::{Address, Facts, Key, State};
-use crate::watcher::Wake;
+use crate::state::{Facts, Key, State};
+use crate::wake::Wake;
 
 /// What the refresher needs.
 pub struct Refresher {
@@ -139,13 +139,6 @@ impl Refresher {
             container_places,
             entry_places,
         })
-    }
-}
-
-impl Address {
-    /// Resolves it on disk.
-    pub fn resolve(&self, roots: &[PathBuf]) -> Place {
-        Place::resolve(&self.folder, self.config.as_deref(), self.source, roots)
     }
 }
 

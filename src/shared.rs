@@ -8,7 +8,7 @@ use crate::devcontainer::config;
 use crate::devcontainer::inputs::{Distrusted, Inputs};
 use crate::state::listing::Freshness;
 use crate::state::{Found, LookTarget, State, Unsettled, View};
-use crate::watcher::Wake;
+use crate::wake::Wake;
 
 /// How much longer than a listing may take its callers wait: it is ended at its own deadline, and what it says then
 /// is better than what we would.

@@ -5,7 +5,6 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use common::{Daemon, DaemonBuilder, Sandbox, container_id, eventually, sh};
 use serde_json::{Value, json};
@@ -225,12 +224,11 @@ fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
     let state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(state["version"], 2);
     assert_eq!(daemon.said("cannot be written"), 1, "it is said once");
-    let grown = Command::new("nsenter")
-        .args(["--user", "--mount", "--target", &daemon.pid().to_string()])
-        .args(["mount", "-o", "remount,size=1m"])
-        .arg(sandbox.state_home())
-        .status();
-    assert!(grown.unwrap().success());
+    let grown = format!(
+        "mount -o remount,size=1m '{}'",
+        sandbox.state_home().display()
+    );
+    daemon.enter(&grown);
     // The next listing is the next occasion.
     let made = container_id(1001);
     eventually("the newest is written after all", || {

@@ -173,11 +173,7 @@ fn where_the_limit_of_watches_is_reached_requests_are_told_rightly() {
     app.sh(EDIT);
     assert_eq!(daemon.devcontainer()["dirty"], true);
     // Somebody raises it.
-    let raised = Command::new("nsenter")
-        .args(["--user", "--target", &daemon.pid().to_string(), "sh", "-c"])
-        .arg("echo 1000 >/proc/sys/user/max_inotify_watches")
-        .status();
-    assert!(raised.unwrap().success());
+    daemon.enter("echo 1000 >/proc/sys/user/max_inotify_watches");
     eventually("the warning goes", || {
         daemon.json("/").get("warnings").is_none().then_some(())
     });
@@ -200,11 +196,7 @@ fn without_inotify_it_is_tried_again() {
         line.contains("raise fs.inotify.max_user_instances"),
         "{line}"
     );
-    let raised = Command::new("nsenter")
-        .args(["--user", "--target", &daemon.pid().to_string(), "sh", "-c"])
-        .arg("echo 1 >/proc/sys/user/max_inotify_instances")
-        .status();
-    assert!(raised.unwrap().success());
+    daemon.enter("echo 1 >/proc/sys/user/max_inotify_instances");
     eventually("it watches", || {
         daemon.json("/");
         (daemon.watches() > 0).then_some(())
@@ -274,12 +266,9 @@ fn p8_what_somebody_asking_found_first_is_watched_from_then_on() {
     assert_eq!(daemon.devcontainer()["dirty"], false);
     settled(&daemon);
     // Nothing tells that something is mounted over a directory.
-    let mount = Command::new("nsenter")
-        .args(["--user", "--mount", "--target", &daemon.pid().to_string()])
-        .args(["mount", "--bind"])
-        .args([&mounted, &app.sandbox.path("work/app/.devcontainer")])
-        .status();
-    assert!(mount.unwrap().success());
+    let over = app.sandbox.path("work/app/.devcontainer");
+    let mount = format!("mount --bind '{}' '{}'", mounted.display(), over.display());
+    daemon.enter(&mount);
     assert_eq!(daemon.devcontainer()["dirty"], true);
     settled(&daemon);
     fs::write(mounted.join("devcontainer.json"), MADE_FROM).unwrap();

@@ -13,9 +13,9 @@ use crate::docker::{Client, ClientError, Details, LABEL_CONFIG, LABEL_FOLDER};
 use crate::journal::{Journal, Outcome};
 use crate::lock::FolderLock;
 use crate::model::{JobKind, JobState, LogLevel};
-use crate::places::Place;
+use crate::places::{Address, Place};
 use crate::replace::OperationId;
-use crate::state::{Address, Key};
+use crate::state::Key;
 use crate::time::Timestamp;
 
 /// An operation that runs.

@@ -6,23 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::State;
-use super::dirty::Baseline;
 use super::fleet::{self, Entry, Key, Labelled};
+use crate::baseline::Baseline;
 use crate::devcontainer::inputs::Inputs;
 use crate::docker::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN, Listed};
 use crate::model::ContainerInfo;
-use crate::places::{Place, Source};
-
-/// Where the labels of a container, or an entry, point: what has to be resolved on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// As it was written.
-    pub folder: PathBuf,
-    /// As it was written; `None` lets the search order find it.
-    pub config: Option<PathBuf>,
-    /// Who wrote it.
-    pub source: Source,
-}
+use crate::places::{Address, Place, Source};
 
 /// A container list and everything on disk that belongs to it.
 pub struct Facts {

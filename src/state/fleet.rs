@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::facts::Address;
 use super::operation::Operation;
 use super::repair::Repair;
 use crate::devcontainer::inputs::Inputs;
 use crate::devcontainer::references::Site;
 use crate::manifest::Predefined;
 use crate::model::ContainerInfo;
-use crate::places::{Place, Source};
+use crate::places::{Address, Place, Source};
 use crate::replace::OperationId;
 
 /// Ids of dev containers are UUIDs of version 5 below this one (P4).

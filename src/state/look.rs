@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::State;
-use super::facts::Address;
 use super::fleet::{Entry, Key};
 use crate::devcontainer::inputs::Inputs;
 use crate::devcontainer::references::Site;
-use crate::places::Place;
+use crate::places::{Address, Place};
 
 /// A dev container to look at, and what was there when it was last looked at.
 #[derive(Clone)]

@@ -4,7 +4,6 @@
 //! out. Nothing reads a file, a clock or a process, so that every rule can be tested as a plain function and the
 //! lock around it is never held for long.
 
-mod dirty;
 mod facts;
 mod fleet;
 pub mod listing;
@@ -24,16 +23,16 @@ use uuid::Uuid;
 use self::fleet::{Entry, Fleet};
 use self::listing::Listing;
 use self::operation::Operation;
+use crate::baseline::Baseline;
 use crate::devcontainer::inputs::Inputs;
 use crate::journal::{Journal, Outcome};
 use crate::manifest::Predefined;
 use crate::model::{ContainerInfo, JobKind};
-use crate::places::Place;
+use crate::places::{Address, Place};
 use crate::replace::{Aside, Old, OperationId};
 use crate::store::Record;
 
-pub use self::dirty::{Baseline, Was};
-pub use self::facts::{Address, Facts};
+pub use self::facts::Facts;
 pub use self::fleet::Key;
 pub use self::look::{Found, LookTarget, Unsettled};
 pub use self::repair::{Repair, Repaired};

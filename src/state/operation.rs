@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::dirty::Baseline;
+use crate::baseline::Baseline;
 use crate::journal::{Journal, Outcome};
 use crate::model::{ContainerInfo, JobKind, JobState, JobSummary};
 use crate::replace::{LABEL_OPERATION, Old, OperationId};

@@ -9,10 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::baseline::{Baseline, Was};
 use crate::devcontainer::inputs::Content;
 use crate::model::{JobKind, JobState};
 use crate::replace::{Old, OperationId};
-use crate::state::{Baseline, Was};
 use crate::time::Timestamp;
 
 /// Of the format that is written. The first one had no baselines. A file of a version that is neither is not ours to

@@ -9,14 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use self::wanted::{Kind, Tracer, Want, Wanted};
@@ -26,6 +24,7 @@ use crate::devcontainer::inputs::{Content, Distrusted};
 use crate::process::wait;
 use crate::shared::Shared;
 use crate::state::{LookTarget, State};
+use crate::wake::Wake;
 
 /// Programs save in several steps; they are looked at together.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -33,39 +32,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const BUFFER: usize = 4096;
 /// How often what has just been watched is looked at, which may name more to be watched.
 const ROUNDS: usize = 10;
-
-/// Wakes the watcher from another thread.
-#[derive(Clone)]
-pub struct Wake(Arc<Bell>);
-
-struct Bell {
-    event: OwnedFd,
-    /// Whether something is elsewhere, though no event has told so.
-    elsewhere: AtomicBool,
-}
-
-impl Wake {
-    /// One that nobody hears yet.
-    pub fn new() -> io::Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self(Arc::new(Bell {
-            event: eventfd(0, flags)?,
-            elsewhere: AtomicBool::new(false),
-        })))
-    }
-
-    /// There may be other directories to watch.
-    pub fn wake(&self) {
-        // Fails only when it has been woken 2^64 - 2 times and not once come round.
-        let _ = rustix::io::write(&self.0.event, &1_u64.to_ne_bytes());
-    }
-
-    /// Something was found that events should have told: paths may lead elsewhere.
-    pub fn follow_paths_again(&self) {
-        self.0.elsewhere.store(true, Ordering::Release);
-        self.wake();
-    }
-}
 
 /// The inotify reader.
 pub struct Watcher {
@@ -123,15 +89,15 @@ impl Watcher {
     /// Watches and looks until the process ends. Sleeps while nothing happens.
     pub fn run(mut self) {
         loop {
-            let mut fds = vec![PollFd::new(&self.wake.0.event, PollFlags::IN)];
+            let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
             let inotify = self.watches.as_ref().map(|watches| &watches.inotify);
             fds.extend(inotify.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
             if poll(&mut fds, None).is_err() {
                 continue;
             }
-            let woken = rustix::io::read(&self.wake.0.event, &mut [0; 8]).is_ok();
+            let woken = self.wake.heard();
             let mut hints = self.read_hints();
-            hints.elsewhere |= self.wake.0.elsewhere.swap(false, Ordering::AcqRel);
+            hints.elsewhere |= self.wake.take_elsewhere();
             if hints.overflow {
                 // Directories may have come and gone unseen: all that is known of them is in doubt.
                 log::info!("too many events of files at once: all are looked at");

@@ -691,6 +691,16 @@ impl Daemon {
             .count()
     }
 
+    /// Runs shell code in the namespaces of a daemon that has its own ([`Sandbox::daemon_in_namespaces`]).
+    #[track_caller]
+    pub fn enter(&self, code: &str) {
+        let pid = self.pid().to_string();
+        let entered = Command::new("nsenter")
+            .args(["--user", "--mount", "--target", &pid, "sh", "-ec", code])
+            .status();
+        assert!(entered.unwrap().success(), "{code}");
+    }
+
     /// What inotify watches for it.
     pub fn watches(&self) -> usize {
         let fds = fs::read_dir(format!("/proc/{}/fdinfo", self.pid())).unwrap();

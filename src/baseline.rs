@@ -42,7 +42,7 @@ impl FromIterator<(PathBuf, Was)> for Baseline {
 
 impl Baseline {
     /// For a container that was made from exactly these inputs.
-    pub(super) fn exact(inputs: &Inputs) -> Self {
+    pub fn exact(inputs: &Inputs) -> Self {
         let named = inputs.named();
         named
             .map(|(name, input)| (name.into_owned(), Was::Known(input.content)))
@@ -51,7 +51,7 @@ impl Baseline {
 
     /// For a container, made at `created`, that is seen for the first time: an input that has not changed since is
     /// what it was made from; of a younger one only that is known that it changed.
-    pub(super) fn at_first_sight(inputs: &Inputs, created: Timestamp) -> Self {
+    pub fn at_first_sight(inputs: &Inputs, created: Timestamp) -> Self {
         let named = inputs.named();
         let seen = named.map(|(name, input)| (name.into_owned(), seen_first(input, created)));
         seen.collect()
@@ -59,7 +59,7 @@ impl Baseline {
 
     /// What was open when the container, made at `created`, was first seen, as far as it can be told now. `None`: nothing
     /// more than before.
-    pub(super) fn settled(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
+    pub fn settled(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
         let is_open = |name: &OsStr| matches!(self.get(name), Some(Was::Open(_)));
         if !self.inputs().any(|(name, _)| is_open(name.as_os_str())) {
             return None;
@@ -97,7 +97,7 @@ impl Baseline {
     }
 
     /// The same, but for the lock file, which the CLI writes itself: as it is in `after`, when the CLI has ended.
-    pub(super) fn with_lock_of(&self, after: &Inputs) -> Self {
+    pub fn with_lock_of(&self, after: &Inputs) -> Self {
         let lock = after.lock_name();
         let inputs = self.inputs().map(|(name, was)| (name.to_path_buf(), was));
         let found = after.named().find(|(name, _)| **name == lock);
@@ -107,7 +107,7 @@ impl Baseline {
     }
 
     /// Whether the configuration says the same in both.
-    pub(super) fn has_config_of(&self, other: &Self) -> bool {
+    pub fn has_config_of(&self, other: &Self) -> bool {
         self.get(OsStr::new(CONFIG)) == other.get(OsStr::new(CONFIG))
     }
 
@@ -128,7 +128,7 @@ impl Baseline {
     /// What only began or ceased to be an input because the configuration or a compose file names others now is not
     /// listed: it did not change, that file did. In a feature's directory every file is an input, and what is not there any
     /// more was removed.
-    pub(super) fn changes(&self, inputs: &Inputs) -> Vec<Change> {
+    pub fn changes(&self, inputs: &Inputs) -> Vec<Change> {
         let named: Vec<(Cow<'_, Path>, Content)> = inputs
             .named()
             .map(|(name, input)| (name, input.content))
