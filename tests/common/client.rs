@@ -57,6 +57,8 @@ impl<S: Read + Write> Client<S> {
     fn fill(&mut self) -> bool {
         let mut chunk = [0; 65536];
         match self.stream.read(&mut chunk) {
+            // A read with a timeout is interrupted when the machine is paused and goes on (signal(7)).
+            Err(e) if e.kind() == ErrorKind::Interrupted => true,
             Ok(length) => {
                 self.buffer.extend_from_slice(&chunk[..length]);
                 length > 0

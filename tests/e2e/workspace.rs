@@ -1,7 +1,7 @@
 //! Workspace folders, and dev containers that the real CLI makes from them.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -216,7 +216,14 @@ impl Live {
 
     fn read(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        let length = self.stream.read(&mut buffer);
+        let mut read = || self.stream.read(&mut buffer);
+        // A read with a timeout is interrupted when the machine is paused and goes on (signal(7)).
+        let length = loop {
+            match read() {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                length => break length,
+            }
+        };
         let length = length.unwrap_or_else(|e| panic!("{e}: {}", self.text()));
         self.answer.extend_from_slice(&buffer[..length]);
         length > 0
