@@ -23,6 +23,7 @@ pub mod lock;
 pub mod logging;
 pub mod manifest;
 pub mod model;
+pub mod order;
 pub mod places;
 pub mod process;
 pub mod programs;

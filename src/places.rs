@@ -1,9 +1,12 @@
 //! Where a dev container is: paths resolved on disk, and whether its folder may be operated on.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::devcontainer::config;
-use crate::devcontainer::references::{Site, append, normal};
+use crate::devcontainer::references::{MAX_PATH, Site, append, normal};
+
+/// How much of an odd path is shown.
+const SHOWN: usize = 200;
 
 /// Where the labels of a container, or an entry, point: what has to be resolved on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,12 @@ impl Place {
         source: Source,
         roots: &[PathBuf],
     ) -> Self {
+        let mut given = [Some(folder), config].into_iter().flatten();
+        let is_long = |path: &&Path| path.as_os_str().len() >= MAX_PATH;
+        if let Some(long) = given.clone().find(is_long) {
+            return Self::unresolved(folder, config, long);
+        }
+        let twofold = given.find_map(|path| why_twofold(path, source));
         let config = match config {
             Some(config) => Some(config.to_path_buf()),
             None => config::find(folder),
@@ -77,10 +86,27 @@ impl Place {
         place.outside = place.why_outside(folder, roots);
         let config_outside = place.why_config_outside(folder, source);
         let is_inside = place.outside.is_none() && config_outside.is_none();
-        place.may_be_looked_at = folder.is_absolute() && is_inside;
+        place.may_be_looked_at = folder.is_absolute() && is_inside && twofold.is_none();
         let missing = place.why_missing(folder);
-        place.refused = missing.or(place.outside.clone()).or(config_outside);
+        let elsewhere = place.outside.clone().or(config_outside);
+        place.refused = missing.or(elsewhere).or(twofold);
         place
+    }
+
+    /// One that is not even looked for on disk.
+    fn unresolved(folder: &Path, config: Option<&Path>, long: &Path) -> Self {
+        let shown: String = long.to_string_lossy().chars().take(SHOWN).collect();
+        let why = format!("{shown}… is longer than a path can be: it is not an existing directory");
+        let why = Some(why);
+        Self {
+            folder: folder.to_path_buf(),
+            folder_exists: false,
+            config: config.map(Path::to_path_buf),
+            canonical_config: config.map(Path::to_path_buf),
+            may_be_looked_at: false,
+            refused: why.clone(),
+            outside: why,
+        }
     }
 
     fn why_outside(&self, folder: &Path, roots: &[PathBuf]) -> Option<String> {
@@ -135,6 +161,14 @@ impl Place {
     }
 }
 
+/// Why a path is not followed that may mean two places: behind a link, `..` leads elsewhere for the kernel than for the CLI,
+/// which takes it by its words, so that what is checked would not be what is used. The CLI writes no such labels.
+fn why_twofold(path: &Path, source: Source) -> Option<String> {
+    let leads_up = path.components().any(|part| part == Component::ParentDir);
+    (leads_up && source == Source::Label)
+        .then(|| format!("the path {} leads upwards with `..`", path.display()))
+}
+
 /// `path` without symbolic links, `.` and `..`, as far as it exists; what does not exist is taken by its words.
 pub fn canonical(path: &Path) -> PathBuf {
     let mut missing = Vec::new();
@@ -170,10 +204,11 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&folder, &link).unwrap();
         let plain = Place::resolve(&folder, Some(&config), Source::Label, &[]);
+        let upwards = Place::resolve(&folder.join("../w"), None, Source::Predefined, &[]);
+        assert!(plain.is_same(&upwards));
         for (folder, config) in [
             (folder.join(""), None),
             (folder.join("."), Some(config.clone())),
-            (folder.join("../w"), None),
             (link.clone(), Some(config.clone())),
             (
                 link.clone(),
@@ -261,6 +296,21 @@ mod tests {
             )
             .unwrap()
             .contains("not below")
+        );
+        // What the kernel and the CLI would take for different places.
+        dir.write("root/a/b/c/x", "");
+        std::os::unix::fs::symlink(dir.path().join("root/a/b/c"), folder.join("l")).unwrap();
+        let twofold = folder.join("l/../../../w");
+        assert!(
+            why(&twofold, None)
+                .unwrap()
+                .ends_with("leads upwards with `..`")
+        );
+        let long = folder.join("a/".repeat(3000));
+        assert!(
+            why(&long, None)
+                .unwrap()
+                .contains("is longer than a path can be")
         );
         let escape = dir.path().join("root/escape");
         std::os::unix::fs::symlink(dir.path().join("outside"), &escape).unwrap();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::devcontainer::config;
 use crate::devcontainer::inputs::{Distrusted, Inputs};
+use crate::places::canonical;
 use crate::state::listing::Freshness;
 use crate::state::{Found, LookTarget, State, Unsettled, View};
 use crate::wake::Wake;
@@ -195,7 +196,7 @@ fn is_elsewhere(unsettled: &Unsettled) -> bool {
     let address = &unsettled.address;
     let other_config =
         || address.config.is_none() && config::find(&address.folder) != unsettled.found;
-    let folder_exists = address.folder.is_absolute() && address.folder.is_dir();
+    let folder_exists = address.folder.is_absolute() && canonical(&address.folder).is_dir();
     folder_exists != unsettled.folder_exists || other_config()
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::references::normal;
+use super::references::{MAX_PATH, normal};
 
 const DEFAULT: &str = "Dockerfile";
 
@@ -162,6 +162,9 @@ fn substitute(text: &str, environment: &dyn Fn(&str) -> Option<OsString>) -> Opt
     let mut done = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
+        if done.len() >= MAX_PATH {
+            return None;
+        }
         done.push_str(before);
         rest = if let Some(after) = after.strip_prefix('$') {
             done.push('$');

@@ -125,7 +125,8 @@ pub(super) fn read_fingerprint(path: &Path, limit: u64) -> io::Result<(Uuid, Sta
         let told_apart_by = format!("{} {}", stamp.size, stamp.modified);
         return Ok((fingerprint_bytes(told_apart_by.as_bytes()), stamp));
     }
-    let mut left = limit;
+    // It may grow meanwhile, and what has no size, as in /proc, may have no end.
+    let mut left = stamp.size.saturating_add(CHUNK as u64);
     let mut fingerprint = as_it_stands();
     let mut chunk = Vec::new();
     loop {

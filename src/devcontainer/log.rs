@@ -163,7 +163,7 @@ impl LogReader {
     pub fn take_initialized(&mut self) -> bool {
         let ended = self.parser.initializing == Initializing::Ended;
         if ended {
-            self.parser.initializing = Initializing::No;
+            self.parser.initializing = Initializing::Told;
         }
         ended
     }
@@ -196,6 +196,8 @@ enum Initializing {
     No,
     Runs,
     Ended,
+    /// Whatever prints the same heading later is something else.
+    Told,
 }
 
 /// The heading of what `initializeCommand` prints.
@@ -245,7 +247,8 @@ impl Parser {
         match event.kind {
             "raw" | "text" => {
                 self.remember(&event.text);
-                if event.kind == "raw" && event.text.contains(INITIALIZES) {
+                let is_first = self.initializing == Initializing::No;
+                if is_first && event.kind == "raw" && event.text.contains(INITIALIZES) {
                     self.initializing = Initializing::Runs;
                 }
             }
@@ -563,6 +566,8 @@ Error: Command failed: docker run -e TOKEN=hunter2
             (heading, false),
             (hook, false),
             (docker, true),
+            (docker, false),
+            (heading, false),
             (docker, false),
         ] {
             assert_eq!(told(line), expected, "{line}");

@@ -27,6 +27,8 @@ pub enum Reference {
     Feature(PathBuf),
 }
 
+/// No path is longer (PATH_MAX).
+pub const MAX_PATH: usize = 4096;
 /// What compose takes where the list of its files is empty.
 const COMPOSE_DEFAULTS: [&str; 2] = ["docker-compose.yml", "docker-compose.override.yml"];
 
@@ -34,6 +36,15 @@ impl Site {
     /// What relative paths in the configuration are relative to.
     pub fn directory(&self) -> &Path {
         self.config.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// What an input is called: inside the workspace folder as it would be written in the configuration, so that one
+    /// input has one name however the way to the folder is written; elsewhere by its path.
+    pub fn name_of<'a>(&self, path: &'a Path) -> Cow<'a, Path> {
+        match path.starts_with(&self.folder) {
+            true => relative(path, self.directory()),
+            false => path.into(),
+        }
     }
 
     /// Where the CLI keeps the digests of features: hidden beside a hidden configuration.
@@ -99,6 +110,10 @@ impl Site {
         let mut done = OsString::new();
         let mut rest = text;
         while let Some((before, variable, after)) = split_variable(rest) {
+            // No path is so long, whatever follows.
+            if done.len() >= MAX_PATH {
+                return done;
+            }
             done.push(before);
             match self.value(variable, environment) {
                 Some(value) => done.push(value),
@@ -153,7 +168,7 @@ pub fn append(mut path: PathBuf, part: Component<'_>) -> PathBuf {
 }
 
 /// How `path` is written in a file in `directory`; both without `.` and `..`.
-pub fn relative<'a>(path: &'a Path, directory: &Path) -> Cow<'a, Path> {
+fn relative<'a>(path: &'a Path, directory: &Path) -> Cow<'a, Path> {
     // Most often it is below: that takes no look at each part.
     let bytes = path.as_os_str().as_bytes();
     let below = bytes.strip_prefix(directory.as_os_str().as_bytes());

@@ -225,6 +225,7 @@ impl State {
             made: None,
             is_of_earlier_run: false,
             made_from: None,
+            named: None,
             containers_before: self.containers.iter().map(|info| info.id.clone()).collect(),
         });
         self.changed();
@@ -247,6 +248,7 @@ impl State {
             let now = Baseline::exact(inputs);
             if before.has_config_of(&now) {
                 operation.made_from = Some(now);
+                self.unsaved = true;
                 self.changed();
             }
         }
@@ -290,13 +292,11 @@ impl State {
             if let (Some(made_from), Some(after)) = (&operation.made_from, after) {
                 operation.made_from = Some(made_from.with_lock_of(after));
             }
+            operation.named = container.map(str::to_owned);
             let listed = entry.container.iter().chain(&entry.others);
-            let ids = listed.map(|info| info.id.as_str()).chain(container);
-            let made = ids.filter(|id| !operation.containers_before.contains(*id));
-            if let Some(made_from) = &operation.made_from {
-                self.baselines
-                    .extend(made.map(|id| (id.to_owned(), made_from.clone())));
-            }
+            let made = listed.filter_map(|info| Some((info.id.clone(), operation.made(info)?)));
+            self.baselines
+                .extend(made.map(|(id, made_from)| (id, made_from.clone())));
             operation.outcome = Some(outcome);
             operation.containers_before = HashSet::new();
         }

@@ -29,6 +29,8 @@ pub(super) struct Operation {
     pub(super) is_of_earlier_run: bool,
     /// The inputs as they were before the CLI started: what it makes, it makes from these or later ones (P6).
     pub(super) made_from: Option<Baseline>,
+    /// The container that the CLI said it has made.
+    pub(super) named: Option<String>,
     /// The containers that were there before it started.
     pub(super) containers_before: HashSet<String>,
 }
@@ -70,6 +72,7 @@ impl Operation {
             made: record.made,
             is_of_earlier_run: true,
             made_from: record.made_from,
+            named: None,
             containers_before: HashSet::new(),
         }
     }
@@ -110,11 +113,15 @@ impl Operation {
         }
     }
 
-    /// What a container was made from, if this operation has made it: it runs and the container was not there before,
-    /// or the container has its label.
+    /// What a container was made from, if this operation has made it: it has its label, or is as young as the operation and
+    /// was not there before or is the one that the CLI named.
     pub(super) fn made(&self, info: &ContainerInfo) -> Option<&Baseline> {
-        let is_new = self.is_running() && !self.containers_before.contains(&info.id);
         let is_labelled = info.labels.get(LABEL_OPERATION) == Some(self.id.as_str());
-        self.made_from.as_ref().filter(|_| is_new || is_labelled)
+        let is_new = self.is_running() && !self.containers_before.contains(&info.id);
+        let is_named = self.named.as_ref() == Some(&info.id);
+        // The last list may be from long before it: what it does not show may be older all the same.
+        let is_young = info.created_at >= self.started_at;
+        let is_made = is_labelled || (is_young && (is_new || is_named));
+        self.made_from.as_ref().filter(|_| is_made)
     }
 }

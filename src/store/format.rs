@@ -6,7 +6,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::baseline::{Baseline, Was};
@@ -71,6 +70,11 @@ struct Contents {
     baselines: BTreeMap<String, Baseline>,
 }
 
+#[derive(Deserialize)]
+struct Versioned {
+    version: Option<u32>,
+}
+
 /// The text of the file.
 pub(super) fn to_json(kept: Kept) -> Vec<u8> {
     let contents = Contents {
@@ -84,9 +88,9 @@ pub(super) fn to_json(kept: Kept) -> Vec<u8> {
 
 /// What the text says, or why it cannot be understood.
 pub(super) fn from_json(text: &[u8]) -> Result<Kept, String> {
-    let value: Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    match value.get("version").and_then(Value::as_u64) {
-        Some(version) if version == u64::from(VERSION) || version == u64::from(READ_TOO) => {}
+    let versioned: Versioned = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    match versioned.version {
+        Some(VERSION | READ_TOO) => {}
         Some(other) => {
             return Err(format!(
                 "it has version {other}, not {READ_TOO} or {VERSION}"
@@ -94,7 +98,6 @@ pub(super) fn from_json(text: &[u8]) -> Result<Kept, String> {
         }
         None => return Err("it has no version".to_owned()),
     }
-    drop(value);
     let contents: Contents = serde_json::from_slice(text).map_err(|e| e.to_string())?;
     Ok(Kept {
         operations: contents.operations,

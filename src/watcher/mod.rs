@@ -5,7 +5,7 @@
 
 mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -30,6 +30,8 @@ use crate::wake::Wake;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Room for many events; one takes 272 bytes at most.
 const BUFFER: usize = 4096;
+/// How often it is read at once. Who writes all the time must not keep us from looking.
+const READS: usize = 16;
 /// How often what has just been watched is looked at, which may name more to be watched.
 const ROUNDS: usize = 10;
 
@@ -73,6 +75,8 @@ struct Hints {
     /// They were too many, and some are lost.
     overflow: bool,
     written: Distrusted,
+    /// Of what was written to.
+    paths: HashSet<PathBuf>,
 }
 
 impl Watcher {
@@ -127,6 +131,9 @@ impl Watcher {
                 watches.read(&mut hints);
             }
         }
+        let paths = std::mem::take(&mut hints.paths);
+        let files = paths.iter().filter_map(|path| files::file_id(path));
+        hints.written.files.extend(files);
         hints
     }
 
@@ -146,8 +153,9 @@ impl Watcher {
                 return;
             }
             let (added, complete) = self.arm(&targets);
-            self.armed_for = complete.then_some(traced);
-            (due, is_armed) = (added, true);
+            // What has just begun to be watched may have led elsewhere before.
+            self.armed_for = (complete && !added).then_some(traced);
+            (due, is_armed) = (added, !added);
             if !added {
                 return;
             }
@@ -230,8 +238,11 @@ impl Watches {
     /// Reads all events there are.
     fn read(&mut self, hints: &mut Hints) {
         let mut buffer = [0; BUFFER];
-        // An error is "no more for now", or an interruption: what is left will wake us again.
-        while let Ok(events) = self.inotify.read_events(&mut buffer) {
+        for _ in 0..READS {
+            // An error is "no more for now", or an interruption: what is left will wake us again.
+            let Ok(events) = self.inotify.read_events(&mut buffer) else {
+                return;
+            };
             for event in events {
                 if event.mask.contains(EventMask::Q_OVERFLOW) {
                     (hints.any, hints.overflow) = (true, true);
@@ -249,8 +260,9 @@ impl Watches {
                 hints.elsewhere |= !is_written;
                 if is_written {
                     let path = event.name.map(|name| interest.path.join(name));
-                    let file = files::file_id(path.as_deref().unwrap_or(&interest.path));
-                    hints.written.files.extend(file);
+                    hints
+                        .paths
+                        .insert(path.unwrap_or_else(|| interest.path.clone()));
                 }
                 if event.mask.contains(EventMask::IGNORED) {
                     // What was watched is gone, and so is the watch.
@@ -291,7 +303,9 @@ impl Watches {
                     let watched = Watched { watch, kind, file };
                     added |= self.watched.insert(path, watched).is_none();
                 }
-                Err(e) if is_gone(&e) || want.kind.may_fail(&e) => {}
+                // So it was not what was traced.
+                Err(e) if is_gone(&e) => added = true,
+                Err(e) if want.kind.may_fail(&e) => {}
                 Err(e) => {
                     let is_full = e.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
                     failed.get_or_insert((path.to_string_lossy().into_owned(), e));

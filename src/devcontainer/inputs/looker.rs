@@ -14,7 +14,7 @@ use super::{Content, Distrusted, Input, Inputs};
 use crate::devcontainer::compose;
 use crate::devcontainer::config;
 use crate::devcontainer::files::{self, FileId, Stamp};
-use crate::devcontainer::references::{Reference, Site};
+use crate::devcontainer::references::{MAX_PATH, Reference, Site};
 
 /// Of one dev container. What goes beyond is not compared.
 pub const MAX_INPUTS: usize = 1000;
@@ -24,6 +24,11 @@ const MAX_DEPTH: usize = 16;
 /// size and time alone: to read them would take seconds.
 const MAX_READ: u64 = 256 << 20;
 const LARGE: u64 = MAX_READ / MAX_INPUTS as u64;
+/// A larger compose file is compared, and names nothing; so do those after so many.
+const MAX_COMPOSE: usize = 256 << 10;
+const MAX_COMPOSE_FILES: usize = 32;
+/// What is read of directories, those entries included that do not count.
+const MAX_ENTRIES: usize = 100_000;
 
 /// What looks at one input after the other.
 pub(super) struct Looker<'a> {
@@ -34,6 +39,8 @@ pub(super) struct Looker<'a> {
     /// Those of the items that are still to be read.
     unread: Vec<usize>,
     seen: HashSet<PathBuf>,
+    compose_files: usize,
+    entries: usize,
     truncated: bool,
     /// Whether something could not be looked at for a reason that says nothing of it.
     in_doubt: bool,
@@ -49,6 +56,8 @@ impl<'a> Looker<'a> {
             items: Vec::new(),
             unread: Vec::new(),
             seen: HashSet::new(),
+            compose_files: 0,
+            entries: 0,
             truncated: false,
             in_doubt: false,
         }
@@ -107,6 +116,11 @@ impl<'a> Looker<'a> {
 
     /// A compose file, and the Dockerfiles that it names. Those are relative to the first one of all.
     fn compose(&mut self, path: &Path, references: &[Reference]) {
+        self.compose_files += 1;
+        if self.compose_files > MAX_COMPOSE_FILES {
+            self.truncated = true;
+            return;
+        }
         if !self.is_new(path) {
             return;
         }
@@ -117,6 +131,7 @@ impl<'a> Looker<'a> {
         let mut dockerfiles = Vec::new();
         let read = files::read_config(path).and_then(|(content, stamp)| {
             let fingerprint = match content {
+                Some(content) if content.len() > MAX_COMPOSE => files::fingerprint_bytes(&content),
                 Some(content) => {
                     let directory = first.unwrap_or(path);
                     let environment = |name: &str| std::env::var_os(name);
@@ -180,6 +195,11 @@ impl<'a> Looker<'a> {
         let mut names = BTreeSet::new();
         for entry in std::fs::read_dir(directory)? {
             let name = entry?.file_name();
+            self.entries += 1;
+            if self.entries > MAX_ENTRIES {
+                self.truncated = true;
+                break;
+            }
             if !is_of_an_editor(name.as_bytes()) {
                 names.insert(name);
             }
@@ -193,6 +213,11 @@ impl<'a> Looker<'a> {
 
     /// Whether it is to be looked at, now.
     fn is_new(&mut self, path: &Path) -> bool {
+        let text = path.as_os_str().as_bytes();
+        if text.len() >= MAX_PATH || text.contains(&0) {
+            // There is no such file.
+            return false;
+        }
         if self.items.len() >= MAX_INPUTS {
             self.truncated |= !self.seen.contains(path);
             return false;
@@ -247,7 +272,7 @@ impl<'a> Looker<'a> {
             Err(e) if says_nothing(&e) => match self.known.get(&*path) {
                 Some(known) => (known.content, None),
                 None => {
-                    self.in_doubt = true;
+                    self.in_doubt |= is_about_us(&e);
                     (Content::Unreadable, None)
                 }
             },
@@ -276,6 +301,20 @@ fn says_nothing(error: &io::Error) -> bool {
         // Ours: what is there is no file.
         None => false,
     }
+}
+
+/// Whether it would be the same with any other file.
+fn is_about_us(error: &io::Error) -> bool {
+    let ours = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::INTR,
+        Errno::AGAIN,
+    ];
+    let number = error.raw_os_error();
+    ours.iter()
+        .any(|errno| number == Some(errno.raw_os_error()))
 }
 
 /// Backups and swap files of vim, backups, autosaved files and locks of Emacs.

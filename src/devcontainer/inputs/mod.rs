@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use self::looker::Looker;
 use super::files::{FileId, Stamp};
-use super::references::{Reference, Site, append, relative};
+use super::references::{Reference, Site, append};
 
 pub use self::looker::MAX_INPUTS;
 
@@ -92,16 +92,14 @@ impl Inputs {
         }
     }
 
-    /// All of them, each with its name: how it is called in the configuration's directory, so that one input has one
-    /// name, however the way there is written. The configuration itself has an empty one.
+    /// All of them, each with its name ([`Site::name_of`]). The configuration itself has an empty one.
     pub fn named(&self) -> impl Iterator<Item = (Cow<'_, Path>, &Input)> {
-        let directory = self.site.directory();
         let mut config = Some(Path::new("").into());
         let items = self.items.iter();
         items.map(move |input| {
             let name = config.take();
             (
-                name.unwrap_or_else(|| relative(&input.path, directory)),
+                name.unwrap_or_else(|| self.site.name_of(&input.path)),
                 input,
             )
         })
@@ -124,7 +122,7 @@ impl Inputs {
 
     /// The lock file's name.
     pub fn lock_name(&self) -> PathBuf {
-        relative(&self.site.lock_file(), self.site.directory()).into_owned()
+        self.site.name_of(&self.site.lock_file()).into_owned()
     }
 }
 

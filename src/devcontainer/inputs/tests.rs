@@ -297,12 +297,87 @@ fn directories_in_a_feature_are_followed_so_deep_and_not_in_circles() {
 #[test]
 fn so_many_references_are_followed() {
     let dir = TestDir::new();
+    let begun = Instant::now();
     let files: Vec<String> = (0..60_000).map(|number| number.to_string()).collect();
     let config = serde_json::json!({ "dockerComposeFile": files });
     dir.write(CONFIG, &config.to_string());
     let inputs = look(&dir, None).unwrap();
+    assert!(inputs.truncated && names(&inputs).len() < 50);
+    let features: std::collections::BTreeMap<String, u8> =
+        files.iter().map(|file| (format!("./{file}"), 0)).collect();
+    dir.write(
+        CONFIG,
+        &serde_json::json!({ "features": features }).to_string(),
+    );
+    let inputs = look(&dir, None).unwrap();
     assert!(inputs.truncated);
     assert_eq!(names(&inputs).len(), MAX_INPUTS);
+    // Each is read again by another name.
+    dir.write("w/.devcontainer/c/c", &"services: #".repeat(20_000));
+    for number in 0..100 {
+        let link = dir.path().join(format!("w/.devcontainer/l{number}"));
+        std::os::unix::fs::symlink("c", link).unwrap();
+    }
+    let files: Vec<String> = (0..100).map(|number| format!("l{number}/c")).collect();
+    dir.write(
+        CONFIG,
+        &serde_json::json!({ "dockerComposeFile": files }).to_string(),
+    );
+    assert!(look(&dir, None).unwrap().truncated);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn what_has_no_size_is_not_read_for_ever() {
+    let dir = TestDir::new();
+    let begun = Instant::now();
+    for endless in ["/proc/self/pagemap", "/proc/self/mem", "/proc/kmsg"] {
+        let config = serde_json::json!({ "dockerFile": endless });
+        dir.write(CONFIG, &config.to_string());
+        let inputs = look(&dir, None).unwrap();
+        assert_eq!(names(&inputs)[2], endless);
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn what_is_no_path_is_no_input() {
+    let dir = TestDir::new();
+    for odd in [
+        "a\0b",
+        &"a/".repeat(3000),
+        &"${localWorkspaceFolder}".repeat(100_000),
+    ] {
+        let config = serde_json::json!({ "dockerFile": odd });
+        dir.write(CONFIG, &config.to_string());
+        assert_eq!(names(&look(&dir, None).unwrap()).len(), 2);
+    }
+}
+
+#[test]
+fn an_input_outside_of_the_folder_is_called_by_its_path() {
+    let dir = TestDir::new();
+    let outside = dir.write("outside/D", "");
+    let config = serde_json::json!({ "dockerFile": outside });
+    dir.write(CONFIG, &config.to_string());
+    let shown = outside.display().to_string();
+    assert_eq!(names(&look(&dir, None).unwrap())[2], shown);
+    std::os::unix::fs::symlink("w", dir.path().join("deeper")).unwrap();
+    let site = Arc::new(Site {
+        folder: dir.path().join("deeper"),
+        config: dir.path().join("deeper/.devcontainer/devcontainer.json"),
+    });
+    let linked = Inputs::look(&site, None, &Distrusted::default()).unwrap();
+    assert_eq!(names(&linked)[2], shown);
+    assert_eq!(linked.path_of(&outside), outside);
 }
 
 #[test]

@@ -541,3 +541,42 @@ fn a_configuration_that_nobody_named_is_looked_for_again() {
         Some(CONFIG.into())
     );
 }
+
+#[test]
+fn a_container_made_before_an_operation_is_not_its_own_though_no_list_has_shown_it() {
+    for named in [None, Some(2)] {
+        let mut world = made();
+        world.remove(1);
+        world.list();
+        // By hand, from the first one; then an edit, and a start that finds it.
+        world.run(2, "/w", Some(CONFIG));
+        world.put(CONFIG, "2");
+        let key = world.begin();
+        world.list();
+        assert_eq!(world.changes(), [Unknown], "while it runs");
+        world.end(key, None, named);
+        world.list();
+        assert_eq!(world.changes(), [Unknown]);
+        // The same where no list shows it before the end.
+        let mut world = made();
+        world.remove(1);
+        world.list();
+        world.run(2, "/w", Some(CONFIG));
+        world.put(CONFIG, "2");
+        let key = world.begin();
+        world.end(key, None, named);
+        world.list();
+        assert_eq!(world.changes(), [Unknown]);
+    }
+}
+
+#[test]
+fn p7_what_initialize_command_has_written_is_to_be_saved() {
+    let mut world = made_with_dockerfile();
+    let key = world.begin();
+    world.state.take_unsaved();
+    world.write(DOCKERFILE, "generated");
+    let inputs = world.inputs(&site());
+    world.state.set_initialized_inputs(key, &inputs);
+    assert!(world.state.is_unsaved());
+}
