@@ -1,12 +1,14 @@
 //! Whether a container was made from what is on disk.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::devcontainer::inputs::{Content, Input, Inputs};
 use crate::model::{Change, ChangeKind};
+use crate::order::by_text;
 use crate::time::Timestamp;
 
 /// The name of the configuration.
@@ -30,13 +32,16 @@ pub struct Baseline(Box<[(Box<Path>, Was)]>);
 
 impl FromIterator<(PathBuf, Was)> for Baseline {
     fn from_iter<I: IntoIterator<Item = (PathBuf, Was)>>(inputs: I) -> Self {
-        let inputs = inputs.into_iter();
-        let inputs = inputs.map(|(name, was)| (name.into_os_string(), was));
-        // Of two with one name the later one stays.
-        let sorted: BTreeMap<OsString, Was> = inputs.collect();
-        let sorted = sorted.into_iter();
-        let boxed = sorted.map(|(name, was)| (PathBuf::from(name).into(), was));
-        Self(boxed.collect())
+        let sorted = by_text(inputs.into_iter().collect(), |(name, _)| bytes(name));
+        let mut boxed: Vec<(Box<Path>, Was)> = Vec::with_capacity(sorted.len());
+        for (name, was) in sorted {
+            match boxed.last_mut() {
+                // Of two with one name the later one stays.
+                Some((last, stays)) if **last == name => *stays = was,
+                _ => boxed.push((name.into(), was)),
+            }
+        }
+        Self(boxed.into())
     }
 }
 
@@ -133,8 +138,10 @@ impl Baseline {
             .named()
             .map(|(name, input)| (name, input.content))
             .collect();
-        let now = named.iter().map(|(name, is)| (name.as_os_str(), *is));
-        let now: BTreeMap<&OsStr, Content> = now.collect();
+        let now: HashMap<&OsStr, Content> = named
+            .iter()
+            .map(|(name, is)| (name.as_os_str(), *is))
+            .collect();
         let was = |name: &OsStr| self.get(name).unwrap_or(Was::Known(Content::Absent));
         let names_others = inputs.named().any(|(name, input)| {
             input.names_others && compare(was(name.as_os_str()), input.content).is_some()
@@ -165,16 +172,19 @@ impl Baseline {
                 None => (name, change),
             }
         };
-        let found = came.chain(went).map(cut);
-        let found: BTreeMap<&OsStr, ChangeKind> = found.collect();
-        let changes = found.into_iter().map(|(name, change)| Change {
+        let changes = came.chain(went).map(cut).map(|(name, change)| Change {
             path: inputs.path_of(Path::new(name)).display().to_string(),
             change,
         });
-        let mut changes: Vec<Change> = changes.collect();
-        changes.sort_by(|a, b| a.path.cmp(&b.path));
+        let text = |change: &Change| change.path.clone().into_bytes();
+        let mut changes = by_text(changes.collect(), text);
+        changes.dedup();
         changes
     }
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_bytes().to_vec()
 }
 
 /// What an input was, by what it is when a container that was made at `created` is seen.

@@ -6,6 +6,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::order::by_text;
 use crate::time::Timestamp;
 
 /// Text to text, sorted by key, in a third of the memory that a map would take.
@@ -23,11 +24,11 @@ impl Pairs {
 impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Pairs {
     /// Of two equal keys the first one stays.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut pairs: Vec<(Box<str>, Box<str>)> = pairs
+        let pairs: Vec<(Box<str>, Box<str>)> = pairs
             .into_iter()
             .map(|(k, v)| (k.into(), v.into()))
             .collect();
-        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut pairs = by_text(pairs, |(key, _)| key.as_bytes().to_vec());
         pairs.dedup_by(|later, earlier| later.0 == earlier.0);
         Self(pairs.into_boxed_slice())
     }

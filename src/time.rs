@@ -47,6 +47,12 @@ impl Timestamp {
             .saturating_add(i64::from(self.nanos / 1_000_000))
     }
 
+    /// Nanoseconds since 1970, as far as they can be counted.
+    pub fn as_nanos(self) -> i64 {
+        let nanos = self.seconds.saturating_mul(1_000_000_000);
+        nanos.saturating_add(i64::from(self.nanos))
+    }
+
     /// Seconds from `earlier` to this time, negative where that is later.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         (self.seconds - earlier.seconds) as f64

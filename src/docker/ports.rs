@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use crate::model::{ContainerInfo, Port};
+use crate::order::by_text;
 
 /// One host address and port, both text in docker's answer.
 #[derive(Debug, Default, Deserialize)]
@@ -125,8 +126,8 @@ pub(super) fn shared_host_ports<'a>(
     }
     let shared = holders.into_iter().filter(|(_, ids)| ids.len() > 1);
     shared
-        .map(|((port, _), mut ids)| {
-            ids.sort_unstable();
+        .map(|((port, _), ids)| {
+            let ids = by_text(ids, |id| id.as_bytes().to_vec());
             format!(
                 "host port {port} is mapped to multiple containers on different interfaces: {}",
                 ids.join(", ")

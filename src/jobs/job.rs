@@ -1,6 +1,6 @@
 //! One operation, from its beginning to its end.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -126,7 +126,7 @@ impl Job {
         let projects = all
             .iter()
             .filter_map(|one| Some(one.old.compose.as_ref()?.project_label()));
-        for project in projects.collect::<BTreeSet<_>>() {
+        for project in projects.collect::<HashSet<_>>() {
             let ids = docker.with_labels(&[project])?.into_iter();
             let more = ids.filter(|id| all.iter().all(|one| one.old.id != *id));
             all.extend(docker.inspect(&more.collect::<Vec<_>>())?);

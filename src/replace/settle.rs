@@ -2,6 +2,7 @@
 
 use super::{Aside, LABEL_OPERATION, Old, OperationId, Was};
 use crate::docker::{Client, ClientError, Details, is_id};
+use crate::order::by_text;
 
 /// What became of the containers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,7 +108,7 @@ fn made_by(
             made.extend(docker.with_labels(&service.labels())?);
         }
     }
-    made.sort();
+    let mut made = by_text(made, |id| id.as_bytes().to_vec());
     made.dedup();
     made.retain(|id| olds.iter().all(|old| old.id != *id));
     let mut made = docker.inspect(&made)?;

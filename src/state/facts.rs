@@ -11,6 +11,7 @@ use crate::baseline::Baseline;
 use crate::devcontainer::inputs::Inputs;
 use crate::docker::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN, Listed};
 use crate::model::ContainerInfo;
+use crate::order::by_text;
 use crate::places::{Address, Place, Source};
 
 /// A container list and everything on disk that belongs to it.
@@ -64,7 +65,7 @@ impl State {
 
     /// Finds the dev container of each container, and the container of each dev container.
     fn assign(&mut self, places: &HashMap<String, Place>) {
-        let mut labelled: Vec<Labelled<'_>> = self
+        let labelled: Vec<Labelled<'_>> = self
             .containers
             .iter()
             .filter_map(|info| {
@@ -73,8 +74,9 @@ impl State {
             })
             .collect();
         // Whatever docker's order is, names are given in this one.
-        labelled.sort_by(|a, b| {
-            (a.folder, a.config, &a.info.id).cmp(&(b.folder, b.config, &b.info.id))
+        let labelled = by_text(labelled, |one| {
+            let config = one.config.unwrap_or_default();
+            [one.folder, config, &one.info.id].join("\0").into_bytes()
         });
         self.owners.clear();
         let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
@@ -84,8 +86,8 @@ impl State {
             members.entry(key).or_default().push(container.info.clone());
         }
         for entry in &mut self.fleet.entries {
-            let mut members = members.remove(&entry.key).unwrap_or_default();
-            fleet::sort_by_precedence(&mut members);
+            let members = members.remove(&entry.key).unwrap_or_default();
+            let members = fleet::by_precedence(members);
             let ids = members.iter().map(|info| &info.id);
             entry.looks_anew |= ids.ne(entry.containers().map(|info| &info.id));
             let mut members = members.into_iter();

@@ -13,6 +13,7 @@ use crate::devcontainer::inputs::Inputs;
 use crate::devcontainer::references::Site;
 use crate::manifest::Predefined;
 use crate::model::ContainerInfo;
+use crate::order::by_text;
 use crate::places::{Address, Place, Source};
 use crate::replace::OperationId;
 
@@ -331,15 +332,13 @@ impl Fleet {
     }
 }
 
-/// Sorts containers of one dev container, so that the one that counts comes first: running before stopped, then
-/// the newest.
-pub(super) fn sort_by_precedence(containers: &mut [Arc<ContainerInfo>]) {
-    containers.sort_by(|a, b| {
-        let by_age = || {
-            b.created_at
-                .cmp(&a.created_at)
-                .then_with(|| a.id.cmp(&b.id))
-        };
-        b.running.cmp(&a.running).then_with(by_age)
-    });
+/// Containers of one dev container, the one that counts first: running before stopped, then the newest.
+pub(super) fn by_precedence(containers: Vec<Arc<ContainerInfo>>) -> Vec<Arc<ContainerInfo>> {
+    by_text(containers, |info| {
+        let age = i64::MAX.abs_diff(info.created_at.as_nanos());
+        let mut text = vec![u8::from(!info.running)];
+        text.extend(age.to_be_bytes());
+        text.extend(info.id.as_bytes());
+        text
+    })
 }

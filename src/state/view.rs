@@ -11,6 +11,7 @@ use super::State;
 use super::fleet::Entry;
 use crate::devcontainer::inputs::MAX_INPUTS;
 use crate::model::{Change, Container, ContainerInfo, Devcontainer, JobKind, Status};
+use crate::order::by_text;
 use crate::replace::Aside;
 
 /// All containers and dev containers at one moment.
@@ -96,11 +97,13 @@ impl State {
             let changes = info.and_then(|info| changes.remove(&*info.id));
             self.devcontainer(entry, changes.unwrap_or_default())
         });
-        let mut devcontainers: Vec<Devcontainer> = devcontainers.collect();
-        devcontainers.sort_by(|a, b| {
-            let order = a.workspace_folder.cmp(&b.workspace_folder);
-            order.then_with(|| a.config_path.cmp(&b.config_path))
-        });
+        // No path has a NUL, and none comes before any configuration.
+        let text = |one: &Devcontainer| {
+            let config = one.config_path.as_deref();
+            let config = config.map_or_else(String::new, |config| format!("\0{config}"));
+            (one.workspace_folder.clone() + &config).into_bytes()
+        };
+        let devcontainers = by_text(devcontainers.collect(), text);
         let doubles = self.fleet.entries.iter().filter_map(Entry::doubles);
         let warnings = self.warnings.iter().cloned().chain(doubles);
         let truncated = self.fleet.entries.iter().filter_map(Entry::truncated);
