@@ -80,12 +80,12 @@ struct Hints {
 }
 
 impl Watcher {
-    /// One that watches nothing yet.
+    /// One that watches nothing yet. Where there is no inotify, it is tried again.
     pub fn new(shared: Arc<Shared>, wake: Wake) -> Self {
         Self {
             shared,
             wake,
-            watches: None,
+            watches: Inotify::init().ok().map(Watches::new),
             armed_for: None,
         }
     }
