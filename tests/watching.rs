@@ -235,7 +235,14 @@ fn p8_what_comes_to_a_feature_is_noticed_and_what_comes_below_that() {
 
 #[test]
 fn p8_directories_that_somebody_is_still_in_are_seen_to_go() {
-    for (inside, gone) in [(".devcontainer", ".devcontainer"), ("", "../app")] {
+    for (inside, first, then) in [
+        (
+            ".devcontainer",
+            "rm .devcontainer/devcontainer.json",
+            "rmdir .devcontainer",
+        ),
+        ("", "rm -r .devcontainer", "rm -r ../app"),
+    ] {
         let app = App::new();
         let daemon = app.daemon();
         settled(&daemon);
@@ -244,8 +251,11 @@ fn p8_directories_that_somebody_is_still_in_are_seen_to_go() {
             .current_dir(app.sandbox.path("work/app").join(inside))
             .spawn()
             .unwrap();
-        app.sh_in("", &format!("rm -r {gone}"));
+        app.sh_in("", first);
         until_logged(&daemon, DIRTY, 1, "removed");
+        settled(&daemon);
+        app.sh_in("", then);
+        settled(&daemon);
         fs::create_dir_all(app.sandbox.path("work/app/.devcontainer")).unwrap();
         fs::write(app.sandbox.config("app"), MADE_FROM).unwrap();
         until_logged(&daemon, CLEAN, 1, "made anew");

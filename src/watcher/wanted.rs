@@ -131,7 +131,10 @@ impl Tracer {
         if !is_directory {
             self.name(directory, name);
         }
-        let metadata = metadata?;
+        let Some(metadata) = metadata else {
+            self.await_anew(directory);
+            return None;
+        };
         if metadata.is_symlink() {
             budget.links = budget.links.checked_sub(1)?;
             return self.follow(directory, &path.read_link().ok()?, budget);
@@ -247,15 +250,15 @@ mod tests {
         dir.write("a/b/w/x", "");
         let expected = [
             " OnTheWay: ",
-            "a OnTheWay: ",
-            "a/b OnTheWay: ",
+            "a Names: b",
+            "a/b Names: w",
             "a/b/w Names: c",
         ];
         assert_eq!(traced(&dir, "a/b/w/c/d/e"), expected);
         let expected = [
             " OnTheWay: ",
-            "a OnTheWay: ",
-            "a/b OnTheWay: ",
+            "a Names: b",
+            "a/b Names: w",
             "a/b/w Names: x",
         ];
         assert_eq!(traced(&dir, "a/b/w/x/c"), expected);
