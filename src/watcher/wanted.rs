@@ -105,7 +105,13 @@ impl Tracer {
             at = match (path.file_name(), at) {
                 (Some(name), Some(parent)) => {
                     let found = self.entry(&parent, name, budget);
-                    found.filter(|found| self.wanted.contains_key(found.as_os_str()))
+                    let is_directory =
+                        |found: &PathBuf| self.wanted.contains_key(found.as_os_str());
+                    let found = found.filter(is_directory);
+                    if found.is_none() {
+                        self.await_anew(&parent);
+                    }
+                    found
                 }
                 (Some(_), None) => None,
                 (None, _) => self.root(),
