@@ -57,10 +57,9 @@ pub(crate) struct Stamp {
 /// A file of a file system, whatever its names are.
 pub type FileId = (u64, u64);
 
-/// Which file is at `path`, links followed.
-pub fn file_id(path: &Path) -> Option<FileId> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
+/// Which file this is about.
+pub fn file_id(metadata: &Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
 }
 
 impl Stamp {

@@ -183,7 +183,7 @@ impl Entry {
     }
 
     fn is_making(&self, info: &ContainerInfo) -> bool {
-        let running = self.operation.as_ref().filter(|o| o.is_running());
+        let running = self.running();
         running.is_some_and(|operation| operation.made(info).is_some())
     }
 }

@@ -109,8 +109,15 @@ impl Entry {
         self.predefined.is_none() && self.container.is_none() && !self.is_busy()
     }
 
+    /// The operation that runs.
+    pub(super) fn running(&self) -> Option<&Operation> {
+        self.operation
+            .as_ref()
+            .filter(|operation| operation.is_running())
+    }
+
     pub(super) fn is_operating(&self) -> bool {
-        self.operation.as_ref().is_some_and(Operation::is_running)
+        self.running().is_some()
     }
 
     /// Where the lines of its operations' logs belong.

@@ -158,7 +158,7 @@ impl State {
         let Some(inputs) = &entry.inputs else {
             return Vec::new();
         };
-        let running = entry.operation.as_ref().filter(|o| o.is_running());
+        let running = entry.running();
         let being_made = || running.and_then(|operation| operation.made(info));
         let baseline = self.baselines.get(&info.id).or_else(being_made);
         let mut changes = baseline.map_or_else(Vec::new, |baseline| baseline.changes(inputs));
@@ -196,11 +196,7 @@ impl Entry {
 
     fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {
         let running = container.is_some_and(|info| info.running);
-        let operation = self
-            .operation
-            .as_ref()
-            .filter(|operation| operation.is_running());
-        match operation.map(|operation| operation.kind) {
+        match self.running().map(|operation| operation.kind) {
             Some(JobKind::Recreate | JobKind::Start) => Status::Starting,
             Some(JobKind::Stop) => Status::Stopping,
             Some(JobKind::Delete) => Status::Deleting,

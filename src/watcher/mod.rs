@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use self::wanted::{Kind, Tracer, Want, Wanted};
 use crate::devcontainer::config;
-use crate::devcontainer::files::{self, FileId};
+use crate::devcontainer::files::{FileId, file_id};
 use crate::devcontainer::inputs::{Content, Distrusted};
 use crate::process::wait;
 use crate::shared::Shared;
@@ -132,7 +132,8 @@ impl Watcher {
             }
         }
         let paths = std::mem::take(&mut hints.paths);
-        let files = paths.iter().filter_map(|path| files::file_id(path));
+        let written = paths.iter().filter_map(|path| path.metadata().ok());
+        let files = written.map(|metadata| file_id(&metadata));
         hints.written.files.extend(files);
         hints
     }

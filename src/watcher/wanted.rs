@@ -6,7 +6,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::devcontainer::files::FileId;
+use crate::devcontainer::files::{FileId, file_id};
 
 /// As many links as Linux follows on one path (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
@@ -192,7 +192,7 @@ impl Tracer {
     fn want(&mut self, path: &Path, metadata: &Metadata, kind: Kind) {
         let want = self.wanted.entry(path.into());
         want.or_insert_with(|| Want {
-            file: (metadata.dev(), metadata.ino()),
+            file: file_id(metadata),
             names: BTreeSet::new(),
             kind,
         });

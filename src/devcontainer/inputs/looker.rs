@@ -131,11 +131,12 @@ impl<'a> Looker<'a> {
         let mut dockerfiles = Vec::new();
         let read = files::read_config(path).and_then(|(content, stamp)| {
             let fingerprint = match content {
-                Some(content) if content.len() > MAX_COMPOSE => files::fingerprint_bytes(&content),
                 Some(content) => {
-                    let directory = first.unwrap_or(path);
-                    let environment = |name: &str| std::env::var_os(name);
-                    dockerfiles = compose::dockerfiles(&content, directory, &environment);
+                    if content.len() <= MAX_COMPOSE {
+                        let directory = first.unwrap_or(path);
+                        let environment = |name: &str| std::env::var_os(name);
+                        dockerfiles = compose::dockerfiles(&content, directory, &environment);
+                    }
                     files::fingerprint_bytes(&content)
                 }
                 None => files::read_fingerprint(path, LARGE)?.0,

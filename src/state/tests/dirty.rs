@@ -1,7 +1,6 @@
 //! Whether a container was made from what is on disk.
 
 use super::*;
-use crate::replace::LABEL_OPERATION;
 use crate::store::Kept;
 use ChangeKind::*;
 
@@ -401,12 +400,7 @@ fn p6_a_container_that_the_cli_did_not_name_is_told_by_its_label() {
     world.write(CONFIG, "2");
     world.end(key, Some("cancelled"), None);
     world.remove(1);
-    let labels = [
-        (LABEL_FOLDER, "/w"),
-        (LABEL_CONFIG, CONFIG),
-        (LABEL_OPERATION, &made_by),
-    ];
-    world.run(2, "/w", Some(CONFIG)).labels = labels.into_iter().collect();
+    world.run_by(&made_by, 2, CONFIG);
     world.list();
     assert_eq!(world.changes(), [Modified]);
 }
@@ -494,12 +488,7 @@ fn p7_what_an_interrupted_operation_made_is_compared_with_what_it_began_with() {
     world.put(CONFIG, "2");
     world.put(LOCK, "by the CLI");
     world.remove(1);
-    let labels = [
-        (LABEL_FOLDER, "/w"),
-        (LABEL_CONFIG, CONFIG),
-        (LABEL_OPERATION, &made_by),
-    ];
-    world.run(2, "/w", Some(CONFIG)).labels = labels.into_iter().collect();
+    world.run_by(&made_by, 2, CONFIG);
     let kept = world.state.kept();
     world.restart(kept);
     world.list();

@@ -13,6 +13,7 @@ use crate::devcontainer::inputs::{Content, Input};
 use crate::devcontainer::references::Site;
 use crate::docker::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN, Listed};
 use crate::model::{ChangeKind, Devcontainer, JobState, Pairs, Status};
+use crate::replace::LABEL_OPERATION;
 use crate::time::Timestamp;
 
 /// A state, a clock, and the containers and places that the next listing will show.
@@ -97,6 +98,16 @@ impl World {
         self.places.insert(id(number), self.place(folder, config));
         self.containers.push(Arc::new(info));
         Arc::get_mut(self.containers.last_mut().unwrap()).unwrap()
+    }
+
+    /// The same for one that an operation has made in `/w`, with its label.
+    fn run_by(&mut self, operation: &str, number: u32, config: &str) {
+        let labels = [
+            (LABEL_FOLDER, "/w"),
+            (LABEL_CONFIG, config),
+            (LABEL_OPERATION, operation),
+        ];
+        self.run(number, "/w", Some(config)).labels = labels.into_iter().collect();
     }
 
     fn remove(&mut self, number: u32) {

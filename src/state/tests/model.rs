@@ -6,7 +6,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::replace::LABEL_OPERATION;
 use crate::store::Kept;
 
 /// Two dev containers of one folder, which share a Dockerfile.
@@ -300,14 +299,11 @@ impl Life {
         if !beside {
             self.remove(of);
         }
-        let info = self.world.run(number, "/w", Some(CONFIGS[of]));
-        if let Some(operation) = operation {
-            let labels = [
-                (LABEL_FOLDER, "/w"),
-                (LABEL_CONFIG, CONFIGS[of]),
-                (LABEL_OPERATION, operation),
-            ];
-            info.labels = labels.into_iter().collect();
+        match operation {
+            Some(operation) => self.world.run_by(operation, number, CONFIGS[of]),
+            None => {
+                self.world.run(number, "/w", Some(CONFIGS[of]));
+            }
         }
         self.truths.push(Truth {
             of,

@@ -1,7 +1,7 @@
 //! What operations leave that did not come to their end.
 
 use super::*;
-use crate::replace::{Aside, LABEL_OPERATION, Was};
+use crate::replace::{Aside, Was};
 use crate::state::repair::{Repair, Repaired};
 use crate::store::{Kept, Record};
 
