@@ -2,15 +2,13 @@
 
 use std::fmt::Display;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-
-use rustix::event::{EventfdFlags, eventfd};
 
 use crate::cli::{Config, UsageError};
 use crate::docker::Docker;
@@ -21,12 +19,13 @@ use crate::manifest::{Manifest, Predefined};
 use crate::places::{self, Place, Source};
 use crate::process;
 use crate::programs::Programs;
-use crate::refresher::Refresher;
+use crate::refresher::{EventsThread, Refresher};
 use crate::shared::Shared;
 use crate::signals::{Signal, Signals};
-use crate::state::State;
+use crate::state::{Settings, State};
 use crate::store::Store;
-use crate::wake::Wake;
+use crate::time::Timestamp;
+use crate::wake::{Bell, Wake};
 use crate::watcher::Watcher;
 
 /// What running operations get to end when the daemon is told to stop.
@@ -63,8 +62,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     report(&complaints);
     let parts = Parts::build(config).map_err(other("start"))?;
     parts.predefine(predefined);
-    let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| other("start")(e.into()))?;
-    let stop = Arc::new(stop);
+    let stop = Arc::new(Bell::new().map_err(other("start"))?);
     let threads = parts.start_threads(bound, stop.clone())?;
     notify_ready();
     while signals.wait() == Signal::Reload {
@@ -126,7 +124,12 @@ struct Parts {
 
 impl Parts {
     fn build(mut config: Config) -> io::Result<Self> {
-        let state = State::new(config.cache_duration);
+        let settings = Settings {
+            cache_for: config.cache_duration,
+            follows: config.events,
+            revision: Timestamp::now().as_millis().unsigned_abs(),
+        };
+        let state = State::new(&settings, Instant::now());
         let programs = Programs::new(config.docker.clone(), config.devcontainer.clone());
         let programs = Arc::new(programs);
         let roots: Arc<[PathBuf]> = config
@@ -181,7 +184,7 @@ impl Parts {
                 report(&complaints);
                 self.predefine(predefined);
                 self.shared
-                    .tell(|state| state.listing.invalidate(Instant::now()));
+                    .tell(|state| state.listing.invalidate(Instant::now(), Vec::new()));
                 log::info!("the manifest was read again");
             }
             Err(error) => log::error!("{error}; the last good one stays in force"),
@@ -192,7 +195,7 @@ impl Parts {
     fn start_threads(
         &self,
         bound: Vec<Bound>,
-        stop: Arc<OwnedFd>,
+        stop: Arc<Bell>,
     ) -> Result<[JoinHandle<()>; 2], StartError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
@@ -202,6 +205,7 @@ impl Parts {
             jobs: self.jobs.clone(),
             keeper: self.keeper.clone(),
             wake: self.wake.clone(),
+            events: EventsThread::default(),
         };
         let service = Arc::new(Service {
             shared: self.shared.clone(),
@@ -220,11 +224,10 @@ impl Parts {
     }
 
     /// Operations get a while to end, unless a second signal comes; then they are ended.
-    fn stop(&self, signals: &mut Signals, stop: &OwnedFd, threads: &[JoinHandle<()>]) {
+    fn stop(&self, signals: &mut Signals, stop: &Bell, threads: &[JoinHandle<()>]) {
         let begun = Instant::now();
         self.shared.tell(State::close);
-        // Cannot fail: it is the only write to it.
-        let _ = rustix::io::write(stop, &1_u64.to_ne_bytes());
+        stop.ring();
         let running = || !self.shared.ask(|state| state.running()).is_empty();
         while running() && begun.elapsed() < JOBS_GRACE {
             if signals.stop_within(LOOK) {

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
-use crate::docker::{Docker, ListError};
+use crate::docker::{Docker, ListError, Scope, events};
 use crate::jobs::{self, Jobs};
 use crate::keeper::Keeper;
 use crate::places::{Address, Place};
 use crate::programs::Programs;
 use crate::shared::{Shared, report_dirty};
-use crate::state::{Facts, Key, State};
-use crate::wake::Wake;
+use crate::state::{Facts, Key, State, Step};
+use crate::wake::{Bell, Wake};
 
 /// What the refresher needs.
 pub struct Refresher {
@@ -30,80 +31,83 @@ pub struct Refresher {
     pub keeper: Arc<Keeper>,
     /// Tells the watcher that there may be other directories to watch.
     pub wake: Wake,
+    /// The events child.
+    pub events: EventsThread,
 }
 
-/// The first pause, and the longest, while something cannot be put right.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LAST: Duration = Duration::from_secs(30);
-
-enum Next {
-    List(Vec<(Key, Address)>),
-    Save,
-    LookAgain,
-    Stop,
+/// The thread that reads what the events child tells, if there is one.
+#[derive(Default)]
+pub struct EventsThread {
+    running: Option<(Arc<Bell>, JoinHandle<()>)>,
+    /// Why events could not be followed the last time, until they can be.
+    fault: Option<String>,
 }
 
 impl Refresher {
-    /// Lists whenever somebody needs it, until the daemon stops.
+    /// Does what the state says, until the daemon stops.
     pub fn run(mut self) {
         // What still runs of an earlier operation would change what a listing finds.
         jobs::end_leftovers();
-        let mut pause = RETRY_FIRST;
-        while let Some(known) = self.next(pause) {
-            self.list(known);
-            pause = match self.shared.ask(|state| state.has_unsettled()) {
-                true => RETRY_LAST.min(pause * 2),
-                false => RETRY_FIRST,
-            };
-        }
-    }
-
-    /// Waits until a listing is to begin: when somebody needs one, or while something is to be put right as soon as
-    /// docker answers, after a pause. `None`: the daemon is about to stop.
-    fn next(&self, pause: Duration) -> Option<Vec<(Key, Address)>> {
-        let retry_at = Instant::now() + pause;
         loop {
-            let unsettled = self.shared.ask(|state| state.has_unsettled());
-            let deadline = match unsettled {
-                true => retry_at,
-                false => Instant::now() + Duration::from_secs(u64::from(u32::MAX)),
-            };
-            let next = self.shared.wait_until_or(deadline, |state| {
-                if state.is_closing() {
-                    return Some(Next::Stop);
-                }
-                if state.listing.begin(Instant::now()) {
-                    return Some(Next::List(state.addresses()));
-                }
-                if state.is_unsaved() {
-                    return Some(Next::Save);
-                }
-                (state.has_unsettled() != unsettled).then_some(Next::LookAgain)
-            });
-            match next {
-                Some(Next::List(known)) => return Some(known),
-                Some(Next::Save) => self.keeper.save(),
-                Some(Next::Stop) => return None,
-                Some(Next::LookAgain) => {}
-                None => self.shared.ask(|state| state.listing.want()),
+            match self.shared.next_step() {
+                Step::List(scope, known) => self.list(&scope, known),
+                Step::StartEvents => self.start_events(),
+                Step::EndEvents(fault) => self.end_events(fault),
+                Step::Save => self.keeper.save(),
+                Step::Wait(_) => {}
+                Step::Stop => break,
             }
         }
+        self.events.end();
     }
 
-    fn list(&mut self, known: Vec<(Key, Address)>) {
-        let facts = self.facts(known).map_err(|e| e.to_string());
+    fn start_events(&mut self) {
+        self.shared
+            .tell(|state| state.listing.events_started(Instant::now()));
+        let shared = self.shared.clone();
+        let program = self.programs.docker();
+        let started = self.events.start(move |stop| {
+            let why = events::follow(&program, stop, &mut |ids| {
+                shared.tell(|state| state.listing.told(ids, Instant::now()));
+            });
+            shared.tell(|state| state.listing.events_over(why, Instant::now()));
+        });
+        if let Err(e) = started {
+            let why = format!("docker events cannot be run: {e}");
+            self.shared
+                .tell(|state| state.listing.events_over(why, Instant::now()));
+        }
+    }
+
+    /// `fault`: why it is of no use; `None`: nobody needs it.
+    fn end_events(&mut self, fault: Option<String>) {
+        self.events.end();
+        let failed = fault.is_some();
+        self.shared
+            .tell(|state| state.listing.events_ended(failed, Instant::now()));
+        match fault {
+            None => log::debug!("events are not followed any more: nobody asks"),
+            Some(fault) if self.events.fault.as_ref() != Some(&fault) => {
+                log::warn!("{fault}; containers are listed until events can be followed again");
+                self.events.fault = Some(fault);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn list(&mut self, scope: &Scope, known: Vec<(Key, Address)>) {
+        let facts = self.facts(scope, known).map_err(|e| e.to_string());
         if self.shared.ask(|state| state.is_closing()) {
             return;
         }
         let is_listed = facts.is_ok();
         let before = self.shared.ask(State::view);
-        let failed = facts.as_ref().err().cloned();
         let (was_failing, is_good, after) = self.shared.tell(|state| {
             let was_failing = state.listing.failure().map(str::to_owned);
             let is_good = state.finish_listing(facts, Instant::now());
             (was_failing, is_good, state.view())
         });
-        match (&was_failing, &failed) {
+        match (&was_failing, &after.failure) {
             (was, Some(reason)) if was.as_ref() != Some(reason) => {
                 log::warn!("containers cannot be listed: {reason}");
             }
@@ -112,6 +116,7 @@ impl Refresher {
         }
         report_warnings(&before.warnings, &after.warnings);
         report_dirty(&before, &after);
+        self.report_events();
         if is_listed {
             self.shared.look();
             self.keeper.save_what_is_new();
@@ -122,9 +127,17 @@ impl Refresher {
         self.wake.wake();
     }
 
-    fn facts(&mut self, known: Vec<(Key, Address)>) -> Result<Facts, ListError> {
+    fn report_events(&mut self) {
+        if self.shared.ask(|state| state.listing.follows_events())
+            && self.events.fault.take().is_some()
+        {
+            log::info!("events are followed again");
+        }
+    }
+
+    fn facts(&mut self, scope: &Scope, known: Vec<(Key, Address)>) -> Result<Facts, ListError> {
         let program = self.programs.docker();
-        let listed = self.docker.list(&program)?;
+        let listed = self.docker.list(&program, scope)?;
         let entry_places: Vec<(Key, Place)> = known
             .into_iter()
             .map(|(key, address)| (key, address.resolve(&self.roots)))
@@ -139,6 +152,27 @@ impl Refresher {
             container_places,
             entry_places,
         })
+    }
+}
+
+impl EventsThread {
+    /// `follow` is to return soon after its bell was rung.
+    fn start(&mut self, follow: impl FnOnce(&Bell) + Send + 'static) -> std::io::Result<()> {
+        let bell = Arc::new(Bell::new()?);
+        let stop = bell.clone();
+        let thread = thread::Builder::new().name("events".into());
+        let thread = thread.spawn(move || follow(&stop))?;
+        self.running = Some((bell, thread));
+        Ok(())
+    }
+
+    /// Ends the child, and waits for that.
+    fn end(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            stop.ring();
+            // A panic in there has been reported, and there is nothing that it could have left half done.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! The one state, and the lock around it.
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::devcontainer::config;
 use crate::devcontainer::inputs::{Distrusted, Inputs};
 use crate::places::canonical;
 use crate::state::listing::Freshness;
-use crate::state::{Found, LookTarget, State, Unsettled, View};
-use crate::wake::Wake;
+use crate::state::{Found, LookTarget, State, Step, Unsettled, View};
+use crate::wake::{Bell, Wake};
 
 /// How much longer than a listing may take its callers wait: it is ended at its own deadline, and what it says then
 /// is better than what we would.
@@ -24,6 +25,10 @@ const LOOKS: usize = 10;
 pub struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Of the refresher: there may be something to do.
+    to_do: Condvar,
+    /// Rung after every change, for those who wait for other things, too.
+    bells: Mutex<Vec<Weak<Bell>>>,
     list_timeout: Duration,
     /// The resolved folders of `--workspace-root`.
     roots: Arc<[PathBuf]>,
@@ -54,6 +59,8 @@ impl Shared {
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            to_do: Condvar::new(),
+            bells: Mutex::default(),
             list_timeout,
             roots,
             wake,
@@ -69,21 +76,49 @@ impl Shared {
     pub fn tell<T>(&self, fact: impl FnOnce(&mut State) -> T) -> T {
         let told = fact(&mut self.lock());
         self.changed.notify_all();
+        self.to_do.notify_all();
+        let bells = self.bells().clone();
+        for bell in bells.iter().filter_map(Weak::upgrade) {
+            bell.ring();
+        }
         told
     }
 
-    /// Waits until `condition` has an answer. It is asked again after every change.
-    pub fn wait_until<T>(&self, condition: impl FnMut(&mut State) -> Option<T>) -> T {
-        let far = Instant::now() + Duration::from_secs(u64::from(u32::MAX));
-        let mut condition = condition;
+    /// A bell that is rung after every change, as long as somebody has it. Fails where no descriptors are left.
+    pub fn bell(&self) -> io::Result<Arc<Bell>> {
+        let bell = Arc::new(Bell::new()?);
+        let mut bells = self.bells();
+        bells.retain(|bell| bell.strong_count() > 0);
+        bells.push(Arc::downgrade(&bell));
+        Ok(bell)
+    }
+
+    fn bells(&self) -> MutexGuard<'_, Vec<Weak<Bell>>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something to do for the refresher.
+    pub fn next_step(&self) -> Step {
+        let mut state = self.lock();
         loop {
-            if let Some(answer) = self.wait_until_or(far, &mut condition) {
-                return answer;
-            }
+            let now = Instant::now();
+            let until = match state.next_step(now) {
+                Step::Wait(until) => until,
+                step => return step,
+            };
+            let to_do = &self.to_do;
+            state = match until {
+                None => to_do.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(now);
+                    let waited = to_do.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 
-    /// The same until `deadline`; `None` when it has come.
+    /// Waits until `condition` has an answer, or `deadline` has come. It is asked again after every change.
     pub fn wait_until_or<T>(
         &self,
         deadline: Instant,
@@ -107,7 +142,16 @@ impl Shared {
 
     /// What is true now: of a container list that is fresh enough, and of the files as they are at this moment.
     pub fn current(&self) -> Result<Current, NoView> {
-        let stale = match self.fresh_listing()? {
+        self.current_for(false)
+    }
+
+    /// The same for somebody who may ask again soon.
+    pub fn current_for_the_interested(&self) -> Result<Current, NoView> {
+        self.current_for(true)
+    }
+
+    fn current_for(&self, is_interested: bool) -> Result<Current, NoView> {
+        let stale = match self.fresh_listing(is_interested)? {
             Freshness::Stale { age, reason } => Some((age, reason)),
             Freshness::Failed(reason) => return Err(NoView::Failed(reason)),
             Freshness::Fresh | Freshness::Wait => None,
@@ -117,20 +161,26 @@ impl Shared {
         Ok(Current { view, stale })
     }
 
-    fn fresh_listing(&self) -> Result<Freshness, NoView> {
+    fn fresh_listing(&self, is_interested: bool) -> Result<Freshness, NoView> {
         let asked = Instant::now();
-        let answer = self.ask(|state| state.listing.ask(asked, asked));
+        let (begins, answer) = self.ask(|state| {
+            let begins = is_interested && state.listing.interest.asked(asked);
+            (begins, state.listing.ask(asked, asked))
+        });
+        if begins || answer == Freshness::Wait {
+            self.to_do.notify_all();
+        }
         if answer != Freshness::Wait {
             return Ok(answer);
         }
-        // It was just asked for: wake the refresher.
-        self.changed.notify_all();
         let deadline = asked + self.list_timeout + LISTING_GRACE;
         let answer = self.wait_until_or(deadline, |state| {
             if state.is_closing() {
                 return Some(Err(NoView::Closing));
             }
             let answer = state.listing.ask(asked, Instant::now());
+            // It may need something else than at first.
+            self.to_do.notify_all();
             (answer != Freshness::Wait).then_some(Ok(answer))
         });
         answer.unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! Wakes the watcher.
+//! Bells: what one thread rings and another one can wait for together with other descriptors.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,12 +7,42 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+/// Rung by some threads, heard by another one.
+#[derive(Debug)]
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    /// One that nobody has rung. Fails where no descriptors are left.
+    pub fn new() -> io::Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Self(eventfd(0, flags)?))
+    }
+
+    /// Wakes whoever waits for it.
+    pub fn ring(&self) {
+        // Fails only when it was rung 2^64 - 2 times and never heard.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    /// Whether somebody has rung since this was last asked.
+    pub fn heard(&self) -> bool {
+        rustix::io::read(&self.0, &mut [0; 8]).is_ok()
+    }
+}
+
+impl AsFd for Bell {
+    /// Readable once somebody has rung.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// Wakes the watcher from another thread.
 #[derive(Clone)]
-pub struct Wake(Arc<Bell>);
+pub struct Wake(Arc<Watchers>);
 
-struct Bell {
-    event: OwnedFd,
+struct Watchers {
+    bell: Bell,
     /// Whether something is elsewhere, though no event has told so.
     elsewhere: AtomicBool,
 }
@@ -20,17 +50,15 @@ struct Bell {
 impl Wake {
     /// One that nobody hears yet.
     pub fn new() -> io::Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self(Arc::new(Bell {
-            event: eventfd(0, flags)?,
+        Ok(Self(Arc::new(Watchers {
+            bell: Bell::new()?,
             elsewhere: AtomicBool::new(false),
         })))
     }
 
     /// There may be other directories to watch.
     pub fn wake(&self) {
-        // Fails only when it has been woken 2^64 - 2 times and not once come round.
-        let _ = rustix::io::write(&self.0.event, &1_u64.to_ne_bytes());
+        self.0.bell.ring();
     }
 
     /// Something was found that events should have told: paths may lead elsewhere.
@@ -41,7 +69,7 @@ impl Wake {
 
     /// Whether somebody has rung since this was last asked.
     pub fn heard(&self) -> bool {
-        rustix::io::read(&self.0.event, &mut [0; 8]).is_ok()
+        self.0.bell.heard()
     }
 
     /// Whether paths may lead elsewhere, if so, once.
@@ -53,6 +81,6 @@ impl Wake {
 impl AsFd for Wake {
     /// Readable once somebody has rung.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.event.as_fd()
+        self.0.bell.as_fd()
     }
 }

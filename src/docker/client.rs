@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::listing::{is_id, keep, says_missing};
+use super::listing::is_id;
+use super::run::{keep, says_missing};
 use super::{LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE, LABEL_CONFIG, LABEL_TEST_RUN};
 use crate::process::{self, Ended, Limits, Stream};
 use crate::replace::{ComposeService, Old, Was};

@@ -61,30 +61,42 @@ struct Mount {
     destination: Option<String>,
 }
 
+/// What docker says about one container.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) id: String,
+    /// `None`: it cannot be read.
+    pub(super) info: Option<ContainerInfo>,
+    /// What is odd about it.
+    pub(super) warnings: Vec<String>,
+}
+
 /// Reads a JSON array of containers. One that cannot be read becomes a warning and costs only itself; the error
 /// says why the whole is no such array.
-pub(super) fn parse(
-    json: &[u8],
-    warnings: &mut Vec<String>,
-) -> Result<Vec<ContainerInfo>, serde_json::Error> {
+pub(super) fn parse(json: &[u8]) -> Result<Vec<Read>, serde_json::Error> {
     if let Ok(all) = serde_json::from_slice::<Vec<Inspected>>(json) {
-        return Ok(all.into_iter().map(|one| convert(one, warnings)).collect());
+        return Ok(all.into_iter().map(convert).collect());
     }
     let mut containers = Vec::new();
     for value in serde_json::from_slice::<Vec<Value>>(json)? {
         let id = value.get("Id").and_then(Value::as_str).unwrap_or("?");
         let id = id.to_owned();
-        match serde_json::from_value::<Inspected>(value) {
-            Ok(one) => containers.push(convert(one, warnings)),
-            Err(e) => warnings.push(format!(
-                "docker inspect of container {id} cannot be read: {e}"
-            )),
-        }
+        containers.push(match serde_json::from_value::<Inspected>(value) {
+            Ok(one) => convert(one),
+            Err(e) => Read {
+                warnings: vec![format!(
+                    "docker inspect of container {id} cannot be read: {e}"
+                )],
+                id,
+                info: None,
+            },
+        });
     }
     Ok(containers)
 }
 
-fn convert(inspected: Inspected, warnings: &mut Vec<String>) -> ContainerInfo {
+fn convert(inspected: Inspected) -> Read {
+    let mut warnings = Vec::new();
     let config = inspected.config.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();
     let name = inspected.name.unwrap_or_default();
@@ -100,16 +112,21 @@ fn convert(inspected: Inspected, warnings: &mut Vec<String>) -> ContainerInfo {
             inspected.created.unwrap_or_default()
         ));
     }
-    ContainerInfo {
+    let info = ContainerInfo {
         created_at: created.unwrap_or(Timestamp::new(0, 0)),
-        id: inspected.id,
-        ports: ports::convert(&name, &ports, warnings),
+        id: inspected.id.clone(),
+        ports: ports::convert(&name, &ports, &mut warnings),
         name,
         image: config.image.unwrap_or_default(),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         running: state.has_processes(),
         status: state.describe(),
         volumes: volumes(inspected.mounts.unwrap_or_default()),
+    };
+    Read {
+        id: inspected.id,
+        info: Some(info),
+        warnings,
     }
 }
 
@@ -160,6 +177,19 @@ fn volumes(mounts: Vec<Mount>) -> Pairs {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// All that can be read, and all warnings.
+    fn parse(
+        json: &[u8],
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<ContainerInfo>, serde_json::Error> {
+        let all = super::parse(json)?;
+        let infos = all.into_iter().filter_map(|read| {
+            warnings.extend(read.warnings);
+            read.info
+        });
+        Ok(infos.collect())
+    }
 
     fn status(state: &str) -> (String, bool) {
         let json = format!(

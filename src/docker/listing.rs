@@ -1,29 +1,45 @@
-//! Lists all containers: `docker ps` for the ids, `docker inspect` for the rest.
+//! Lists containers: `docker ps` for the ids, `docker inspect` of what may have changed.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{inspect, ports};
+use super::inspect::Read;
+use super::inspecting::{Inspected, inspect_all};
+use super::ports;
+use super::run::{Failure, Program, run};
 use crate::model::ContainerInfo;
-use crate::process::{self, Ended, Limits, Stream};
+use crate::order::by_text;
+use crate::wake::Bell;
 
 /// Ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
 const BATCH: usize = 100;
-/// How many inspects run at once.
-const WORKERS: usize = 4;
-/// What one command may print; beyond it something is wrong.
-const MAX_OUTPUT: usize = 64 << 20;
-/// What is kept of a command's complaints.
-const MAX_STDERR: usize = 16 << 10;
-/// How long a container whose inspect hung is left alone.
-const LEAVE_ALONE: Duration = Duration::from_secs(30);
+/// How long a container whose inspect hung is left alone, at first and at the most.
+const LEAVE_ALONE: Duration = Duration::from_secs(2);
+const LEAVE_ALONE_LAST: Duration = Duration::from_secs(30);
+/// What events name is inspected together within the first of these; where that hangs, each alone within the second.
+/// The third is for finding out whether docker answers at all.
+const TOGETHER: Duration = Duration::from_millis(500);
+const ALONE: Duration = Duration::from_secs(1);
+const PROBE: Duration = Duration::from_millis(500);
+/// If more than these hang, it is not for what they are.
+const FEW: usize = 4;
 /// How many containers a warning names.
 const NAMED: usize = 5;
+
+/// What of the containers is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Which there are, and all about each.
+    All,
+    /// Which there are, and all about those that are new and about these.
+    Changed(HashSet<String>),
+    /// All about these, and nothing else.
+    Named(HashSet<String>),
+}
 
 /// A listing.
 pub struct Listed {
@@ -33,11 +49,21 @@ pub struct Listed {
     pub ids: HashSet<String>,
     /// What was odd.
     pub warnings: Vec<String>,
+    /// Containers that were said to be unchanged, and have come, gone, begun or ended to run.
+    pub untold: Vec<String>,
+    /// When to try again what docker said nothing about.
+    pub retry_at: Option<Instant>,
 }
 
 /// Why there is no listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListError(String);
+
+impl ListError {
+    pub(super) fn new(said: String) -> Self {
+        Self(said)
+    }
+}
 
 impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,116 +77,237 @@ impl std::error::Error for ListError {}
 pub struct Docker {
     timeout: Duration,
     /// Readable once no listing is wanted any more.
-    stop: Arc<OwnedFd>,
-    known: HashMap<String, Arc<ContainerInfo>>,
-    hung: HashMap<String, Instant>,
+    stop: Arc<Bell>,
+    /// In docker's order.
+    ids: Vec<String>,
+    known: HashMap<String, Known>,
+    hung: HashMap<String, Hung>,
+    /// Containers about which docker was not reached in time, or said something unexpected, when it was last asked.
+    unanswered: HashSet<String>,
+    /// What commands complained about, since all was listed.
+    complaints: Vec<String>,
+    /// Counts readings.
+    readings: u64,
 }
 
-/// docker, and what becomes readable when it shall end early.
-#[derive(Clone, Copy)]
-struct Program<'a> {
-    path: &'a Path,
-    stop: BorrowedFd<'a>,
-}
-
-/// What one command printed.
-struct Printed {
-    command: &'static str,
-    stdout: Vec<u8>,
-    stderr: String,
-    failed: Option<String>,
-}
-
-enum Failure {
-    TimedOut,
-    Other(ListError),
-}
-
-/// What several inspects brought.
-#[derive(Default)]
-struct Inspected {
-    found: HashMap<String, ContainerInfo>,
+/// What was last read of a container.
+struct Known {
+    /// `None`: it could not be read.
+    info: Option<Arc<ContainerInfo>>,
     warnings: Vec<String>,
-    timed_out: Vec<Vec<String>>,
-    /// Not reached in time, or failed in another way than that they are gone.
-    unanswered: Vec<Vec<String>>,
-    error: Option<ListError>,
+    reading: u64,
+}
+
+/// A container about which docker says nothing.
+struct Hung {
+    again_at: Instant,
+    pause: Duration,
 }
 
 impl Docker {
     /// A listing takes at most `timeout`, and ends early once `stop` is readable.
-    pub fn new(timeout: Duration, stop: Arc<OwnedFd>) -> Self {
+    pub fn new(timeout: Duration, stop: Arc<Bell>) -> Self {
         Self {
             timeout,
             stop,
+            ids: Vec::new(),
             known: HashMap::new(),
             hung: HashMap::new(),
+            unanswered: HashSet::new(),
+            complaints: Vec::new(),
+            readings: 0,
         }
     }
 
-    /// Lists all containers, running or not, by running `program`.
+    /// Lists all containers, running or not, and reads by running `program` what `scope` says.
     ///
     /// A container whose inspect hangs is shown as it was last known, with a warning, or left out; from then on it
-    /// is inspected alone, and not more often than every 30 s. One that was removed in between is left out.
-    pub fn list(&mut self, program: &Path) -> Result<Listed, ListError> {
-        let begun = Instant::now();
-        let deadline = begun + self.timeout;
-        let mut warnings = Vec::new();
+    /// is inspected alone, after a pause that grows to 30 s. One that was removed in between is left out.
+    pub fn list(&mut self, program: &Path, scope: &Scope) -> Result<Listed, ListError> {
         let stop = self.stop.clone();
         let program = Program {
             path: program,
             stop: stop.as_fd(),
         };
-        let ids = self.ids(program, deadline, &mut warnings)?;
-        self.hung.retain(|id, _| ids.contains(id));
-        let together: Vec<&String> = ids
-            .iter()
-            .filter(|id| !self.hung.contains_key(*id))
-            .collect();
-        let batches = together
-            .chunks(BATCH)
-            .map(|ids| ids.iter().map(|id| id.to_string()).collect());
+        self.readings += 1;
+        match scope {
+            Scope::All => self.list_all(program, None),
+            Scope::Changed(named) => self.list_all(program, Some(named)),
+            Scope::Named(named) => self.read_named(program, named),
+        }
+    }
+
+    /// `changed`: what else is known may be taken as true. `None`: nothing may.
+    fn list_all(
+        &mut self,
+        program: Program<'_>,
+        changed: Option<&HashSet<String>>,
+    ) -> Result<Listed, ListError> {
+        let deadline = Instant::now() + self.timeout;
+        let (ids, complaints) = self.ids(program, deadline)?;
+        let ids_before: HashSet<String> =
+            std::mem::replace(&mut self.ids, ids).into_iter().collect();
+        let asked = match changed {
+            None => self.ids.clone(),
+            Some(changed) => self.to_be_read(changed),
+        };
+        self.hung.retain(|id, _| self.ids.contains(id));
         let listed = Instant::now();
         let half = listed + deadline.saturating_duration_since(listed) / 2;
-        let mut inspected = inspect_all(program, batches.collect(), |_| Some(half));
-
-        let again = self
-            .hung
-            .iter()
-            .filter(|(_, since)| begun - **since >= LEAVE_ALONE);
-        let again = again.map(|(id, _)| id.clone());
-        let suspects = std::mem::take(&mut inspected.timed_out)
-            .into_iter()
-            .flatten();
-        let alone: Vec<Vec<String>> = suspects.chain(again).map(|id| vec![id]).collect();
-        if !alone.is_empty() {
-            let share = self.timeout / 4;
-            let end = deadline - self.timeout / 20;
-            let second = inspect_all(program, alone, |now| {
-                let until = end.min(now + share);
-                (until.saturating_duration_since(now) >= share / 2).then_some(until)
-            });
-            let reached = Instant::now();
-            let hung = second.timed_out.iter().flatten();
-            self.hung.extend(hung.map(|id| (id.clone(), reached)));
-            for id in second.found.keys() {
-                self.hung.remove(id);
-            }
-            inspected.merge(second);
-        }
+        let mut inspected = self.inspect_together(program, &asked, half);
+        let suspects = std::mem::take(&mut inspected.timed_out);
+        let alone = suspects.into_iter().flatten().chain(self.due(listed));
+        let (share, end) = (self.timeout / 4, deadline - self.timeout / 20);
+        inspected.merge(self.inspect_alone(program, alone.collect(), share, end));
         if let Some(error) = inspected.error {
             return Err(error);
         }
-        warnings.append(&mut inspected.warnings);
-        self.assemble(ids, inspected, warnings)
+        self.complaints = complaints;
+        let untold = changed.map(|named| {
+            let are_there: HashSet<&String> = self.ids.iter().collect();
+            let gone = ids_before.iter().filter(|id| !are_there.contains(id));
+            let other = self.ids.iter().filter(|id| {
+                let now = inspected.found.get(*id).and_then(|read| read.info.as_ref());
+                let last = self.known.get(*id).and_then(|known| known.info.as_ref());
+                now.is_some_and(|now| last.is_none_or(|last| last.running != now.running))
+            });
+            let untold = gone.chain(other).filter(|id| !named.contains(*id));
+            untold.cloned().collect()
+        });
+        self.take(&asked, inspected);
+        self.listed(untold.unwrap_or_default())
     }
 
+    /// What is new, what has changed, and some of the rest, so that nothing stays wrong for good.
+    fn to_be_read(&self, changed: &HashSet<String>) -> Vec<String> {
+        let is_known = |id: &&String| {
+            let in_doubt = changed.contains(*id) || self.unanswered.contains(*id);
+            self.known.contains_key(*id) && !in_doubt
+        };
+        let (rest, mut read): (Vec<&String>, Vec<&String>) = self.ids.iter().partition(is_known);
+        let reading = |id: &&String| {
+            let known = self.known.get(*id);
+            known
+                .map_or(0, |known| known.reading)
+                .to_be_bytes()
+                .to_vec()
+        };
+        read.extend(by_text(rest, reading).into_iter().take(BATCH));
+        read.into_iter().cloned().collect()
+    }
+
+    fn read_named(
+        &mut self,
+        program: Program<'_>,
+        named: &HashSet<String>,
+    ) -> Result<Listed, ListError> {
+        let asked: Vec<String> = named.union(&self.unanswered).cloned().collect();
+        let begun = Instant::now();
+        let mut inspected = match asked.len() {
+            // To be alone is what comes next.
+            1 => Inspected {
+                timed_out: vec![asked.clone()],
+                ..Inspected::default()
+            },
+            _ => self.inspect_together(program, &asked, begun + TOGETHER.min(self.timeout / 2)),
+        };
+        let suspects = std::mem::take(&mut inspected.timed_out)
+            .into_iter()
+            .flatten();
+        let suspects = suspects.filter(|id| !self.is_left_alone(id, begun));
+        let alone: HashSet<String> = suspects.chain(self.due(begun)).collect();
+        if alone.len() > FEW {
+            return Err(self.too_slow("docker inspect"));
+        }
+        let share = ALONE.min(self.timeout / 4);
+        let end = Instant::now() + share;
+        inspected.merge(self.inspect_alone(program, alone.into_iter().collect(), share, end));
+        if let Some(error) = inspected.error {
+            return Err(error);
+        }
+        if !inspected.timed_out.is_empty() && inspected.found.is_empty() {
+            let probe = PROBE.min(self.timeout / 4);
+            self.ids(program, Instant::now() + probe)?;
+        }
+        for read in inspected
+            .found
+            .values()
+            .filter_map(|read| read.info.as_ref())
+        {
+            self.insert(read);
+        }
+        self.take(&asked, inspected);
+        self.listed(Vec::new())
+    }
+
+    /// Adds a container in docker's order, if it is new.
+    fn insert(&mut self, new: &ContainerInfo) {
+        if self.ids.contains(&new.id) {
+            return;
+        }
+        let is_older = |id: &String| {
+            let info = self.known.get(id).and_then(|known| known.info.as_ref());
+            info.is_some_and(|info| info.created_at <= new.created_at)
+        };
+        let place = self.ids.iter().position(is_older);
+        self.ids
+            .insert(place.unwrap_or(self.ids.len()), new.id.clone());
+    }
+
+    fn is_left_alone(&self, id: &str, now: Instant) -> bool {
+        self.hung.get(id).is_some_and(|hung| now < hung.again_at)
+    }
+
+    /// What hung before and is to be tried again.
+    fn due(&self, now: Instant) -> Vec<String> {
+        let due = self.hung.iter().filter(|(_, hung)| hung.again_at <= now);
+        due.map(|(id, _)| id.clone()).collect()
+    }
+
+    fn inspect_together(
+        &self,
+        program: Program<'_>,
+        ids: &[String],
+        deadline: Instant,
+    ) -> Inspected {
+        let together = ids.iter().filter(|id| !self.hung.contains_key(*id));
+        let together: Vec<String> = together.cloned().collect();
+        let batches = together.chunks(BATCH).map(<[String]>::to_vec);
+        inspect_all(program, batches.collect(), |_| Some(deadline))
+    }
+
+    /// Each gets a share of the time that is left. What hangs is left alone from then on.
+    fn inspect_alone(
+        &mut self,
+        program: Program<'_>,
+        ids: Vec<String>,
+        share: Duration,
+        end: Instant,
+    ) -> Inspected {
+        let tasks = ids.into_iter().map(|id| vec![id]).collect();
+        let inspected = inspect_all(program, tasks, |now| {
+            let until = end.min(now + share);
+            (until.saturating_duration_since(now) >= share / 2).then_some(until)
+        });
+        let now = Instant::now();
+        for id in inspected.timed_out.iter().flatten() {
+            let last = self.hung.get(id).map(|hung| hung.pause * 2);
+            let pause = last.unwrap_or(LEAVE_ALONE).min(LEAVE_ALONE_LAST);
+            let again_at = now + pause;
+            self.hung.insert(id.clone(), Hung { again_at, pause });
+        }
+        for id in inspected.found.keys() {
+            self.hung.remove(id);
+        }
+        inspected
+    }
+
+    /// All ids, and what docker complained about.
     fn ids(
         &self,
         program: Program<'_>,
         deadline: Instant,
-        warnings: &mut Vec<String>,
-    ) -> Result<Vec<String>, ListError> {
+    ) -> Result<(Vec<String>, Vec<String>), ListError> {
         let arguments = ["ps", "--all", "--quiet", "--no-trunc"];
         let printed =
             run(program, "docker ps", &arguments, deadline).map_err(|failure| match failure {
@@ -170,18 +317,16 @@ impl Docker {
         if printed.failed.is_some() {
             return Err(printed.error());
         }
-        warnings.extend(printed.complaints());
         let text = String::from_utf8_lossy(&printed.stdout);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        lines
-            .map(|line| match is_id(line) {
-                true => Ok(line.to_owned()),
-                false => Err(ListError(format!(
-                    "docker ps printed what is not a container id: {:?}",
-                    shorten(line)
-                ))),
-            })
-            .collect()
+        let ids = lines.map(|line| match is_id(line) {
+            true => Ok(line.to_owned()),
+            false => Err(ListError(format!(
+                "docker ps printed what is not a container id: {:?}",
+                shorten(line)
+            ))),
+        });
+        Ok((ids.collect::<Result<_, _>>()?, printed.complaints()))
     }
 
     fn too_slow(&self, command: &str) -> ListError {
@@ -191,41 +336,44 @@ impl Docker {
         ))
     }
 
-    /// Puts new and last known facts together in docker's order.
-    fn assemble(
-        &mut self,
-        ids: Vec<String>,
-        inspected: Inspected,
-        mut warnings: Vec<String>,
-    ) -> Result<Listed, ListError> {
-        let mut found = inspected.found;
-        let silent: HashSet<&String> = inspected
-            .timed_out
+    /// Takes what was read of the containers that were `asked` about. One that docker did not tell of is gone, unless
+    /// it was silent.
+    fn take(&mut self, asked: &[String], inspected: Inspected) {
+        self.unanswered = inspected.unanswered.into_iter().flatten().collect();
+        let is_silent = |id: &String| self.hung.contains_key(id) || self.unanswered.contains(id);
+        let unknown: HashSet<&String> = asked
             .iter()
-            .chain(&inspected.unanswered)
-            .flatten()
-            .chain(self.hung.keys())
+            .filter(|id| !inspected.found.contains_key(*id))
             .collect();
-        let mut known = HashMap::new();
-        let mut containers = Vec::new();
+        self.ids.retain(|id| !unknown.contains(id) || is_silent(id));
+        let new = unknown
+            .into_iter()
+            .filter(|id| is_silent(id) && !self.ids.contains(id));
+        let new: Vec<String> = new.cloned().collect();
+        self.ids.splice(..0, new);
+        for (id, read) in inspected.found {
+            let last = self.known.get(&id).and_then(|known| known.info.as_ref());
+            let known = Known::new(read, last, self.readings);
+            self.known.insert(id, known);
+        }
+        let are_there: HashSet<&String> = self.ids.iter().collect();
+        self.known.retain(|id, _| are_there.contains(id));
+        self.hung.retain(|id, _| are_there.contains(id));
+        self.complaints.extend(inspected.complaints);
+    }
+
+    /// What is known now, in docker's order.
+    fn listed(&self, untold: Vec<String>) -> Result<Listed, ListError> {
+        let mut warnings = self.complaints.clone();
+        let mut containers = Vec::with_capacity(self.ids.len());
         let mut stale = Vec::new();
-        for id in &ids {
-            let last = self.known.get(id);
-            let fresh = match found.remove(id) {
-                // An unchanged container keeps its place in memory.
-                Some(info) => match last {
-                    Some(last) if **last == info => Some(last.clone()),
-                    _ => Some(Arc::new(info)),
-                },
-                None if silent.contains(id) => {
-                    stale.push(last.map_or(id.as_str(), |info| &info.name));
-                    last.cloned()
-                }
-                None => None,
-            };
-            if let Some(info) = fresh {
-                known.insert(id.clone(), info.clone());
-                containers.push(info);
+        for id in &self.ids {
+            let known = self.known.get(id);
+            let info = known.and_then(|known| known.info.as_ref());
+            containers.extend(info.cloned());
+            warnings.extend(known.into_iter().flat_map(|known| known.warnings.clone()));
+            if self.hung.contains_key(id) || self.unanswered.contains(id) {
+                stale.push(info.map_or(id.as_str(), |info| &info.name));
             }
         }
         if containers.is_empty() && stale.len() > 1 {
@@ -238,193 +386,34 @@ impl Docker {
             ));
         }
         warnings.extend(ports::shared_host_ports(containers.iter().map(Arc::as_ref)));
-        self.known = known;
         // Both commands, and each batch, may say the same.
         let mut said = HashSet::new();
         warnings.retain(|warning| said.insert(warning.clone()));
+        let unanswered = (!self.unanswered.is_empty()).then(|| Instant::now() + LEAVE_ALONE);
+        let hung = self.hung.values().map(|hung| hung.again_at);
         Ok(Listed {
             containers,
-            ids: ids.into_iter().collect(),
+            ids: self.ids.iter().cloned().collect(),
             warnings,
+            untold,
+            retry_at: hung.chain(unanswered).min(),
         })
     }
 }
 
-/// Runs one inspect for each of `tasks`, several at once; each has the deadline that `deadline` gives it when it
-/// starts, and is left out where there is none.
-fn inspect_all(
-    program: Program<'_>,
-    mut tasks: Vec<Vec<String>>,
-    deadline: impl Fn(Instant) -> Option<Instant> + Sync,
-) -> Inspected {
-    let workers = tasks.len().min(WORKERS);
-    tasks.reverse();
-    let tasks = Mutex::new(tasks);
-    let all = Mutex::new(Inspected::default());
-    let work = || {
-        loop {
-            let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(ids) = task else { return };
-            let one = match deadline(Instant::now()) {
-                Some(deadline) => inspect_one(program, ids, deadline),
-                None => Inspected {
-                    unanswered: vec![ids],
-                    ..Inspected::default()
-                },
-            };
-            all.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .merge(one);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..workers {
-            // Without another thread, this one does the work of all.
-            let _ = std::thread::Builder::new()
-                .name("inspect".into())
-                .spawn_scoped(scope, work);
-        }
-        work();
-    });
-    all.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn inspect_one(program: Program<'_>, ids: Vec<String>, deadline: Instant) -> Inspected {
-    let mut one = Inspected::default();
-    let mut arguments = vec!["inspect"];
-    arguments.extend(ids.iter().map(String::as_str));
-    let printed = match run(program, "docker inspect", &arguments, deadline) {
-        Ok(printed) => printed,
-        Err(Failure::TimedOut) => {
-            one.timed_out.push(ids);
-            return one;
-        }
-        Err(Failure::Other(error)) => {
-            one.error = Some(error);
-            return one;
-        }
-    };
-    let parsed = inspect::parse(&printed.stdout, &mut one.warnings);
-    let complaints = printed.complaints();
-    match parsed {
-        // Whatever the status: ids that are missing were removed in between.
-        Ok(found) if !found.is_empty() || complaints.is_empty() => {
-            one.found = found
-                .into_iter()
-                .map(|info| (info.id.clone(), info))
-                .collect();
-            if printed.failed.is_some() && !complaints.is_empty() {
-                let said_missing = |id: &String| printed.misses(id);
-                let left = ids.into_iter().filter(|id| !said_missing(id));
-                one.unanswered.push(left.collect());
-            }
-            one.warnings.extend(complaints);
-        }
-        Ok(_) => one.error = Some(printed.error()),
-        Err(_) if printed.failed.is_some() && !complaints.is_empty() => {
-            one.error = Some(printed.error());
-        }
-        // podman prints no array at all where it finds nothing.
-        Err(_) if printed.failed.is_some() && printed.stdout.trim_ascii().is_empty() => {
-            one.error = printed.stderr.is_empty().then(|| printed.error());
-        }
-        Err(e) => {
-            one.error = Some(ListError(format!(
-                "docker inspect printed what cannot be read: {e}"
-            )));
+impl Known {
+    /// An unchanged container keeps its place in memory.
+    fn new(read: Read, last: Option<&Arc<ContainerInfo>>, reading: u64) -> Self {
+        let info = read.info.map(|info| match last {
+            Some(last) if **last == info => last.clone(),
+            _ => Arc::new(info),
+        });
+        Self {
+            info,
+            warnings: read.warnings,
+            reading,
         }
     }
-    one
-}
-
-impl Inspected {
-    fn merge(&mut self, other: Self) {
-        self.found.extend(other.found);
-        self.warnings.extend(other.warnings);
-        self.timed_out.extend(other.timed_out);
-        self.unanswered.extend(other.unanswered);
-        self.error = self.error.take().or(other.error);
-    }
-}
-
-impl Printed {
-    /// What stands on standard error, but for ids that were not found, in docker's and in podman's words.
-    fn complaints(&self) -> Vec<String> {
-        let lines = self.stderr.lines().map(str::trim_end);
-        let lines = lines.filter(|line| !line.trim().is_empty() && !says_missing(line));
-        lines.map(str::to_owned).collect()
-    }
-
-    /// Whether it says that there is no container `id`.
-    fn misses(&self, id: &str) -> bool {
-        let mut lines = self.stderr.lines();
-        lines.any(|line| says_missing(line) && line.contains(id))
-    }
-
-    fn error(&self) -> ListError {
-        let status = self.failed.as_deref().unwrap_or("no container");
-        let said = self.stderr.trim();
-        ListError(match said {
-            "" => format!("{} failed ({status}) and said nothing", self.command),
-            said => format!("{} failed ({status}): {said}", self.command),
-        })
-    }
-}
-
-pub(super) fn says_missing(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    [
-        "no such object",
-        "no such container",
-        "no such image",
-        "image not known",
-    ]
-    .iter()
-    .any(|words| line.contains(words))
-}
-
-fn run(
-    program: Program<'_>,
-    name: &'static str,
-    arguments: &[&str],
-    deadline: Instant,
-) -> Result<Printed, Failure> {
-    let mut command = Command::new(program.path);
-    command.args(arguments);
-    let limits = Limits {
-        deadline,
-        abort: Some(program.stop),
-        grace: Duration::ZERO,
-    };
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let ended = process::run(command, &limits, &mut |stream, bytes| match stream {
-        Stream::Stdout => keep(&mut stdout, bytes, MAX_OUTPUT + 1),
-        Stream::Stderr => keep(&mut stderr, bytes, MAX_STDERR),
-    });
-    let ended = ended.map_err(|e| Failure::Other(ListError(e.to_string())))?;
-    if stdout.len() > MAX_OUTPUT {
-        let limit = MAX_OUTPUT >> 20;
-        return Err(Failure::Other(ListError(format!(
-            "{name} printed more than {limit} MiB"
-        ))));
-    }
-    match ended {
-        Ended::Exited(status) => Ok(Printed {
-            command: name,
-            stdout,
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-            failed: (!status.success()).then(|| status.to_string()),
-        }),
-        Ended::TimedOut => Err(Failure::TimedOut),
-        Ended::Aborted => Err(Failure::Other(ListError(
-            "the daemon is about to stop".into(),
-        ))),
-    }
-}
-
-pub(super) fn keep(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) {
-    let room = limit.saturating_sub(buffer.len()).min(bytes.len());
-    buffer.extend_from_slice(bytes.get(..room).unwrap_or_default());
 }
 
 /// Whether docker could have printed this as an id. Nothing else may become an argument.

@@ -1,13 +1,16 @@
 //! What docker (or podman) says: the listing, and how its answers are read.
 
 mod client;
+pub mod events;
 mod inspect;
+mod inspecting;
 mod listing;
 mod ports;
+mod run;
 
 pub use client::{Client, ClientError, Details};
 pub(crate) use listing::is_id;
-pub use listing::{Docker, ListError, Listed};
+pub use listing::{Docker, ListError, Listed, Scope};
 
 /// The label that makes a container a dev container: its workspace folder on the host.
 pub const LABEL_FOLDER: &str = "devcontainer.local_folder";

@@ -8,6 +8,7 @@ use super::limits::WRITE_TIMEOUT;
 use super::request::{Framing, HeadError, MAX_HEAD, Request};
 use super::response::Answer;
 use super::socket::{Peer, Socket};
+use super::stream::Format;
 use crate::journal::{Journal, Outcome};
 
 /// For the head of a request, from its first byte; of a new connection, from its beginning. The same for a body.
@@ -234,18 +235,35 @@ impl Connection<'_> {
                 self.await_end(&journal, |_| Answer::empty(), request.is_1_1)?
             }
             Reply::Log(stream) => {
-                let keep_alive = request.keep_alive && request.is_1_1;
-                let head = stream.head(request.is_1_1, keep_alive);
-                self.socket.write(&head, Instant::now() + WRITE_TIMEOUT)?;
-                if !head_only {
-                    stream.send(&self.socket, request.is_1_1, &self.service.shared)?;
-                }
-                return Ok(keep_alive);
+                return self.stream(request, stream.format, |socket| {
+                    stream.send(socket, request.is_1_1, &self.service.shared)
+                });
+            }
+            Reply::Events(stream) => {
+                return self.stream(request, stream.format, |socket| {
+                    stream.send(socket, request.is_1_1)
+                });
             }
         };
         let closing = self.service.shared.ask(|state| state.is_closing());
         let keep_alive = request.keep_alive && !closing;
         self.write(&answer, request.is_1_1, keep_alive, head_only)?;
+        Ok(keep_alive)
+    }
+
+    /// Returns whether there may be another request after the stream.
+    fn stream(
+        &self,
+        request: &Request,
+        format: Format,
+        send: impl FnOnce(&Socket) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        let keep_alive = request.keep_alive && request.is_1_1;
+        let head = format.head(request.is_1_1, keep_alive);
+        self.socket.write(&head, Instant::now() + WRITE_TIMEOUT)?;
+        if request.method != tiny_http::Method::Head {
+            send(&self.socket)?;
+        }
         Ok(keep_alive)
     }
 

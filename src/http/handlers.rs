@@ -1,16 +1,19 @@
 //! What each route does.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::events::EventStream;
 use super::guard::AllowedHosts;
 use super::limits::{Counts, MAX_STREAMS};
-use super::logs::{Format, LogStream};
+use super::logs::LogStream;
 use super::request::Request;
 use super::response::Answer;
 use super::routes::{self, Action};
+use super::stream::Format;
 use crate::jobs::{Jobs, StartError};
 use crate::journal::{Journal, Outcome};
 use crate::model::{JobKind, JobState};
@@ -40,6 +43,7 @@ pub(super) enum Reply {
     /// The answer comes when an operation has ended, however it did.
     AfterTheEnd(Arc<Journal>),
     Log(LogStream),
+    Events(EventStream),
 }
 
 impl From<Answer> for Reply {
@@ -121,14 +125,16 @@ impl Service {
             Action::Logs(name) => {
                 let key = self.known(&name)?;
                 let journal = self.shared.ask(|state| state.journal(key));
-                self.log(journal, 200, &query, request).map(Reply::Log)
+                self.log(journal, &query, request).map(Reply::Log)
             }
+            Action::Events => self.events(&query, request).map(Reply::Events),
         }
     }
 
     /// Everything, or why not.
     fn current(&self, message: &str) -> Result<Current, Failed> {
-        self.shared.current().map_err(|no_view| match no_view {
+        let current = self.shared.current_for_the_interested();
+        current.map_err(|no_view| match no_view {
             NoView::Closing => closed(),
             NoView::Failed(reason) => Answer::error(500, message, &reason),
         })
@@ -234,7 +240,7 @@ impl Service {
     ) -> Result<Reply, Failed> {
         // What may be refused is refused before anything has begun.
         let stream = match query.follow {
-            true => Some(self.log(None, 200, query, request)?),
+            true => Some(self.log(None, query, request)?),
             false => None,
         };
         let journal = self.start(key, kind)?;
@@ -260,33 +266,37 @@ impl Service {
     fn log(
         &self,
         journal: Option<Arc<Journal>>,
-        status: u16,
         query: &Query,
         request: &Request,
     ) -> Result<LogStream, Failed> {
-        let accept = request.accept.as_deref().unwrap_or_default();
-        let format = match accept.contains("text/event-stream") {
-            _ if query.text => Format::Text,
-            true => Format::Events,
-            false => Format::JsonLines,
-        };
-        let resumed = request
-            .last_event_id
-            .as_deref()
-            .and_then(|id| id.parse().ok());
+        let resumed = last_event_id(request);
         let slot = match query.follow {
             true => Some(self.counts.stream().ok_or_else(too_many_streams)?),
             false => None,
         };
         Ok(LogStream {
-            status,
-            headers: Vec::new(),
             journal,
-            from: resumed.map_or(query.offset, |id: u64| id.saturating_add(1)),
-            format,
+            from: resumed.map_or(query.offset, |id| id.saturating_add(1)),
+            format: query.format(request),
             follow: query.follow,
             _slot: slot,
         })
+    }
+
+    /// What is there is told before anything else; where that cannot be, the stream does not begin.
+    fn events(&self, query: &Query, request: &Request) -> Result<EventStream, Failed> {
+        let slot = self.counts.stream().ok_or_else(too_many_streams)?;
+        let no_bell = |e: io::Error| Answer::error(503, "Too many streams", &e.to_string());
+        let bell = self.shared.bell().map_err(no_bell)?;
+        let stream = EventStream::new(
+            &self.shared,
+            bell,
+            query.format(request),
+            last_event_id(request),
+            slot,
+        );
+        self.current("Could not list containers")?;
+        Ok(stream)
     }
 
     fn readyz(&self) -> Answer {
@@ -311,6 +321,15 @@ impl Service {
 }
 
 impl Query {
+    fn format(&self, request: &Request) -> Format {
+        let accept = request.accept.as_deref().unwrap_or_default();
+        match accept.contains("text/event-stream") {
+            _ if self.text => Format::Text,
+            true => Format::Events,
+            false => Format::JsonLines,
+        }
+    }
+
     fn parse(query: &str) -> Result<Self, Failed> {
         let mut parsed = Self::default();
         for part in query.split('&').filter(|part| !part.is_empty()) {
@@ -344,6 +363,11 @@ impl Query {
         }
         Ok(parsed)
     }
+}
+
+/// Where a stream was broken off.
+fn last_event_id(request: &Request) -> Option<u64> {
+    request.last_event_id.as_deref()?.parse().ok()
 }
 
 fn truth(value: Option<&str>) -> Option<bool> {

@@ -5,6 +5,7 @@
 
 pub mod address;
 mod connection;
+mod events;
 mod guard;
 mod handlers;
 mod limits;
@@ -14,6 +15,7 @@ mod request;
 mod response;
 mod routes;
 mod socket;
+mod stream;
 
 pub use guard::AllowedHosts;
 pub use handlers::Service;

@@ -18,6 +18,8 @@ pub(super) enum Action {
     Operate(JobKind, String),
     Cancel(String),
     Logs(String),
+    /// What changes.
+    Events,
     Healthz,
     Readyz,
     Version,
@@ -55,6 +57,7 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
         ["readyz"] => (READ, Action::Readyz),
         ["version"] => (READ, Action::Version),
         ["devcontainers"] => (READ, Action::Devcontainers),
+        ["events"] => (READ, Action::Events),
         ["devcontainers", id] if *method == Method::Delete => {
             (READ_OR_DELETE, Action::Operate(JobKind::Delete, id.into()))
         }
@@ -121,6 +124,8 @@ mod tests {
         check(Method::Get, "", Ok(Containers));
         check(Method::Head, "", Ok(Containers));
         check(Method::Get, "/devcontainers", Ok(Devcontainers));
+        check(Method::Get, "/events", Ok(Events));
+        check(Method::Post, "/events", Err(RouteError::Method(READ)));
         check(
             Method::Get,
             "/devcontainers/x",

@@ -5,14 +5,12 @@ mod output;
 mod up;
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-use rustix::event::{EventfdFlags, eventfd};
 
 use self::job::{Done, Job};
 use crate::docker::Client;
@@ -26,6 +24,7 @@ use crate::replace::OperationId;
 use crate::shared::Shared;
 use crate::sink::Sink;
 use crate::state::{Key, Refusal};
+use crate::wake::Bell;
 
 /// How long to wait for a lock on a folder that may be about to be given back.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -48,7 +47,7 @@ pub struct Jobs {
     /// Of the folders in which operations run.
     locks: Mutex<HashMap<PathBuf, Weak<FolderLock>>>,
     /// Readable when even what is being put right must end.
-    last_call: OwnedFd,
+    last_call: Bell,
     threads: AtomicUsize,
 }
 
@@ -78,7 +77,7 @@ pub enum StartError {
 /// Tells one operation to end early.
 struct Abort {
     /// Readable once it shall end.
-    event: OwnedFd,
+    bell: Bell,
     /// Whether somebody wants that, and not the end of the daemon.
     cancelled: AtomicBool,
 }
@@ -110,7 +109,7 @@ impl Jobs {
             keeper: settings.keeper,
             aborts: Mutex::default(),
             locks: Mutex::default(),
-            last_call: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            last_call: Bell::new()?,
             threads: AtomicUsize::new(0),
         })
     }
@@ -207,8 +206,7 @@ impl Jobs {
 
     /// Ends even what is putting containers right: the next daemon goes on with it.
     pub fn last_call(&self) {
-        // Fails only after 2^64 calls.
-        let _ = rustix::io::write(&self.last_call, &1_u64.to_ne_bytes());
+        self.last_call.ring();
     }
 
     /// Docker, for putting right what `operation` did, which nothing but the daemon's own end may end early.
@@ -265,14 +263,13 @@ impl Jobs {
 impl Abort {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
-            event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            bell: Bell::new()?,
             cancelled: AtomicBool::new(false),
         })
     }
 
     fn signal(&self) {
-        // Fails only after 2^64 calls.
-        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        self.bell.ring();
     }
 
     fn is_cancelled(&self) -> bool {
@@ -280,7 +277,7 @@ impl Abort {
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
+        self.bell.as_fd()
     }
 }
 

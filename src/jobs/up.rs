@@ -319,7 +319,8 @@ pub(super) fn repair(jobs: &Jobs, key: Key) {
     }
     jobs.shared.tell(|state| {
         if result.as_ref().is_ok_and(|repaired| repaired.complete) {
-            state.listing.invalidate(Instant::now());
+            let ids = state.containers_of(key);
+            state.listing.invalidate(Instant::now(), ids);
         }
         state.end_repair(&repair, result.map_err(|e| e.to_string()));
     });

@@ -29,9 +29,12 @@ impl State {
     /// operation does not, and is made again.
     pub fn finish_listing(&mut self, result: Result<Facts, String>, now: Instant) -> bool {
         let is_outdated = self.listing.is_outdated();
-        if result.is_ok() && is_outdated && self.listing.again() {
+        if result.is_ok() && is_outdated && self.listing.again(now) {
             return false;
         }
+        let failure = self.listing.failure().map(str::to_owned);
+        let found = result.as_ref().ok();
+        let found = found.map(|facts| (facts.listed.untold.clone(), facts.listed.retry_at));
         let result = result.map(|facts| {
             if !is_outdated {
                 self.forget_baselines(&facts.listed.ids);
@@ -40,6 +43,13 @@ impl State {
         });
         let is_good = result.is_ok() && !is_outdated;
         self.listing.end(result, now);
+        if let Some((untold, retry_at)) = found {
+            self.listing.found(untold, retry_at, now);
+        }
+        if self.listing.failure() != failure.as_deref() {
+            self.changed();
+        }
+        self.schedule_retry(now);
         is_good
     }
 

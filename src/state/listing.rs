@@ -1,11 +1,24 @@
-//! When the container list is fresh enough, when it is read anew, and what serves when that fails.
+//! When the container list is fresh enough, what is read anew and when, and what serves when that fails.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
+
+use super::events::Events;
+use super::interest::Interest;
+use crate::docker::Scope;
 
 /// How long the last good list serves while listing fails.
 const SERVED_FOR: Duration = Duration::from_secs(60);
 /// While listing fails it is tried at most once in this time, however many ask.
 const TRIED_EVERY: Duration = Duration::from_secs(1);
+/// While events are followed, all is listed that often, in case that one was lost.
+const LISTED_EVERY: Duration = Duration::from_secs(60);
+/// For those who follow changes where there are no events, it is listed at most that often.
+const POLLED_EVERY: Duration = Duration::from_secs(1);
+/// Between two readings docker gets as much rest as the first one took, up to these: between two of what events name,
+/// and before a listing because of a doubt.
+const REST: Duration = Duration::from_millis(100);
+const REST_IN_DOUBT: Duration = Duration::from_millis(500);
 
 /// What somebody who asks for the list is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +38,13 @@ pub enum Freshness {
     Wait,
 }
 
-/// A listing that ended.
+/// The last listing that ended well.
 #[derive(Debug)]
 struct Good {
+    /// What happened since then it may not show, unless events tell.
     begun: Instant,
+    /// The last time that it was certainly true.
+    as_of: Instant,
 }
 
 #[derive(Debug)]
@@ -37,45 +53,69 @@ struct Failure {
     reason: String,
 }
 
+#[derive(Debug)]
+struct Running {
+    begun: Instant,
+    is_full: bool,
+    /// When the first event came that it follows up.
+    oldest: Option<Instant>,
+}
+
+/// The last reading, however it ended.
+#[derive(Debug)]
+struct Last {
+    ended: Instant,
+    took: Duration,
+}
+
 /// One listing at a time, for all who wait (P10).
 #[derive(Debug)]
 pub struct Listing {
-    /// How old a list may be.
+    /// How old a list may be that no events keep true.
     cache_for: Duration,
+    /// Who wants to know what changes.
+    pub interest: Interest,
+    /// What tells what changes.
+    pub events: Events,
     good: Option<Good>,
     /// Set while the newest attempt is one that failed.
     failure: Option<Failure>,
-    running: Option<Instant>,
-    wanted: bool,
+    running: Option<Running>,
+    last: Option<Last>,
+    /// From then on, a listing is to begin.
+    wanted: Option<Instant>,
+    /// Whether somebody waits for what events have named.
+    hurry: bool,
     /// Something happened then that an older list does not show.
     not_before: Option<Instant>,
     /// Whether the last listing was of no use.
     dropped_last: bool,
+    /// When a container is to be tried again that docker said nothing about.
+    retry_at: Option<Instant>,
 }
 
 impl Listing {
-    /// A list may be `cache_for` old when somebody asks. The first listing is wanted at once.
-    pub fn new(cache_for: Duration) -> Self {
+    /// A list may be `cache_for` old when somebody asks and no events are followed. The first one is wanted at once.
+    pub fn new(cache_for: Duration, now: Instant) -> Self {
         Self {
             cache_for,
+            interest: Interest::default(),
+            events: Events::default(),
             good: None,
             failure: None,
             running: None,
-            wanted: true,
+            last: None,
+            wanted: Some(now),
+            hurry: false,
             not_before: None,
             dropped_last: false,
+            retry_at: None,
         }
     }
 
     /// What somebody gets who asked first at `asked`. A listing is wanted from now on where one is needed.
     pub fn ask(&mut self, asked: Instant, now: Instant) -> Freshness {
-        let oldest = asked.checked_sub(self.cache_for);
-        let fresh = |begun: Instant| {
-            oldest.is_none_or(|oldest| begun >= oldest)
-                // Whoever asks is owed what was true then.
-                && self.not_before.is_none_or(|event| begun >= event.min(asked))
-        };
-        if self.good.as_ref().is_some_and(|good| fresh(good.begun)) {
+        if self.is_fresh(asked) {
             return Freshness::Fresh;
         }
         if let Some(failure) = &self.failure
@@ -83,10 +123,47 @@ impl Listing {
         {
             return self.fall_back(failure.reason.clone(), now);
         }
-        if !self.running.is_some_and(fresh) {
-            self.wanted = true;
+        let good = self.good.as_ref().map(|good| good.begun);
+        let is_current = good.is_some_and(|begun| self.is_since_the_last_event(begun, asked));
+        match &self.running {
+            Some(running) if running.is_full && self.is_recent(running.begun, asked) => {}
+            _ if is_current && self.follows_events() => {
+                let pending = self.events.oldest();
+                self.hurry |= pending.is_some_and(|oldest| oldest <= asked);
+            }
+            _ => self.want(now),
         }
         Freshness::Wait
+    }
+
+    /// Whether the list holds what was true at `asked`, as far as anybody is owed that.
+    fn is_fresh(&self, asked: Instant) -> bool {
+        let Some(good) = &self.good else { return false };
+        if !self.follows_events() {
+            return self.is_recent(good.begun, asked);
+        }
+        let reading = self.running.as_ref().and_then(|running| running.oldest);
+        let unread = reading.or(self.events.oldest());
+        self.is_since_the_last_event(good.begun, asked)
+            && unread.is_none_or(|oldest| oldest > asked)
+    }
+
+    /// Whether a list from then will do for somebody who asked at `asked`, without events.
+    fn is_recent(&self, begun: Instant, asked: Instant) -> bool {
+        let oldest = asked.checked_sub(self.cache_for);
+        oldest.is_none_or(|oldest| begun >= oldest) && self.is_since_the_last_event(begun, asked)
+    }
+
+    /// Whoever asks is owed what was true then.
+    fn is_since_the_last_event(&self, begun: Instant, asked: Instant) -> bool {
+        self.not_before
+            .is_none_or(|event| begun >= event.min(asked))
+    }
+
+    /// Whether events keep the last good list true.
+    pub fn follows_events(&self) -> bool {
+        let both = self.good.as_ref().zip(self.events.since());
+        both.is_some_and(|(good, since)| good.begun >= since)
     }
 
     /// What serves somebody who has waited long enough.
@@ -96,8 +173,8 @@ impl Listing {
 
     fn fall_back(&self, reason: String, now: Instant) -> Freshness {
         match &self.good {
-            Some(good) if now < good.begun + SERVED_FOR => Freshness::Stale {
-                age: now.saturating_duration_since(good.begun),
+            Some(good) if now < good.as_of + SERVED_FOR => Freshness::Stale {
+                age: now.saturating_duration_since(good.as_of),
                 reason,
             },
             _ => Freshness::Failed(reason),
@@ -109,208 +186,186 @@ impl Listing {
         self.failure.as_ref().map(|failure| &*failure.reason)
     }
 
-    /// Lists from before `event` are out of date, and a new one is wanted at once: what is watched follows from it.
-    pub fn invalidate(&mut self, event: Instant) {
+    /// Lists from before `event` are out of date, and a new one is wanted at once: what is watched follows from it. Of
+    /// what was known before, `ids` may have changed.
+    pub fn invalidate(&mut self, event: Instant, ids: Vec<String>) {
         self.not_before = Some(event);
-        self.wanted = true;
+        self.events.name(ids);
+        self.want(event);
     }
 
-    /// Whether a listing should begin now; it has begun, if so.
-    pub fn begin(&mut self, now: Instant) -> bool {
-        let begins = self.wanted && self.running.is_none();
-        if begins {
-            self.wanted = false;
-            self.running = Some(now);
+    /// A listing is wanted from `time` on, though nobody may have asked.
+    pub fn want(&mut self, time: Instant) {
+        self.wanted = Some(self.wanted.map_or(time, |wanted| wanted.min(time)));
+    }
+
+    /// Events came that name these containers.
+    pub fn told(&mut self, ids: HashSet<String>, now: Instant) {
+        self.hold(now);
+        if !self.events.told(ids, now) {
+            self.doubt(now);
         }
-        begins
+    }
+
+    /// Until now the list was true, if events were followed.
+    fn hold(&mut self, now: Instant) {
+        if self.follows_events()
+            && let Some(good) = &mut self.good
+        {
+            good.as_of = now;
+        }
+    }
+
+    /// Nothing that was known before holds any more.
+    fn doubt(&mut self, now: Instant) {
+        self.events.take();
+        self.events.doubt(now);
+        self.want(
+            self.rested(REST_IN_DOUBT)
+                .map_or(now, |rested| now.max(rested)),
+        );
+    }
+
+    /// The events child has ended by itself, and this is why.
+    pub fn events_over(&mut self, why: String, now: Instant) {
+        self.hold(now);
+        self.events.over(why);
+    }
+
+    /// There is no events child any more. `failed`: though it is needed.
+    pub fn events_ended(&mut self, failed: bool, now: Instant) {
+        self.events.ended(failed, now);
+        if failed {
+            // The next child begins with a listing; until then this one has to do.
+            let next = self.events.start_at().unwrap_or(now);
+            let soon = self.rested(REST_IN_DOUBT).unwrap_or(now);
+            self.want(next.min(soon.max(now + TRIED_EVERY)));
+        }
+    }
+
+    /// An events child was started. The list is as it says after the next listing.
+    pub fn events_started(&mut self, now: Instant) {
+        self.events.started(now);
+        self.want(now);
+    }
+
+    /// When docker has had some rest, at most `limit`, after what it was last asked.
+    fn rested(&self, limit: Duration) -> Option<Instant> {
+        let last = self.last.as_ref();
+        last.map(|last| last.ended + last.took.min(limit))
+    }
+
+    /// When all is to be listed, if it is.
+    fn full_due(&self) -> Option<Instant> {
+        let good = self.good.as_ref();
+        let regular = match &self.failure {
+            _ if self.follows_events() => good.map(|good| good.begun + LISTED_EVERY),
+            Some(failure) => Some(failure.ended + TRIED_EVERY),
+            None => good.map(|good| good.begun + self.cache_for.max(POLLED_EVERY)),
+        };
+        let regular = regular.filter(|_| self.follows_events() || self.interest.has_streams());
+        earliest([self.wanted, regular])
+    }
+
+    /// When what events name is to be read, if there is something.
+    fn named_due(&self) -> Option<Instant> {
+        let named = match self.hurry {
+            true => self.events.oldest(),
+            false => self.events.due(),
+        };
+        let named = named.map(|due| self.rested(REST).map_or(due, |rested| due.max(rested)));
+        earliest([named, self.retry_at]).filter(|_| self.follows_events())
+    }
+
+    /// When something is to be read, if nobody asks before.
+    pub fn due(&self) -> Option<Instant> {
+        earliest([self.full_due(), self.named_due()]).filter(|_| self.running.is_none())
+    }
+
+    /// What should be read now; that has begun, if there is anything.
+    pub fn begin(&mut self, now: Instant) -> Option<Scope> {
+        self.due().filter(|due| *due <= now)?;
+        let is_full = self.full_due().is_some_and(|due| due <= now);
+        let follows_events = self.follows_events();
+        let (named, oldest) = self.events.take();
+        self.hurry = false;
+        if is_full {
+            self.wanted = None;
+        }
+        self.running = Some(Running {
+            begun: now,
+            is_full,
+            oldest,
+        });
+        Some(match is_full {
+            true if follows_events => Scope::Changed(named),
+            true => Scope::All,
+            false => Scope::Named(named),
+        })
     }
 
     /// Whether something happened since the listing under way has begun.
     pub fn is_outdated(&self) -> bool {
-        let begun = self.running.zip(self.not_before);
-        begun.is_some_and(|(begun, event)| begun < event)
+        let begun = self.running.as_ref().zip(self.not_before);
+        begun.is_some_and(|(running, event)| running.begun < event)
     }
 
     /// The listing under way has ended and is of no use. `false`: the one before was of none either, and this one must
     /// do, or nobody would ever get one while operations end all the time.
-    pub fn again(&mut self) -> bool {
+    pub fn again(&mut self, now: Instant) -> bool {
         if std::mem::replace(&mut self.dropped_last, true) {
             return false;
         }
         self.running = None;
-        self.wanted = true;
+        self.want(now);
         true
-    }
-
-    /// A listing is wanted, though nobody has asked.
-    pub fn want(&mut self) {
-        self.wanted = true;
     }
 
     /// The listing under way has ended, well or with a reason why not.
     pub fn end(&mut self, result: Result<(), String>, now: Instant) {
-        let begun = self.running.take().unwrap_or(now);
+        let running = self.running.take();
+        let is_full = running.as_ref().is_none_or(|running| running.is_full);
+        let begun = running.map_or(now, |running| running.begun);
+        let took = now.saturating_duration_since(begun);
+        self.last = Some(Last { ended: now, took });
         self.dropped_last = false;
-        match result {
-            Ok(()) => {
-                self.good = Some(Good { begun });
-                self.failure = None;
+        match (result, is_full) {
+            (Ok(()), true) => {
+                if self.failure.take().is_some() {
+                    self.events.engine_is_back();
+                }
+                let as_of = begun;
+                self.good = Some(Good { begun, as_of });
             }
-            Err(reason) => {
+            (Ok(()), false) => {
+                if let Some(good) = &mut self.good {
+                    good.as_of = good.as_of.max(begun);
+                }
+            }
+            (Err(reason), true) => {
                 self.failure = Some(Failure { ended: now, reason });
+                self.events.take();
+                self.events.doubt(now);
                 // It is the answer to all who asked before, also where they wanted a newer one than this.
-                self.wanted = false;
+                self.wanted = None;
+            }
+            // A listing will tell why.
+            (Err(_), false) => {
+                self.doubt(now);
+                self.want(now);
             }
         }
+    }
+
+    /// What the listing that has just ended found beside what was asked: of these containers no event has told that they
+    /// changed, and one that docker said nothing about is to be tried again at `retry_at`.
+    pub fn found(&mut self, untold: Vec<String>, retry_at: Option<Instant>, now: Instant) {
+        self.events.found(untold, now);
+        self.retry_at = retry_at;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CACHE: Duration = Duration::from_secs(10);
-
-    /// A listing that began and ended at once, `ok` or not.
-    fn attempt(listing: &mut Listing, at: Instant, ok: bool) {
-        assert!(listing.begin(at), "nobody wants a listing");
-        listing.end(ok.then_some(()).ok_or("down".into()), at);
-    }
-
-    fn start() -> (Listing, Instant) {
-        (
-            Listing::new(CACHE),
-            Instant::now() + Duration::from_secs(1000),
-        )
-    }
-
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn stale(age: u64) -> Freshness {
-        Freshness::Stale {
-            age: seconds(age),
-            reason: "down".into(),
-        }
-    }
-
-    #[test]
-    fn a_list_serves_for_its_time_and_then_is_read_anew() {
-        let (mut listing, t) = start();
-        attempt(&mut listing, t, true);
-        assert_eq!(
-            listing.ask(t + seconds(10), t + seconds(10)),
-            Freshness::Fresh
-        );
-        assert!(!listing.begin(t + seconds(10)));
-        assert_eq!(
-            listing.ask(t + seconds(11), t + seconds(11)),
-            Freshness::Wait
-        );
-        attempt(&mut listing, t + seconds(11), true);
-        assert_eq!(
-            listing.ask(t + seconds(11), t + seconds(11)),
-            Freshness::Fresh
-        );
-    }
-
-    #[test]
-    fn p10_one_listing_at_a_time_serves_all_who_wait() {
-        let (mut listing, t) = start();
-        assert!(listing.begin(t));
-        for later in 0..100 {
-            let now = t + Duration::from_millis(later);
-            assert_eq!(listing.ask(now, now), Freshness::Wait);
-            assert!(!listing.begin(now));
-        }
-        listing.end(Ok(()), t + seconds(1));
-        assert_eq!(
-            listing.ask(t + seconds(1), t + seconds(1)),
-            Freshness::Fresh
-        );
-        assert!(
-            !listing.begin(t + seconds(1)),
-            "it was read for all of them"
-        );
-    }
-
-    #[test]
-    fn a_listing_from_before_an_event_does_not_show_it() {
-        let (mut listing, t) = start();
-        attempt(&mut listing, t, true);
-        listing.invalidate(t + seconds(2));
-        assert_eq!(listing.ask(t + seconds(2), t + seconds(2)), Freshness::Wait);
-        assert!(listing.begin(t + seconds(2)));
-        listing.invalidate(t + seconds(3));
-        assert_eq!(listing.ask(t + seconds(3), t + seconds(3)), Freshness::Wait);
-        listing.end(Ok(()), t + seconds(4));
-        assert_eq!(listing.ask(t + seconds(3), t + seconds(4)), Freshness::Wait);
-        attempt(&mut listing, t + seconds(4), true);
-        assert_eq!(
-            listing.ask(t + seconds(3), t + seconds(4)),
-            Freshness::Fresh
-        );
-    }
-
-    #[test]
-    fn p2_a_good_list_serves_for_60_seconds_while_listing_fails() {
-        let (mut listing, t) = start();
-        attempt(&mut listing, t, true);
-        let ask = |listing: &mut Listing, at: u64| listing.ask(t + seconds(at), t + seconds(at));
-        assert_eq!(ask(&mut listing, 20), Freshness::Wait);
-        attempt(&mut listing, t + seconds(20), false);
-        assert_eq!(ask(&mut listing, 20), stale(20));
-        assert_eq!(ask(&mut listing, 59), Freshness::Wait);
-        attempt(&mut listing, t + seconds(59), false);
-        assert_eq!(ask(&mut listing, 59), stale(59));
-        assert_eq!(ask(&mut listing, 61), Freshness::Wait);
-        attempt(&mut listing, t + seconds(61), false);
-        assert_eq!(ask(&mut listing, 61), Freshness::Failed("down".into()));
-        assert_eq!(ask(&mut listing, 63), Freshness::Wait);
-        attempt(&mut listing, t + seconds(63), true);
-        assert_eq!(ask(&mut listing, 63), Freshness::Fresh);
-        assert_eq!(listing.failure(), None);
-    }
-
-    #[test]
-    fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
-        let (mut listing, t) = start();
-        let mut attempts = 0;
-        for millis in 0..10_000 {
-            let now = t + Duration::from_millis(millis);
-            listing.ask(now, now);
-            if listing.begin(now) {
-                attempts += 1;
-                listing.end(Err("down".into()), now);
-            }
-        }
-        assert_eq!(attempts, 10);
-    }
-
-    #[test]
-    fn p2_a_failure_answers_those_who_asked_while_it_was_under_way() {
-        let t = start().1;
-        let mut listing = Listing::new(Duration::ZERO);
-        listing.ask(t, t);
-        assert!(listing.begin(t));
-        let late = t + Duration::from_millis(1);
-        assert_eq!(listing.ask(late, late), Freshness::Wait);
-        let ended = t + Duration::from_millis(2);
-        listing.end(Err("down".into()), ended);
-        let down = Freshness::Failed("down".into());
-        assert_eq!(listing.ask(late, ended), down);
-        assert!(!listing.begin(ended), "tried again at once");
-    }
-
-    #[test]
-    fn who_has_waited_long_enough_gets_the_last_good_list() {
-        let (mut listing, t) = start();
-        assert_eq!(
-            listing.give_up("down".into(), t),
-            Freshness::Failed("down".into())
-        );
-        attempt(&mut listing, t, true);
-        assert_eq!(listing.give_up("down".into(), t + seconds(5)), stale(5));
-    }
+/// The first of several times.
+pub(super) fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+    times.into_iter().flatten().min()
 }

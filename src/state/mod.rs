@@ -4,25 +4,31 @@
 //! out. Nothing reads a file, a clock or a process, so that every rule can be tested as a plain function and the
 //! lock around it is never held for long.
 
+mod changes;
+mod events;
 mod facts;
 mod fleet;
+mod interest;
 pub mod listing;
 mod look;
 mod operation;
 mod repair;
+mod step;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use self::changes::Changes;
 use self::fleet::{Entry, Fleet};
 use self::listing::Listing;
 use self::operation::Operation;
+use self::step::Retry;
 use crate::baseline::Baseline;
 use crate::devcontainer::inputs::Inputs;
 use crate::journal::{Journal, Outcome};
@@ -32,10 +38,12 @@ use crate::places::{Address, Place};
 use crate::replace::{Aside, Old, OperationId};
 use crate::store::Record;
 
+pub use self::changes::What;
 pub use self::facts::Facts;
 pub use self::fleet::Key;
 pub use self::look::{Found, LookTarget, Unsettled};
 pub use self::repair::{Repair, Repaired};
+pub use self::step::Step;
 pub use self::view::{View, to_line};
 
 /// Where logs go that no script claims.
@@ -69,8 +77,11 @@ pub enum Selected {
 
 /// The whole state of the daemon.
 pub struct State {
-    /// How fresh the container list is.
+    /// How fresh the container list is, and what is to be read.
     pub listing: Listing,
+    /// Whether there may be an events child.
+    follows: bool,
+    retry: Retry,
     containers: Vec<Arc<ContainerInfo>>,
     /// Which dev container each container belongs to.
     owners: HashMap<String, Key>,
@@ -85,16 +96,39 @@ pub struct State {
     recovered: Vec<Record>,
     watcher_warning: Option<String>,
     closing: bool,
-    /// Made when somebody asks, dropped when something changes.
+    /// The last one that somebody asked for.
     view: Option<Arc<View>>,
+    /// Whether something has changed since.
+    is_view_old: bool,
+    changes: Changes,
     targets: Option<Arc<[LookTarget]>>,
 }
 
+/// What a state is told when it begins.
+pub struct Settings {
+    /// How old a container list may be that no events keep true.
+    pub cache_for: Duration,
+    /// Whether events may be followed.
+    pub follows: bool,
+    /// Greater than every revision of an earlier run.
+    pub revision: u64,
+}
+
+/// What somebody is told who follows changes.
+pub enum News {
+    /// Everything: what changed since is not known any more, or there is nothing that it could have changed from.
+    Snapshot(Arc<View>),
+    /// What has changed, with the revision of each, and the revision that is now.
+    Changes(Vec<(u64, What)>, u64),
+}
+
 impl State {
-    /// Knows nothing yet. A container list may be `cache_for` old when somebody asks for it.
-    pub fn new(cache_for: Duration) -> Self {
+    /// Knows nothing yet.
+    pub fn new(settings: &Settings, now: Instant) -> Self {
         Self {
-            listing: Listing::new(cache_for),
+            listing: Listing::new(settings.cache_for, now),
+            follows: settings.follows,
+            retry: Retry::default(),
             containers: Vec::new(),
             owners: HashMap::new(),
             warnings: Vec::new(),
@@ -105,6 +139,8 @@ impl State {
             watcher_warning: None,
             closing: false,
             view: None,
+            is_view_old: false,
+            changes: Changes::new(settings.revision),
             targets: None,
         }
     }
@@ -121,12 +157,28 @@ impl State {
 
     /// Everything as the answers show it.
     pub fn view(&mut self) -> Arc<View> {
-        if let Some(view) = &self.view {
+        let last = self.view.as_ref();
+        if let Some(view) = last.filter(|_| !self.is_view_old) {
             return view.clone();
         }
-        let view = Arc::new(self.build_view());
+        let mut new = self.build_view();
+        let same = last.filter(|last| last.shows_the_same(&new)).cloned();
+        let view = same.unwrap_or_else(|| {
+            new.revision = self.changes.note(self.view.as_deref(), &new);
+            Arc::new(new)
+        });
+        self.is_view_old = false;
         self.view = Some(view.clone());
         view
+    }
+
+    /// What has changed since a revision; everything, where there is none.
+    pub fn news(&mut self, since: Option<u64>) -> News {
+        let view = self.view();
+        match since.and_then(|since| self.changes.since(since)) {
+            Some(changes) => News::Changes(changes, view.revision),
+            None => News::Snapshot(view),
+        }
     }
 
     /// The container with this id or name, or with an id that begins with these 12 or more characters.
@@ -285,7 +337,8 @@ impl State {
         container: Option<&str>,
         after: Option<&Inputs>,
     ) {
-        self.listing.invalidate(outcome.ended);
+        self.listing
+            .invalidate(outcome.ended, self.containers_of(key));
         if let Some(entry) = self.fleet.get_mut(key)
             && let Some(operation) = &mut entry.operation
         {
@@ -350,7 +403,7 @@ impl State {
     }
 
     fn changed(&mut self) {
-        self.view = None;
+        self.is_view_old = true;
         self.targets = None;
     }
 }

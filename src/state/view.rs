@@ -23,8 +23,22 @@ pub struct View {
     pub devcontainers: Vec<Devcontainer>,
     /// What is odd.
     pub warnings: Vec<String>,
+    /// Why there is no newer list, where listing failed.
+    pub failure: Option<String>,
+    /// The number of the last change that this shows.
+    pub revision: u64,
     containers_body: OnceLock<Arc<[u8]>>,
     devcontainers_body: OnceLock<Arc<[u8]>>,
+    snapshot_body: OnceLock<Arc<[u8]>>,
+}
+
+#[derive(Serialize)]
+struct Snapshot<'a> {
+    r#type: &'static str,
+    revision: u64,
+    containers: &'a [Container],
+    devcontainers: &'a [Devcontainer],
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -62,6 +76,37 @@ impl View {
             to_line(&Devcontainers { devcontainers }).into()
         };
         self.devcontainers_body.get_or_init(make).clone()
+    }
+
+    /// Everything at once, as the stream of changes begins with it.
+    pub fn snapshot_body(&self) -> Arc<[u8]> {
+        let make = || {
+            to_line(&Snapshot {
+                r#type: "snapshot",
+                revision: self.revision,
+                containers: &self.containers,
+                devcontainers: &self.devcontainers,
+                warnings: &self.all_warnings(),
+            })
+            .into()
+        };
+        self.snapshot_body.get_or_init(make).clone()
+    }
+
+    /// What is odd, and what those who follow changes cannot be told by a status.
+    pub fn all_warnings(&self) -> Vec<String> {
+        let failure = self.failure.iter().map(|reason| {
+            format!("containers cannot be listed: {reason}; what was last known is shown")
+        });
+        self.warnings.iter().cloned().chain(failure).collect()
+    }
+
+    /// Whether both show the same.
+    pub(super) fn shows_the_same(&self, other: &Self) -> bool {
+        self.containers == other.containers
+            && self.devcontainers == other.devcontainers
+            && self.warnings == other.warnings
+            && self.failure == other.failure
     }
 
     /// The dev container with this id or name.
@@ -112,6 +157,7 @@ impl State {
             containers,
             devcontainers,
             warnings: warnings.chain(self.watcher_warning.clone()).collect(),
+            failure: self.listing.failure().map(str::to_owned),
             ..View::default()
         }
     }

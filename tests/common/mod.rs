@@ -33,6 +33,9 @@ pub const LONG: Duration = Duration::from_secs(30);
 /// A daemon that is told to stop has ended by then (SPEC: 15 s), on a busy machine, too.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
+/// Most tests change what the stand-in lists, and tell nobody.
+const NO_EVENTS: &str = "DEVCONTAINERD_NO_EVENTS";
+
 /// The id of the image of all containers.
 const IMAGE: &str = "sha256:0000";
 
@@ -81,6 +84,7 @@ impl Sandbox {
             fs::create_dir_all(root.join(below)).unwrap();
         }
         let sandbox = Self { root };
+        sandbox.write("events", "");
         sandbox.docker("");
         sandbox.devcontainer("");
         sandbox.image(&json!({}));
@@ -153,6 +157,7 @@ edit() { # $1: what sed shall do with the container $id
 }
 verb="$1"; shift
 case "$verb" in
+events) exec tail -n +1 -f "$R/events" ;;
 ps)
     filters=
     while [ $# -gt 0 ]; do
@@ -341,6 +346,25 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
         self.daemon_of(DaemonBuilder::new())
     }
 
+    /// One that follows events: what a test changes, it has to tell ([`Sandbox::event`]).
+    pub fn following_daemon(&self) -> DaemonBuilder {
+        self.daemon().without_env(NO_EVENTS)
+    }
+
+    /// Tells an event of a container to whoever follows events, or will.
+    pub fn event(&self, number: u32, action: &str) {
+        let id = container_id(number);
+        let event = json!({"Type": "container", "Action": action, "Actor": {"ID": id}});
+        self.tell(&format!("{event}\n"));
+    }
+
+    /// Prints this where events are followed.
+    pub fn tell(&self, text: &str) {
+        let path = self.path("events");
+        let mut events = fs::File::options().append(true).open(path).unwrap();
+        events.write_all(text.as_bytes()).unwrap();
+    }
+
     /// The same in namespaces of its own for users and mounts, in which it is root: `code` is run there before. Its
     /// limits below `/proc/sys/user` are its own, too.
     pub fn daemon_in_namespaces(&self, code: &str) -> DaemonBuilder {
@@ -353,6 +377,7 @@ echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         builder
             .env("PATH", &path)
+            .env(NO_EVENTS, "true")
             .env("XDG_STATE_HOME", self.state_home().to_str().unwrap())
     }
 
@@ -817,7 +842,11 @@ pub fn operation_processes(pid: u32) -> BTreeMap<u32, String> {
         let id: u32 = process.file_name().to_str()?.parse().ok()?;
         let environment = fs::read(process.path().join("environ")).ok()?;
         let mut variables = environment.split(|byte| *byte == 0);
-        let ours = variables.any(|one| one.starts_with(variable.as_bytes()));
+        let is_ours = |one: &[u8]| {
+            let name = one.strip_prefix(variable.as_bytes());
+            name.is_some_and(|name| name != b"events")
+        };
+        let ours = variables.any(is_ours);
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         ours.then_some((id, line))

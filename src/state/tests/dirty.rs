@@ -44,7 +44,7 @@ impl World {
 
     /// Another run of the daemon, which finds what this one wrote down.
     fn restart(&mut self, kept: Kept) {
-        self.state = State::new(Duration::from_secs(10));
+        self.state = new_state();
         self.state.recover(kept, Timestamp::new(self.wall, 0));
     }
 }
@@ -410,17 +410,17 @@ fn p6_a_listing_from_before_the_container_was_made_keeps_its_baseline() {
     let mut world = made();
     let key = world.begin();
     world.write(CONFIG, "2");
-    world.state.listing.want();
-    assert!(world.state.listing.begin(world.now));
+    world.state.listing.want(world.now);
+    assert!(world.state.listing.begin(world.now).is_some());
     world.now += Duration::from_secs(1);
     world.end(key, None, Some(2));
     // It does not show the new one, and is dropped; so is none after it, or there would never be any.
     world.list();
-    assert!(world.state.listing.begin(world.now));
+    assert!(world.state.listing.begin(world.now).is_some());
     world
         .state
         .listing
-        .invalidate(world.now + Duration::from_secs(2));
+        .invalidate(world.now + Duration::from_secs(2), Vec::new());
     world.list();
     world.remove(1);
     world.run(2, "/w", Some(CONFIG)).created_at = Timestamp::new(world.wall + 100, 0);
@@ -469,6 +469,8 @@ fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
             containers: Vec::new(),
             ids: [id(1)].into(),
             warnings: Vec::new(),
+            untold: Vec::new(),
+            retry_at: None,
         },
         container_places: HashMap::new(),
         entry_places: Vec::new(),

@@ -1,6 +1,7 @@
 //! The rules, as plain functions.
 
 mod dirty;
+mod freshness;
 mod model;
 mod repair;
 
@@ -34,9 +35,18 @@ struct World {
     truncated: bool,
 }
 
+fn new_state() -> State {
+    let settings = Settings {
+        cache_for: Duration::from_secs(10),
+        follows: true,
+        revision: 0,
+    };
+    State::new(&settings, Instant::now())
+}
+
 fn world() -> World {
     World {
-        state: State::new(Duration::from_secs(10)),
+        state: new_state(),
         now: Instant::now() + Duration::from_secs(1000),
         wall: 1_000_000,
         containers: Vec::new(),
@@ -140,6 +150,8 @@ impl World {
                 containers: self.containers.clone(),
                 ids: self.containers.iter().map(|info| info.id.clone()).collect(),
                 warnings: Vec::new(),
+                untold: Vec::new(),
+                retry_at: None,
             },
             container_places: self.places.clone(),
             entry_places,

@@ -326,7 +326,7 @@ impl Life {
 
     fn restart(&mut self, kept: Kept) {
         let kept = crate::store::round_trip(kept);
-        self.world.state = State::new(Duration::from_secs(10));
+        self.world.state = new_state();
         self.world
             .state
             .recover(kept, Timestamp::new(self.world.wall, 0));

@@ -172,15 +172,15 @@ fn a_listing_from_before_the_end_of_an_operation_is_made_again() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let key = world.begin();
-    world.state.listing.want();
-    assert!(world.state.listing.begin(world.now));
+    world.state.listing.want(world.now);
+    assert!(world.state.listing.begin(world.now).is_some());
     world.now += Duration::from_secs(1);
     world.end(key, None, None);
     world.remove(1);
     world.now += Duration::from_secs(1);
     world.list();
     assert!(world.one().container.is_some(), "it is of no use");
-    assert!(world.state.listing.begin(world.now));
+    assert!(world.state.listing.begin(world.now).is_some());
     world.list();
     assert!(world.one().container.is_none());
 }
@@ -402,7 +402,7 @@ fn p10_operations_that_end_all_the_time_hold_no_list_up() {
     for _ in 0..10 {
         let key = world.begin();
         world.state.listing.ask(asked, world.now);
-        assert!(world.state.listing.begin(world.now));
+        assert!(world.state.listing.begin(world.now).is_some());
         world.now += Duration::from_millis(10);
         world.end(key, Some("it failed at once"), None);
         world.now += Duration::from_millis(10);

@@ -1,0 +1,239 @@
+//! The stream of changes: everything once, then what changes, as it does.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use serde::Serialize;
+
+use super::limits::Slot;
+use super::socket::{Peer, Socket};
+use super::stream::{Format, HEARTBEAT, write_chunk, write_end};
+use crate::model::{Container, Devcontainer};
+use crate::process::wait;
+use crate::shared::Shared;
+use crate::state::{News, View, What, to_line};
+use crate::wake::Bell;
+
+/// How often files are looked at where the system does not tell that they change.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Somebody who follows what changes. Counts as interest for as long as it lives.
+pub(super) struct EventStream {
+    shared: Arc<Shared>,
+    /// Rung when something may have changed.
+    bell: Arc<Bell>,
+    pub(super) format: Format,
+    /// The revision up to which the reader has been told, by an earlier stream.
+    told: Option<u64>,
+    /// One of the streams that there may be at once.
+    _slot: Slot,
+}
+
+#[derive(Serialize)]
+struct Warnings<'a> {
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Removed<'a> {
+    id: &'a str,
+}
+
+impl EventStream {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        bell: Arc<Bell>,
+        format: Format,
+        told: Option<u64>,
+        slot: Slot,
+    ) -> Self {
+        shared.tell(|state| state.listing.interest.opened());
+        Self {
+            shared: shared.clone(),
+            bell,
+            format,
+            told,
+            _slot: slot,
+        }
+    }
+
+    /// Sends each change when it happens, until nobody reads, or the daemon stops. What happened while the reader was
+    /// slow is told at once, the last state of each object alone.
+    pub(super) fn send(&self, socket: &Socket, is_1_1: bool) -> io::Result<()> {
+        let mut told = self.told;
+        let mut last_sent = Instant::now();
+        let mut is_silent = false;
+        while !self.shared.ask(|state| state.is_closing()) {
+            let (news, is_blind) = self
+                .shared
+                .ask(|state| (state.news(told), state.watcher_warning().is_some()));
+            let (sent, revision) = match news {
+                News::Snapshot(view) => {
+                    self.snapshot(&view, socket, is_1_1)?;
+                    (true, view.revision)
+                }
+                News::Changes(changes, revision) => {
+                    let mut out = Vec::new();
+                    for (number, what) in &changes {
+                        self.format.write_change(*number, what, &mut out);
+                    }
+                    if !out.is_empty() {
+                        write_chunk(socket, &[&out], is_1_1)?;
+                    }
+                    (!out.is_empty(), revision)
+                }
+            };
+            told = Some(revision);
+            if sent {
+                last_sent = Instant::now();
+            }
+            if last_sent.elapsed() >= HEARTBEAT {
+                write_chunk(socket, &[self.format.heartbeat()], is_1_1)?;
+                last_sent = Instant::now();
+            }
+            let mut until = last_sent + HEARTBEAT;
+            if is_blind {
+                until = until.min(Instant::now() + LOOK);
+            }
+            self.wait(socket, is_silent, until);
+            match socket.peer() {
+                Peer::Gone => return Err(io::ErrorKind::ConnectionAborted.into()),
+                // One that sends no more may be gone: that shows when something is sent to it.
+                Peer::Silent if !is_silent => {
+                    is_silent = true;
+                    write_chunk(socket, &[self.format.heartbeat()], is_1_1)?;
+                }
+                Peer::Silent | Peer::Present => {}
+            }
+            if is_blind {
+                self.shared.look();
+            }
+        }
+        write_end(socket, is_1_1)
+    }
+
+    fn snapshot(&self, view: &View, socket: &Socket, is_1_1: bool) -> io::Result<()> {
+        if self.format == Format::Text {
+            let mut out = Vec::new();
+            for container in &view.containers {
+                out.extend_from_slice(container_text(container).as_bytes());
+            }
+            for devcontainer in &view.devcontainers {
+                out.extend_from_slice(devcontainer_text(devcontainer).as_bytes());
+            }
+            out.extend_from_slice(warnings_text(&view.all_warnings()).as_bytes());
+            // An empty chunk would be the end.
+            return match out.is_empty() {
+                true => write_chunk(socket, &[self.format.heartbeat()], is_1_1),
+                false => write_chunk(socket, &[&out], is_1_1),
+            };
+        }
+        let (before, after) = self.format.around(view.revision);
+        let body = view.snapshot_body();
+        write_chunk(
+            socket,
+            &[before.as_bytes(), &body, after.as_bytes()],
+            is_1_1,
+        )
+    }
+
+    /// Until something may have changed, the reader is gone, or that time.
+    fn wait(&self, socket: &Socket, is_silent: bool, until: Instant) {
+        // That it sends no more would be told again and again.
+        let of_interest = match is_silent {
+            true => PollFlags::empty(),
+            false => PollFlags::RDHUP,
+        };
+        let mut fds = [
+            PollFd::new(socket, of_interest),
+            PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN),
+        ];
+        wait(&mut fds, until);
+        self.bell.heard();
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.shared
+            .tell(|state| state.listing.interest.closed(Instant::now()));
+    }
+}
+
+impl Format {
+    fn write_change(self, revision: u64, what: &What, out: &mut Vec<u8>) {
+        if self == Self::Text {
+            out.extend_from_slice(text(what).as_bytes());
+            return;
+        }
+        let (kind, object) = match what {
+            What::Container(container) => ("container", to_line(container)),
+            What::ContainerRemoved(id) => ("container_removed", to_line(&Removed { id })),
+            What::Devcontainer(devcontainer) => ("devcontainer", to_line(devcontainer)),
+            What::DevcontainerRemoved(id) => {
+                let id = &id.to_string();
+                ("devcontainer_removed", to_line(&Removed { id }))
+            }
+            What::Warnings(warnings) => ("warnings", to_line(&Warnings { warnings })),
+        };
+        let (before, after) = self.around(revision);
+        let head = format!("{before}{{\"type\":\"{kind}\",\"revision\":{revision},");
+        out.extend_from_slice(head.as_bytes());
+        // The object's own fields follow.
+        out.extend_from_slice(object.get(1..).unwrap_or_default());
+        out.extend_from_slice(after.as_bytes());
+    }
+}
+
+fn text(what: &What) -> String {
+    match what {
+        What::Container(container) => container_text(container),
+        What::ContainerRemoved(id) => {
+            let short = id.get(..12).unwrap_or(id);
+            format!("container {short} removed\n")
+        }
+        What::Devcontainer(devcontainer) => devcontainer_text(devcontainer),
+        What::DevcontainerRemoved(id) => format!("devcontainer {id} removed\n"),
+        What::Warnings(warnings) if warnings.is_empty() => "no warnings\n".to_owned(),
+        What::Warnings(warnings) => warnings_text(warnings),
+    }
+}
+
+fn container_text(container: &Container) -> String {
+    let info = &container.info;
+    let short = info.id.get(..12).unwrap_or(&info.id);
+    one_line(format!("container {} {short} {}", info.name, info.status))
+}
+
+fn devcontainer_text(devcontainer: &Devcontainer) -> String {
+    let status = to_line(&devcontainer.status);
+    let status = String::from_utf8_lossy(&status);
+    let status = status.trim().trim_matches('"');
+    let mut text = format!("devcontainer {} {status}", devcontainer.name);
+    if devcontainer.dirty {
+        let paths = devcontainer.changes.iter().map(|change| &*change.path);
+        let paths: Vec<&str> = paths.collect();
+        text = format!("{text}, dirty: {}", paths.join(", "));
+    }
+    if let Some(error) = &devcontainer.error {
+        text = format!("{text}, error: {error}");
+    }
+    one_line(text)
+}
+
+fn warnings_text(warnings: &[String]) -> String {
+    let lines = warnings
+        .iter()
+        .map(|warning| one_line(format!("warning: {warning}")));
+    lines.collect()
+}
+
+/// Terminals are not to be led astray by what an image or a path is called.
+fn one_line(text: String) -> String {
+    let mut line = text.replace(char::is_control, " ");
+    line.push('\n');
+    line
+}

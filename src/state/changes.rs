@@ -1,0 +1,131 @@
+//! What has changed since when, for those who follow.
+
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::view::View;
+use crate::model::{Container, Devcontainer};
+
+/// Who is further behind gets everything anew.
+const BEHIND: usize = 1000;
+
+/// What is other than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A container, new or changed.
+    Container(Container),
+    /// A container that is not listed any more.
+    ContainerRemoved(String),
+    /// A dev container, new or changed.
+    Devcontainer(Box<Devcontainer>),
+    /// A dev container that is not listed any more.
+    DevcontainerRemoved(Uuid),
+    /// All that is odd.
+    Warnings(Vec<String>),
+}
+
+/// The newest changes, each of another object.
+///
+/// Each change has a number, the revision, greater than those before. A revision also stands for the state after it.
+pub(super) struct Changes {
+    revision: u64,
+    /// All changes after this revision are known.
+    floor: u64,
+    /// By revision.
+    log: Vec<(u64, What)>,
+}
+
+impl What {
+    /// The same for all changes of one object.
+    fn subject(&self) -> String {
+        match self {
+            Self::Container(container) => container.info.id.clone(),
+            Self::ContainerRemoved(id) => id.clone(),
+            Self::Devcontainer(devcontainer) => devcontainer.id.to_string(),
+            Self::DevcontainerRemoved(id) => id.to_string(),
+            Self::Warnings(_) => String::new(),
+        }
+    }
+}
+
+impl Changes {
+    /// The first change gets the revision after `revision`.
+    pub(super) fn new(revision: u64) -> Self {
+        Self {
+            revision,
+            floor: revision,
+            log: Vec::new(),
+        }
+    }
+
+    /// Notes how `after` differs from `before`, which differ. Returns the revision of `after`.
+    pub(super) fn note(&mut self, before: Option<&View>, after: &View) -> u64 {
+        let changes = before.map(|before| difference(before, after));
+        match changes.filter(|changes| changes.len() <= BEHIND) {
+            Some(changes) => {
+                let subjects: HashSet<String> = changes.iter().map(What::subject).collect();
+                self.log
+                    .retain(|(_, earlier)| !subjects.contains(&earlier.subject()));
+                for what in changes {
+                    self.revision += 1;
+                    self.log.push((self.revision, what));
+                }
+                self.forget();
+            }
+            None => {
+                self.revision += 1;
+                self.floor = self.revision;
+                self.log.clear();
+            }
+        }
+        self.revision
+    }
+
+    /// Who needs these is too far behind.
+    fn forget(&mut self) {
+        let excess = self.log.len().saturating_sub(BEHIND);
+        let forgotten = self.log.drain(..excess);
+        self.floor = forgotten
+            .last()
+            .map_or(self.floor, |(revision, _)| revision);
+    }
+
+    /// What has changed after `revision`, of each object the last change, oldest first. `None`: that is not known.
+    pub(super) fn since(&self, revision: u64) -> Option<Vec<(u64, What)>> {
+        let is_known = (self.floor..=self.revision).contains(&revision);
+        let newer = self.log.iter().filter(|(number, _)| *number > revision);
+        is_known.then(|| newer.cloned().collect())
+    }
+}
+
+fn difference(before: &View, after: &View) -> Vec<What> {
+    let mut changes = Vec::new();
+    let mut earlier: HashMap<&str, &Container> = HashMap::new();
+    earlier.extend(before.containers.iter().map(|one| (&*one.info.id, one)));
+    let mut new = Vec::new();
+    for container in &after.containers {
+        let same = earlier.remove(&*container.info.id) == Some(container);
+        new.extend((!same).then(|| What::Container(container.clone())));
+    }
+    // In the order of the list, whatever that of the map.
+    let gone = before.containers.iter().map(|one| &one.info.id);
+    let gone = gone.filter(|id| earlier.contains_key(id.as_str()));
+    changes.extend(gone.map(|id| What::ContainerRemoved(id.clone())));
+    changes.append(&mut new);
+
+    let mut earlier: HashMap<Uuid, &Devcontainer> = HashMap::new();
+    earlier.extend(before.devcontainers.iter().map(|one| (one.id, one)));
+    for devcontainer in &after.devcontainers {
+        let same = earlier.remove(&devcontainer.id) == Some(devcontainer);
+        new.extend((!same).then(|| What::Devcontainer(Box::new(devcontainer.clone()))));
+    }
+    let gone = before.devcontainers.iter().map(|one| one.id);
+    let gone = gone.filter(|id| earlier.contains_key(id));
+    changes.extend(gone.map(What::DevcontainerRemoved));
+    changes.append(&mut new);
+
+    let warnings = after.all_warnings();
+    changes.extend((before.all_warnings() != warnings).then_some(What::Warnings(warnings)));
+    changes
+}

@@ -1,0 +1,150 @@
+//! When the list is fresh enough, and when it is read anew.
+
+use std::time::{Duration, Instant};
+
+use super::super::listing::*;
+
+const CACHE: Duration = Duration::from_secs(10);
+
+/// A listing that began and ended at once, `ok` or not.
+fn attempt(listing: &mut Listing, at: Instant, ok: bool) {
+    assert!(listing.begin(at).is_some(), "nobody wants a listing");
+    listing.end(ok.then_some(()).ok_or("down".into()), at);
+}
+
+fn start() -> (Listing, Instant) {
+    (
+        Listing::new(CACHE, Instant::now()),
+        Instant::now() + Duration::from_secs(1000),
+    )
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn stale(age: u64) -> Freshness {
+    Freshness::Stale {
+        age: seconds(age),
+        reason: "down".into(),
+    }
+}
+
+#[test]
+fn a_list_serves_for_its_time_and_then_is_read_anew() {
+    let (mut listing, t) = start();
+    attempt(&mut listing, t, true);
+    assert_eq!(
+        listing.ask(t + seconds(10), t + seconds(10)),
+        Freshness::Fresh
+    );
+    assert!(listing.begin(t + seconds(10)).is_none());
+    assert_eq!(
+        listing.ask(t + seconds(11), t + seconds(11)),
+        Freshness::Wait
+    );
+    attempt(&mut listing, t + seconds(11), true);
+    assert_eq!(
+        listing.ask(t + seconds(11), t + seconds(11)),
+        Freshness::Fresh
+    );
+}
+
+#[test]
+fn p10_one_listing_at_a_time_serves_all_who_wait() {
+    let (mut listing, t) = start();
+    assert!(listing.begin(t).is_some());
+    for later in 0..100 {
+        let now = t + Duration::from_millis(later);
+        assert_eq!(listing.ask(now, now), Freshness::Wait);
+        assert!(listing.begin(now).is_none());
+    }
+    listing.end(Ok(()), t + seconds(1));
+    assert_eq!(
+        listing.ask(t + seconds(1), t + seconds(1)),
+        Freshness::Fresh
+    );
+    assert!(
+        listing.begin(t + seconds(1)).is_none(),
+        "it was read for all of them"
+    );
+}
+
+#[test]
+fn a_listing_from_before_an_event_does_not_show_it() {
+    let (mut listing, t) = start();
+    attempt(&mut listing, t, true);
+    listing.invalidate(t + seconds(2), Vec::new());
+    assert_eq!(listing.ask(t + seconds(2), t + seconds(2)), Freshness::Wait);
+    assert!(listing.begin(t + seconds(2)).is_some());
+    listing.invalidate(t + seconds(3), Vec::new());
+    assert_eq!(listing.ask(t + seconds(3), t + seconds(3)), Freshness::Wait);
+    listing.end(Ok(()), t + seconds(4));
+    assert_eq!(listing.ask(t + seconds(3), t + seconds(4)), Freshness::Wait);
+    attempt(&mut listing, t + seconds(4), true);
+    assert_eq!(
+        listing.ask(t + seconds(3), t + seconds(4)),
+        Freshness::Fresh
+    );
+}
+
+#[test]
+fn p2_a_good_list_serves_for_60_seconds_while_listing_fails() {
+    let (mut listing, t) = start();
+    attempt(&mut listing, t, true);
+    let ask = |listing: &mut Listing, at: u64| listing.ask(t + seconds(at), t + seconds(at));
+    assert_eq!(ask(&mut listing, 20), Freshness::Wait);
+    attempt(&mut listing, t + seconds(20), false);
+    assert_eq!(ask(&mut listing, 20), stale(20));
+    assert_eq!(ask(&mut listing, 59), Freshness::Wait);
+    attempt(&mut listing, t + seconds(59), false);
+    assert_eq!(ask(&mut listing, 59), stale(59));
+    assert_eq!(ask(&mut listing, 61), Freshness::Wait);
+    attempt(&mut listing, t + seconds(61), false);
+    assert_eq!(ask(&mut listing, 61), Freshness::Failed("down".into()));
+    assert_eq!(ask(&mut listing, 63), Freshness::Wait);
+    attempt(&mut listing, t + seconds(63), true);
+    assert_eq!(ask(&mut listing, 63), Freshness::Fresh);
+    assert_eq!(listing.failure(), None);
+}
+
+#[test]
+fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
+    let (mut listing, t) = start();
+    let mut attempts = 0;
+    for millis in 0..10_000 {
+        let now = t + Duration::from_millis(millis);
+        listing.ask(now, now);
+        if listing.begin(now).is_some() {
+            attempts += 1;
+            listing.end(Err("down".into()), now);
+        }
+    }
+    assert_eq!(attempts, 10);
+}
+
+#[test]
+fn p2_a_failure_answers_those_who_asked_while_it_was_under_way() {
+    let t = start().1;
+    let mut listing = Listing::new(Duration::ZERO, Instant::now());
+    listing.ask(t, t);
+    assert!(listing.begin(t).is_some());
+    let late = t + Duration::from_millis(1);
+    assert_eq!(listing.ask(late, late), Freshness::Wait);
+    let ended = t + Duration::from_millis(2);
+    listing.end(Err("down".into()), ended);
+    let down = Freshness::Failed("down".into());
+    assert_eq!(listing.ask(late, ended), down);
+    assert!(listing.begin(ended).is_none(), "tried again at once");
+}
+
+#[test]
+fn who_has_waited_long_enough_gets_the_last_good_list() {
+    let (mut listing, t) = start();
+    assert_eq!(
+        listing.give_up("down".into(), t),
+        Freshness::Failed("down".into())
+    );
+    attempt(&mut listing, t, true);
+    assert_eq!(listing.give_up("down".into(), t + seconds(5)), stale(5));
+}
