@@ -304,7 +304,7 @@ fn p19_running_out_of_descriptors_pauses_accepting() {
         .arg("ulimit -n 40; exec \"$0\" \"$@\"")
         .arg(BINARY)
         .env("PATH", &path)
-        .args("--listen 127.0.0.1:0")
+        .args("--no-events --listen 127.0.0.1:0")
         .start();
     let before = daemon.usage();
     for _ in 0..3 {

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
-use common::{BINARY, Daemon, DaemonBuilder, LONG, Sandbox, eventually};
+use common::{BINARY, Daemon, DaemonBuilder, LONG, NO_EVENTS, Sandbox, eventually};
 use devcontainerd::process;
 
 /// Leaves the session and every parent, says its number in the file `$R/NAME`, and stays.
@@ -256,7 +256,7 @@ fn unprivileged(sandbox: &Sandbox) -> DaemonBuilder {
         _ => DaemonBuilder::of(BINARY),
     };
     let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
-    daemon.env("PATH", &path)
+    daemon.env("PATH", &path).env(NO_EVENTS, "true")
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub const LONG: Duration = Duration::from_secs(30);
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Most tests change what the stand-in lists, and tell nobody.
-const NO_EVENTS: &str = "DEVCONTAINERD_NO_EVENTS";
+pub const NO_EVENTS: &str = "DEVCONTAINERD_NO_EVENTS";
 
 /// The id of the image of all containers.
 const IMAGE: &str = "sha256:0000";
