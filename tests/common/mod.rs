@@ -756,6 +756,16 @@ impl Daemon {
         changes.iter().map(short).collect()
     }
 
+    /// The process that tells it of events.
+    pub fn events_child(&self) -> Option<u32> {
+        let is_it = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains("docker events ") || line.contains("tail -n +1 -f")
+        };
+        self.children().into_iter().find(is_it)
+    }
+
     /// Processes whose ancestor it is, zombies included.
     pub fn children(&self) -> Vec<u32> {
         descendants(self.pid())
@@ -844,7 +854,7 @@ pub fn operation_processes(pid: u32) -> BTreeMap<u32, String> {
         let mut variables = environment.split(|byte| *byte == 0);
         let is_ours = |one: &[u8]| {
             let name = one.strip_prefix(variable.as_bytes());
-            name.is_some_and(|name| name != b"events")
+            name.is_some_and(|name| !name.ends_with(b":events"))
         };
         let ours = variables.any(is_ours);
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();

@@ -61,7 +61,7 @@ fn check(
 ) {
     let old = workspace.up();
     let before = state_of(&old);
-    let daemon = daemon.start();
+    let daemon = daemon.args("--no-events").start();
     workspace.devcontainer(&daemon);
     let (threads, descriptors) = (daemon.threads(), daemon.descriptors());
     workspace.configure(hanging);

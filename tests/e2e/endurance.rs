@@ -24,12 +24,12 @@ const FLOODED_WITHIN: Duration = Duration::from_secs(180);
 /// The most that a daemon ever uses, in kB: twice 4 MiB of a log, a page of it for each reader, and buffers.
 const MOST: u64 = 20_000;
 
-/// A daemon of the binary that is shipped: what another one costs is nobody's concern.
+/// A daemon of the binary that is shipped: what another one costs is nobody's concern. Its processes are counted.
 fn shipped() -> DaemonBuilder {
     let binary = std::env::var("DEVCONTAINERD_STATIC_BIN");
     let binary =
         binary.expect("DEVCONTAINERD_STATIC_BIN names the binary that `make static` makes");
-    DaemonBuilder::of(&binary).args("--cache-duration 0")
+    DaemonBuilder::of(&binary).args("--no-events --cache-duration 0")
 }
 
 /// A temporary directory in which the CLI finds that there is nothing to ask the network for.

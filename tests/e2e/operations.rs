@@ -68,7 +68,7 @@ fn p14_one_at_a_time_for_a_dev_container_and_different_ones_at_once() {
 fn p16_nothing_of_a_recreate_is_left_but_the_container() {
     let workspace = Workspace::new("leftovers", json!({"postCreateCommand": "echo made"}));
     workspace.up();
-    let daemon = daemon().start();
+    let daemon = daemon().args("--no-events").start();
     workspace.devcontainer(&daemon);
     let (threads, descriptors) = (daemon.threads(), daemon.descriptors());
     for _ in 0..3 {

@@ -46,9 +46,8 @@ fn p2_a_hung_engine_is_bridged_by_the_last_good_list_and_recovers() {
         let answer = daemon.get("/");
         (answer.status == 200 && !answer.headers.contains_key("age")).then_some(())
     });
-    assert_eq!(
-        daemon.children(),
-        [0; 0],
-        "no client of the hung engine is left"
-    );
+    let events = daemon.events_child();
+    let mut others = daemon.children();
+    others.retain(|pid| Some(*pid) != events);
+    assert_eq!(others, [0; 0], "no client of the hung engine is left");
 }
