@@ -4,6 +4,7 @@ mod dirty;
 mod freshness;
 mod model;
 mod repair;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
