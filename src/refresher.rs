@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::docker::{Docker, ListError, Scope, events};
+use crate::docker::events::{self, Fault};
+use crate::docker::{Docker, ListError, Scope};
 use crate::jobs::{self, Jobs};
 use crate::keeper::Keeper;
 use crate::places::{Address, Place};
@@ -39,8 +40,8 @@ pub struct Refresher {
 #[derive(Default)]
 pub struct EventsThread {
     running: Option<(Arc<Bell>, JoinHandle<()>)>,
-    /// Why events could not be followed the last time, until they can be.
-    fault: Option<String>,
+    /// Whether it was said that events cannot be followed.
+    said_so: bool,
 }
 
 impl Refresher {
@@ -54,7 +55,6 @@ impl Refresher {
                 Step::StartEvents => self.start_events(),
                 Step::EndEvents(fault) => self.end_events(fault),
                 Step::Save => self.keeper.save(),
-                Step::Wait(_) => {}
                 Step::Stop => break,
             }
         }
@@ -73,25 +73,25 @@ impl Refresher {
             shared.tell(|state| state.listing.events_over(why, Instant::now()));
         });
         if let Err(e) = started {
-            let why = format!("docker events cannot be run: {e}");
+            let why = Fault::Ended(format!("docker events cannot be run: {e}"));
             self.shared
                 .tell(|state| state.listing.events_over(why, Instant::now()));
         }
     }
 
     /// `fault`: why it is of no use; `None`: nobody needs it.
-    fn end_events(&mut self, fault: Option<String>) {
+    fn end_events(&mut self, fault: Option<Fault>) {
         self.events.end();
-        let failed = fault.is_some();
-        self.shared
-            .tell(|state| state.listing.events_ended(failed, Instant::now()));
+        self.shared.tell(|state| {
+            let fault = fault.as_ref();
+            state.listing.events_ended(fault, Instant::now());
+        });
         match fault {
             None => log::debug!("events are not followed any more: nobody asks"),
-            Some(fault) if self.events.fault.as_ref() != Some(&fault) => {
-                log::warn!("{fault}; containers are listed until events can be followed again");
-                self.events.fault = Some(fault);
+            Some(fault) if !std::mem::replace(&mut self.events.said_so, true) => {
+                log::warn!("{fault}; until that is over, containers are listed");
             }
-            Some(_) => {}
+            Some(fault) => log::debug!("{fault}"),
         }
     }
 
@@ -127,10 +127,11 @@ impl Refresher {
         self.wake.wake();
     }
 
+    /// One that is well for a moment only is not.
     fn report_events(&mut self) {
-        if self.shared.ask(|state| state.listing.follows_events())
-            && self.events.fault.take().is_some()
-        {
+        let is_settled = |state: &mut State| state.listing.is_settled(Instant::now());
+        if self.events.said_so && self.shared.ask(is_settled) {
+            self.events.said_so = false;
             log::info!("events are followed again");
         }
     }

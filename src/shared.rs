@@ -9,7 +9,7 @@ use crate::devcontainer::config;
 use crate::devcontainer::inputs::{Distrusted, Inputs};
 use crate::places::canonical;
 use crate::state::listing::Freshness;
-use crate::state::{Found, LookTarget, State, Step, Unsettled, View};
+use crate::state::{Found, LookTarget, Next, State, Step, Unsettled, View};
 use crate::wake::{Bell, Wake};
 
 /// How much longer than a listing may take its callers wait: it is ended at its own deadline, and what it says then
@@ -103,8 +103,8 @@ impl Shared {
         loop {
             let now = Instant::now();
             let until = match state.next_step(now) {
-                Step::Wait(until) => until,
-                step => return step,
+                Next::Do(step) => return step,
+                Next::Wait(until) => until,
             };
             let to_do = &self.to_do;
             state = match until {

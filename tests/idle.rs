@@ -24,7 +24,7 @@ fn p9_while_nobody_asks_nothing_runs() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
-    let daemon = sandbox.daemon().start();
+    let daemon = sandbox.following_daemon().start();
     assert_eq!(daemon.get("/").status, 200);
     // Main, accept, refresher, watcher.
     eventually("the connection has ended", || {

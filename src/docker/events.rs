@@ -1,6 +1,7 @@
 //! `docker events`: which containers may have changed, as it happens.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +32,8 @@ const FILTERS: [&str; 14] = [
     "event=connect",
     "event=disconnect",
 ];
-/// Of what happened before it was listening, it tells as much. Its clock may show whole seconds.
+/// It listens some time after it was started; what happens until then it tells as well. Times are given to it in whole
+/// seconds.
 const LOOK_BACK: Duration = Duration::from_secs(1);
 /// An event holds all labels.
 const MAX_LINE: usize = 1 << 20;
@@ -44,6 +46,27 @@ const MANY_WITHIN: Duration = Duration::from_secs(10);
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// What it is called among the processes of the daemon.
 const MARK: &str = "events";
+
+/// What is wrong with an events child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It has ended, and said this.
+    Ended(String),
+    /// It tells what cannot be, and is not to be believed.
+    Odd(String),
+    /// Something has changed that it has not told.
+    Silent,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(said) => f.write_str(said),
+            Self::Odd(what) => write!(f, "docker events {what}"),
+            Self::Silent => f.write_str("docker events does not tell what happens"),
+        }
+    }
+}
 
 /// One line, in docker's and in podman's form.
 #[derive(Deserialize)]
@@ -62,7 +85,7 @@ struct Actor {
     #[serde(rename = "ID", default)]
     id: String,
     #[serde(rename = "Attributes", default)]
-    attributes: Attributes,
+    attributes: Option<Attributes>,
 }
 
 #[derive(Default, Deserialize)]
@@ -83,7 +106,7 @@ struct Lines {
 
 /// Runs `docker events` until it ends, prints what is no event, or `stop` is rung. Names of containers that may have
 /// changed are told as they come. Returns why it has ended.
-pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)) -> String {
+pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)) -> Fault {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let since = now.unwrap_or_default().saturating_sub(LOOK_BACK).as_secs();
     let mut command = Command::new(program);
@@ -113,15 +136,17 @@ pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)
         Stream::Stderr => keep(&mut stderr, bytes, MAX_STDERR),
     });
     let said = String::from_utf8_lossy(&stderr);
-    match (fault, ended) {
-        (Some(fault), _) => format!("docker events {fault}"),
-        (None, Err(e)) => e.to_string(),
-        (None, Ok(Ended::Exited(status))) => match said.trim() {
+    if let Some(what) = fault {
+        return Fault::Odd(what);
+    }
+    Fault::Ended(match ended {
+        Err(e) => e.to_string(),
+        Ok(Ended::Exited(status)) => match said.trim() {
             "" => format!("docker events ended ({status}) and said nothing"),
             said => format!("docker events ended ({status}): {said}"),
         },
-        (None, Ok(Ended::TimedOut | Ended::Aborted)) => "docker events was ended".to_owned(),
-    }
+        Ok(Ended::TimedOut | Ended::Aborted) => "docker events was ended".to_owned(),
+    })
 }
 
 impl Lines {
@@ -170,7 +195,7 @@ fn container(line: &[u8]) -> Result<Option<String>, String> {
     };
     let event: Event = serde_json::from_slice(line).map_err(|_| unreadable())?;
     let (actor, attached) = match event.actor {
-        Some(actor) => (Some(actor.id), actor.attributes.container),
+        Some(actor) => (Some(actor.id), actor.attributes.and_then(|a| a.container)),
         None => (None, None),
     };
     // podman gives the container's id for what happens between it and a network.
@@ -181,10 +206,9 @@ fn container(line: &[u8]) -> Result<Option<String>, String> {
     };
     match id.filter(|id| !id.is_empty()) {
         Some(id) if is_id(&id) => Ok(Some(id)),
-        Some(_) => Err(unreadable()),
-        // A network that was made or removed.
-        None if event.kind == "network" => Ok(None),
-        None => Err(unreadable()),
+        // A network that was made or removed, or what is connected to it and is no container.
+        _ if event.kind == "network" => Ok(None),
+        _ => Err(unreadable()),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::inspect::{self, Read};
 use super::listing::ListError;
 use super::run::{Failure, Program, run};
 
+/// Ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
+const BATCH: usize = 100;
 /// How many inspects run at once.
 const WORKERS: usize = 4;
 
@@ -16,18 +18,43 @@ const WORKERS: usize = 4;
 pub(super) struct Inspected {
     pub(super) found: HashMap<String, Read>,
     pub(super) complaints: Vec<String>,
-    pub(super) timed_out: Vec<Vec<String>>,
+    pub(super) timed_out: Vec<String>,
     /// Not reached in time, or failed in another way than that they are gone.
-    pub(super) unanswered: Vec<Vec<String>>,
+    pub(super) unanswered: Vec<String>,
     pub(super) error: Option<ListError>,
+}
+
+/// Asks about these in as few commands as there can be.
+pub(super) fn inspect_together(
+    program: Program<'_>,
+    ids: &[String],
+    deadline: Instant,
+) -> Inspected {
+    let batches = ids.chunks(BATCH).map(<[String]>::to_vec);
+    inspect_all(program, batches.collect(), &|_| Some(deadline))
+}
+
+/// Asks about each in a command of its own, which gets at most `share`. Those whose turn does not come early enough
+/// before `end` are left out.
+pub(super) fn inspect_alone(
+    program: Program<'_>,
+    ids: Vec<String>,
+    share: Duration,
+    end: Instant,
+) -> Inspected {
+    let tasks = ids.into_iter().map(|id| vec![id]).collect();
+    inspect_all(program, tasks, &|now| {
+        let until = end.min(now + share);
+        (until.saturating_duration_since(now) >= share / 2).then_some(until)
+    })
 }
 
 /// Runs one inspect for each of `tasks`, several at once; each has the deadline that `deadline` gives it when it
 /// starts, and is left out where there is none.
-pub(super) fn inspect_all(
+fn inspect_all(
     program: Program<'_>,
     mut tasks: Vec<Vec<String>>,
-    deadline: impl Fn(Instant) -> Option<Instant> + Sync,
+    deadline: &(dyn Fn(Instant) -> Option<Instant> + Sync),
 ) -> Inspected {
     let workers = tasks.len().min(WORKERS);
     tasks.reverse();
@@ -40,7 +67,7 @@ pub(super) fn inspect_all(
             let one = match deadline(Instant::now()) {
                 Some(deadline) => inspect_one(program, ids, deadline),
                 None => Inspected {
-                    unanswered: vec![ids],
+                    unanswered: ids,
                     ..Inspected::default()
                 },
             };
@@ -68,7 +95,7 @@ fn inspect_one(program: Program<'_>, ids: Vec<String>, deadline: Instant) -> Ins
     let printed = match run(program, "docker inspect", &arguments, deadline) {
         Ok(printed) => printed,
         Err(Failure::TimedOut) => {
-            one.timed_out.push(ids);
+            one.timed_out.extend(ids);
             return one;
         }
         Err(Failure::Other(error)) => {
@@ -86,9 +113,9 @@ fn inspect_one(program: Program<'_>, ids: Vec<String>, deadline: Instant) -> Ins
                 .map(|read| (read.id.clone(), read))
                 .collect();
             if printed.failed.is_some() && !complaints.is_empty() {
-                let said_missing = |id: &String| printed.misses(id);
-                let left = ids.into_iter().filter(|id| !said_missing(id));
-                one.unanswered.push(left.collect());
+                let is_answered = |id: &String| one.found.contains_key(id) || printed.misses(id);
+                let left: Vec<String> = ids.into_iter().filter(|id| !is_answered(id)).collect();
+                one.unanswered.extend(left);
             }
             one.complaints.extend(complaints);
         }

@@ -8,24 +8,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::inspect::Read;
-use super::inspecting::{Inspected, inspect_all};
+use super::inspecting::{Inspected, inspect_alone, inspect_together};
 use super::ports;
 use super::run::{Failure, Program, run};
+use super::silences::Silences;
 use crate::model::ContainerInfo;
 use crate::order::by_text;
 use crate::wake::Bell;
 
 /// Ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
 const BATCH: usize = 100;
-/// How long a container whose inspect hung is left alone, at first and at the most.
-const LEAVE_ALONE: Duration = Duration::from_secs(2);
-const LEAVE_ALONE_LAST: Duration = Duration::from_secs(30);
 /// What events name is inspected together within the first of these; where that hangs, each alone within the second.
-/// The third is for finding out whether docker answers at all.
+/// The third is for finding out whether docker answers at all, and whether a container that hung does so again.
 const TOGETHER: Duration = Duration::from_millis(500);
 const ALONE: Duration = Duration::from_secs(1);
-const PROBE: Duration = Duration::from_millis(500);
-/// If more than these hang, it is not for what they are.
+const PROBE: Duration = Duration::from_millis(250);
+/// How many that were silent before are tried again at once.
 const FEW: usize = 4;
 /// How many containers a warning names.
 const NAMED: usize = 5;
@@ -43,7 +41,7 @@ pub enum Scope {
 
 /// A listing.
 pub struct Listed {
-    /// In docker's order: newest first.
+    /// Newest first.
     pub containers: Vec<Arc<ContainerInfo>>,
     /// Of all containers that there are, those included of which nothing else is known.
     pub ids: HashSet<String>,
@@ -78,14 +76,11 @@ pub struct Docker {
     timeout: Duration,
     /// Readable once no listing is wanted any more.
     stop: Arc<Bell>,
-    /// In docker's order.
-    ids: Vec<String>,
+    ids: HashSet<String>,
     known: HashMap<String, Known>,
-    hung: HashMap<String, Hung>,
-    /// Containers about which docker was not reached in time, or said something unexpected, when it was last asked.
-    unanswered: HashSet<String>,
-    /// What commands complained about, since all was listed.
-    complaints: Vec<String>,
+    silences: Silences,
+    /// What the last `ps` and the last `inspect` complained about.
+    complaints: [Vec<String>; 2],
     /// Counts readings.
     readings: u64,
 }
@@ -98,23 +93,16 @@ struct Known {
     reading: u64,
 }
 
-/// A container about which docker says nothing.
-struct Hung {
-    again_at: Instant,
-    pause: Duration,
-}
-
 impl Docker {
     /// A listing takes at most `timeout`, and ends early once `stop` is readable.
     pub fn new(timeout: Duration, stop: Arc<Bell>) -> Self {
         Self {
             timeout,
             stop,
-            ids: Vec::new(),
+            ids: HashSet::new(),
             known: HashMap::new(),
-            hung: HashMap::new(),
-            unanswered: HashSet::new(),
-            complaints: Vec::new(),
+            silences: Silences::default(),
+            complaints: [Vec::new(), Vec::new()],
             readings: 0,
         }
     }
@@ -130,60 +118,46 @@ impl Docker {
             stop: stop.as_fd(),
         };
         self.readings += 1;
-        match scope {
-            Scope::All => self.list_all(program, None),
-            Scope::Changed(named) => self.list_all(program, Some(named)),
-            Scope::Named(named) => self.read_named(program, named),
-        }
+        let untold = match scope {
+            Scope::All => self.list_all(program, None)?,
+            Scope::Changed(named) => self.list_all(program, Some(named))?,
+            Scope::Named(named) if named.is_empty() => self.try_again(program)?,
+            Scope::Named(named) => self.read_named(program, named)?,
+        };
+        self.listed(untold)
     }
 
-    /// `changed`: what else is known may be taken as true. `None`: nothing may.
+    /// `changed`: all else that is known may be taken as true. `None`: nothing may. Returns what is different all the
+    /// same.
     fn list_all(
         &mut self,
         program: Program<'_>,
         changed: Option<&HashSet<String>>,
-    ) -> Result<Listed, ListError> {
+    ) -> Result<Vec<String>, ListError> {
         let deadline = Instant::now() + self.timeout;
         let (ids, complaints) = self.ids(program, deadline)?;
-        let ids_before: HashSet<String> =
-            std::mem::replace(&mut self.ids, ids).into_iter().collect();
+        let before = std::mem::replace(&mut self.ids, ids);
+        self.complaints = [complaints, Vec::new()];
         let asked = match changed {
-            None => self.ids.clone(),
+            None => self.ids.iter().cloned().collect(),
             Some(changed) => self.to_be_read(changed),
         };
-        self.hung.retain(|id, _| self.ids.contains(id));
         let listed = Instant::now();
         let half = listed + deadline.saturating_duration_since(listed) / 2;
-        let mut inspected = self.inspect_together(program, &asked, half);
+        let (asked, due) = self.silences.part(asked, listed);
+        let mut inspected = inspect_together(program, &asked, half);
         let suspects = std::mem::take(&mut inspected.timed_out);
-        let alone = suspects.into_iter().flatten().chain(self.due(listed));
         let (share, end) = (self.timeout / 4, deadline - self.timeout / 20);
-        inspected.merge(self.inspect_alone(program, alone.collect(), share, end));
-        if let Some(error) = inspected.error {
-            return Err(error);
-        }
-        self.complaints = complaints;
-        let untold = changed.map(|named| {
-            let are_there: HashSet<&String> = self.ids.iter().collect();
-            let gone = ids_before.iter().filter(|id| !are_there.contains(id));
-            let other = self.ids.iter().filter(|id| {
-                let now = inspected.found.get(*id).and_then(|read| read.info.as_ref());
-                let last = self.known.get(*id).and_then(|known| known.info.as_ref());
-                now.is_some_and(|now| last.is_none_or(|last| last.running != now.running))
-            });
-            let untold = gone.chain(other).filter(|id| !named.contains(*id));
-            untold.cloned().collect()
-        });
-        self.take(&asked, inspected);
-        self.listed(untold.unwrap_or_default())
+        let alone = suspects.into_iter().chain(due.iter().cloned());
+        inspected.merge(inspect_alone(program, alone.collect(), share, end));
+        let untold = changed.map(|changed| self.untold(&before, changed, &inspected));
+        self.take(asked.into_iter().chain(due), inspected)?;
+        Ok(untold.unwrap_or_default())
     }
 
     /// What is new, what has changed, and some of the rest, so that nothing stays wrong for good.
     fn to_be_read(&self, changed: &HashSet<String>) -> Vec<String> {
-        let is_known = |id: &&String| {
-            let in_doubt = changed.contains(*id) || self.unanswered.contains(*id);
-            self.known.contains_key(*id) && !in_doubt
-        };
+        let is_known = |id: &&String| self.known.contains_key(*id) && !changed.contains(*id);
         let (rest, mut read): (Vec<&String>, Vec<&String>) = self.ids.iter().partition(is_known);
         let reading = |id: &&String| {
             let known = self.known.get(*id);
@@ -196,110 +170,76 @@ impl Docker {
         read.into_iter().cloned().collect()
     }
 
+    /// What has come or gone, begun or ended to run, though it was said to be unchanged.
+    fn untold(
+        &self,
+        before: &HashSet<String>,
+        changed: &HashSet<String>,
+        inspected: &Inspected,
+    ) -> Vec<String> {
+        let runs = |info: Option<&ContainerInfo>| info.is_some_and(|info| info.running);
+        let is_other = |id: &&String| {
+            let last = self.known.get(*id).and_then(|known| known.info.as_deref());
+            let read = inspected.found.get(*id);
+            let now = read.map(|read| runs(read.info.as_ref()));
+            !before.contains(*id) || now.is_some_and(|now| now != runs(last))
+        };
+        let gone = before.iter().filter(|id| !self.ids.contains(*id));
+        let other = self.ids.iter().filter(is_other);
+        let untold = gone.chain(other).filter(|id| !changed.contains(*id));
+        untold.cloned().collect()
+    }
+
+    /// Whatever hangs, the others of those named are there within 2 s.
     fn read_named(
         &mut self,
         program: Program<'_>,
         named: &HashSet<String>,
-    ) -> Result<Listed, ListError> {
-        let asked: Vec<String> = named.union(&self.unanswered).cloned().collect();
+    ) -> Result<Vec<String>, ListError> {
         let begun = Instant::now();
+        self.silences.named(named);
+        let (asked, due) = self.silences.part(named.iter().cloned().collect(), begun);
         let mut inspected = match asked.len() {
             // To be alone is what comes next.
             1 => Inspected {
-                timed_out: vec![asked.clone()],
+                timed_out: asked.clone(),
                 ..Inspected::default()
             },
-            _ => self.inspect_together(program, &asked, begun + TOGETHER.min(self.timeout / 2)),
+            _ => inspect_together(program, &asked, begun + TOGETHER.min(self.timeout / 2)),
         };
-        let suspects = std::mem::take(&mut inspected.timed_out)
-            .into_iter()
-            .flatten();
-        let suspects = suspects.filter(|id| !self.is_left_alone(id, begun));
-        let alone: HashSet<String> = suspects.chain(self.due(begun)).collect();
-        if alone.len() > FEW {
-            return Err(self.too_slow("docker inspect"));
-        }
+        let suspects = std::mem::take(&mut inspected.timed_out);
         let share = ALONE.min(self.timeout / 4);
-        let end = Instant::now() + share;
-        inspected.merge(self.inspect_alone(program, alone.into_iter().collect(), share, end));
-        if let Some(error) = inspected.error {
-            return Err(error);
-        }
-        if !inspected.timed_out.is_empty() && inspected.found.is_empty() {
-            let probe = PROBE.min(self.timeout / 4);
-            self.ids(program, Instant::now() + probe)?;
-        }
-        for read in inspected
-            .found
-            .values()
-            .filter_map(|read| read.info.as_ref())
-        {
-            self.insert(read);
-        }
-        self.take(&asked, inspected);
-        self.listed(Vec::new())
+        inspected.merge(inspect_alone(
+            program,
+            suspects,
+            share,
+            Instant::now() + share,
+        ));
+        let again: Vec<String> = due.into_iter().filter(|id| named.contains(id)).collect();
+        let end = Instant::now() + PROBE;
+        inspected.merge(inspect_alone(program, again.clone(), PROBE, end));
+        self.is_alive(program, &inspected)?;
+        self.take(asked.into_iter().chain(again), inspected)?;
+        Ok(Vec::new())
     }
 
-    /// Adds a container in docker's order, if it is new.
-    fn insert(&mut self, new: &ContainerInfo) {
-        if self.ids.contains(&new.id) {
-            return;
+    /// Those that were silent may have been so for a while only.
+    fn try_again(&mut self, program: Program<'_>) -> Result<Vec<String>, ListError> {
+        let begun = Instant::now();
+        let mut due = self.silences.due(begun);
+        due.truncate(FEW);
+        let inspected = inspect_alone(program, due.clone(), PROBE, begun + PROBE);
+        self.take(due.into_iter(), inspected)?;
+        Ok(Vec::new())
+    }
+
+    /// Where docker has said nothing about any container, it may not be for what these are.
+    fn is_alive(&self, program: Program<'_>, inspected: &Inspected) -> Result<(), ListError> {
+        if inspected.timed_out.is_empty() || !inspected.found.is_empty() {
+            return Ok(());
         }
-        let is_older = |id: &String| {
-            let info = self.known.get(id).and_then(|known| known.info.as_ref());
-            info.is_some_and(|info| info.created_at <= new.created_at)
-        };
-        let place = self.ids.iter().position(is_older);
-        self.ids
-            .insert(place.unwrap_or(self.ids.len()), new.id.clone());
-    }
-
-    fn is_left_alone(&self, id: &str, now: Instant) -> bool {
-        self.hung.get(id).is_some_and(|hung| now < hung.again_at)
-    }
-
-    /// What hung before and is to be tried again.
-    fn due(&self, now: Instant) -> Vec<String> {
-        let due = self.hung.iter().filter(|(_, hung)| hung.again_at <= now);
-        due.map(|(id, _)| id.clone()).collect()
-    }
-
-    fn inspect_together(
-        &self,
-        program: Program<'_>,
-        ids: &[String],
-        deadline: Instant,
-    ) -> Inspected {
-        let together = ids.iter().filter(|id| !self.hung.contains_key(*id));
-        let together: Vec<String> = together.cloned().collect();
-        let batches = together.chunks(BATCH).map(<[String]>::to_vec);
-        inspect_all(program, batches.collect(), |_| Some(deadline))
-    }
-
-    /// Each gets a share of the time that is left. What hangs is left alone from then on.
-    fn inspect_alone(
-        &mut self,
-        program: Program<'_>,
-        ids: Vec<String>,
-        share: Duration,
-        end: Instant,
-    ) -> Inspected {
-        let tasks = ids.into_iter().map(|id| vec![id]).collect();
-        let inspected = inspect_all(program, tasks, |now| {
-            let until = end.min(now + share);
-            (until.saturating_duration_since(now) >= share / 2).then_some(until)
-        });
-        let now = Instant::now();
-        for id in inspected.timed_out.iter().flatten() {
-            let last = self.hung.get(id).map(|hung| hung.pause * 2);
-            let pause = last.unwrap_or(LEAVE_ALONE).min(LEAVE_ALONE_LAST);
-            let again_at = now + pause;
-            self.hung.insert(id.clone(), Hung { again_at, pause });
-        }
-        for id in inspected.found.keys() {
-            self.hung.remove(id);
-        }
-        inspected
+        let probe = PROBE.min(self.timeout / 4);
+        self.ids(program, Instant::now() + probe).map(drop)
     }
 
     /// All ids, and what docker complained about.
@@ -307,7 +247,7 @@ impl Docker {
         &self,
         program: Program<'_>,
         deadline: Instant,
-    ) -> Result<(Vec<String>, Vec<String>), ListError> {
+    ) -> Result<(HashSet<String>, Vec<String>), ListError> {
         let arguments = ["ps", "--all", "--quiet", "--no-trunc"];
         let printed =
             run(program, "docker ps", &arguments, deadline).map_err(|failure| match failure {
@@ -338,65 +278,78 @@ impl Docker {
 
     /// Takes what was read of the containers that were `asked` about. One that docker did not tell of is gone, unless
     /// it was silent.
-    fn take(&mut self, asked: &[String], inspected: Inspected) {
-        self.unanswered = inspected.unanswered.into_iter().flatten().collect();
-        let is_silent = |id: &String| self.hung.contains_key(id) || self.unanswered.contains(id);
-        let unknown: HashSet<&String> = asked
-            .iter()
-            .filter(|id| !inspected.found.contains_key(*id))
-            .collect();
-        self.ids.retain(|id| !unknown.contains(id) || is_silent(id));
-        let new = unknown
-            .into_iter()
-            .filter(|id| is_silent(id) && !self.ids.contains(id));
-        let new: Vec<String> = new.cloned().collect();
-        self.ids.splice(..0, new);
+    fn take(
+        &mut self,
+        asked: impl Iterator<Item = String>,
+        inspected: Inspected,
+    ) -> Result<(), ListError> {
+        if let Some(error) = inspected.error {
+            return Err(error);
+        }
+        let now = Instant::now();
+        for id in asked {
+            let hangs = inspected.timed_out.contains(&id);
+            if hangs || inspected.unanswered.contains(&id) {
+                self.silences.add(&id, hangs, now);
+                self.ids.insert(id);
+                continue;
+            }
+            self.silences.remove(&id);
+            if !inspected.found.contains_key(&id) {
+                self.ids.remove(&id);
+            }
+        }
         for (id, read) in inspected.found {
             let last = self.known.get(&id).and_then(|known| known.info.as_ref());
             let known = Known::new(read, last, self.readings);
+            self.ids.insert(id.clone());
             self.known.insert(id, known);
         }
-        let are_there: HashSet<&String> = self.ids.iter().collect();
-        self.known.retain(|id, _| are_there.contains(id));
-        self.hung.retain(|id, _| are_there.contains(id));
-        self.complaints.extend(inspected.complaints);
+        let ids = &self.ids;
+        self.known.retain(|id, _| ids.contains(id));
+        self.silences.retain(ids);
+        let [_, complaints] = &mut self.complaints;
+        *complaints = inspected.complaints;
+        Ok(())
     }
 
-    /// What is known now, in docker's order.
+    /// What is known now.
     fn listed(&self, untold: Vec<String>) -> Result<Listed, ListError> {
-        let mut warnings = self.complaints.clone();
-        let mut containers = Vec::with_capacity(self.ids.len());
-        let mut stale = Vec::new();
-        for id in &self.ids {
-            let known = self.known.get(id);
-            let info = known.and_then(|known| known.info.as_ref());
-            containers.extend(info.cloned());
-            warnings.extend(known.into_iter().flat_map(|known| known.warnings.clone()));
-            if self.hung.contains_key(id) || self.unanswered.contains(id) {
-                stale.push(info.map_or(id.as_str(), |info| &info.name));
-            }
-        }
-        if containers.is_empty() && stale.len() > 1 {
+        let known = self.known.values().filter_map(|known| known.info.clone());
+        let containers = newest_first(known.collect());
+        let silent = self.silences.ids().map(|id| {
+            let info = self.known.get(id).and_then(|known| known.info.as_ref());
+            info.map_or(id.as_str(), |info| &info.name)
+        });
+        let silent = by_text(silent.collect(), |name| name.as_bytes().to_vec());
+        // There is nothing to show in their place.
+        if containers.is_empty() && silent.len() > 1 {
             return Err(self.too_slow("docker inspect"));
         }
-        if !stale.is_empty() {
+        let odd = containers
+            .iter()
+            .filter_map(|info| self.known.get(&info.id));
+        let unreadable = self.known.values().filter(|known| known.info.is_none());
+        let odd = odd
+            .chain(unreadable)
+            .flat_map(|known| known.warnings.clone());
+        let mut warnings: Vec<String> = self.complaints.concat().into_iter().chain(odd).collect();
+        if !silent.is_empty() {
             warnings.push(format!(
                 "docker inspect does not answer for {}; what was last known is shown",
-                enumerate(&stale)
+                enumerate(&silent)
             ));
         }
         warnings.extend(ports::shared_host_ports(containers.iter().map(Arc::as_ref)));
         // Both commands, and each batch, may say the same.
         let mut said = HashSet::new();
         warnings.retain(|warning| said.insert(warning.clone()));
-        let unanswered = (!self.unanswered.is_empty()).then(|| Instant::now() + LEAVE_ALONE);
-        let hung = self.hung.values().map(|hung| hung.again_at);
         Ok(Listed {
             containers,
-            ids: self.ids.iter().cloned().collect(),
+            ids: self.ids.clone(),
             warnings,
             untold,
-            retry_at: hung.chain(unanswered).min(),
+            retry_at: self.silences.again_at(),
         })
     }
 }
@@ -414,6 +367,14 @@ impl Known {
             reading,
         }
     }
+}
+
+/// As docker lists them. podman does the reverse.
+fn newest_first(containers: Vec<Arc<ContainerInfo>>) -> Vec<Arc<ContainerInfo>> {
+    by_text(containers, |info| {
+        let age = i64::MAX.abs_diff(info.created_at.as_nanos());
+        [&age.to_be_bytes(), info.id.as_bytes()].concat()
+    })
 }
 
 /// Whether docker could have printed this as an id. Nothing else may become an argument.

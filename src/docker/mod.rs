@@ -7,6 +7,7 @@ mod inspecting;
 mod listing;
 mod ports;
 mod run;
+mod silences;
 
 pub use client::{Client, ClientError, Details};
 pub(crate) use listing::is_id;

@@ -34,9 +34,13 @@ pub(super) enum Failure {
 }
 
 impl Printed {
-    /// What stands on standard error, but for ids that were not found, in docker's and in podman's words.
+    /// What stands on standard error, but for ids that were not found, in docker's and in podman's words, and without
+    /// the time at which podman says it.
     pub(super) fn complaints(&self) -> Vec<String> {
-        let lines = self.stderr.lines().map(str::trim_end);
+        let lines = self
+            .stderr
+            .lines()
+            .map(|line| without_time(line).trim_end());
         let lines = lines.filter(|line| !line.trim().is_empty() && !says_missing(line));
         lines.map(str::to_owned).collect()
     }
@@ -55,6 +59,12 @@ impl Printed {
             said => format!("{} failed ({status}): {said}", self.command),
         })
     }
+}
+
+fn without_time(line: &str) -> &str {
+    let timed = line.strip_prefix("time=\"");
+    let text = timed.and_then(|rest| rest.split_once("\" "));
+    text.map_or(line, |(_, text)| text)
 }
 
 pub(super) fn says_missing(line: &str) -> bool {

@@ -205,7 +205,14 @@ fn text(what: &What) -> String {
 fn container_text(container: &Container) -> String {
     let info = &container.info;
     let short = info.id.get(..12).unwrap_or(&info.id);
-    one_line(format!("container {} {short} {}", info.name, info.status))
+    let dirty = match container.devcontainer_dirty {
+        true => ", dirty",
+        false => "",
+    };
+    one_line(format!(
+        "container {} {short} {}{dirty}",
+        info.name, info.status
+    ))
 }
 
 fn devcontainer_text(devcontainer: &Devcontainer) -> String {

@@ -25,7 +25,7 @@ pub struct Facts {
 }
 
 impl State {
-    /// Takes a listing that ended at `now`. Returns whether it tells how things are: one from before the end of an
+    /// Takes a listing that ended at `now`. Returns whether it tells how all things are: one from before the end of an
     /// operation does not, and is made again.
     pub fn finish_listing(&mut self, result: Result<Facts, String>, now: Instant) -> bool {
         let is_outdated = self.listing.is_outdated();
@@ -41,7 +41,8 @@ impl State {
             }
             self.take_facts(facts);
         });
-        let is_good = result.is_ok() && !is_outdated;
+        let is_full = self.listing.is_full();
+        let is_good = result.is_ok() && !is_outdated && is_full;
         self.listing.end(result, now);
         if let Some((untold, retry_at)) = found {
             self.listing.found(untold, retry_at, now);
@@ -49,7 +50,9 @@ impl State {
         if self.listing.failure() != failure.as_deref() {
             self.changed();
         }
-        self.schedule_retry(now);
+        if is_full {
+            self.schedule_retry(now);
+        }
         is_good
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::events::Events;
 use super::interest::Interest;
 use crate::docker::Scope;
+use crate::docker::events::Fault;
 
 /// How long the last good list serves while listing fails.
 const SERVED_FOR: Duration = Duration::from_secs(60);
@@ -15,6 +16,8 @@ const TRIED_EVERY: Duration = Duration::from_secs(1);
 const LISTED_EVERY: Duration = Duration::from_secs(60);
 /// For those who follow changes where there are no events, it is listed at most that often.
 const POLLED_EVERY: Duration = Duration::from_secs(1);
+/// The same while there should be events: that often, and docker gets four times as much rest as it has work.
+const POLLED_IN_FAULT: Duration = Duration::from_millis(1500);
 /// Between two readings docker gets as much rest as the first one took, up to these: between two of what events name,
 /// and before a listing because of a doubt.
 const REST: Duration = Duration::from_millis(100);
@@ -76,7 +79,7 @@ pub struct Listing {
     /// Who wants to know what changes.
     pub interest: Interest,
     /// What tells what changes.
-    pub events: Events,
+    pub(super) events: Events,
     good: Option<Good>,
     /// Set while the newest attempt is one that failed.
     failure: Option<Failure>,
@@ -88,6 +91,8 @@ pub struct Listing {
     hurry: bool,
     /// Something happened then that an older list does not show.
     not_before: Option<Instant>,
+    /// Something was named then that nobody has read, and that a later list shows.
+    unread: Option<Instant>,
     /// Whether the last listing was of no use.
     dropped_last: bool,
     /// When a container is to be tried again that docker said nothing about.
@@ -108,6 +113,7 @@ impl Listing {
             wanted: Some(now),
             hurry: false,
             not_before: None,
+            unread: None,
             dropped_last: false,
             retry_at: None,
         }
@@ -151,7 +157,9 @@ impl Listing {
     /// Whether a list from then will do for somebody who asked at `asked`, without events.
     fn is_recent(&self, begun: Instant, asked: Instant) -> bool {
         let oldest = asked.checked_sub(self.cache_for);
-        oldest.is_none_or(|oldest| begun >= oldest) && self.is_since_the_last_event(begun, asked)
+        oldest.is_none_or(|oldest| begun >= oldest)
+            && self.unread.is_none_or(|unread| begun >= unread)
+            && self.is_since_the_last_event(begun, asked)
     }
 
     /// Whoever asks is owed what was true then.
@@ -204,6 +212,8 @@ impl Listing {
         self.hold(now);
         if !self.events.told(ids, now) {
             self.doubt(now);
+            let rested = self.rested(REST_IN_DOUBT);
+            self.want(rested.map_or(now, |rested| now.max(rested)));
         }
     }
 
@@ -220,22 +230,22 @@ impl Listing {
     fn doubt(&mut self, now: Instant) {
         self.events.take();
         self.events.doubt(now);
-        self.want(
-            self.rested(REST_IN_DOUBT)
-                .map_or(now, |rested| now.max(rested)),
-        );
+        self.unread = Some(now);
     }
 
     /// The events child has ended by itself, and this is why.
-    pub fn events_over(&mut self, why: String, now: Instant) {
+    pub fn events_over(&mut self, why: Fault, now: Instant) {
         self.hold(now);
         self.events.over(why);
     }
 
-    /// There is no events child any more. `failed`: though it is needed.
-    pub fn events_ended(&mut self, failed: bool, now: Instant) {
-        self.events.ended(failed, now);
-        if failed {
+    /// There is no events child any more; `fault`: though it is needed.
+    pub fn events_ended(&mut self, fault: Option<&Fault>, now: Instant) {
+        if self.events.ended(fault, now) {
+            self.unread = Some(now);
+        }
+        // While listing fails, it is tried again anyway.
+        if fault.is_some() && self.failure.is_none() {
             // The next child begins with a listing; until then this one has to do.
             let next = self.events.start_at().unwrap_or(now);
             let soon = self.rested(REST_IN_DOUBT).unwrap_or(now);
@@ -247,6 +257,11 @@ impl Listing {
     pub fn events_started(&mut self, now: Instant) {
         self.events.started(now);
         self.want(now);
+    }
+
+    /// Whether events have been followed for a while, and may be said to be.
+    pub fn is_settled(&self, now: Instant) -> bool {
+        self.follows_events() && self.events.is_settled(now)
     }
 
     /// When docker has had some rest, at most `limit`, after what it was last asked.
@@ -261,10 +276,19 @@ impl Listing {
         let regular = match &self.failure {
             _ if self.follows_events() => good.map(|good| good.begun + LISTED_EVERY),
             Some(failure) => Some(failure.ended + TRIED_EVERY),
-            None => good.map(|good| good.begun + self.cache_for.max(POLLED_EVERY)),
+            None => good.map(|good| good.begun + self.polled_every()),
         };
         let regular = regular.filter(|_| self.follows_events() || self.interest.has_streams());
         earliest([self.wanted, regular])
+    }
+
+    fn polled_every(&self) -> Duration {
+        let took = self.last.as_ref().map_or(Duration::ZERO, |last| last.took);
+        let as_allowed = self.cache_for.max(POLLED_EVERY);
+        match self.events.is_at_fault() {
+            true => as_allowed.min(POLLED_IN_FAULT.max(took * 5)),
+            false => as_allowed,
+        }
     }
 
     /// When what events name is to be read, if there is something.
@@ -273,8 +297,8 @@ impl Listing {
             true => self.events.oldest(),
             false => self.events.due(),
         };
-        let named = named.map(|due| self.rested(REST).map_or(due, |rested| due.max(rested)));
-        earliest([named, self.retry_at]).filter(|_| self.follows_events())
+        let due = earliest([named, self.retry_at]).filter(|_| self.follows_events());
+        due.map(|due| self.rested(REST).map_or(due, |rested| due.max(rested)))
     }
 
     /// When something is to be read, if nobody asks before.
@@ -291,6 +315,7 @@ impl Listing {
         self.hurry = false;
         if is_full {
             self.wanted = None;
+            self.hold(now);
         }
         self.running = Some(Running {
             begun: now,
@@ -302,6 +327,12 @@ impl Listing {
             true => Scope::All,
             false => Scope::Named(named),
         })
+    }
+
+    /// Whether the listing under way is of all that there are.
+    pub(super) fn is_full(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_none_or(|running| running.is_full)
     }
 
     /// Whether something happened since the listing under way has begun.
@@ -323,8 +354,8 @@ impl Listing {
 
     /// The listing under way has ended, well or with a reason why not.
     pub fn end(&mut self, result: Result<(), String>, now: Instant) {
+        let is_full = self.is_full();
         let running = self.running.take();
-        let is_full = running.as_ref().is_none_or(|running| running.is_full);
         let begun = running.map_or(now, |running| running.begun);
         let took = now.saturating_duration_since(begun);
         self.last = Some(Last { ended: now, took });
@@ -344,8 +375,9 @@ impl Listing {
             }
             (Err(reason), true) => {
                 self.failure = Some(Failure { ended: now, reason });
-                self.events.take();
-                self.events.doubt(now);
+                if self.events.has_child() {
+                    self.doubt(now);
+                }
                 // It is the answer to all who asked before, also where they wanted a newer one than this.
                 self.wanted = None;
             }

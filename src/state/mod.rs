@@ -43,7 +43,7 @@ pub use self::facts::Facts;
 pub use self::fleet::Key;
 pub use self::look::{Found, LookTarget, Unsettled};
 pub use self::repair::{Repair, Repaired};
-pub use self::step::Step;
+pub use self::step::{Next, Step};
 pub use self::view::{View, to_line};
 
 /// Where logs go that no script claims.

@@ -5,11 +5,21 @@ use std::time::{Duration, Instant};
 use super::listing::earliest;
 use super::{Key, State};
 use crate::docker::Scope;
+use crate::docker::events::Fault;
 use crate::places::Address;
 
 /// The first pause, and the longest, while something cannot be put right.
 const REPAIR_FIRST: Duration = Duration::from_secs(1);
 const REPAIR_LAST: Duration = Duration::from_secs(30);
+
+/// What there is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This.
+    Do(Step),
+    /// Nothing until then, or until something changes.
+    Wait(Option<Instant>),
+}
 
 /// One thing to do; what it leads to is told to the state before the next one is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,13 +29,11 @@ pub enum Step {
     /// There is to be an events child.
     StartEvents,
     /// There is to be none: nobody needs it, or there is something wrong with it.
-    EndEvents(Option<String>),
+    EndEvents(Option<Fault>),
     /// Docker is to be asked this, and these places are to be resolved.
     List(Scope, Vec<(Key, Address)>),
     /// There is something new to be written down.
     Save,
-    /// Nothing, until then, or until something changes.
-    Wait(Option<Instant>),
 }
 
 /// When containers that could not be put right are to be listed again.
@@ -46,31 +54,35 @@ impl Default for Retry {
 
 impl State {
     /// Asked by the refresher alone: what this says begins is begun.
-    pub fn next_step(&mut self, now: Instant) -> Step {
+    pub fn next_step(&mut self, now: Instant) -> Next {
+        let is_needed = self.follows && self.listing.interest.is_there(now);
+        match self.step(is_needed, now) {
+            Some(step) => Next::Do(step),
+            None => Next::Wait(self.wakes_at(is_needed)),
+        }
+    }
+
+    fn step(&mut self, is_needed: bool, now: Instant) -> Option<Step> {
         if self.closing {
-            return Step::Stop;
+            return Some(Step::Stop);
         }
         let events = &self.listing.events;
-        let is_needed = self.follows && self.listing.interest.is_there(now);
         if events.has_child() {
             let fault = events.fault(now);
             if fault.is_some() || !is_needed {
-                return Step::EndEvents(fault.filter(|_| is_needed));
+                return Some(Step::EndEvents(fault.filter(|_| is_needed)));
             }
         } else if is_needed && self.may_start_events(now) {
-            return Step::StartEvents;
+            return Some(Step::StartEvents);
         }
         if self.retry_at().is_some_and(|at| at <= now) {
             self.retry.at = None;
             self.listing.want(now);
         }
         if let Some(scope) = self.listing.begin(now) {
-            return Step::List(scope, self.addresses());
+            return Some(Step::List(scope, self.addresses()));
         }
-        if self.unsaved {
-            return Step::Save;
-        }
-        Step::Wait(self.wakes_at(is_needed))
+        self.unsaved.then_some(Step::Save)
     }
 
     /// While docker does not answer, its events do not come either.

@@ -25,6 +25,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 pub mod client;
+pub mod mirror;
 pub mod usage;
 
 /// Longer than anything takes, even on a busy machine. What waits that long has failed.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::docker::Scope;
+use crate::docker::events::Fault;
 use crate::state::listing::Freshness;
 
 /// As the daemon has them.
@@ -252,7 +253,11 @@ impl Sim {
     fn child_ends(&mut self, why: &str) {
         if self.child.take().is_some() {
             let now = self.instant();
-            self.state.listing.events_over(why.into(), now);
+            let fault = match why {
+                "nonsense" => Fault::Odd(why.into()),
+                why => Fault::Ended(why.into()),
+            };
+            self.state.listing.events_over(fault, now);
         }
     }
 
@@ -381,7 +386,11 @@ impl Sim {
                 return;
             }
             let now = self.instant();
-            match self.state.next_step(now) {
+            let step = match self.state.next_step(now) {
+                Next::Do(step) => step,
+                Next::Wait(until) => return self.rest_until(until),
+            };
+            match step {
                 Step::List(scope, _) => {
                     self.steps += 1;
                     let looks_at = self.now + self.any(1, SLOWEST / 2);
@@ -398,25 +407,26 @@ impl Sim {
                 }
                 Step::EndEvents(fault) => {
                     self.child = None;
-                    self.state.listing.events_ended(fault.is_some(), now);
+                    self.state.listing.events_ended(fault.as_ref(), now);
                 }
                 Step::Save => {
                     self.state.take_unsaved();
-                }
-                Step::Wait(until) => {
-                    let until = until.map(|until| {
-                        let left = until.saturating_duration_since(self.zero);
-                        u64::try_from(left.as_micros().div_ceil(1000)).unwrap()
-                    });
-                    assert!(until.is_none_or(|at| at > self.now), "a wait for the past");
-                    self.wakes_at = until;
-                    return self.answer();
                 }
                 Step::Stop => unreachable!("nobody stops it"),
             }
             self.answer();
         }
         panic!("the refresher does not come to rest");
+    }
+
+    fn rest_until(&mut self, until: Option<Instant>) {
+        let until = until.map(|until| {
+            let left = until.saturating_duration_since(self.zero);
+            u64::try_from(left.as_micros().div_ceil(1000)).unwrap()
+        });
+        assert!(until.is_none_or(|at| at > self.now), "a wait for the past");
+        self.wakes_at = until;
+        self.answer();
     }
 
     fn start_child(&mut self, now: Instant) {
@@ -509,7 +519,7 @@ impl Sim {
         }
         self.change(7, true, true);
         self.wake();
-        self.run_until(self.now + if follows { 50 + 3 * SLOWEST } else { 11_000 });
+        self.run_until(self.now + if follows { soon } else { 11_000 });
         self.assert_true("after all went well");
     }
 

@@ -1,0 +1,593 @@
+//! The stream of changes, and the child that tells of them: what is told, to whom, and what goes wrong.
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use common::client::Client;
+use common::mirror::Mirror;
+use common::{Daemon, Sandbox, container_id, eventually};
+use serde_json::Value;
+
+/// From when it can be known until it shows, on a busy machine.
+const SOON: Duration = Duration::from_secs(2);
+
+/// One container that runs, and a daemon that events are told.
+fn start() -> (Sandbox, Daemon) {
+    let sandbox = Sandbox::new();
+    sandbox.container(1).save();
+    let daemon = sandbox.following_daemon().start();
+    (sandbox, daemon)
+}
+
+impl Sandbox {
+    /// Sets the status of a container, or makes it, and tells that.
+    fn change(&self, number: u32, status: &str) {
+        self.change_untold(number, status);
+        self.event(number, "start");
+    }
+
+    fn change_untold(&self, number: u32, status: &str) {
+        let state = serde_json::json!({"Status": status, "Running": status == "running"});
+        self.container(number).set("State", state).save();
+    }
+}
+
+#[track_caller]
+fn follows(daemon: &Daemon) -> u32 {
+    eventually("events are followed", || daemon.events_child())
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_stream_tells_everything_and_then_what_changes() {
+    let (sandbox, daemon) = start();
+    let (head, mut client) = daemon.stream("GET", "/events", "");
+    assert_eq!(head.headers["content-type"], "application/x-ndjson");
+    assert_eq!(head.headers["cache-control"], "no-store");
+    let first = client.json_line().unwrap();
+    let fields: Vec<&String> = first.as_object().unwrap().keys().collect();
+    assert_eq!(
+        fields,
+        [
+            "containers",
+            "devcontainers",
+            "revision",
+            "type",
+            "warnings"
+        ]
+    );
+    assert_eq!(first["containers"][0]["name"], "box1");
+    sandbox.change(2, "running");
+    let line = client.json_line().unwrap();
+    assert_eq!(
+        (&line["type"], &line["name"]),
+        (&"container".into(), &"box2".into())
+    );
+    let object = line.as_object().unwrap();
+    let all = daemon.json("/");
+    let shown = all["containers"].as_array().unwrap();
+    let shown = shown.iter().find(|one| one["name"] == "box2").unwrap();
+    for (field, value) in shown.as_object().unwrap() {
+        assert_eq!(&object[field], value);
+    }
+    assert_eq!(object.len(), shown.as_object().unwrap().len() + 2);
+    sandbox.remove_container(2);
+    sandbox.event(2, "destroy");
+    let line = client.json_line().unwrap();
+    assert_eq!(line["type"], "container_removed");
+    assert_eq!(line["id"], *container_id(2));
+}
+
+#[test]
+fn p11_who_reads_all_of_it_knows_what_a_question_would_tell() {
+    let (sandbox, daemon) = start();
+    let folder = sandbox.workspace("app");
+    let mut mirror = Mirror::of(&daemon);
+    sandbox.devcontainer_of(5, &folder);
+    sandbox.event(5, "start");
+    for round in 0..30_u32 {
+        let status = ["running", "paused", "exited"][round as usize % 3];
+        sandbox.change(round % 4 + 1, status);
+        if round % 7 == 0 {
+            sandbox.remove_container(round % 4 + 1);
+            sandbox.event(round % 4 + 1, "destroy");
+        }
+    }
+    sandbox.change(9, "running");
+    mirror.until_container("box9", Some("running"));
+    eventually("it is like the answers", || {
+        mirror.is_like(&daemon).then_some(())
+    });
+    assert_eq!(mirror.snapshots, 1);
+}
+
+#[test]
+fn p11_a_question_waits_for_what_events_have_named() {
+    let (sandbox, daemon) = start();
+    let _mirror = Mirror::of(&daemon);
+    follows(&daemon);
+    for round in 0..20 {
+        let status = ["exited", "running"][round % 2];
+        sandbox.change(1, status);
+        let begun = Instant::now();
+        eventually("it shows", || {
+            let all = daemon.json("/");
+            (all["containers"][0]["running"] == (status == "running")).then_some(())
+        });
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn equal_states_send_nothing() {
+    let (sandbox, daemon) = start();
+    let mut mirror = Mirror::of(&daemon);
+    follows(&daemon);
+    let inspects = sandbox.calls("docker", "inspect");
+    sandbox.event(1, "start");
+    eventually("it is read again", || {
+        (sandbox.calls("docker", "inspect") > inspects).then_some(())
+    });
+    sandbox.change(2, "running");
+    assert_eq!(mirror.next()["name"], "box2", "and nothing before");
+}
+
+#[test]
+fn one_reading_costs_one_inspect_of_what_was_named() {
+    let (sandbox, daemon) = start();
+    for number in 2..20 {
+        sandbox.container(number).save();
+    }
+    let mut mirror = Mirror::of(&daemon);
+    follows(&daemon);
+    sandbox.change(3, "paused");
+    mirror.until_container("box3", Some("paused"));
+    let calls = || {
+        let calls = sandbox.read("calls/docker");
+        calls.lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let before = calls().len();
+    sandbox.change(4, "paused");
+    mirror.until_container("box4", Some("paused"));
+    assert_eq!(calls()[before..], [format!("inspect {}", container_id(4))]);
+}
+
+#[test]
+fn server_sent_events_can_be_resumed() {
+    let (sandbox, daemon) = start();
+    let sse = "Accept: text/event-stream\r\n";
+    let (head, mut client) = daemon.stream("GET", "/events", sse);
+    assert_eq!(head.headers["content-type"], "text/event-stream");
+    let event = |client: &mut Client| loop {
+        let (mut id, mut data) = (None, None);
+        while let Some(line) = client.line().filter(|line| !line.is_empty()) {
+            id = line.strip_prefix("id: ").map(str::to_owned).or(id);
+            data = line.strip_prefix("data: ").map(str::to_owned).or(data);
+        }
+        // Else it was a heartbeat.
+        if let (Some(id), Some(data)) = (id, data) {
+            let data: Value = serde_json::from_str(&data).unwrap();
+            assert_eq!(data["revision"].to_string(), id);
+            return (id, data);
+        }
+    };
+    let (_, snapshot) = event(&mut client);
+    assert_eq!(snapshot["type"], "snapshot");
+    sandbox.change(2, "running");
+    let (id, _) = event(&mut client);
+    sandbox.change(3, "running");
+    let (last, _) = event(&mut client);
+    drop(client);
+    sandbox.change(2, "exited");
+    let resume = |id: &str| {
+        let headers = format!("{sse}Last-Event-ID: {id}\r\n");
+        daemon.stream("GET", "/events", &headers).1
+    };
+    let mut client = resume(&id);
+    assert_eq!(event(&mut client).1["name"], "box3");
+    let (_, changed) = event(&mut client);
+    assert_eq!(
+        (&changed["name"], &changed["running"]),
+        (&"box2".into(), &false.into())
+    );
+    let mut client = resume(&last);
+    assert_eq!(
+        event(&mut client).1["name"],
+        "box2",
+        "and nothing that was told"
+    );
+    for unknown in ["1", "99999999999999", "x", "-1"] {
+        assert_eq!(
+            event(&mut resume(unknown)).1["type"],
+            "snapshot",
+            "{unknown}"
+        );
+    }
+}
+
+#[test]
+fn a_stream_for_people() {
+    let (sandbox, daemon) = start();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(2, &folder);
+    let (head, mut client) = daemon.stream("GET", "/events?format=text", "");
+    assert_eq!(head.headers["content-type"], "text/plain; charset=utf-8");
+    let mut line = || loop {
+        let line = client.line().unwrap();
+        if !line.is_empty() {
+            return line;
+        }
+    };
+    assert_eq!(line(), "container box1 000000000000 running");
+    assert_eq!(line(), "container box2 000000000000 running");
+    assert_eq!(line(), "devcontainer app running");
+    sandbox.write(
+        "work/app/.devcontainer/devcontainer.json",
+        r#"{"image": "other"}"#,
+    );
+    assert_eq!(line(), "container box2 000000000000 running, dirty");
+    assert!(line().starts_with("devcontainer app running, dirty: /"));
+    sandbox.remove_container(1);
+    sandbox.event(1, "destroy");
+    assert_eq!(line(), "container 000000000000 removed");
+}
+
+#[test]
+fn operations_and_edits_go_the_same_way() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    sandbox.devcontainer("while [ ! -e \"$R/go\" ]; do sleep 0.02; done");
+    let daemon = sandbox.following_daemon().start();
+    let mut mirror = Mirror::of(&daemon);
+    let config = ".devcontainer/devcontainer.json";
+    sandbox.write(&format!("work/app/{config}"), r#"{"image": "other"}"#);
+    let dirty = mirror.until_devcontainer("it is dirty", |one| one["dirty"] == true);
+    assert_eq!(
+        dirty["changes"][0]["path"],
+        *folder.join(config).to_str().unwrap()
+    );
+    daemon.begin_recreate("app");
+    mirror.until_devcontainer("it begins", |one| one["status"] == "starting");
+    sandbox.write("go", "");
+    let made = mirror.until_devcontainer("it has ended", |one| {
+        one["job"]["state"] == "succeeded" && one["dirty"] == false && one["running"] == true
+    });
+    assert_eq!(made["container"]["name"], "made");
+    mirror.until_container("box1", None);
+}
+
+#[test]
+fn head_old_versions_and_other_methods() {
+    let (_sandbox, daemon) = start();
+    let head = daemon.request("HEAD", "/events", "");
+    assert_eq!((head.status, &*head.body), (200, ""));
+    assert_eq!(daemon.post("/events").status, 405);
+    let mut client = daemon.client();
+    client.send("GET /api/v0/containers/events/ HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    let head = client.read_head();
+    assert!(!head.headers.contains_key("transfer-encoding"));
+    daemon.signal("TERM");
+    let body = client.rest();
+    assert!(body.starts_with("{\"type\":\"snapshot\","), "{body}");
+    assert!(body.ends_with("}\n"), "{body}");
+}
+
+#[test]
+fn p19_thirty_two_streams_and_no_more() {
+    let (sandbox, daemon) = start();
+    let open = || daemon.stream("GET", "/events", "").1;
+    let mut clients: Vec<Client> = (0..32).map(|_| open()).collect();
+    let refused = daemon.get("/events");
+    refused.assert_error(503, "Too many streams", "at most 32");
+    sandbox.change(2, "running");
+    for client in &mut clients {
+        assert_eq!(client.json_line().unwrap()["type"], "snapshot");
+        assert_eq!(client.json_line().unwrap()["name"], "box2");
+    }
+    let begun = Instant::now();
+    drop(clients);
+    eventually("those that are gone are noticed", || {
+        let mut client = daemon.client();
+        client.send(daemon.head("GET", "/events", ""));
+        (client.read_head().status == 200).then_some(())
+    });
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_quiet_stream_says_that_it_is_there() {
+    let (_sandbox, daemon) = start();
+    let (_, mut client) = daemon.stream("GET", "/events", "");
+    client.line().unwrap();
+    let begun = Instant::now();
+    assert_eq!(client.line().unwrap(), r#"{"type":"heartbeat"}"#);
+    let waited = begun.elapsed();
+    assert!((10..20).contains(&waited.as_secs()), "{waited:?}");
+}
+
+#[test]
+fn a_reader_that_is_slow_slows_nobody_and_is_told_the_last_of_each() {
+    let (sandbox, daemon) = start();
+    // What does not fit between the two ends any more.
+    let label = "x".repeat(1 << 20);
+    let mut slow = Mirror::of(&daemon);
+    let mut quick = Mirror::of(&daemon);
+    for round in 0..30_u32 {
+        let label = format!("{round} {label}");
+        sandbox.container(2).label("large", &label).save();
+        sandbox.event(2, "rename");
+        quick.until("it is told", |mirror| {
+            let shown = mirror.container("box2")?["labels"]["large"] == *label;
+            shown.then_some(())
+        });
+    }
+    let last = quick.containers[&container_id(2)].clone();
+    let mut told = 0;
+    while slow.containers.get(&container_id(2)) != Some(&last) {
+        slow.next();
+        told += 1;
+    }
+    assert!(told < 30, "{told} of 30, each of a megabyte");
+}
+
+#[test]
+fn p9_a_question_alone_starts_no_child_and_events_can_be_forbidden() {
+    let (sandbox, daemon) = start();
+    assert_eq!(daemon.get("/").status, 200);
+    for _ in 0..3 {
+        assert_eq!(
+            daemon.get("/readyz").status,
+            503,
+            "there is no inotify in here"
+        );
+        assert_eq!(daemon.get("/healthz").status, 200);
+    }
+    assert_eq!(sandbox.calls("docker", "events"), 0);
+    assert_eq!(daemon.get("/devcontainers").status, 200);
+    follows(&daemon);
+    let forbidden = sandbox
+        .following_daemon()
+        .args("--no-events --cache-duration 0")
+        .start();
+    let mut mirror = Mirror::of(&forbidden);
+    let events = sandbox.calls("docker", "events");
+    sandbox.change_untold(2, "running");
+    mirror.until_container("box2", Some("running"));
+    assert_eq!(sandbox.calls("docker", "events"), events);
+    assert_eq!(forbidden.events_child(), None);
+}
+
+#[test]
+fn a_child_that_is_killed_is_started_again_and_nothing_is_lost() {
+    let (sandbox, daemon) = start();
+    let mut mirror = Mirror::of(&daemon);
+    for round in 0..20 {
+        kill(follows(&daemon));
+        let begun = Instant::now();
+        let status = ["paused", "running"][round % 2];
+        sandbox.change_untold(1, status);
+        mirror.until_container("box1", Some(status));
+        assert!(
+            begun.elapsed() < SOON,
+            "round {round}: {:?}",
+            begun.elapsed()
+        );
+        // It has something to tell, so it is of use.
+        sandbox.event(1, "start");
+    }
+    eventually("it is followed again", || {
+        (daemon.said("events are followed again") > 0).then_some(())
+    });
+    assert!(daemon.said("docker events ended (signal: 9") <= 20);
+}
+
+/// What an events child does that is of no use; how often it is started within three seconds, at the most; and why.
+#[track_caller]
+fn check_useless(code: &str, starts: usize, why: &str) {
+    let sandbox = Sandbox::new();
+    sandbox.container(1).save();
+    sandbox.docker(&format!("if [ \"$1\" = events ]; then {code}; fi"));
+    let daemon = sandbox
+        .following_daemon()
+        .args("--cache-duration 1")
+        .start();
+    let mut mirror = Mirror::of(&daemon);
+    daemon.log.wait_for(why);
+    let begun = Instant::now();
+    for round in 0..4 {
+        let changed = Instant::now();
+        let status = ["paused", "running"][round % 2];
+        sandbox.change_untold(1, status);
+        mirror.until_container("box1", Some(status));
+        assert!(changed.elapsed() < SOON + Duration::from_secs(1));
+        assert_eq!(daemon.get("/healthz").status, 200);
+    }
+    let seconds = begun.elapsed().as_secs_f64().max(3.0);
+    let started = sandbox.calls("docker", "events");
+    assert!(
+        started as f64 <= starts as f64 * seconds / 3.0,
+        "{started} within {seconds} s"
+    );
+    assert_eq!(daemon.said(why), 1, "said once: {:#?}", daemon.log.lines());
+    assert!(daemon.status("VmRSS") < 20_000);
+}
+
+#[test]
+fn a_child_that_ends_at_once() {
+    check_useless(
+        "exit 1",
+        8,
+        "docker events ended (exit status: 1) and said nothing",
+    );
+}
+
+#[test]
+fn a_child_that_is_refused() {
+    let refused = "echo 'Error: 403 Forbidden' >&2; exit 1";
+    check_useless(
+        refused,
+        8,
+        "docker events ended (exit status: 1): Error: 403 Forbidden",
+    );
+}
+
+#[test]
+fn a_child_that_prints_what_is_no_event() {
+    check_useless(
+        "echo '{{json .}}'; sleep 100",
+        8,
+        "docker events printed what is no event",
+    );
+}
+
+#[test]
+fn a_child_that_prints_half_a_line() {
+    check_useless(
+        "printf '{\"Type\":\"con'; exit 1",
+        8,
+        "docker events ended (exit status: 1)",
+    );
+}
+
+#[test]
+fn a_child_that_prints_a_million_events() {
+    let id = container_id(1);
+    let event = format!("{{\\\"Type\\\":\\\"container\\\",\\\"ID\\\":\\\"{id}\\\"}}");
+    check_useless(
+        &format!("exec yes \"{event}\""),
+        40,
+        "docker events told more than 10000 events",
+    );
+}
+
+#[test]
+fn a_child_that_tells_nothing_is_found_out() {
+    // Its silence shows when all is listed, which is 60 s after it began.
+    let (sandbox, daemon) = start();
+    let mut mirror = Mirror::of(&daemon);
+    follows(&daemon);
+    sandbox.change(2, "running");
+    mirror.until_container("box2", Some("running"));
+    sandbox.change_untold(3, "running");
+    let deadline = Instant::now() + Duration::from_secs(70);
+    while mirror.container("box3").is_none() {
+        assert!(Instant::now() < deadline);
+        mirror.next_or_heartbeat();
+    }
+    daemon
+        .log
+        .wait_for("docker events does not tell what happens");
+    daemon.log.wait_for("events are followed again");
+}
+
+#[test]
+fn p3_a_container_whose_inspect_hangs_costs_only_its_own_news() {
+    let sandbox = Sandbox::new();
+    for number in 1..4 {
+        sandbox.container(number).save();
+    }
+    let hangs = format!(
+        "case \"$*\" in *{}*) [ ! -e \"$R/hang\" ] || exec sleep 100 ;; esac",
+        container_id(1)
+    );
+    sandbox.docker(&hangs);
+    let daemon = sandbox.following_daemon().start();
+    let mut mirror = Mirror::of(&daemon);
+    follows(&daemon);
+    sandbox.change(2, "paused");
+    mirror.until_container("box2", Some("paused"));
+    sandbox.write("hang", "");
+    sandbox.change(1, "exited");
+    for status in ["running", "paused", "running"] {
+        let begun = Instant::now();
+        sandbox.change(3, status);
+        sandbox.event(1, "start");
+        mirror.until_container("box3", Some(status));
+        assert!(begun.elapsed() < SOON + SOON, "{:?}", begun.elapsed());
+    }
+    assert_eq!(
+        mirror.container("box1").unwrap()["status"],
+        "running",
+        "as last known"
+    );
+    let said = "docker inspect does not answer for box1; what was last known is shown";
+    mirror.until("that is said", |mirror| {
+        mirror.warnings.iter().any(|w| w == said).then_some(())
+    });
+    assert_eq!(daemon.said(said), 1);
+    fs::remove_file(sandbox.path("hang")).unwrap();
+    mirror.until_container("box1", Some("exited successfully"));
+    mirror.until("it answers again", |mirror| {
+        mirror.warnings.is_empty().then_some(())
+    });
+}
+
+#[test]
+fn p2_an_engine_that_goes_and_comes_is_followed() {
+    let sandbox = Sandbox::new();
+    sandbox.container(1).save();
+    let down =
+        "[ ! -e \"$R/down\" ] || { echo 'Cannot connect to the Docker daemon' >&2; exit 1; }";
+    sandbox.docker(down);
+    let daemon = sandbox.following_daemon().start();
+    let mut mirror = Mirror::of(&daemon);
+    for round in 0..3_usize {
+        let child = follows(&daemon);
+        sandbox.write("down", "");
+        kill(child);
+        mirror.until("it is said", |mirror| {
+            let said = mirror.warnings.iter().any(|w| w.contains("Cannot connect"));
+            said.then_some(())
+        });
+        let tried = sandbox.calls("docker", "ps");
+        let begun = Instant::now();
+        eventually("it is tried again and again", || {
+            (sandbox.calls("docker", "ps") >= tried + 2).then_some(())
+        });
+        assert!(
+            begun.elapsed() > Duration::from_secs(1),
+            "not more than once a second"
+        );
+        let status = ["paused", "running"][round % 2];
+        sandbox.change_untold(1, status);
+        fs::remove_file(sandbox.path("down")).unwrap();
+        let begun = Instant::now();
+        mirror.until_container("box1", Some(status));
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        mirror.until("all is well", |mirror| {
+            mirror.warnings.is_empty().then_some(())
+        });
+        assert_eq!(daemon.said("containers cannot be listed"), round + 1);
+    }
+    follows(&daemon);
+}
+
+#[test]
+fn without_any_list_a_stream_does_not_begin() {
+    let sandbox = Sandbox::new();
+    sandbox.docker("echo 'Cannot connect' >&2; exit 1");
+    let daemon = sandbox.following_daemon().start();
+    let refused = daemon.get("/events");
+    refused.assert_error(500, "Could not list containers", "Cannot connect");
+}
+
+#[test]
+fn what_a_killed_daemon_left_is_ended_by_the_next() {
+    let (sandbox, mut daemon) = start();
+    let _mirror = Mirror::of(&daemon);
+    let child = follows(&daemon);
+    daemon.signal("KILL");
+    daemon.wait();
+    let _next = sandbox.following_daemon().start();
+    eventually("it has ended", || {
+        let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        line.is_empty().then_some(())
+    });
+}
