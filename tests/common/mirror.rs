@@ -139,8 +139,19 @@ impl Mirror {
         }
     }
 
-    /// Whether it knows what the daemon answers now.
-    pub fn is_like(&self, daemon: &Daemon) -> bool {
+    /// Reads what there is, until it knows what the daemon answers.
+    #[track_caller]
+    pub fn catch_up(&mut self, daemon: &Daemon) {
+        super::eventually("it knows what the answers tell", || {
+            let now = Self::of(daemon).revision;
+            while self.revision < now {
+                self.next();
+            }
+            self.is_like(daemon).then_some(())
+        });
+    }
+
+    fn is_like(&self, daemon: &Daemon) -> bool {
         let all = daemon.json("/");
         let devcontainers = daemon.json("/devcontainers");
         self.containers == by_id(&all["containers"])
