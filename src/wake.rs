@@ -39,9 +39,9 @@ impl AsFd for Bell {
 
 /// Wakes the watcher from another thread.
 #[derive(Clone)]
-pub struct Wake(Arc<Watchers>);
+pub struct Wake(Arc<Hint>);
 
-struct Watchers {
+struct Hint {
     bell: Bell,
     /// Whether something is elsewhere, though no event has told so.
     elsewhere: AtomicBool,
@@ -50,7 +50,7 @@ struct Watchers {
 impl Wake {
     /// One that nobody hears yet.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(Watchers {
+        Ok(Self(Arc::new(Hint {
             bell: Bell::new()?,
             elsewhere: AtomicBool::new(false),
         })))

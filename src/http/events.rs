@@ -20,7 +20,7 @@ use crate::wake::Bell;
 /// How often files are looked at where the system does not tell that they change.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Somebody who follows what changes. Counts as interest for as long as it lives.
+/// Somebody who follows what changes.
 pub(super) struct EventStream {
     shared: Arc<Shared>,
     /// Rung when something may have changed.
@@ -31,6 +31,9 @@ pub(super) struct EventStream {
     /// One of the streams that there may be at once.
     _slot: Slot,
 }
+
+/// For as long as it lives, somebody is interested in what changes.
+struct Interested<'a>(&'a Shared);
 
 #[derive(Serialize)]
 struct Warnings<'a> {
@@ -50,7 +53,6 @@ impl EventStream {
         told: Option<u64>,
         slot: Slot,
     ) -> Self {
-        shared.tell(|state| state.listing.interest.opened());
         Self {
             shared: shared.clone(),
             bell,
@@ -63,6 +65,7 @@ impl EventStream {
     /// Sends each change when it happens, until nobody reads, or the daemon stops. What happened while the reader was
     /// slow is told at once, the last state of each object alone.
     pub(super) fn send(&self, socket: &Socket, is_1_1: bool) -> io::Result<()> {
+        let _interested = Interested::new(&self.shared);
         let mut told = self.told;
         let mut last_sent = Instant::now();
         let mut is_silent = false;
@@ -156,9 +159,16 @@ impl EventStream {
     }
 }
 
-impl Drop for EventStream {
+impl<'a> Interested<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.tell(|state| state.listing.interest.opened());
+        Self(shared)
+    }
+}
+
+impl Drop for Interested<'_> {
     fn drop(&mut self) {
-        self.shared
+        self.0
             .tell(|state| state.listing.interest.closed(Instant::now()));
     }
 }

@@ -10,6 +10,9 @@ use super::socket::Socket;
 /// A quiet stream says that often that it is still there.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// What is larger is not copied for each who takes its time.
+const MAX_COPIED: usize = 64 << 10;
+
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -62,7 +65,6 @@ pub(super) fn write_chunk(socket: &Socket, parts: &[&[u8]], is_1_1: bool) -> io:
         true => (size.as_bytes(), b"\r\n"),
         false => (b"", b""),
     };
-    // What is large is not copied for each who takes its time.
     let mut small = before.to_vec();
     for part in parts {
         if part.len() > MAX_COPIED {
@@ -82,5 +84,3 @@ pub(super) fn write_end(socket: &Socket, is_1_1: bool) -> io::Result<()> {
     let end: &[u8] = if is_1_1 { b"0\r\n\r\n" } else { b"" };
     socket.write(end, Instant::now() + WRITE_TIMEOUT)
 }
-
-const MAX_COPIED: usize = 64 << 10;
