@@ -143,6 +143,20 @@ pub enum ChangeKind {
     Unknown,
 }
 
+impl Status {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+            Self::Deleting => "deleting",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// An input that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {

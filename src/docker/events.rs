@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::listing::is_id;
 use super::run::keep;
@@ -66,33 +66,6 @@ impl fmt::Display for Fault {
             Self::Silent => f.write_str("docker events does not tell what happens"),
         }
     }
-}
-
-/// One line, in docker's and in podman's form.
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "Type")]
-    kind: String,
-    #[serde(rename = "Actor")]
-    actor: Option<Actor>,
-    /// podman has no actor.
-    #[serde(rename = "ID")]
-    id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Actor {
-    #[serde(rename = "ID", default)]
-    id: String,
-    #[serde(rename = "Attributes", default)]
-    attributes: Option<Attributes>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Attributes {
-    /// Of a network's event.
-    container: Option<String>,
 }
 
 /// What it has printed, line by line.
@@ -187,29 +160,27 @@ impl Lines {
     }
 }
 
-/// The container that may have changed by an event, if it is about one.
+/// The container that may have changed by an event, if it is about one. podman has no actor, and gives the container's
+/// id for what happens between it and a network.
 fn container(line: &[u8]) -> Result<Option<String>, String> {
-    let unreadable = || {
+    let event: Value = serde_json::from_slice(line).unwrap_or_default();
+    let text = |path: &str| event.pointer(path).and_then(Value::as_str);
+    let (actor, by_podman) = (text("/Actor/ID"), text("/ID"));
+    let id = match text("/Type") {
+        Some("container") => actor.or(by_podman),
+        Some("network") => {
+            let id = text("/Actor/Attributes/container").or(by_podman);
+            // A network that was made or removed names none.
+            return Ok(id.filter(|id| is_id(id)).map(str::to_owned));
+        }
+        Some(_) => return Ok(None),
+        None => None,
+    };
+    let id = id.filter(|id| is_id(id)).map(|id| Some(id.to_owned()));
+    id.ok_or_else(|| {
         let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
         format!("printed what is no event: {shown:?}")
-    };
-    let event: Event = serde_json::from_slice(line).map_err(|_| unreadable())?;
-    let (actor, attached) = match event.actor {
-        Some(actor) => (Some(actor.id), actor.attributes.and_then(|a| a.container)),
-        None => (None, None),
-    };
-    // podman gives the container's id for what happens between it and a network.
-    let id = match event.kind.as_str() {
-        "container" => actor.or(event.id),
-        "network" => attached.or(event.id),
-        _ => return Ok(None),
-    };
-    match id.filter(|id| !id.is_empty()) {
-        Some(id) if is_id(&id) => Ok(Some(id)),
-        // A network that was made or removed, or what is connected to it and is no container.
-        _ if event.kind == "network" => Ok(None),
-        _ => Err(unreadable()),
-    }
+    })
 }
 
 #[cfg(test)]

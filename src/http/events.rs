@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use serde::Serialize;
 
 use super::limits::Slot;
 use super::socket::{Peer, Socket};
@@ -14,7 +13,7 @@ use super::stream::{Format, HEARTBEAT, write_chunk, write_end};
 use crate::model::{Container, Devcontainer};
 use crate::process::wait;
 use crate::shared::Shared;
-use crate::state::{News, View, What, to_line};
+use crate::state::{Body, News, View, What, to_line};
 use crate::wake::Bell;
 
 /// How often files are looked at where the system does not tell that they change.
@@ -34,16 +33,6 @@ pub(super) struct EventStream {
 
 /// For as long as it lives, somebody is interested in what changes.
 struct Interested<'a>(&'a Shared);
-
-#[derive(Serialize)]
-struct Warnings<'a> {
-    warnings: &'a [String],
-}
-
-#[derive(Serialize)]
-struct Removed<'a> {
-    id: &'a str,
-}
 
 impl EventStream {
     pub(super) fn new(
@@ -179,15 +168,29 @@ impl Format {
             out.extend_from_slice(text(what).as_bytes());
             return;
         }
-        let (kind, object) = match what {
-            What::Container(container) => ("container", to_line(container)),
-            What::ContainerRemoved(id) => ("container_removed", to_line(&Removed { id })),
-            What::Devcontainer(devcontainer) => ("devcontainer", to_line(devcontainer)),
-            What::DevcontainerRemoved(id) => {
-                let id = &id.to_string();
-                ("devcontainer_removed", to_line(&Removed { id }))
+        let mut body = Body::default();
+        let of_devcontainer: String;
+        let kind = match what {
+            What::Container(_) => "container",
+            What::Devcontainer(_) => "devcontainer",
+            What::ContainerRemoved(id) => {
+                body.id = Some(id);
+                "container_removed"
             }
-            What::Warnings(warnings) => ("warnings", to_line(&Warnings { warnings })),
+            What::DevcontainerRemoved(id) => {
+                of_devcontainer = id.to_string();
+                body.id = Some(&of_devcontainer);
+                "devcontainer_removed"
+            }
+            What::Warnings(warnings) => {
+                body.warnings = Some(warnings);
+                "warnings"
+            }
+        };
+        let object = match what {
+            What::Container(container) => to_line(container),
+            What::Devcontainer(devcontainer) => to_line(devcontainer),
+            _ => to_line(&body),
         };
         let (before, after) = self.around(revision);
         let head = format!("{before}{{\"type\":\"{kind}\",\"revision\":{revision},");
@@ -226,9 +229,7 @@ fn container_text(container: &Container) -> String {
 }
 
 fn devcontainer_text(devcontainer: &Devcontainer) -> String {
-    let status = to_line(&devcontainer.status);
-    let status = String::from_utf8_lossy(&status);
-    let status = status.trim().trim_matches('"');
+    let status = devcontainer.status.as_str();
     let mut text = format!("devcontainer {} {status}", devcontainer.name);
     if devcontainer.dirty {
         let paths = devcontainer.changes.iter().map(|change| &*change.path);

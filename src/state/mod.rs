@@ -44,7 +44,7 @@ pub use self::fleet::Key;
 pub use self::look::{Found, LookTarget, Unsettled};
 pub use self::repair::{Repair, Repaired};
 pub use self::step::{Next, Step};
-pub use self::view::{View, to_line};
+pub use self::view::{Body, View, to_line};
 
 /// Where logs go that no script claims.
 const FALLBACK_LOG_SOURCE: Uuid = Uuid::from_u128(0x3b57_9bf4_1ed8_4b99_87a8_e9a1_e341_0410);

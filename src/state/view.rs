@@ -32,25 +32,27 @@ pub struct View {
     snapshot_body: OnceLock<Arc<[u8]>>,
 }
 
-#[derive(Serialize)]
-struct Snapshot<'a> {
-    r#type: &'static str,
-    revision: u64,
-    containers: &'a [Container],
-    devcontainers: &'a [Devcontainer],
-    warnings: &'a [String],
-}
-
-#[derive(Serialize)]
-struct Containers<'a> {
-    containers: &'a [Container],
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'a [String],
-}
-
-#[derive(Serialize)]
-struct Devcontainers<'a> {
-    devcontainers: &'a [Devcontainer],
+/// Everything that an answer may hold; what is `None` is left out.
+#[derive(Default, Serialize)]
+pub struct Body<'a> {
+    /// What kind of line it is.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// The revision that it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Which object it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+    /// All containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<&'a [Container]>,
+    /// All dev containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devcontainers: Option<&'a [Devcontainer]>,
+    /// All that is odd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<&'a [String]>,
 }
 
 impl View {
@@ -63,17 +65,21 @@ impl View {
     /// The same with more warnings.
     pub fn containers_body_with(&self, more: &[String]) -> Vec<u8> {
         let warnings: Vec<String> = self.warnings.iter().chain(more).cloned().collect();
-        to_line(&Containers {
-            containers: &self.containers,
-            warnings: &warnings,
+        to_line(&Body {
+            containers: Some(&self.containers),
+            warnings: Some(&*warnings).filter(|warnings| !warnings.is_empty()),
+            ..Body::default()
         })
     }
 
     /// The answer to `GET /devcontainers`.
     pub fn devcontainers_body(&self) -> Arc<[u8]> {
         let make = || {
-            let devcontainers = &self.devcontainers;
-            to_line(&Devcontainers { devcontainers }).into()
+            to_line(&Body {
+                devcontainers: Some(&self.devcontainers),
+                ..Body::default()
+            })
+            .into()
         };
         self.devcontainers_body.get_or_init(make).clone()
     }
@@ -81,12 +87,13 @@ impl View {
     /// Everything at once, as the stream of changes begins with it.
     pub fn snapshot_body(&self) -> Arc<[u8]> {
         let make = || {
-            to_line(&Snapshot {
-                r#type: "snapshot",
-                revision: self.revision,
-                containers: &self.containers,
-                devcontainers: &self.devcontainers,
-                warnings: &self.all_warnings(),
+            to_line(&Body {
+                kind: Some("snapshot"),
+                revision: Some(self.revision),
+                id: None,
+                containers: Some(&self.containers),
+                devcontainers: Some(&self.devcontainers),
+                warnings: Some(&self.all_warnings()),
             })
             .into()
         };
