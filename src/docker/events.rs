@@ -16,13 +16,14 @@ use crate::wake::Bell;
 
 /// What may change what we show. A container that cannot be started shows in the events of its network alone. Each of
 /// docker and podman has words that the other does not know; that is no error, and one of several fits.
-const FILTERS: [&str; 14] = [
+const FILTERS: [&str; 15] = [
     "type=container",
     "type=network",
     "event=create",
     "event=start",
     "event=die",
     "event=died",
+    "event=stop",
     "event=destroy",
     "event=remove",
     "event=rename",
@@ -36,9 +37,10 @@ const FILTERS: [&str; 14] = [
 /// seconds.
 const LOOK_BACK: Duration = Duration::from_secs(1);
 /// An event holds all labels.
-const MAX_LINE: usize = 1 << 20;
-/// What is kept of its complaints.
+const MAX_LINE: usize = 4 << 20;
+/// What is kept of its complaints, and how many are too many.
 const MAX_STDERR: usize = 4 << 10;
+const MANY_COMPLAINTS: usize = 1 << 20;
 /// No engine has more to tell than so many events in that time.
 const MANY: usize = 10_000;
 const MANY_WITHIN: Duration = Duration::from_secs(10);
@@ -96,6 +98,7 @@ pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)
         grace: Duration::ZERO,
     };
     let (mut lines, mut stderr, mut fault) = (Lines::default(), Vec::new(), None);
+    let mut complained = 0;
     let ended = process::run(command, &limits, &mut |stream, bytes| match stream {
         Stream::Stdout if fault.is_none() => match lines.read(bytes, Instant::now()) {
             Ok(ids) if ids.is_empty() => {}
@@ -106,7 +109,14 @@ pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)
             }
         },
         Stream::Stdout => {}
-        Stream::Stderr => keep(&mut stderr, bytes, MAX_STDERR),
+        Stream::Stderr => {
+            keep(&mut stderr, bytes, MAX_STDERR);
+            complained += bytes.len();
+            if complained > MANY_COMPLAINTS && fault.is_none() {
+                fault = Some("complains without end".to_owned());
+                stop.ring();
+            }
+        }
     });
     let said = String::from_utf8_lossy(&stderr);
     if let Some(what) = fault {
@@ -132,8 +142,8 @@ impl Lines {
             rest = after.get(1..).unwrap_or_default();
             self.begun.extend_from_slice(line);
             let line = std::mem::take(&mut self.begun);
+            self.count(now)?;
             if !line.trim_ascii().is_empty() {
-                self.count(now)?;
                 ids.extend(container(&line)?);
             }
         }
@@ -231,7 +241,7 @@ mod tests {
             assert!(error.starts_with("printed what is no event: "), "{error}");
         }
         let long = "x".repeat(MAX_LINE + 1);
-        assert!(read(&long).unwrap_err().contains("1048576 bytes"));
+        assert!(read(&long).unwrap_err().contains("4194304 bytes"));
     }
 
     #[test]

@@ -20,9 +20,13 @@ use crate::wake::Bell;
 const BATCH: usize = 100;
 /// What events name is inspected together within the first of these; where that hangs, each alone within the second.
 /// The third is for finding out whether docker answers at all, and whether a container that hung does so again.
+/// Many may take longer.
 const TOGETHER: Duration = Duration::from_millis(500);
+const TOGETHER_MORE: Duration = Duration::from_millis(10);
 const ALONE: Duration = Duration::from_secs(1);
-const PROBE: Duration = Duration::from_millis(250);
+const PROBE: Duration = Duration::from_millis(150);
+/// How often those are read that docker tries to start again and again: not all that becomes of them is told.
+const UNSTEADY_EVERY: Duration = Duration::from_secs(2);
 /// How many that were silent before are tried again at once.
 const FEW: usize = 4;
 /// How many containers a warning names.
@@ -199,13 +203,16 @@ impl Docker {
         let begun = Instant::now();
         self.silences.named(named);
         let (asked, due) = self.silences.part(named.iter().cloned().collect(), begun);
-        let mut inspected = match asked.len() {
+        let mut inspected = match u32::try_from(asked.len()).unwrap_or(u32::MAX) {
             // To be alone is what comes next.
             1 => Inspected {
                 timed_out: asked.clone(),
                 ..Inspected::default()
             },
-            _ => inspect_together(program, &asked, begun + TOGETHER.min(self.timeout / 2)),
+            many => {
+                let time = TOGETHER.saturating_add(TOGETHER_MORE.saturating_mul(many));
+                inspect_together(program, &asked, begun + time.min(self.timeout / 2))
+            }
         };
         let suspects = std::mem::take(&mut inspected.timed_out);
         let share = ALONE.min(self.timeout / 4);
@@ -228,9 +235,17 @@ impl Docker {
         let begun = Instant::now();
         let mut due = self.silences.due(begun);
         due.truncate(FEW);
+        let unsteady = self.unsteady().map(|info| info.id.clone());
+        due.extend(unsteady.filter(|id| !self.silences.contains(id)));
         let inspected = inspect_alone(program, due.clone(), PROBE, begun + PROBE);
         self.take(due.into_iter(), inspected)?;
         Ok(Vec::new())
+    }
+
+    /// Those that docker tries to start again and again.
+    fn unsteady(&self) -> impl Iterator<Item = &Arc<ContainerInfo>> {
+        let infos = self.known.values().filter_map(|known| known.info.as_ref());
+        infos.filter(|info| info.status == "restarting")
     }
 
     /// Where docker has said nothing about any container, it may not be for what these are.
@@ -344,12 +359,14 @@ impl Docker {
         // Both commands, and each batch, may say the same.
         let mut said = HashSet::new();
         warnings.retain(|warning| said.insert(warning.clone()));
+        let unsteady = self.unsteady().next();
+        let unsteady = unsteady.map(|_| Instant::now() + UNSTEADY_EVERY);
         Ok(Listed {
             containers,
             ids: self.ids.clone(),
             warnings,
             untold,
-            retry_at: self.silences.again_at(),
+            retry_at: self.silences.again_at().into_iter().chain(unsteady).min(),
         })
     }
 }

@@ -78,6 +78,10 @@ impl Silences {
         due.map(|(id, _)| id.clone()).collect()
     }
 
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
     /// When that will be.
     pub(super) fn again_at(&self) -> Option<Instant> {
         self.0.values().map(Silence::again_at).min()

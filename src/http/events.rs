@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::limits::Slot;
 use super::socket::{Peer, Socket};
 use super::stream::{Format, HEARTBEAT, write_chunk, write_end};
+use crate::logging::one_line;
 use crate::model::{Container, Devcontainer};
 use crate::process::wait;
 use crate::shared::Shared;
@@ -168,29 +169,33 @@ impl Format {
             out.extend_from_slice(text(what).as_bytes());
             return;
         }
-        let mut body = Body::default();
-        let of_devcontainer: String;
-        let kind = match what {
-            What::Container(_) => "container",
-            What::Devcontainer(_) => "devcontainer",
-            What::ContainerRemoved(id) => {
-                body.id = Some(id);
-                "container_removed"
-            }
-            What::DevcontainerRemoved(id) => {
-                of_devcontainer = id.to_string();
-                body.id = Some(&of_devcontainer);
-                "devcontainer_removed"
+        let (kind, object) = match what {
+            What::Container(container) => ("container", to_line(container)),
+            What::Devcontainer(devcontainer) => ("devcontainer", to_line(devcontainer)),
+            What::Removed { devcontainer, id } => {
+                let kind = match devcontainer {
+                    true => "devcontainer_removed",
+                    false => "container_removed",
+                };
+                let id = Some(&**id);
+                (
+                    kind,
+                    to_line(&Body {
+                        id,
+                        ..Body::default()
+                    }),
+                )
             }
             What::Warnings(warnings) => {
-                body.warnings = Some(warnings);
-                "warnings"
+                let warnings = Some(&**warnings);
+                (
+                    "warnings",
+                    to_line(&Body {
+                        warnings,
+                        ..Body::default()
+                    }),
+                )
             }
-        };
-        let object = match what {
-            What::Container(container) => to_line(container),
-            What::Devcontainer(devcontainer) => to_line(devcontainer),
-            _ => to_line(&body),
         };
         let (before, after) = self.around(revision);
         let head = format!("{before}{{\"type\":\"{kind}\",\"revision\":{revision},");
@@ -204,12 +209,15 @@ impl Format {
 fn text(what: &What) -> String {
     match what {
         What::Container(container) => container_text(container),
-        What::ContainerRemoved(id) => {
-            let short = id.get(..12).unwrap_or(id);
-            format!("container {short} removed\n")
-        }
         What::Devcontainer(devcontainer) => devcontainer_text(devcontainer),
-        What::DevcontainerRemoved(id) => format!("devcontainer {id} removed\n"),
+        What::Removed { devcontainer, id } => {
+            let kind = if *devcontainer {
+                "devcontainer"
+            } else {
+                "container"
+            };
+            format!("{kind} {} removed\n", short(id))
+        }
         What::Warnings(warnings) if warnings.is_empty() => "no warnings\n".to_owned(),
         What::Warnings(warnings) => warnings_text(warnings),
     }
@@ -217,15 +225,12 @@ fn text(what: &What) -> String {
 
 fn container_text(container: &Container) -> String {
     let info = &container.info;
-    let short = info.id.get(..12).unwrap_or(&info.id);
     let dirty = match container.devcontainer_dirty {
         true => ", dirty",
         false => "",
     };
-    one_line(format!(
-        "container {} {short} {}{dirty}",
-        info.name, info.status
-    ))
+    let (name, id, status) = (&info.name, short(&info.id), &info.status);
+    line(&format!("container {name} {id} {status}{dirty}"))
 }
 
 fn devcontainer_text(devcontainer: &Devcontainer) -> String {
@@ -239,19 +244,21 @@ fn devcontainer_text(devcontainer: &Devcontainer) -> String {
     if let Some(error) = &devcontainer.error {
         text = format!("{text}, error: {error}");
     }
-    one_line(text)
+    line(&text)
 }
 
 fn warnings_text(warnings: &[String]) -> String {
-    let lines = warnings
-        .iter()
-        .map(|warning| one_line(format!("warning: {warning}")));
-    lines.collect()
+    let lines = warnings.iter();
+    lines
+        .map(|warning| line(&format!("warning: {warning}")))
+        .collect()
 }
 
-/// Terminals are not to be led astray by what an image or a path is called.
-fn one_line(text: String) -> String {
-    let mut line = text.replace(char::is_control, " ");
-    line.push('\n');
-    line
+fn line(text: &str) -> String {
+    one_line(text) + "\n"
+}
+
+/// As docker shows ids.
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }

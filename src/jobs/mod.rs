@@ -86,7 +86,7 @@ struct Abort {
 pub fn end_leftovers() {
     let ended = process::end_leftovers();
     if ended > 0 {
-        log::info!("ended {ended} processes of operations of a daemon that is gone");
+        log::info!("processes that a daemon left which is gone were ended: {ended}");
     }
 }
 

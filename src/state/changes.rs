@@ -1,8 +1,7 @@
 //! What has changed since when, for those who follow.
 
 use std::collections::{HashMap, HashSet};
-
-use uuid::Uuid;
+use std::sync::Arc;
 
 use super::view::View;
 use crate::model::{Container, Devcontainer};
@@ -15,12 +14,15 @@ const BEHIND: usize = 1000;
 pub enum What {
     /// A container, new or changed.
     Container(Container),
-    /// A container that is not listed any more.
-    ContainerRemoved(String),
     /// A dev container, new or changed.
-    Devcontainer(Box<Devcontainer>),
-    /// A dev container that is not listed any more.
-    DevcontainerRemoved(Uuid),
+    Devcontainer(Arc<Devcontainer>),
+    /// What is not listed any more.
+    Removed {
+        /// Whether it was a dev container, and not a container.
+        devcontainer: bool,
+        /// Its id.
+        id: String,
+    },
     /// All that is odd.
     Warnings(Vec<String>),
 }
@@ -41,9 +43,8 @@ impl What {
     fn subject(&self) -> String {
         match self {
             Self::Container(container) => container.info.id.clone(),
-            Self::ContainerRemoved(id) => id.clone(),
             Self::Devcontainer(devcontainer) => devcontainer.id.to_string(),
-            Self::DevcontainerRemoved(id) => id.to_string(),
+            Self::Removed { id, .. } => id.clone(),
             Self::Warnings(_) => String::new(),
         }
     }
@@ -100,32 +101,31 @@ impl Changes {
 }
 
 fn difference(before: &View, after: &View) -> Vec<What> {
-    let mut changes = Vec::new();
-    let mut earlier: HashMap<&str, &Container> = HashMap::new();
-    earlier.extend(before.containers.iter().map(|one| (&*one.info.id, one)));
-    let mut new = Vec::new();
-    for container in &after.containers {
-        let same = earlier.remove(&*container.info.id) == Some(container);
-        new.extend((!same).then(|| What::Container(container.clone())));
-    }
-    // In the order of the list, whatever that of the map.
-    let gone = before.containers.iter().map(|one| &one.info.id);
-    let gone = gone.filter(|id| earlier.contains_key(id.as_str()));
-    changes.extend(gone.map(|id| What::ContainerRemoved(id.clone())));
-    changes.append(&mut new);
-
-    let mut earlier: HashMap<Uuid, &Devcontainer> = HashMap::new();
-    earlier.extend(before.devcontainers.iter().map(|one| (one.id, one)));
-    for devcontainer in &after.devcontainers {
-        let same = earlier.remove(&devcontainer.id) == Some(devcontainer);
-        new.extend((!same).then(|| What::Devcontainer(Box::new(devcontainer.clone()))));
-    }
-    let gone = before.devcontainers.iter().map(|one| one.id);
-    let gone = gone.filter(|id| earlier.contains_key(id));
-    changes.extend(gone.map(What::DevcontainerRemoved));
-    changes.append(&mut new);
-
+    let containers = |view: &View| -> Vec<What> {
+        let all = view.containers.iter().cloned();
+        all.map(What::Container).collect()
+    };
+    let devcontainers = |view: &View| -> Vec<What> {
+        let all = view.devcontainers.iter().cloned();
+        all.map(What::Devcontainer).collect()
+    };
+    let mut changes = compare(containers(before), containers(after), false);
+    changes.extend(compare(devcontainers(before), devcontainers(after), true));
     let warnings = after.all_warnings();
     changes.extend((before.all_warnings() != warnings).then_some(What::Warnings(warnings)));
     changes
+}
+
+/// What is gone, then what is new or has changed.
+fn compare(before: Vec<What>, after: Vec<What>, devcontainer: bool) -> Vec<What> {
+    let mut earlier: HashMap<String, &What> = HashMap::new();
+    earlier.extend(before.iter().map(|what| (what.subject(), what)));
+    let is_new = |what: &What| earlier.remove(&what.subject()) != Some(what);
+    let mut new = after;
+    new.retain(is_new);
+    // In the order of the list, whatever that of the map.
+    let gone = before.iter().map(What::subject);
+    let gone = gone.filter(|id| earlier.contains_key(id));
+    let gone = gone.map(|id| What::Removed { devcontainer, id });
+    gone.chain(new).collect()
 }

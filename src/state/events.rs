@@ -180,9 +180,9 @@ impl Events {
         child.is_some_and(|child| now >= child.started + SETTLED_AFTER)
     }
 
-    /// Whether something was wrong with the last child.
+    /// Whether something was wrong with the last child, or may be with this one.
     pub(super) fn is_at_fault(&self) -> bool {
-        self.start_at.is_some()
+        self.start_at.is_some() || self.distrusts
     }
 
     /// Whether there is a child, or what is left of one.

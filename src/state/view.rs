@@ -20,7 +20,7 @@ pub struct View {
     /// In docker's order.
     pub containers: Vec<Container>,
     /// By workspace folder, then config path.
-    pub devcontainers: Vec<Devcontainer>,
+    pub devcontainers: Vec<Arc<Devcontainer>>,
     /// What is odd.
     pub warnings: Vec<String>,
     /// Why there is no newer list, where listing failed.
@@ -49,7 +49,7 @@ pub struct Body<'a> {
     pub containers: Option<&'a [Container]>,
     /// All dev containers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub devcontainers: Option<&'a [Devcontainer]>,
+    pub devcontainers: Option<&'a [Arc<Devcontainer>]>,
     /// All that is odd.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warnings: Option<&'a [String]>,
@@ -117,7 +117,7 @@ impl View {
     }
 
     /// The dev container with this id or name.
-    pub fn devcontainer(&self, id_or_name: &str) -> Option<&Devcontainer> {
+    pub fn devcontainer(&self, id_or_name: &str) -> Option<&Arc<Devcontainer>> {
         let id = Uuid::parse_str(id_or_name).ok();
         let by_id = self.devcontainers.iter().find(|d| Some(d.id) == id);
         by_id.or_else(|| self.devcontainers.iter().find(|d| d.name == id_or_name))
@@ -147,10 +147,10 @@ impl State {
         let devcontainers = entries.map(|entry| {
             let info = entry.container.as_ref();
             let changes = info.and_then(|info| changes.remove(&*info.id));
-            self.devcontainer(entry, changes.unwrap_or_default())
+            Arc::new(self.devcontainer(entry, changes.unwrap_or_default()))
         });
         // No path has a NUL, and none comes before any configuration.
-        let text = |one: &Devcontainer| {
+        let text = |one: &Arc<Devcontainer>| {
             let config = one.config_path.as_deref();
             let config = config.map_or_else(String::new, |config| format!("\0{config}"));
             (one.workspace_folder.clone() + &config).into_bytes()
@@ -226,8 +226,11 @@ impl State {
 
 impl Entry {
     fn doubles(&self) -> Option<String> {
-        let used = &self.container.as_ref()?.name;
         // One that is set aside is about to go, or to come back.
+        let used = &self.container.as_ref()?.name;
+        if Aside::parse(used).is_some() {
+            return None;
+        }
         let others = self.others.iter().map(|info| info.name.as_str());
         let others: Vec<&str> = others.filter(|name| Aside::parse(name).is_none()).collect();
         (!others.is_empty()).then(|| {

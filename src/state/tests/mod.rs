@@ -221,7 +221,9 @@ impl World {
     }
 
     fn all(&mut self) -> Vec<Devcontainer> {
-        self.state.view().devcontainers.clone()
+        let view = self.state.view();
+        let all = view.devcontainers.iter();
+        all.map(|one| Devcontainer::clone(one)).collect()
     }
 
     fn one(&mut self) -> Devcontainer {
