@@ -108,8 +108,9 @@ impl Refresher {
             (was_failing, is_good, state.view())
         });
         match (&was_failing, &after.failure) {
-            (was, Some(reason)) if was.as_ref() != Some(reason) => {
-                log::warn!("containers cannot be listed: {reason}");
+            (None, Some(reason)) => log::warn!("containers cannot be listed: {reason}"),
+            (Some(was), Some(reason)) if was != reason => {
+                log::debug!("containers cannot be listed: {reason}");
             }
             (Some(_), None) => log::info!("containers can be listed again"),
             _ => {}

@@ -10,6 +10,7 @@ mod compose;
 mod dirty;
 mod endurance;
 mod engine;
+mod events;
 mod failures;
 mod identity;
 mod keeping;
