@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::listing::is_id;
 use super::run::{keep, says_missing};
@@ -133,13 +134,13 @@ struct Image {
 struct HostConfig {
     auto_remove: bool,
     network_mode: String,
-    port_bindings: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+    port_bindings: Option<Map<String, Value>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct NetworkSettings {
-    networks: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+    networks: Option<Map<String, Value>>,
 }
 
 impl Client<'_> {
@@ -333,7 +334,7 @@ impl Config {
 impl From<Inspected> for Details {
     fn from(one: Inspected) -> Self {
         let networks = one.network_settings.networks.unwrap_or_default();
-        let networks: Vec<String> = networks.into_keys().collect();
+        let networks: Vec<String> = networks.keys().cloned().collect();
         let publishes = one.host_config.port_bindings.is_some_and(|p| !p.is_empty());
         let mode = one.host_config.network_mode;
         let is_joined = !["host", "none"].contains(&&*mode) && !mode.contains(':');
