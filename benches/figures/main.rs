@@ -3,6 +3,7 @@
 //! `make bench` brings these and runs it; `make bench ARGS='start edit'` runs only these sections. It prints a table,
 //! and the same as JSON in its last line. It judges nothing: a figure that misses its target is marked, no failure.
 
+mod changes;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod load;
@@ -26,7 +27,7 @@ const STARTS: usize = 50;
 const LISTINGS: usize = 20;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(60);
 const EDITS: usize = 200;
 const RECREATES: usize = 7;
 /// Connections that take the whole list at once.
@@ -34,12 +35,13 @@ const BURST: usize = 50;
 
 type Section = fn(&mut Bench);
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("size", size),
     ("start", start),
     ("list", list),
     ("idle", idle),
     ("edit", edit),
+    ("changes", changes::changes),
     ("recreate", recreate),
     ("watched", watched),
     ("many", many),
@@ -137,7 +139,10 @@ fn start(bench: &mut Bench) {
 }
 
 fn list(bench: &mut Bench) {
-    let daemon = bench.daemon().args("--cache-duration 0").start();
+    let daemon = bench
+        .daemon()
+        .args("--no-events --cache-duration 0")
+        .start();
     let (mut uncached, mut agent) = (vec![], vec![]);
     for _ in 0..LISTINGS {
         let begun = Instant::now();
@@ -195,17 +200,30 @@ fn list(bench: &mut Bench) {
 fn idle(bench: &mut Bench) {
     let daemon = bench.started();
     thread::sleep(Duration::from_millis(500));
-    let before = (cpu_time(&daemon), switches(&daemon));
-    thread::sleep(IDLE);
-    let ticks = (cpu_time(&daemon) - before.0).as_millis() / TICK.as_millis();
-    let woken = switches(&daemon) - before.1;
     let report = &mut bench.report;
     memory(report, &daemon, "10 dev containers", Some(2000.0));
+    idle_for_a_minute(report, &daemon, "10 dev containers");
+}
+
+fn idle_for_a_minute(report: &mut Report, daemon: &Daemon, what: &str) {
+    let before = (cpu_time(daemon), switches(daemon));
+    thread::sleep(IDLE);
+    let ticks = (cpu_time(daemon) - before.0).as_millis() / TICK.as_millis();
+    let woken = switches(daemon) - before.1;
+    assert!(daemon.children().is_empty());
     report
-        .one("CPU while idle for 10 s", "ticks", ticks as f64)
+        .one(
+            &format!("CPU while idle for 60 s, {what}"),
+            "ticks",
+            ticks as f64,
+        )
         .target(Target::AtMost(0.0));
     report
-        .one("wake-ups while idle for 10 s", "", woken as f64)
+        .one(
+            &format!("wake-ups while idle for 60 s, {what}"),
+            "",
+            woken as f64,
+        )
         .target(Target::AtMost(0.0));
 }
 
@@ -237,6 +255,8 @@ fn edit(bench: &mut Bench) {
         .report
         .many("edit to dirty in GET /devcontainers", "ms", times)
         .target(Target::P99AtMost(100.0));
+    drop(daemon);
+    changes::edit_in_stream(bench);
 }
 
 fn recreate(bench: &mut Bench) {
@@ -353,6 +373,7 @@ fn many(bench: &mut Bench) {
     thread::sleep(Duration::from_millis(500));
     let report = &mut bench.report;
     memory(report, &daemon, "1,000 containers", Some(6000.0));
+    idle_for_a_minute(report, &daemon, "1,000 containers");
     let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
     thread::scope(|scope| {
         for _ in 0..BURST {
@@ -361,6 +382,8 @@ fn many(bench: &mut Bench) {
     });
     thread::sleep(Duration::from_millis(500));
     memory(report, &daemon, "after 50 took the list of 1,000", None);
+    drop(daemon);
+    changes::one_of_many(bench);
 }
 
 /// What of it is in memory, and how much of that is its own.
@@ -385,10 +408,23 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// The processor time it has had.
 fn cpu_time(daemon: &Daemon) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    cpu_time_of(&daemon.pid().to_string())
+}
+
+fn cpu_time_of(pid: &str) -> Duration {
     // utime and stime, counted from what follows the name.
+    ticks(pid, 11)
+}
+
+/// The same of its children that have ended.
+fn children_cpu_time(daemon: &Daemon) -> Duration {
+    ticks(&daemon.pid().to_string(), 13)
+}
+
+fn ticks(pid: &str, field: usize) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let ticks = fields.split(' ').skip(11).take(2);
+    let ticks = fields.split(' ').skip(field).take(2);
     TICK * ticks.map(|ticks| ticks.parse::<u32>().unwrap()).sum()
 }
 

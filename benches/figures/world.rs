@@ -10,7 +10,7 @@ use std::{fs, thread};
 use crate::report::milliseconds;
 use crate::run;
 
-const IMAGE: &str = "devcontainerd-base:latest";
+pub(crate) const IMAGE: &str = "devcontainerd-base:latest";
 /// `docker create` and `docker rm` at once.
 const WORKERS: usize = 4;
 
