@@ -31,7 +31,7 @@ the environment separates by commas; flags beat the environment):
                                [$XDG_STATE_HOME/devcontainerd or ~/.local/state/devcontainerd]
   --cache-duration SECS        how old a container list may be                       [10]
   --list-timeout SECS          for one listing                                       [5]
-  --no-events                  never keep a docker events process; none is kept yet
+  --no-events                  never keep a docker events process (25 MB)
   --job-timeout SECS           for one operation                                     [3600]
   --allow-host NAME            another Host name to accept; repeatable
   --log-sink COMMAND           a program that reads the logs of operations as JSON lines on its

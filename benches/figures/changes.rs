@@ -110,10 +110,9 @@ pub(crate) fn changes(bench: &mut Bench) {
     report.many("GET / meanwhile", "ms", asked);
 }
 
-pub(crate) fn edit_in_stream(bench: &mut Bench) {
-    let daemon = bench.started();
-    let told = Told::by(&daemon);
-    follows(&daemon);
+pub(crate) fn edit_in_stream(bench: &mut Bench, daemon: &Daemon) {
+    let told = Told::by(daemon);
+    follows(daemon);
     let config = bench.world.config(0);
     let original = fs::read_to_string(&config).unwrap();
     let folder = format!(

@@ -255,8 +255,7 @@ fn edit(bench: &mut Bench) {
         .report
         .many("edit to dirty in GET /devcontainers", "ms", times)
         .target(Target::P99AtMost(100.0));
-    drop(daemon);
-    changes::edit_in_stream(bench);
+    changes::edit_in_stream(bench, &daemon);
 }
 
 fn recreate(bench: &mut Bench) {
