@@ -538,6 +538,120 @@ fn p3_a_container_whose_inspect_hangs_costs_only_its_own_news() {
     });
 }
 
+/// So many containers that run; inspecting one whose number stands in `$R/hang` hangs.
+fn with_hanging(containers: u32) -> (Sandbox, Daemon, Mirror) {
+    let sandbox = Sandbox::new();
+    for number in 1..=containers {
+        sandbox.container(number).save();
+    }
+    let numbers = "for n in $(cat \"$R/hang\" 2>/dev/null)";
+    let hangs = format!(
+        "if [ \"$1\" = inspect ]; then {numbers}; do case \"$*\" in *$n*) exec sleep 100 ;; esac; done; fi"
+    );
+    sandbox.docker(&hangs);
+    let daemon = sandbox.following_daemon().start();
+    let mut mirror = Mirror::of(&daemon);
+    follows(&daemon);
+    sandbox.change(1, "paused");
+    mirror.until_container("box1", Some("paused"));
+    (sandbox, daemon, mirror)
+}
+
+fn hang(sandbox: &Sandbox, numbers: &[u32]) {
+    let ids: Vec<String> = numbers.iter().map(|number| container_id(*number)).collect();
+    sandbox.write("hang", &ids.join(" "));
+}
+
+#[test]
+fn p3_one_of_many_that_hangs_does_not_hold_up_the_others() {
+    let (sandbox, _daemon, mut mirror) = with_hanging(8);
+    hang(&sandbox, &[1]);
+    let begun = Instant::now();
+    for number in 1..=8 {
+        sandbox.change(number, "exited");
+    }
+    for number in 2..=8 {
+        mirror.until_container(&format!("box{number}"), Some("exited successfully"));
+    }
+    assert!(begun.elapsed() < SOON + SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn p3_one_that_hung_and_is_removed_is_gone_and_costs_nothing() {
+    let (sandbox, daemon, mut mirror) = with_hanging(3);
+    hang(&sandbox, &[1]);
+    sandbox.change(1, "running");
+    mirror.until("that is said", |mirror| {
+        (!mirror.warnings.is_empty()).then_some(())
+    });
+    hang(&sandbox, &[]);
+    sandbox.remove_container(1);
+    sandbox.event(1, "destroy");
+    let begun = Instant::now();
+    mirror.until_container("box1", None);
+    assert!(begun.elapsed() < SOON + SOON, "{:?}", begun.elapsed());
+    let inspects = || sandbox.calls("docker", "inspect");
+    let before = inspects();
+    let begun = Instant::now();
+    eventually("some time passes", || {
+        (begun.elapsed() > Duration::from_secs(1)).then_some(())
+    });
+    assert!(inspects() - before <= 2, "{} more", inspects() - before);
+    assert_eq!(daemon.said("does not tell what happens"), 0);
+}
+
+#[test]
+fn p3_one_that_fails_accuses_only_itself() {
+    let sandbox = Sandbox::new();
+    for number in 1..=4 {
+        sandbox.container(number).save();
+    }
+    let id = container_id(2);
+    sandbox.docker(&format!(
+        "case \"$*\" in inspect*{id}*) echo 'Error response from daemon: odd' >&2; \
+         docker_status=1; set -- $(echo \"$*\" | sed 's/{id}//') ;; esac; \
+         [ ! \"$docker_status\" ] || trap 'exit 1' EXIT"
+    ));
+    let daemon = sandbox.following_daemon().start();
+    let mirror = Mirror::of(&daemon);
+    let said = mirror.warnings.join("; ");
+    assert!(said.contains("does not answer for"), "{said}");
+    for name in ["box1", "box3", "box4"] {
+        assert!(!said.contains(name), "{said}");
+        assert!(mirror.container(name).is_some());
+    }
+}
+
+#[test]
+fn those_that_are_made_at_once_are_listed_newest_first() {
+    let (sandbox, daemon) = start();
+    let mut mirror = Mirror::of(&daemon);
+    follows(&daemon);
+    for number in 2..8_u32 {
+        let time = format!("2021-01-0{number}T00:00:00Z");
+        sandbox.container(number).created(&time).save();
+    }
+    (2..8).for_each(|number| sandbox.event(number, "create"));
+    for number in 2..8 {
+        mirror.until_container(&format!("box{number}"), Some("running"));
+    }
+    let all = daemon.json("/");
+    let names = all["containers"].as_array().unwrap().iter();
+    let names: Vec<&str> = names.map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["box7", "box6", "box5", "box4", "box3", "box2", "box1"]
+    );
+}
+
+#[test]
+fn p9_a_look_at_the_head_is_no_interest() {
+    let (sandbox, daemon) = start();
+    assert_eq!(daemon.request("HEAD", "/events", "").status, 200);
+    assert_eq!(daemon.get("/healthz").status, 200);
+    assert_eq!(sandbox.calls("docker", "events"), 0);
+}
+
 #[test]
 fn p2_an_engine_that_goes_and_comes_is_followed() {
     let sandbox = Sandbox::new();

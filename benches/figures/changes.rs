@@ -45,10 +45,10 @@ impl Told {
     }
 }
 
-fn follows(daemon: &Daemon) {
+pub(crate) fn follows(daemon: &Daemon) {
     eventually("events are followed", || daemon.events_child());
     // The listing with which that begins has ended, too.
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_secs(2));
 }
 
 /// Made, started, paused and so on by hand, with a stream open.

@@ -329,6 +329,8 @@ fn watched(bench: &mut Bench) {
         daemon.watches() as f64,
     );
 
+    daemon.json("/devcontainers");
+    changes::follows(&daemon);
     let (mut answered, mut noticed) = (vec![], vec![]);
     for number in 0..EDITS {
         let config = world.config(number);

@@ -20,11 +20,13 @@ use crate::wake::Bell;
 const BATCH: usize = 100;
 /// What events name is inspected together within the first of these; where that hangs, each alone within the second.
 /// The third is for finding out whether docker answers at all, and whether a container that hung does so again.
-/// Many may take longer.
+/// Many may take longer, and so may a machine that is slow.
 const TOGETHER: Duration = Duration::from_millis(500);
 const TOGETHER_MORE: Duration = Duration::from_millis(10);
 const ALONE: Duration = Duration::from_secs(1);
 const PROBE: Duration = Duration::from_millis(150);
+/// How many times as long as a `ps` took an `inspect` may take before it is said to hang, if that is more.
+const SLOWER: u32 = 4;
 /// How often those are read that docker tries to start again and again: not all that becomes of them is told.
 const UNSTEADY_EVERY: Duration = Duration::from_secs(2);
 /// How many that were silent before are tried again at once.
@@ -87,6 +89,8 @@ pub struct Docker {
     complaints: [Vec<String>; 2],
     /// Counts readings.
     readings: u64,
+    /// How long docker last took to tell which containers there are.
+    ps_took: Duration,
 }
 
 /// What was last read of a container.
@@ -108,6 +112,7 @@ impl Docker {
             silences: Silences::default(),
             complaints: [Vec::new(), Vec::new()],
             readings: 0,
+            ps_took: Duration::ZERO,
         }
     }
 
@@ -138,8 +143,10 @@ impl Docker {
         program: Program<'_>,
         changed: Option<&HashSet<String>>,
     ) -> Result<Vec<String>, ListError> {
-        let deadline = Instant::now() + self.timeout;
+        let begun = Instant::now();
+        let deadline = begun + self.timeout;
         let (ids, complaints) = self.ids(program, deadline)?;
+        self.ps_took = begun.elapsed();
         let before = std::mem::replace(&mut self.ids, ids);
         self.complaints = [complaints, Vec::new()];
         let asked = match changed {
@@ -210,21 +217,16 @@ impl Docker {
                 ..Inspected::default()
             },
             many => {
-                let time = TOGETHER.saturating_add(TOGETHER_MORE.saturating_mul(many));
+                let time = self.patience(TOGETHER) + TOGETHER_MORE.saturating_mul(many);
                 inspect_together(program, &asked, begun + time.min(self.timeout / 2))
             }
         };
         let suspects = std::mem::take(&mut inspected.timed_out);
-        let share = ALONE.min(self.timeout / 4);
-        inspected.merge(inspect_alone(
-            program,
-            suspects,
-            share,
-            Instant::now() + share,
-        ));
         let again: Vec<String> = due.into_iter().filter(|id| named.contains(id)).collect();
-        let end = Instant::now() + PROBE;
-        inspected.merge(inspect_alone(program, again.clone(), PROBE, end));
+        for (ids, time) in [(suspects, ALONE), (again.clone(), PROBE)] {
+            let share = self.patience(time);
+            inspected.merge(inspect_alone(program, ids, share, Instant::now() + share));
+        }
         self.is_alive(program, &inspected)?;
         self.take(asked.into_iter().chain(again), inspected)?;
         Ok(Vec::new())
@@ -235,10 +237,16 @@ impl Docker {
         let begun = Instant::now();
         let mut due = self.silences.due(begun);
         due.truncate(FEW);
+        let share = self.patience(PROBE);
+        let mut inspected = inspect_alone(program, due.clone(), share, begun + share);
         let unsteady = self.unsteady().map(|info| info.id.clone());
-        due.extend(unsteady.filter(|id| !self.silences.contains(id)));
-        let inspected = inspect_alone(program, due.clone(), PROBE, begun + PROBE);
-        self.take(due.into_iter(), inspected)?;
+        let mut unsteady: Vec<String> = unsteady.filter(|id| !self.silences.contains(id)).collect();
+        let until = Instant::now() + self.patience(TOGETHER);
+        let read = inspect_together(program, &unsteady, until);
+        // There will be another time for these.
+        unsteady.retain(|id| !read.timed_out.contains(id) && !read.unanswered.contains(id));
+        inspected.merge(read);
+        self.take(due.into_iter().chain(unsteady), inspected)?;
         Ok(Vec::new())
     }
 
@@ -253,8 +261,13 @@ impl Docker {
         if inspected.timed_out.is_empty() || !inspected.found.is_empty() {
             return Ok(());
         }
-        let probe = PROBE.min(self.timeout / 4);
-        self.ids(program, Instant::now() + probe).map(drop)
+        let until = Instant::now() + self.patience(PROBE);
+        self.ids(program, until).map(drop)
+    }
+
+    /// At least `time`; more where docker is slow.
+    fn patience(&self, time: Duration) -> Duration {
+        time.max(self.ps_took * SLOWER).min(self.timeout / 4)
     }
 
     /// All ids, and what docker complained about.

@@ -86,9 +86,9 @@ impl Changes {
     /// Who needs these is too far behind.
     fn forget(&mut self) {
         let excess = self.log.len().saturating_sub(BEHIND);
-        let forgotten = self.log.drain(..excess);
+        let mut forgotten = self.log.drain(..excess);
         self.floor = forgotten
-            .last()
+            .next_back()
             .map_or(self.floor, |(revision, _)| revision);
     }
 

@@ -1,5 +1,6 @@
 //! The rules, as plain functions.
 
+mod changes;
 mod dirty;
 mod freshness;
 mod model;

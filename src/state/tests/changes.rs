@@ -1,0 +1,116 @@
+//! Revisions, and what is told to whom.
+
+use super::*;
+
+/// Revisions and names of what changed since then; `None`: everything is told.
+fn since(world: &mut World, revision: u64) -> Option<Vec<(u64, String)>> {
+    match world.state.news(Some(revision)) {
+        News::Snapshot(_) => None,
+        News::Changes(changes, _) => {
+            let named = changes.into_iter().map(|(revision, what)| {
+                let name = match what {
+                    What::Container(container) => container.info.name.clone(),
+                    What::Devcontainer(devcontainer) => devcontainer.name.clone(),
+                    What::Removed { id, .. } => format!("without {}", id.trim_start_matches('0')),
+                    What::Warnings(warnings) => warnings.join(", "),
+                };
+                (revision, name)
+            });
+            Some(named.collect())
+        }
+    }
+}
+
+fn now(world: &mut World) -> u64 {
+    world.state.view().revision
+}
+
+fn named(names: &[(u64, &str)]) -> Option<Vec<(u64, String)>> {
+    let owned = names
+        .iter()
+        .map(|(revision, name)| (*revision, (*name).to_owned()));
+    Some(owned.collect())
+}
+
+#[test]
+fn each_change_has_a_revision_and_equal_states_have_none() {
+    let mut world = world();
+    world.run(1, "/w", None);
+    world.list();
+    let first = now(&mut world);
+    assert_eq!(since(&mut world, first), named(&[]));
+    world.list();
+    assert_eq!(now(&mut world), first, "the same is known");
+    world.run(2, "/v", None);
+    world.list();
+    let both = [(first + 1, "box2"), (first + 2, "v")];
+    assert_eq!(since(&mut world, first), named(&both));
+    assert_eq!(since(&mut world, first + 1), named(&both[1..]));
+    world.remove(1);
+    world.list();
+    let later = [
+        (first + 1, "box2"),
+        (first + 2, "v"),
+        (first + 3, "without 1"),
+        (first + 4, "w"),
+    ];
+    assert_eq!(since(&mut world, first), named(&later));
+}
+
+#[test]
+fn of_each_object_the_last_change_is_told() {
+    let mut world = world();
+    world.run(1, "/w", None);
+    world.list();
+    let first = now(&mut world);
+    for number in 0..5 {
+        world.run(1, "/w", None).name = format!("again{number}");
+        world.containers.swap_remove(0);
+        world.list();
+    }
+    let told = since(&mut world, first).unwrap();
+    let names: Vec<&str> = told.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["again4", "w"]);
+    assert_eq!(told[1].0, now(&mut world));
+}
+
+#[test]
+fn who_is_too_far_behind_or_ahead_is_told_everything() {
+    let mut world = world();
+    world.list();
+    let first = now(&mut world);
+    for number in 1..=600 {
+        world.run(number, &format!("/w{number}"), None);
+    }
+    world.list();
+    assert_eq!(since(&mut world, first), None, "1,200 changes");
+    let then = now(&mut world);
+    for number in 601..=1000 {
+        world.run(number, &format!("/w{number}"), None);
+    }
+    world.list();
+    assert_eq!(since(&mut world, then).unwrap().len(), 800);
+    for number in 1001..=1200 {
+        world.run(number, &format!("/w{number}"), None);
+    }
+    world.list();
+    assert_eq!(since(&mut world, then), None);
+    assert_eq!(since(&mut world, then + 200).unwrap().len(), 1000);
+    let latest = now(&mut world);
+    assert_eq!(since(&mut world, latest), named(&[]));
+    assert_eq!(since(&mut world, latest + 1), None, "of another run");
+}
+
+#[test]
+fn that_listing_fails_is_told_once_and_that_it_does_not_any_more() {
+    let mut world = world();
+    world.list();
+    let first = now(&mut world);
+    for _ in 0..3 {
+        world.state.finish_listing(Err("down".into()), world.now);
+    }
+    let said = "containers cannot be listed: down; what was last known is shown";
+    assert_eq!(since(&mut world, first), named(&[(first + 1, said)]));
+    world.list();
+    assert_eq!(since(&mut world, first), named(&[(first + 2, "")]));
+}
