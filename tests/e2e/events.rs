@@ -32,24 +32,25 @@ fn follows(daemon: &Daemon) -> u32 {
     eventually("events are followed", || daemon.events_child())
 }
 
-/// Waits until the stream has told it, and asks whether the list shows it, too.
+/// Waits until the list shows it, and the stream has told it.
 #[track_caller]
 fn assert_soon(daemon: &Daemon, mirror: &mut Mirror, name: &str, status: Option<&str>) {
     let done = Instant::now();
-    let all = daemon.json("/");
-    let all = by_id(&all["containers"]);
-    let one = all.values().find(|one| one["name"] == name);
-    let shown = one.map(|one| one["status"].as_str().unwrap());
-    let matches = |shown: Option<&str>| match (shown, status) {
-        (Some(shown), Some(status)) => shown.starts_with(status),
-        (shown, status) => shown == status,
+    let is_shown = |shown: &BTreeMap<String, Value>| {
+        let one = shown.values().find(|one| one["name"] == name);
+        let shown = one.map(|one| one["status"].as_str().unwrap());
+        match (shown, status) {
+            (Some(shown), Some(status)) => shown.starts_with(status),
+            (shown, status) => shown == status,
+        }
     };
-    assert!(matches(shown), "{name}: {shown:?} is not {status:?}");
-    mirror.until(&format!("{name} is {status:?}"), |mirror| {
-        let one = mirror.container(name);
-        matches(one.map(|one| one["status"].as_str().unwrap())).then_some(())
+    let what = format!("{name} is {status:?}");
+    eventually(&what, || {
+        let all = daemon.json("/");
+        is_shown(&by_id(&all["containers"])).then_some(())
     });
-    assert!(done.elapsed() < SOON, "{name}: {:?}", done.elapsed());
+    mirror.until(&what, |mirror| is_shown(&mirror.containers).then_some(()));
+    assert!(done.elapsed() < SOON, "{what}: {:?}", done.elapsed());
 }
 
 #[test]
@@ -105,14 +106,14 @@ fn p11_ports_and_networks_show() {
     let published = ["--name", name, "--publish", "127.0.0.1::80"];
     containers.run(&[&published, SLEEP].concat());
     let mut ports = |number: usize| {
-        let shown = daemon.json("/");
-        let shown = by_id(&shown["containers"]);
-        let one = shown.values().find(|one| one["name"] == name).unwrap();
-        assert_eq!(one["ports"].as_array().unwrap().len(), number, "{one}");
-        mirror.until("the same in the stream", |mirror| {
-            let one = mirror.container(name)?;
+        let has = |shown: &BTreeMap<String, Value>| {
+            let one = shown.values().find(|one| one["name"] == name)?;
             (one["ports"].as_array()?.len() == number).then_some(())
+        };
+        eventually("the ports show", || {
+            has(&by_id(&daemon.json("/")["containers"]))
         });
+        mirror.until("the same in the stream", |mirror| has(&mirror.containers));
     };
     ports(1);
     docker(&["network", "disconnect", "bridge", name]);
