@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::inspect::{self, Read};
-use super::listing::ListError;
-use super::run::{Failure, Program, run};
+use super::run::{Failure, ListError, Program, run};
 
 /// Ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
 const BATCH: usize = 100;

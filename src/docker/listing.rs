@@ -1,7 +1,6 @@
 //! Lists containers: `docker ps` for the ids, `docker inspect` of what may have changed.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::inspect::Read;
 use super::inspecting::{Inspected, inspect_alone, inspect_together};
 use super::ports;
-use super::run::{Failure, Program, run};
+use super::run::{Failure, ListError, Program, run};
 use super::silences::Silences;
 use crate::model::ContainerInfo;
 use crate::order::by_text;
@@ -58,24 +57,6 @@ pub struct Listed {
     /// When to try again what docker said nothing about.
     pub retry_at: Option<Instant>,
 }
-
-/// Why there is no listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListError(String);
-
-impl ListError {
-    pub(super) fn new(said: String) -> Self {
-        Self(said)
-    }
-}
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ListError {}
 
 /// Docker's command line, and what is known from earlier listings.
 pub struct Docker {
@@ -289,7 +270,7 @@ impl Docker {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let ids = lines.map(|line| match is_id(line) {
             true => Ok(line.to_owned()),
-            false => Err(ListError(format!(
+            false => Err(ListError::new(format!(
                 "docker ps printed what is not a container id: {:?}",
                 shorten(line)
             ))),
@@ -298,7 +279,7 @@ impl Docker {
     }
 
     fn too_slow(&self, command: &str) -> ListError {
-        ListError(format!(
+        ListError::new(format!(
             "{command} did not finish within the limit of {} s (--list-timeout)",
             self.timeout.as_secs_f64()
         ))

@@ -11,7 +11,8 @@ mod silences;
 
 pub use client::{Client, ClientError, Details};
 pub(crate) use listing::is_id;
-pub use listing::{Docker, ListError, Listed, Scope};
+pub use listing::{Docker, Listed, Scope};
+pub use run::ListError;
 
 /// The label that makes a container a dev container: its workspace folder on the host.
 pub const LABEL_FOLDER: &str = "devcontainer.local_folder";

@@ -1,11 +1,11 @@
 //! Runs docker and keeps what it prints, within bounds.
 
+use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::listing::ListError;
 use crate::process::{self, Ended, Limits, Stream};
 
 /// What one command may print; beyond it something is wrong.
@@ -27,6 +27,24 @@ pub(super) struct Printed {
     pub(super) stderr: String,
     pub(super) failed: Option<String>,
 }
+
+/// Why there is no listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListError(String);
+
+impl ListError {
+    pub(super) fn new(said: String) -> Self {
+        Self(said)
+    }
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ListError {}
 
 pub(super) enum Failure {
     TimedOut,
