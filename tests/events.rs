@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::client::Client;
 use common::mirror::Mirror;
-use common::{Daemon, Sandbox, container_id, eventually};
+use common::{Daemon, Sandbox, container_id, eventually, kill};
 use serde_json::Value;
 
 /// From when it can be known until it shows, on a busy machine.
@@ -32,16 +32,6 @@ impl Sandbox {
         let state = serde_json::json!({"Status": status, "Running": status == "running"});
         self.container(number).set("State", state).save();
     }
-}
-
-#[track_caller]
-fn follows(daemon: &Daemon) -> u32 {
-    eventually("events are followed", || daemon.events_child())
-}
-
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
 #[test]
@@ -109,7 +99,7 @@ fn p11_who_reads_all_of_it_knows_what_a_question_would_tell() {
 fn p11_a_question_waits_for_what_events_have_named() {
     let (sandbox, daemon) = start();
     let _mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     for round in 0..20 {
         let status = ["exited", "running"][round % 2];
         sandbox.change(1, status);
@@ -126,7 +116,7 @@ fn p11_a_question_waits_for_what_events_have_named() {
 fn equal_states_send_nothing() {
     let (sandbox, daemon) = start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     let inspects = sandbox.calls("docker", "inspect");
     sandbox.event(1, "start");
     eventually("it is read again", || {
@@ -143,7 +133,7 @@ fn one_reading_costs_one_inspect_of_what_was_named() {
         sandbox.container(number).save();
     }
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     sandbox.change(3, "paused");
     mirror.until_container("box3", Some("paused"));
     let calls = || {
@@ -354,7 +344,7 @@ fn p9_a_question_alone_starts_no_child_and_events_can_be_forbidden() {
     }
     assert_eq!(sandbox.calls("docker", "events"), 0);
     assert_eq!(daemon.get("/devcontainers").status, 200);
-    follows(&daemon);
+    daemon.follows();
     let forbidden = sandbox
         .following_daemon()
         .args("--no-events --cache-duration 0")
@@ -372,7 +362,7 @@ fn a_child_that_is_killed_is_started_again_and_nothing_is_lost() {
     let (sandbox, daemon) = start();
     let mut mirror = Mirror::of(&daemon);
     for round in 0..8 {
-        let child = follows(&daemon);
+        let child = daemon.follows();
         let begun = Instant::now();
         eventually("it has lived for a while, so that it is of use", || {
             (begun.elapsed() > Duration::from_millis(1200)).then_some(())
@@ -479,7 +469,7 @@ fn a_child_that_tells_nothing_is_found_out() {
     // Its silence shows when all is listed, which is 60 s after it began.
     let (sandbox, daemon) = start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     sandbox.change(2, "running");
     mirror.until_container("box2", Some("running"));
     sandbox.change_untold(3, "running");
@@ -491,7 +481,7 @@ fn a_child_that_tells_nothing_is_found_out() {
     daemon
         .log
         .wait_for("docker events does not tell what happens");
-    follows(&daemon);
+    daemon.follows();
     sandbox.change(4, "running");
     mirror.until_container("box4", Some("running"));
 }
@@ -509,7 +499,7 @@ fn p3_a_container_whose_inspect_hangs_costs_only_its_own_news() {
     sandbox.docker(&hangs);
     let daemon = sandbox.following_daemon().start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     sandbox.change(2, "paused");
     mirror.until_container("box2", Some("paused"));
     sandbox.write("hang", "");
@@ -551,7 +541,7 @@ fn with_hanging(containers: u32) -> (Sandbox, Daemon, Mirror) {
     sandbox.docker(&hangs);
     let daemon = sandbox.following_daemon().start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     sandbox.change(1, "paused");
     mirror.until_container("box1", Some("paused"));
     (sandbox, daemon, mirror)
@@ -626,7 +616,7 @@ fn p3_one_that_fails_accuses_only_itself() {
 fn those_that_are_made_at_once_are_listed_newest_first() {
     let (sandbox, daemon) = start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     for number in 2..8_u32 {
         let time = format!("2021-01-0{number}T00:00:00Z");
         sandbox.container(number).created(&time).save();
@@ -662,7 +652,7 @@ fn p2_an_engine_that_goes_and_comes_is_followed() {
     let daemon = sandbox.following_daemon().start();
     let mut mirror = Mirror::of(&daemon);
     for round in 0..3_usize {
-        let child = follows(&daemon);
+        let child = daemon.follows();
         sandbox.write("down", "");
         kill(child);
         mirror.until("it is said", |mirror| {
@@ -689,7 +679,7 @@ fn p2_an_engine_that_goes_and_comes_is_followed() {
         });
         assert_eq!(daemon.said("containers cannot be listed"), round + 1);
     }
-    follows(&daemon);
+    daemon.follows();
 }
 
 #[test]
@@ -705,7 +695,7 @@ fn without_any_list_a_stream_does_not_begin() {
 fn what_a_killed_daemon_left_is_ended_by_the_next() {
     let (sandbox, mut daemon) = start();
     let _mirror = Mirror::of(&daemon);
-    let child = follows(&daemon);
+    let child = daemon.follows();
     daemon.signal("KILL");
     daemon.wait();
     let _next = sandbox.following_daemon().start();

@@ -8,7 +8,7 @@ use super::inspect::{self, Read};
 use super::run::{Failure, ListError, Program, run};
 
 /// Ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
-const BATCH: usize = 100;
+pub(super) const BATCH: usize = 100;
 /// How many inspects run at once.
 const WORKERS: usize = 4;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::inspect::Read;
-use super::inspecting::{Inspected, inspect_alone, inspect_together};
+use super::inspecting::{BATCH, Inspected, inspect_alone, inspect_together};
 use super::ports;
 use super::run::{Failure, ListError, Program, run};
 use super::silences::Silences;
@@ -15,8 +15,6 @@ use crate::model::ContainerInfo;
 use crate::order::by_text;
 use crate::wake::Bell;
 
-/// Ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
-const BATCH: usize = 100;
 /// What events name is inspected together within the first of these; where that hangs, each alone within the second.
 /// The third is for finding out whether docker answers at all, and whether a container that hung does so again.
 /// Many may take longer, and so may a machine that is slow.

@@ -767,6 +767,12 @@ impl Daemon {
         self.children().into_iter().find(is_it)
     }
 
+    /// The same, once there is one.
+    #[track_caller]
+    pub fn follows(&self) -> u32 {
+        eventually("events are followed", || self.events_child())
+    }
+
     /// Processes whose ancestor it is, zombies included.
     pub fn children(&self) -> Vec<u32> {
         descendants(self.pid())

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::common::mirror::{Mirror, by_id};
-use crate::common::{Daemon, DaemonBuilder, eventually};
+use crate::common::{Daemon, DaemonBuilder, eventually, kill};
 use crate::engine::{Containers, Directory, IMAGE, PrivateEngine, docker, try_docker, unique};
 use crate::workspace::Workspace;
 
@@ -25,11 +24,6 @@ const OF_USE: Duration = Duration::from_millis(1100);
 
 fn start() -> Daemon {
     DaemonBuilder::new().start()
-}
-
-#[track_caller]
-fn follows(daemon: &Daemon) -> u32 {
-    eventually("events are followed", || daemon.events_child())
 }
 
 /// Waits until the list shows it, and the stream has told it.
@@ -58,7 +52,7 @@ fn p11_whatever_is_done_by_hand_shows() {
     let containers = Containers::new("by-hand");
     let daemon = start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     let (name, other) = (&*unique("by-hand"), &*unique("renamed"));
     let named = ["--name", name];
     let mut soon = |name: &str, status| assert_soon(&daemon, &mut mirror, name, status);
@@ -101,7 +95,7 @@ fn p11_ports_and_networks_show() {
     let containers = Containers::new("networks");
     let daemon = start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     let name = &*unique("networks");
     let published = ["--name", name, "--publish", "127.0.0.1::80"];
     containers.run(&[&published, SLEEP].concat());
@@ -126,7 +120,7 @@ fn p11_ports_and_networks_show() {
 fn p11_what_the_cli_and_compose_do_shows() {
     let daemon = start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     let workspace = Workspace::new("by-cli", json!({}));
     let made = workspace.up();
     mirror.until_devcontainer("it is there", |one| {
@@ -205,7 +199,7 @@ fn p11_the_events_child_killed_two_hundred_times() {
         let mut mirror = Mirror::of(&daemon);
         let mut live = Vec::new();
         for round in 0..KILLS {
-            let child = follows(&daemon);
+            let child = daemon.follows();
             let begun = Instant::now();
             let mut churn = |number: usize| match (round + number) % 3 {
                 0 => live.push(containers.create(SLEEP)),
@@ -219,9 +213,7 @@ fn p11_the_events_child_killed_two_hundred_times() {
             eventually("it has been of use", || {
                 (begun.elapsed() > OF_USE).then_some(())
             });
-            let pid = Pid::from_raw(child.cast_signed()).unwrap();
-            // Another one may have come in its place by now, if docker ended it.
-            let _ = kill_process(pid, Signal::KILL);
+            kill(child);
             (1..4).for_each(&mut churn);
             let known = Instant::now();
             let truth = as_docker_says(&containers);
@@ -278,7 +270,7 @@ fn p9_a_minute_after_the_last_question_nothing_runs_and_nothing_wakes() {
         assert_eq!(daemon.get("/").status, 200);
     }
     let asked = Instant::now();
-    follows(&daemon);
+    daemon.follows();
     let patience = Duration::from_secs(75);
     while daemon.events_child().is_some() {
         assert!(asked.elapsed() < patience, "the child is still there");
@@ -315,7 +307,7 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
         .args("--list-timeout 2")
         .start();
     let mut mirror = Mirror::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     for (round, signal) in ["TERM", "KILL"].into_iter().enumerate() {
         engine.signal(signal);
         mirror.until("it is said that docker is down", |mirror| {
@@ -339,7 +331,7 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
         });
         assert_eq!(daemon.said("containers cannot be listed"), round + 1);
         assert_eq!(daemon.said("containers can be listed again"), round + 1);
-        follows(&daemon);
+        daemon.follows();
     }
     engine.signal("STOP");
     let begun = Instant::now();
