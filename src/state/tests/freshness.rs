@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::listing::*;
+use crate::docker::Scope;
 
 const CACHE: Duration = Duration::from_secs(10);
 
@@ -147,4 +148,22 @@ fn who_has_waited_long_enough_gets_the_last_good_list() {
     );
     attempt(&mut listing, t, true);
     assert_eq!(listing.give_up("down".into(), t + seconds(5)), stale(5));
+}
+
+#[test]
+fn p11_what_was_named_and_could_not_be_read_leaves_no_list_fresh() {
+    let (mut listing, t) = start();
+    attempt(&mut listing, t, true);
+    listing.events_started(t + seconds(1));
+    assert_eq!(listing.begin(t + seconds(1)), Some(Scope::All));
+    listing.end(Ok(()), t + seconds(1));
+    let named: std::collections::HashSet<String> = ["a".to_owned()].into();
+    listing.told(named.clone(), t + seconds(2));
+    let now = t + seconds(3);
+    assert_eq!(listing.begin(now), Some(Scope::Named(named)));
+    listing.end(Err("it hangs".into()), now);
+    assert_eq!(listing.ask(now, now), Freshness::Wait);
+    assert_eq!(listing.begin(now), Some(Scope::All), "all is in doubt");
+    listing.end(Ok(()), now);
+    assert_eq!(listing.ask(now, now), Freshness::Fresh);
 }
