@@ -1,7 +1,7 @@
-//! devcontainerd: tells which containers and dev containers there are, which no longer match their configuration,
-//! and recreates them. `ARCHITECTURE.md` has the picture.
+//! devcontainerd lists containers and dev containers, says which of them no longer match their configuration, and recreates
+//! them. `ARCHITECTURE.md` describes how the parts fit together.
 
-// Nothing that comes from outside may end a thread. Tests and benchmarks may.
+// Input from outside must not end a thread. Tests and benchmarks may panic.
 #![warn(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,33 +9,19 @@
     clippy::indexing_slicing
 )]
 
-pub mod baseline;
+mod base;
 pub mod cli;
-pub mod daemon;
-pub mod devcontainer;
-pub mod docker;
-pub mod healthcheck;
-pub mod http;
-pub mod jobs;
-pub mod journal;
-pub mod keeper;
-pub mod lock;
-pub mod logging;
-pub mod manifest;
-pub mod model;
-pub mod order;
-pub mod places;
+mod daemon;
+mod devcontainer;
+mod docker;
+mod http;
+mod manifest;
+mod model;
 pub mod process;
-pub mod programs;
-pub mod refresher;
-pub mod replace;
-pub mod shared;
-pub mod signals;
-pub mod sink;
-pub mod state;
-pub mod store;
-#[cfg(test)]
-mod test_dir;
-pub mod time;
-pub mod wake;
-pub mod watcher;
+pub mod serve;
+pub mod shim;
+mod state;
+mod store;
+
+pub use base::logging;
+pub use base::text::one_line;

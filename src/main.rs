@@ -10,16 +10,14 @@
 
 use std::process::ExitCode;
 
-use devcontainerd::cli::{self, Task};
-use devcontainerd::daemon::{self, StartError};
-use devcontainerd::healthcheck;
-use devcontainerd::logging::{self, one_line};
-use devcontainerd::replace::stand_in;
+use devcontainerd::cli::{self, Task, healthcheck};
+use devcontainerd::serve::{self, StartError};
+use devcontainerd::{logging, one_line, shim};
 
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    if let Some(code) = stand_in::run(std::env::args_os()) {
+    if let Some(code) = shim::run(std::env::args_os()) {
         return code;
     }
     let task = cli::parse(std::env::args_os().skip(1), &|name| std::env::var_os(name));
@@ -32,7 +30,7 @@ fn main() -> ExitCode {
         },
         Ok(Task::Serve(config)) => {
             logging::start(config.log_level, config.log_json);
-            match daemon::run(*config) {
+            match serve::run(*config) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(StartError::Usage(error)) => fail(&error, USAGE.into()),
                 Err(StartError::Other(error)) => fail(&error, ExitCode::FAILURE),

@@ -6,36 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::model::location::Predefined;
+
 /// What is larger is no manifest.
 const MAX_SIZE: u64 = 4 << 20;
-
-/// A predefined dev container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Predefined {
-    /// Its id, where the manifest gives one.
-    pub id: Option<Uuid>,
-    /// Its name, where the manifest gives one.
-    pub name: Option<String>,
-    /// An absolute path.
-    pub folder: PathBuf,
-    /// An absolute path.
-    pub config: Option<PathBuf>,
-    /// Whose log its operations write, where a script tells.
-    pub log_source: Option<Uuid>,
-}
-
-impl Predefined {
-    /// One of which only the folder is known.
-    pub fn folder(folder: PathBuf) -> Self {
-        Self {
-            id: None,
-            name: None,
-            folder,
-            config: None,
-            log_source: None,
-        }
-    }
-}
 
 /// What a manifest says.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,7 @@
-//! The devcontainer CLI and what it reads: its arguments, its log, its result, and the inputs of a container.
+//! The devcontainer CLI and the files that it reads.
 
-pub mod arguments;
-pub mod compose;
+pub mod cli;
 pub mod config;
-pub mod files;
-pub mod inputs;
-pub mod log;
-pub mod references;
-pub mod result;
+pub mod fingerprint;
+pub mod resolve;
+pub mod scan;

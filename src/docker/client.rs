@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::listing::is_id;
-use super::run::{keep, says_missing};
-use super::{LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE, LABEL_CONFIG, LABEL_TEST_RUN};
-use crate::process::{self, Ended, Limits, Stream};
-use crate::replace::{ComposeService, Old, Was};
+use super::command::{is_id, keep, says_missing};
+use crate::model::labels::{
+    LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE, LABEL_CONFIG, LABEL_TEST_RUN,
+};
+use crate::model::original::{ComposeService, Original, PriorState};
+use crate::process::{self, Ended, RunLimits, Stream};
 
 /// What a command may print; the inspect of a hundred containers has a megabyte.
 const MAX_OUTPUT: usize = 16 << 20;
@@ -65,9 +66,9 @@ impl std::error::Error for ClientError {}
 
 /// What an operation has to know of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Details {
+pub struct Snapshot {
     /// As it would be put back.
-    pub old: Old,
+    pub old: Original,
     /// Whether its processes have ever run.
     pub has_run: bool,
     /// Whether docker starts it again and again, because it ends.
@@ -161,10 +162,10 @@ impl Client<'_> {
     }
 
     /// What is to be known of those of `ids` that there are.
-    pub fn inspect(&self, ids: &[String]) -> Result<Vec<Details>, ClientError> {
+    pub fn inspect(&self, ids: &[String]) -> Result<Vec<Snapshot>, ClientError> {
         let mut found: Vec<Inspected> = self.inspect_as("container", ids)?;
         self.forget_labels_of_images(&mut found)?;
-        Ok(found.into_iter().map(Details::from).collect())
+        Ok(found.into_iter().map(Snapshot::from).collect())
     }
 
     /// An image can have the labels of a compose project, too; then its containers do not belong to that (P18).
@@ -271,7 +272,7 @@ impl Client<'_> {
         let verb = arguments.first().copied().unwrap_or_default();
         let mut command = Command::new(self.program);
         command.args(arguments);
-        let limits = Limits {
+        let limits = RunLimits {
             deadline: self.deadline,
             abort: self.abort,
             grace: Duration::ZERO,
@@ -331,7 +332,7 @@ impl Config {
     }
 }
 
-impl From<Inspected> for Details {
+impl From<Inspected> for Snapshot {
     fn from(one: Inspected) -> Self {
         let networks = one.network_settings.networks.unwrap_or_default();
         let networks: Vec<String> = networks.keys().cloned().collect();
@@ -344,16 +345,16 @@ impl From<Inspected> for Details {
             .remove(LABEL_COMPOSE_PROJECT)
             .zip(labels.remove(LABEL_COMPOSE_SERVICE));
         let name = one.name.strip_prefix('/').unwrap_or(&one.name);
-        let old = Old {
+        let old = Original {
             name: name.to_owned(),
             was: match one.state {
-                State { paused: true, .. } => Was::Paused,
+                State { paused: true, .. } => PriorState::Paused,
                 State {
                     running,
                     restarting,
                     ..
-                } if running || restarting => Was::Running,
-                _ => Was::Stopped,
+                } if running || restarting => PriorState::Running,
+                _ => PriorState::Stopped,
             },
             id: one.id,
             leaves_networks: match removed_when_stopped && publishes && is_joined {

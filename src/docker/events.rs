@@ -1,7 +1,6 @@
 //! `docker events`: which containers may have changed, as it happens.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -9,10 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::listing::is_id;
-use super::run::keep;
-use crate::process::{self, Ended, Limits, Stream};
-use crate::wake::Bell;
+use super::command::{is_id, keep};
+use crate::base::notify::Notifier;
+use crate::model::listing::Fault;
+use crate::process::{self, Ended, RunLimits, Stream};
 
 /// What may change what we show. A container that cannot be started shows in the events of its network alone. Each of
 /// docker and podman has words that the other does not know; that is no error, and one of several fits.
@@ -49,27 +48,6 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// What it is called among the processes of the daemon.
 const MARK: &str = "events";
 
-/// What is wrong with an events child.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It has ended, and said this.
-    Ended(String),
-    /// It tells what cannot be, and is not to be believed.
-    Odd(String),
-    /// Something has changed that it has not told.
-    Silent,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(said) => f.write_str(said),
-            Self::Odd(what) => write!(f, "docker events {what}"),
-            Self::Silent => f.write_str("docker events does not tell what happens"),
-        }
-    }
-}
-
 /// What it has printed, line by line.
 #[derive(Default)]
 struct Lines {
@@ -81,7 +59,7 @@ struct Lines {
 
 /// Runs `docker events` until it ends, prints what is no event, or `stop` is rung. Names of containers that may have
 /// changed are told as they come. Returns why it has ended.
-pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)) -> Fault {
+pub fn follow(program: &Path, stop: &Notifier, tell: &mut dyn FnMut(HashSet<String>)) -> Fault {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let since = now.unwrap_or_default().saturating_sub(LOOK_BACK).as_secs();
     let mut command = Command::new(program);
@@ -92,7 +70,7 @@ pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)
     }
     // So the next daemon ends it where this one has no time for that.
     process::mark(&mut command, MARK);
-    let limits = Limits {
+    let limits = RunLimits {
         deadline: Instant::now() + FOR_EVER,
         abort: Some(stop.as_fd()),
         grace: Duration::ZERO,
@@ -105,7 +83,7 @@ pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)
             Ok(ids) => tell(ids),
             Err(what) => {
                 fault = Some(what);
-                stop.ring();
+                stop.notify();
             }
         },
         Stream::Stdout => {}
@@ -114,7 +92,7 @@ pub fn follow(program: &Path, stop: &Bell, tell: &mut dyn FnMut(HashSet<String>)
             complained += bytes.len();
             if complained > MANY_COMPLAINTS && fault.is_none() {
                 fault = Some("complains without end".to_owned());
-                stop.ring();
+                stop.notify();
             }
         }
     });

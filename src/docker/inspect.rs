@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::ports::{self, PortMap};
-use crate::model::{ContainerInfo, Pairs};
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
+use crate::model::container::{ContainerInfo, Pairs};
 
 /// The fields that we use. Each may be missing or `null`, as it is now and then in one version or the other.
 #[derive(Debug, Deserialize)]
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(container.id.len(), 64);
         assert_eq!(container.image, "devcontainerd-base:latest");
         assert!(container.created_at > Timestamp::new(1_700_000_000, 0));
-        let port = |port: &crate::model::Port| match (&port.host_ip, port.host_port) {
+        let port = |port: &crate::model::container::Port| match (&port.host_ip, port.host_port) {
             (Some(ip), Some(host)) => format!("{ip}:{host}->{}/{}", port.port, port.network),
             _ => format!("{}/{}", port.port, port.network),
         };
@@ -374,11 +374,11 @@ mod tests {
         let container = parse(json, &mut Vec::new()).unwrap().pop().unwrap();
         let label = |name| container.labels.get(name);
         assert_eq!(
-            label(crate::docker::LABEL_FOLDER),
+            label(crate::model::labels::LABEL_FOLDER),
             Some("/srv/fixture/project")
         );
         assert_eq!(
-            label(crate::docker::LABEL_CONFIG),
+            label(crate::model::labels::LABEL_CONFIG),
             Some("/srv/fixture/project/.devcontainer/devcontainer.json")
         );
         assert_eq!(container.ports[0].host_port, Some(3000));

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::command::{Failure, ListError, Program, run};
 use super::inspect::{self, Read};
-use super::run::{Failure, ListError, Program, run};
 
 /// Ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
 pub(super) const BATCH: usize = 100;

@@ -1,26 +1,13 @@
-//! What docker (or podman) says: the listing, and how its answers are read.
+//! docker and podman: their command lines, and how their answers are read.
 
+mod backoff;
 mod client;
+mod command;
 pub mod events;
 mod inspect;
 mod inspecting;
-mod listing;
+pub mod lister;
 mod ports;
-mod run;
-mod silences;
 
-pub use client::{Client, ClientError, Details};
-pub(crate) use listing::is_id;
-pub use listing::{Docker, Listed, Scope};
-pub use run::ListError;
-
-/// The label that makes a container a dev container: its workspace folder on the host.
-pub const LABEL_FOLDER: &str = "devcontainer.local_folder";
-/// The label with the path of its configuration.
-pub const LABEL_CONFIG: &str = "devcontainer.config_file";
-/// On every container of a compose project: the project's name.
-pub const LABEL_COMPOSE_PROJECT: &str = "com.docker.compose.project";
-/// On every container of a compose project: which service it is.
-pub const LABEL_COMPOSE_SERVICE: &str = "com.docker.compose.service";
-/// `true` on containers that the CLI's own tests leave behind; they are no dev containers.
-pub const LABEL_TEST_RUN: &str = "devcontainer.is_test_run";
+pub use client::{Client, ClientError, Snapshot};
+pub use command::{ListError, is_id};

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use crate::model::{ContainerInfo, Port};
-use crate::order::by_text;
+use crate::base::sort::by_text;
+use crate::model::container::{ContainerInfo, Port};
 
 /// One host address and port, both text in docker's answer.
 #[derive(Debug, Default, Deserialize)]
@@ -139,8 +139,8 @@ pub(super) fn shared_host_ports<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Pairs;
-    use crate::time::Timestamp;
+    use crate::base::time::Timestamp;
+    use crate::model::container::Pairs;
 
     /// `ports` is docker's JSON; `expected` has one `host_ip:host_port->port/network` a port.
     fn check(ports: &str, expected: &[&str], warned: &[&str]) {

@@ -9,7 +9,8 @@ use super::request::{Framing, HeadError, MAX_HEAD, Request};
 use super::response::Answer;
 use super::socket::{Peer, Socket};
 use super::stream::Format;
-use crate::journal::{Journal, Outcome};
+use crate::daemon::operations::journal::Journal;
+use crate::model::operation::Outcome;
 
 /// For the head of a request, from its first byte; of a new connection, from its beginning. The same for a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -223,7 +224,7 @@ impl Connection<'_> {
     }
 
     fn answer(&mut self, request: &Request) -> io::Result<bool> {
-        let _answering = self.service.counts.answer();
+        let _answering = self.service.limits.answer();
         let head_only = request.method == tiny_http::Method::Head;
         let answer = match self.service.reply(request) {
             Reply::Answer(answer) => answer,
@@ -245,7 +246,7 @@ impl Connection<'_> {
                 });
             }
         };
-        let closing = self.service.shared.ask(|state| state.is_closing());
+        let closing = self.service.shared.read(|state| state.is_closing());
         let keep_alive = request.keep_alive && !closing;
         self.write(&answer, request.is_1_1, keep_alive, head_only)?;
         Ok(keep_alive)
@@ -292,21 +293,21 @@ impl Connection<'_> {
             if let Some(outcome) = journal.wait_for_end(LOOK) {
                 return Ok(answer(&outcome));
             }
-            if self.service.shared.ask(|state| state.is_closing()) {
+            if self.service.shared.read(|state| state.is_closing()) {
                 return Ok(closed());
             }
             match self.socket.peer() {
                 Peer::Present => {}
                 Peer::Gone => return Err(io::ErrorKind::ConnectionAborted.into()),
                 // One that only closed its sending half takes an interim answer; one that is gone resets.
-                Peer::Silent if is_1_1 => {
+                Peer::HalfClosed if is_1_1 => {
                     if !std::mem::replace(&mut probed, true) {
                         let deadline = Instant::now() + WRITE_TIMEOUT;
                         self.socket
                             .write(b"HTTP/1.1 102 Processing\r\n\r\n", deadline)?;
                     }
                 }
-                Peer::Silent => return Err(io::ErrorKind::ConnectionAborted.into()),
+                Peer::HalfClosed => return Err(io::ErrorKind::ConnectionAborted.into()),
             }
         }
     }

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::limits::Slot;
+use super::limits::Permit;
 use super::socket::{Peer, Socket};
 use super::stream::{Format, HEARTBEAT, write_chunk, write_end};
-use crate::logging::one_line;
-use crate::model::{Container, Devcontainer};
-use crate::process::wait;
-use crate::shared::Shared;
-use crate::state::{Body, News, View, What, to_line};
-use crate::wake::Bell;
+use crate::base::json::to_line;
+use crate::base::notify::Notifier;
+use crate::base::poll::wait;
+use crate::base::text::one_line;
+use crate::daemon::shared::Shared;
+use crate::model::api::{Container, Devcontainer};
+use crate::state::{Body, Change, Update, View};
 
 /// How often files are looked at where the system does not tell that they change.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,12 +25,12 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct EventStream {
     shared: Arc<Shared>,
     /// Rung when something may have changed.
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     pub(super) format: Format,
     /// The revision up to which the reader has been told, by an earlier stream.
     told: Option<u64>,
     /// One of the streams that there may be at once.
-    _slot: Slot,
+    _permit: Permit,
 }
 
 /// For as long as it lives, somebody is interested in what changes.
@@ -38,17 +39,17 @@ struct Interested<'a>(&'a Shared);
 impl EventStream {
     pub(super) fn new(
         shared: &Arc<Shared>,
-        bell: Arc<Bell>,
+        notifier: Arc<Notifier>,
         format: Format,
         told: Option<u64>,
-        slot: Slot,
+        permit: Permit,
     ) -> Self {
         Self {
             shared: shared.clone(),
-            bell,
+            notifier,
             format,
             told,
-            _slot: slot,
+            _permit: permit,
         }
     }
 
@@ -59,16 +60,16 @@ impl EventStream {
         let mut told = self.told;
         let mut last_sent = Instant::now();
         let mut is_silent = false;
-        while !self.shared.ask(|state| state.is_closing()) {
+        while !self.shared.read(|state| state.is_closing()) {
             let (news, is_blind) = self
                 .shared
-                .ask(|state| (state.news(told), state.watcher_warning().is_some()));
+                .read(|state| (state.news(told), state.watcher_warning().is_some()));
             let (sent, revision) = match news {
-                News::Snapshot(view) => {
+                Update::Snapshot(view) => {
                     self.snapshot(&view, socket, is_1_1)?;
                     (true, view.revision)
                 }
-                News::Changes(changes, revision) => {
+                Update::Changes(changes, revision) => {
                     let mut out = Vec::new();
                     for (number, what) in &changes {
                         self.format.write_change(*number, what, &mut out);
@@ -95,14 +96,14 @@ impl EventStream {
             match socket.peer() {
                 Peer::Gone => return Err(io::ErrorKind::ConnectionAborted.into()),
                 // One that sends no more may be gone: that shows when something is sent to it.
-                Peer::Silent if !is_silent => {
+                Peer::HalfClosed if !is_silent => {
                     is_silent = true;
                     write_chunk(socket, &[self.format.heartbeat()], is_1_1)?;
                 }
-                Peer::Silent | Peer::Present => {}
+                Peer::HalfClosed | Peer::Present => {}
             }
             if is_blind {
-                self.shared.look();
+                self.shared.scan();
             }
         }
         write_end(socket, is_1_1)
@@ -142,16 +143,16 @@ impl EventStream {
         };
         let mut fds = [
             PollFd::new(socket, of_interest),
-            PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.notifier.as_fd(), PollFlags::IN),
         ];
         wait(&mut fds, until);
-        self.bell.heard();
+        self.notifier.take();
     }
 }
 
 impl<'a> Interested<'a> {
     fn new(shared: &'a Shared) -> Self {
-        shared.tell(|state| state.listing.interest.opened());
+        shared.update(|state| state.listing.interest.opened());
         Self(shared)
     }
 }
@@ -159,20 +160,20 @@ impl<'a> Interested<'a> {
 impl Drop for Interested<'_> {
     fn drop(&mut self) {
         self.0
-            .tell(|state| state.listing.interest.closed(Instant::now()));
+            .update(|state| state.listing.interest.closed(Instant::now()));
     }
 }
 
 impl Format {
-    fn write_change(self, revision: u64, what: &What, out: &mut Vec<u8>) {
+    fn write_change(self, revision: u64, what: &Change, out: &mut Vec<u8>) {
         if self == Self::Text {
             out.extend_from_slice(text(what).as_bytes());
             return;
         }
         let (kind, object) = match what {
-            What::Container(container) => ("container", to_line(container)),
-            What::Devcontainer(devcontainer) => ("devcontainer", to_line(devcontainer)),
-            What::Removed { devcontainer, id } => {
+            Change::Container(container) => ("container", to_line(container)),
+            Change::Devcontainer(devcontainer) => ("devcontainer", to_line(devcontainer)),
+            Change::Removed { devcontainer, id } => {
                 let kind = match devcontainer {
                     true => "devcontainer_removed",
                     false => "container_removed",
@@ -186,7 +187,7 @@ impl Format {
                     }),
                 )
             }
-            What::Warnings(warnings) => {
+            Change::Warnings(warnings) => {
                 let warnings = Some(&**warnings);
                 (
                     "warnings",
@@ -206,11 +207,11 @@ impl Format {
     }
 }
 
-fn text(what: &What) -> String {
+fn text(what: &Change) -> String {
     match what {
-        What::Container(container) => container_text(container),
-        What::Devcontainer(devcontainer) => devcontainer_text(devcontainer),
-        What::Removed { devcontainer, id } => {
+        Change::Container(container) => container_text(container),
+        Change::Devcontainer(devcontainer) => devcontainer_text(devcontainer),
+        Change::Removed { devcontainer, id } => {
             let kind = if *devcontainer {
                 "devcontainer"
             } else {
@@ -218,8 +219,8 @@ fn text(what: &What) -> String {
             };
             format!("{kind} {} removed\n", short(id))
         }
-        What::Warnings(warnings) if warnings.is_empty() => "no warnings\n".to_owned(),
-        What::Warnings(warnings) => warnings_text(warnings),
+        Change::Warnings(warnings) if warnings.is_empty() => "no warnings\n".to_owned(),
+        Change::Warnings(warnings) => warnings_text(warnings),
     }
 }
 

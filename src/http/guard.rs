@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::address::is_loopback;
 use super::request::Request;
+use crate::model::listen::is_loopback;
 
 /// The names of `--allow-host`.
 #[derive(Clone, Debug, Default)]

@@ -8,38 +8,40 @@ use serde::Serialize;
 
 use super::events::EventStream;
 use super::guard::AllowedHosts;
-use super::limits::{Counts, MAX_STREAMS};
+use super::limits::{Limits, MAX_STREAMS};
 use super::logs::LogStream;
 use super::request::Request;
 use super::response::Answer;
 use super::routes::{self, Action};
 use super::stream::Format;
-use crate::jobs::{Jobs, StartError};
-use crate::journal::{Journal, Outcome};
-use crate::model::{JobKind, JobState};
-use crate::programs::Programs;
-use crate::shared::{Current, NoView, Shared};
-use crate::state::{Key, Refusal, Selected, State, View};
+use crate::daemon::current::{Current, NoView};
+use crate::daemon::operations::journal::Journal;
+use crate::daemon::operations::{Operations, StartError};
+use crate::daemon::shared::Shared;
+use crate::model::ids::Key;
+use crate::model::operation::{OperationKind, OperationState, Outcome};
+use crate::process::programs::Programs;
+use crate::state::{Refusal, Selected, State, View};
 
 /// Everything that answers need.
 pub struct Service {
     /// What is true.
     pub shared: Arc<Shared>,
     /// What can be done.
-    pub jobs: Arc<Jobs>,
+    pub operations: Arc<Operations>,
     /// Where docker and the CLI are.
     pub programs: Arc<Programs>,
     /// Who may ask.
     pub allowed_hosts: AllowedHosts,
     /// How many ask at once.
-    pub counts: Arc<Counts>,
+    pub limits: Arc<Limits>,
 }
 
 /// What comes of a request.
 pub(super) enum Reply {
     Answer(Answer),
     /// The answer depends on how an operation ends.
-    AtTheEnd(Arc<Journal>, JobKind),
+    AtTheEnd(Arc<Journal>, OperationKind),
     /// The answer comes when an operation has ended, however it did.
     AfterTheEnd(Arc<Journal>),
     Log(LogStream),
@@ -78,7 +80,7 @@ type Failed = Answer;
 
 impl Service {
     pub(super) fn reply(&self, request: &Request) -> Reply {
-        if self.shared.ask(|state| state.is_closing()) {
+        if self.shared.read(|state| state.is_closing()) {
             return closed().into();
         }
         if let Err(why) = self.allowed_hosts.check(request) {
@@ -110,8 +112,8 @@ impl Service {
             }
             Action::RecreateContainer(container) => {
                 let key = self.devcontainer_of(&container)?;
-                let journal = self.start(key, JobKind::Recreate)?;
-                Ok(Reply::AtTheEnd(journal, JobKind::Recreate))
+                let journal = self.start(key, OperationKind::Recreate)?;
+                Ok(Reply::AtTheEnd(journal, OperationKind::Recreate))
             }
             Action::Operate(kind, name) => {
                 let key = self.known(&name)?;
@@ -119,12 +121,12 @@ impl Service {
             }
             Action::Cancel(name) => {
                 let key = self.known(&name)?;
-                let journal = self.jobs.cancel(key).ok_or_else(nothing_to_cancel)?;
+                let journal = self.operations.cancel(key).ok_or_else(nothing_to_cancel)?;
                 Ok(Reply::AfterTheEnd(journal))
             }
             Action::Logs(name) => {
                 let key = self.known(&name)?;
-                let journal = self.shared.ask(|state| state.journal(key));
+                let journal = self.shared.read(|state| state.journal(key));
                 self.log(journal, &query, request).map(Reply::Log)
             }
             Action::Events => self.events(&query, request).map(Reply::Events),
@@ -159,11 +161,11 @@ impl Service {
 
     /// A dev container that is known already needs no listing: docker may hang.
     fn known(&self, name: &str) -> Result<Key, Failed> {
-        if let Some(key) = self.shared.ask(|state| state.find(name)) {
+        if let Some(key) = self.shared.read(|state| state.find(name)) {
             return Ok(key);
         }
         self.view()?;
-        let found = self.shared.ask(|state| state.find(name));
+        let found = self.shared.read(|state| state.find(name));
         found.ok_or_else(|| unknown(name))
     }
 
@@ -173,7 +175,7 @@ impl Service {
             return Err(Answer::error(400, "Missing container ID or name", detail));
         }
         self.view()?;
-        let selected = self.shared.ask(|state| state.select(container));
+        let selected = self.shared.read(|state| state.select(container));
         let info = match selected {
             Selected::One(info) => info,
             Selected::None => {
@@ -187,7 +189,11 @@ impl Service {
                 return Err(Answer::error(409, "Ambiguous container ID", &detail));
             }
         };
-        if info.labels.get(crate::docker::LABEL_FOLDER).is_none() {
+        if info
+            .labels
+            .get(crate::model::labels::LABEL_FOLDER)
+            .is_none()
+        {
             let detail = format!(
                 "container {} has no label devcontainer.local_folder: it is no dev container",
                 info.name
@@ -198,12 +204,12 @@ impl Service {
                 &detail,
             ));
         }
-        let owner = self.shared.ask(|state| state.owner(&info.id));
+        let owner = self.shared.read(|state| state.owner(&info.id));
         owner.ok_or_else(|| unknown(&info.name))
     }
 
-    fn start(&self, key: Key, kind: JobKind) -> Result<Arc<Journal>, Failed> {
-        self.jobs.start(key, kind).map_err(|error| match error {
+    fn start(&self, key: Key, kind: OperationKind) -> Result<Arc<Journal>, Failed> {
+        self.operations.start(key, kind).map_err(|error| match error {
             StartError::NotAllowed(why) => Answer::error(403, "Workspace folder not allowed", &why),
             StartError::NoResources(why) => {
                 let message = format!("Could not {} devcontainer", kind.verb());
@@ -234,7 +240,7 @@ impl Service {
     fn operate(
         &self,
         key: Key,
-        kind: JobKind,
+        kind: OperationKind,
         query: &Query,
         request: &Request,
     ) -> Result<Reply, Failed> {
@@ -249,12 +255,12 @@ impl Service {
             return Ok(Reply::Log(LogStream { journal, ..stream }));
         }
         // What is removed has nothing to show any more.
-        if query.wait.unwrap_or(kind == JobKind::Delete) {
+        if query.wait.unwrap_or(kind == OperationKind::Delete) {
             return Ok(Reply::AtTheEnd(journal, kind));
         }
         let (id, view) = self
             .shared
-            .ask(|state: &mut State| (state.id(key), state.view()));
+            .read(|state: &mut State| (state.id(key), state.view()));
         let found = id.and_then(|id| view.devcontainers.iter().find(|d| d.id == id));
         let found = found.ok_or_else(|| unknown("of this operation"))?;
         let prefix = request.path.find("/devcontainers/");
@@ -270,8 +276,8 @@ impl Service {
         request: &Request,
     ) -> Result<LogStream, Failed> {
         let resumed = last_event_id(request);
-        let slot = match query.follow {
-            true => Some(self.counts.stream().ok_or_else(too_many_streams)?),
+        let permit = match query.follow {
+            true => Some(self.limits.stream().ok_or_else(too_many_streams)?),
             false => None,
         };
         Ok(LogStream {
@@ -279,21 +285,21 @@ impl Service {
             from: resumed.map_or(query.offset, |id| id.saturating_add(1)),
             format: query.format(request),
             follow: query.follow,
-            _slot: slot,
+            _permit: permit,
         })
     }
 
     /// What is there is told before anything else; where that cannot be, the stream does not begin.
     fn events(&self, query: &Query, request: &Request) -> Result<EventStream, Failed> {
-        let slot = self.counts.stream().ok_or_else(too_many_streams)?;
-        let no_bell = |e: io::Error| Answer::error(503, "Too many streams", &e.to_string());
-        let bell = self.shared.bell().map_err(no_bell)?;
+        let permit = self.limits.stream().ok_or_else(too_many_streams)?;
+        let no_notifier = |e: io::Error| Answer::error(503, "Too many streams", &e.to_string());
+        let notifier = self.shared.notifier().map_err(no_notifier)?;
         let stream = EventStream::new(
             &self.shared,
-            bell,
+            notifier,
             query.format(request),
             last_event_id(request),
-            slot,
+            permit,
         );
         self.current("Could not list containers")?;
         Ok(stream)
@@ -311,7 +317,7 @@ impl Service {
         }
         let watcher = self
             .shared
-            .ask(|state| state.watcher_warning().map(str::to_owned));
+            .read(|state| state.watcher_warning().map(str::to_owned));
         missing.extend(watcher.map(|warning| format!("watcher: {warning}")));
         match missing.is_empty() {
             true => Answer::json(200, &Status { status: "ready" }),
@@ -379,9 +385,9 @@ fn truth(value: Option<&str>) -> Option<bool> {
 }
 
 /// The answer to somebody who waited for the end of an operation.
-pub(super) fn at_the_end(outcome: &Outcome, kind: JobKind) -> Answer {
+pub(super) fn at_the_end(outcome: &Outcome, kind: OperationKind) -> Answer {
     match outcome.state {
-        JobState::Succeeded => Answer::empty(),
+        OperationState::Succeeded => Answer::empty(),
         _ => {
             let message = format!("Could not {} devcontainer", kind.verb());
             let said = outcome.error.as_deref().or(outcome.note.as_deref());

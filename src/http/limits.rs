@@ -13,27 +13,27 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many connections and streams there are.
 #[derive(Default)]
-pub struct Counts {
+pub struct Limits {
     connections: Arc<AtomicUsize>,
     streams: Arc<AtomicUsize>,
     answers: Arc<AtomicUsize>,
 }
 
 /// One of a limited number; given back when it is dropped.
-pub(super) struct Slot(Arc<AtomicUsize>);
+pub(super) struct Permit(Arc<AtomicUsize>);
 
-impl Counts {
-    pub(super) fn connection(&self) -> Option<Slot> {
-        Slot::take(&self.connections, MAX_CONNECTIONS)
+impl Limits {
+    pub(super) fn connection(&self) -> Option<Permit> {
+        Permit::take(&self.connections, MAX_CONNECTIONS)
     }
 
-    pub(super) fn stream(&self) -> Option<Slot> {
-        Slot::take(&self.streams, MAX_STREAMS)
+    pub(super) fn stream(&self) -> Option<Permit> {
+        Permit::take(&self.streams, MAX_STREAMS)
     }
 
     /// For as long as a request is being answered.
-    pub(super) fn answer(&self) -> Option<Slot> {
-        Slot::take(&self.answers, MAX_CONNECTIONS)
+    pub(super) fn answer(&self) -> Option<Permit> {
+        Permit::take(&self.answers, MAX_CONNECTIONS)
     }
 
     /// How many requests are being answered.
@@ -42,7 +42,7 @@ impl Counts {
     }
 }
 
-impl Slot {
+impl Permit {
     fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
         let add = |count| (count < limit).then_some(count + 1);
         counter
@@ -52,7 +52,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -64,14 +64,14 @@ mod tests {
 
     #[test]
     fn p19_slots_are_limited_and_given_back() {
-        let counts = Counts::default();
-        let taken: Vec<Slot> = (0..MAX_CONNECTIONS)
-            .filter_map(|_| counts.connection())
+        let limits = Limits::default();
+        let taken: Vec<Permit> = (0..MAX_CONNECTIONS)
+            .filter_map(|_| limits.connection())
             .collect();
         assert_eq!(taken.len(), MAX_CONNECTIONS);
-        assert!(counts.connection().is_none());
-        assert!(counts.stream().is_some());
+        assert!(limits.connection().is_none());
+        assert!(limits.stream().is_some());
         drop(taken);
-        assert!(counts.connection().is_some());
+        assert!(limits.connection().is_some());
     }
 }

@@ -1,25 +1,23 @@
 //! The accept loop, and what it listens on.
 
-use std::fs;
-use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 
-use super::address::Address;
 use super::connection;
 use super::handlers::Service;
 use super::limits::MAX_CONNECTIONS;
 use super::response::Answer;
 use super::socket::{Socket, Stream};
+use crate::model::listen::ListenAddress;
 
 /// How long accepting pauses where the process has no descriptors or memory left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,7 +28,7 @@ const STACK: usize = 256 << 10;
 pub struct Bound {
     listener: Listener,
     /// Where, with the port that the kernel chose where none was asked for.
-    pub address: Address,
+    pub address: ListenAddress,
 }
 
 enum Listener {
@@ -52,16 +50,16 @@ impl Drop for SocketFile {
 
 impl Bound {
     /// Listens on `address`.
-    pub fn new(address: &Address) -> io::Result<Self> {
+    pub fn new(address: &ListenAddress) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => {
+            ListenAddress::Tcp(address) => {
                 let listener = TcpListener::bind(address)?;
                 listener.set_nonblocking(true)?;
-                let address = Address::Tcp(listener.local_addr()?);
+                let address = ListenAddress::Tcp(listener.local_addr()?);
                 let listener = Listener::Tcp(listener);
                 Ok(Self { listener, address })
             }
-            Address::Unix(path) => {
+            ListenAddress::Unix(path) => {
                 remove_stale(path)?;
                 // Nobody else may connect, not even for a moment.
                 let before = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
@@ -151,13 +149,13 @@ fn begin(stream: Stream, service: &Arc<Service>) {
     let Ok(socket) = Socket::new(stream) else {
         return;
     };
-    let Some(slot) = service.counts.connection() else {
+    let Some(permit) = service.limits.connection() else {
         return refuse(&socket);
     };
     let service = service.clone();
     let serve = move || {
         connection::serve(socket, &service);
-        drop(slot);
+        drop(permit);
     };
     let thread = thread::Builder::new()
         .name("connection".into())
@@ -179,13 +177,13 @@ fn refuse(socket: &Socket) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_dir::TestDir;
+    use crate::base::test_dir::TestDir;
 
     #[test]
     fn only_a_stale_socket_is_replaced() {
         let dir = TestDir::new();
         let path = dir.path().join("socket");
-        let address = Address::Unix(path.clone());
+        let address = ListenAddress::Unix(path.clone());
         let kind = |bound: io::Result<Bound>| bound.err().map(|e| e.kind());
         let bound = Bound::new(&address).unwrap();
         use std::os::unix::fs::PermissionsExt;

@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::limits::Slot;
+use super::limits::Permit;
 use super::socket::{Peer, Socket};
 use super::stream::{Format, HEARTBEAT, write_chunk, write_end};
-use crate::devcontainer::log::plain_text;
-use crate::journal::Journal;
-use crate::model::LogLine;
-use crate::shared::Shared;
-use crate::state::to_line;
+use crate::base::json::to_line;
+use crate::base::text::plain_text;
+use crate::daemon::operations::journal::Journal;
+use crate::daemon::shared::Shared;
+use crate::model::api::LogLine;
 
 /// How often to look whether anybody still listens.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ pub(super) struct LogStream {
     /// Whether to stay until the operation has ended.
     pub(super) follow: bool,
     /// One of the streams that there may be at once.
-    pub(super) _slot: Option<Slot>,
+    pub(super) _permit: Option<Permit>,
 }
 
 impl Format {
@@ -65,7 +65,7 @@ impl LogStream {
                 // One that sends no more may be gone: that shows when something is sent to it.
                 let probe = match socket.peer() {
                     Peer::Gone => return Err(io::ErrorKind::ConnectionAborted.into()),
-                    Peer::Silent => !std::mem::replace(&mut probed, true),
+                    Peer::HalfClosed => !std::mem::replace(&mut probed, true),
                     Peer::Present => false,
                 };
                 if self.follow && (probe || last_sent.elapsed() >= HEARTBEAT) {
@@ -79,7 +79,7 @@ impl LogStream {
             next = page.next;
             let until = *until.get_or_insert(page.end);
             let enough = page.ended || (!self.follow && next >= until);
-            if enough || shared.ask(|state| state.is_closing()) {
+            if enough || shared.read(|state| state.is_closing()) {
                 break;
             }
         }

@@ -3,7 +3,6 @@
 //! The accept loop and the reading of requests are ours, with a bound and a deadline for everything that comes from
 //! outside. `tiny_http` gives the message types and writes the heads of answers.
 
-pub mod address;
 mod connection;
 mod events;
 mod guard;
@@ -19,5 +18,5 @@ mod stream;
 
 pub use guard::AllowedHosts;
 pub use handlers::Service;
-pub use limits::Counts;
+pub use limits::Limits;
 pub use listener::{Bound, accept};

@@ -8,7 +8,7 @@ use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
 use super::request::{HeadError, Request};
 use super::routes::RouteError;
-use crate::state::to_line;
+use crate::base::json::to_line;
 
 /// A whole answer.
 #[derive(Debug)]

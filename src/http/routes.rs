@@ -2,7 +2,7 @@
 
 use tiny_http::Method;
 
-use crate::model::JobKind;
+use crate::model::operation::OperationKind;
 
 /// Every path is also served below this one.
 const PREFIX: &str = "/api/v0/containers";
@@ -15,7 +15,7 @@ pub(super) enum Action {
     Devcontainer(String),
     RecreateContainer(String),
     /// An operation on a dev container.
-    Operate(JobKind, String),
+    Operate(OperationKind, String),
     Cancel(String),
     Logs(String),
     /// What changes.
@@ -58,14 +58,17 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
         ["version"] => (READ, Action::Version),
         ["devcontainers"] => (READ, Action::Devcontainers),
         ["events"] => (READ, Action::Events),
-        ["devcontainers", id] if *method == Method::Delete => {
-            (READ_OR_DELETE, Action::Operate(JobKind::Delete, id.into()))
-        }
+        ["devcontainers", id] if *method == Method::Delete => (
+            READ_OR_DELETE,
+            Action::Operate(OperationKind::Delete, id.into()),
+        ),
         ["devcontainers", id] => (READ_OR_DELETE, Action::Devcontainer(id.into())),
         ["devcontainers", id, "logs"] => (READ, Action::Logs(id.into())),
-        ["devcontainers", id, "recreate"] => (ACT, Action::Operate(JobKind::Recreate, id.into())),
-        ["devcontainers", id, "start"] => (ACT, Action::Operate(JobKind::Start, id.into())),
-        ["devcontainers", id, "stop"] => (ACT, Action::Operate(JobKind::Stop, id.into())),
+        ["devcontainers", id, "recreate"] => {
+            (ACT, Action::Operate(OperationKind::Recreate, id.into()))
+        }
+        ["devcontainers", id, "start"] => (ACT, Action::Operate(OperationKind::Start, id.into())),
+        ["devcontainers", id, "stop"] => (ACT, Action::Operate(OperationKind::Stop, id.into())),
         ["devcontainers", id, "cancel"] => (ACT, Action::Cancel(id.into())),
         ["devcontainers", "container", id, "recreate"] => {
             (ACT, Action::RecreateContainer(id.into()))
@@ -135,22 +138,22 @@ mod tests {
         check(
             Method::Post,
             "/devcontainers/x/recreate",
-            Ok(Operate(JobKind::Recreate, "x".into())),
+            Ok(Operate(OperationKind::Recreate, "x".into())),
         );
         check(
             Method::Post,
             "/devcontainers/x/start",
-            Ok(Operate(JobKind::Start, "x".into())),
+            Ok(Operate(OperationKind::Start, "x".into())),
         );
         check(
             Method::Post,
             "/devcontainers/x/stop",
-            Ok(Operate(JobKind::Stop, "x".into())),
+            Ok(Operate(OperationKind::Stop, "x".into())),
         );
         check(
             Method::Delete,
             "/devcontainers/x",
-            Ok(Operate(JobKind::Delete, "x".into())),
+            Ok(Operate(OperationKind::Delete, "x".into())),
         );
         check(
             Method::Post,
@@ -177,12 +180,12 @@ mod tests {
         check(
             Method::Post,
             "/devcontainers//recreate",
-            Ok(Action::Operate(JobKind::Recreate, String::new())),
+            Ok(Action::Operate(OperationKind::Recreate, String::new())),
         );
         check(
             Method::Post,
             "/devcontainers/container/recreate",
-            Ok(Action::Operate(JobKind::Recreate, "container".into())),
+            Ok(Action::Operate(OperationKind::Recreate, "container".into())),
         );
     }
 

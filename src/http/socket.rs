@@ -11,14 +11,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
-use crate::process::wait;
+use crate::base::poll::wait;
 
 /// Whether somebody is still at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Present,
     /// It sends no more. It may still read, or be gone: that shows when something is sent to it.
-    Silent,
+    HalfClosed,
     Gone,
 }
 
@@ -99,7 +99,7 @@ impl Socket {
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
         match fd.revents() {
             events if events.intersects(gone) => Peer::Gone,
-            events if events.contains(PollFlags::RDHUP) => Peer::Silent,
+            events if events.contains(PollFlags::RDHUP) => Peer::HalfClosed,
             _ => Peer::Present,
         }
     }

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::table::{Entry, Table};
-use super::wait;
+use crate::base::poll::wait;
 
 /// What podman leaves running for as long as a container, or its network, lives. Ending one would end the container.
 const HELPERS: [&str; 10] = [

@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::SpawnError;
 use super::group::Group;
 use super::pipes::nonblocking;
-use super::{SpawnError, wait};
+use crate::base::poll::wait;
 
 /// A program that is fed on its standard input and prints to nobody.
-pub struct Feeder {
+pub struct StdinWriter {
     group: Group,
     stdin: Option<File>,
 }
 
-impl Feeder {
+impl StdinWriter {
     /// Starts it.
     pub fn spawn(mut command: Command) -> Result<Self, SpawnError> {
         command

@@ -14,7 +14,8 @@ use rustix::process::{
 
 use super::pipes::{CHUNK, Pipes};
 use super::table::Table;
-use super::{Ended, LINGER, Limits, SpawnError, Stream, orphans, wait};
+use super::{Ended, LINGER, RunLimits, SpawnError, Stream, orphans};
+use crate::base::poll::wait;
 
 /// How often to look where the kernel offers no descriptor to wait on, or a whole group is waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -48,7 +49,7 @@ impl Group {
     pub(super) fn drain(
         &self,
         pipes: &mut Pipes,
-        limits: &Limits<'_>,
+        limits: &RunLimits<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Option<Ended> {
         let mut buffer = vec![0; CHUNK];

@@ -4,14 +4,14 @@
 //! pipes at full speed. When it has ended, what is left of its group is killed, so that nothing outlives its caller.
 //! What an operation starts outside of its group is found by a mark, and what loses its parent becomes our child.
 
-use std::fmt;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
-use rustix::event::{PollFd, Timespec, poll};
+use group::Group;
+use pipes::Pipes;
 
 mod ending;
 mod feeder;
@@ -21,15 +21,14 @@ mod operation;
 mod orphans;
 mod pipes;
 mod priority;
+pub mod programs;
+pub mod signals;
 mod table;
 
-pub use feeder::Feeder;
+pub use feeder::StdinWriter;
 pub use operation::{end_leftovers, is_orphaned, mark, run_operation};
 pub use orphans::{adopt_orphans, reap_orphans};
 pub use priority::{Priority, set_priority};
-
-use group::Group;
-use pipes::Pipes;
 
 /// How long a pipe may stay open after the last process of the group was killed: a process that left the group
 /// can hold it.
@@ -45,7 +44,7 @@ pub enum Stream {
 }
 
 /// When a child must end.
-pub struct Limits<'a> {
+pub struct RunLimits<'a> {
     /// After this it is ended.
     pub deadline: Instant,
     /// Becomes readable when it shall end early.
@@ -103,7 +102,7 @@ pub fn find(program: &Path) -> Option<PathBuf> {
 /// Returns after its whole process group has ended. Blocks for as long as `limits` allow.
 pub fn run(
     command: Command,
-    limits: &Limits<'_>,
+    limits: &RunLimits<'_>,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, SpawnError> {
     run_then(command, limits, output, || ())
@@ -112,7 +111,7 @@ pub fn run(
 /// `after` is called when the group has been killed and what outlived that may still hold the pipes.
 fn run_then(
     mut command: Command,
-    limits: &Limits<'_>,
+    limits: &RunLimits<'_>,
     output: &mut dyn FnMut(Stream, &[u8]),
     after: impl FnOnce(),
 ) -> Result<Ended, SpawnError> {
@@ -133,22 +132,14 @@ fn run_then(
     })
 }
 
-/// Waits until one of `fds` is ready or `deadline` has come. Interruptions are the caller's next look.
-pub fn wait(fds: &mut [PollFd<'_>], deadline: Instant) {
-    let left = deadline.saturating_duration_since(Instant::now());
-    // One nanosecond short of a timer's grain would be a busy loop.
-    let left = left.max(Duration::from_micros(100));
-    let _ = poll(fds, Timespec::try_from(left).ok().as_ref());
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
 
-    fn limits(seconds: u64) -> Limits<'static> {
-        Limits {
+    fn limits(seconds: u64) -> RunLimits<'static> {
+        RunLimits {
             deadline: Instant::now() + Duration::from_secs(seconds),
             abort: None,
             grace: Duration::ZERO,
@@ -161,7 +152,7 @@ mod tests {
         command
     }
 
-    fn check(script: &str, limits: &Limits<'_>) -> (Ended, String, String) {
+    fn check(script: &str, limits: &RunLimits<'_>) -> (Ended, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let ended = run(sh(script), limits, &mut |stream, bytes| match stream {
             Stream::Stdout => out.extend_from_slice(bytes),
@@ -184,7 +175,7 @@ mod tests {
     #[test]
     fn a_program_that_does_not_end_is_ended_with_its_group() {
         let (ended, out, _) = check("sleep 1000 & echo $!; sleep 1000", &{
-            Limits {
+            RunLimits {
                 deadline: Instant::now() + Duration::from_millis(300),
                 ..limits(0)
             }
@@ -213,7 +204,7 @@ mod tests {
     fn term_comes_before_kill_and_gives_time_to_clean_up() {
         let (ended, out, _) = check(
             "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done",
-            &Limits {
+            &RunLimits {
                 deadline: Instant::now() + Duration::from_millis(500),
                 abort: None,
                 grace: Duration::from_secs(10),
@@ -228,7 +219,7 @@ mod tests {
         let abort = rustix::event::eventfd(1, rustix::event::EventfdFlags::CLOEXEC).unwrap();
         let (ended, ..) = check(
             "sleep 1000",
-            &Limits {
+            &RunLimits {
                 abort: Some(abort.as_fd()),
                 ..limits(100)
             },
@@ -251,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_feeder_that_never_reads_is_given_up() {
-        let mut feeder = Feeder::spawn(sh("sleep 1000")).unwrap();
+        let mut feeder = StdinWriter::spawn(sh("sleep 1000")).unwrap();
         let deadline = Instant::now() + Duration::from_millis(100);
         let error = feeder.feed(&vec![b'x'; 1 << 20], &|| deadline).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ending::end_all;
 use super::marks::{self, Mark};
 use super::table::{Entry, Table};
-use super::{Ended, Limits, SpawnError, Stream, orphans, run_then};
+use super::{Ended, RunLimits, SpawnError, Stream, orphans, run_then};
 
 /// How long to go after processes that start others faster than they are ended.
 const CHASE: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ static RUNNING: Mutex<Vec<Mark>> = Mutex::new(Vec::new());
 pub fn run_operation(
     mut command: Command,
     operation: &str,
-    limits: &Limits<'_>,
+    limits: &RunLimits<'_>,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Ended, SpawnError> {
     let mark = Mark::new(operation);
@@ -105,8 +105,8 @@ mod tests {
 
     use super::*;
 
-    fn limits() -> Limits<'static> {
-        Limits {
+    fn limits() -> RunLimits<'static> {
+        RunLimits {
             deadline: Instant::now() + Duration::from_secs(100),
             abort: None,
             grace: Duration::ZERO,

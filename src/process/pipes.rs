@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Stream, wait};
+use super::Stream;
+use crate::base::poll::wait;
 
 /// What is read at once.
 pub(super) const CHUNK: usize = 64 * 1024;

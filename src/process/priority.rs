@@ -1,9 +1,8 @@
 //! The priority of the programs that we run, which is not our own.
 
-use std::io;
 use std::process::{Child, Command};
 use std::sync::{Once, OnceLock};
-use std::thread;
+use std::{io, thread};
 
 use rustix::process::{getpriority_process, setpriority_process};
 

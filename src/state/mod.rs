@@ -4,47 +4,45 @@
 //! out. Nothing reads a file, a clock or a process, so that every rule can be tested as a plain function and the
 //! lock around it is never held for long.
 
-mod changes;
-mod events;
-mod facts;
-mod fleet;
-mod interest;
-pub mod listing;
-mod look;
+pub mod baseline;
+mod demand;
+mod devcontainers;
+pub mod freshness;
+mod history;
+mod ingest;
 mod operation;
+pub mod persisted;
 mod repair;
+mod scan;
 mod step;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use self::changes::Changes;
-use self::fleet::{Entry, Fleet};
-use self::listing::Listing;
-use self::operation::Operation;
+use self::baseline::Baseline;
+use self::devcontainers::Fleet;
+use self::freshness::Listing;
+use self::history::Changes;
+use self::persisted::Record;
 use self::step::Retry;
-use crate::baseline::Baseline;
-use crate::devcontainer::inputs::Inputs;
-use crate::journal::{Journal, Outcome};
-use crate::manifest::Predefined;
-use crate::model::{ContainerInfo, JobKind};
-use crate::places::{Address, Place};
-use crate::replace::{Aside, Old, OperationId};
-use crate::store::Record;
+use crate::model::container::ContainerInfo;
+use crate::model::location::{Declared, Predefined, Resolved};
+use crate::model::original::ParkedName;
 
-pub use self::changes::What;
-pub use self::facts::Facts;
-pub use self::fleet::Key;
-pub use self::look::{Found, LookTarget, Unsettled};
-pub use self::repair::{Repair, Repaired};
+pub use self::history::Change;
+pub use self::ingest::Inventory;
+pub use self::scan::{Found, ScanTarget, Unsettled};
 pub use self::step::{Next, Step};
-pub use self::view::{Body, View, to_line};
+pub use self::view::Body;
+pub use self::view::View;
+pub use crate::model::ids::Key;
 
 /// Where logs go that no script claims.
 const FALLBACK_LOG_SOURCE: Uuid = Uuid::from_u128(0x3b57_9bf4_1ed8_4b99_87a8_e9a1_e341_0410);
@@ -101,7 +99,7 @@ pub struct State {
     /// Whether something has changed since.
     is_view_old: bool,
     changes: Changes,
-    targets: Option<Arc<[LookTarget]>>,
+    targets: Option<Arc<[ScanTarget]>>,
 }
 
 /// What a state is told when it begins.
@@ -115,11 +113,11 @@ pub struct Settings {
 }
 
 /// What somebody is told who follows changes.
-pub enum News {
+pub enum Update {
     /// Everything: what changed since is not known any more, or there is nothing that it could have changed from.
     Snapshot(Arc<View>),
     /// What has changed, with the revision of each, and the revision that is now.
-    Changes(Vec<(u64, What)>, u64),
+    Changes(Vec<(u64, Change)>, u64),
 }
 
 impl State {
@@ -146,7 +144,7 @@ impl State {
     }
 
     /// Takes these as the predefined dev containers, in place of those before. Returns what is wrong with them.
-    pub fn predefine(&mut self, defined: Vec<(Predefined, Place)>) -> Vec<String> {
+    pub fn predefine(&mut self, defined: Vec<(Predefined, Resolved)>) -> Vec<String> {
         let errors = self.fleet.predefine(defined);
         self.attach_recovered();
         let fleet = &self.fleet;
@@ -173,11 +171,11 @@ impl State {
     }
 
     /// What has changed since a revision; everything, where there is none.
-    pub fn news(&mut self, since: Option<u64>) -> News {
+    pub fn news(&mut self, since: Option<u64>) -> Update {
         let view = self.view();
         match since.and_then(|since| self.changes.since(since)) {
-            Some(changes) => News::Changes(changes, view.revision),
-            None => News::Snapshot(view),
+            Some(changes) => Update::Changes(changes, view.revision),
+            None => Update::Snapshot(view),
         }
     }
 
@@ -187,7 +185,7 @@ impl State {
         let named = || self.containers.iter().find(|info| info.name == id_or_name);
         let set_aside = || {
             let is_it = |info: &&Arc<ContainerInfo>| {
-                Aside::parse(&info.name).is_some_and(|aside| aside.name == id_or_name)
+                ParkedName::parse(&info.name).is_some_and(|aside| aside.name == id_or_name)
             };
             self.containers.iter().find(is_it)
         };
@@ -221,152 +219,20 @@ impl State {
     }
 
     /// Folder and config to hand to the CLI: as the labels of the container have them, so that the CLI finds it.
-    pub fn address(&self, key: Key) -> Option<Address> {
+    pub fn address(&self, key: Key) -> Option<Declared> {
         let entry = self.fleet.get(key)?;
         let container = entry.container.as_deref();
         let labels = container.and_then(Self::label_address);
-        let labels = labels.unwrap_or_else(|| Address {
+        let labels = labels.unwrap_or_else(|| Declared {
             folder: entry.folder.clone(),
             config: None,
             source: entry.source(),
         });
-        Some(Address {
+        Some(Declared {
             config: labels.config.or(entry.place.config.clone()),
             folder: labels.folder,
             source: entry.source(),
         })
-    }
-
-    /// The log of the running or last operation of a dev container.
-    pub fn journal(&self, key: Key) -> Option<Arc<Journal>> {
-        let operation = self.fleet.get(key)?.operation.as_ref()?;
-        Some(operation.journal.clone())
-    }
-
-    /// Begins an operation, unless another one is running for the same dev container. Returns where its log goes.
-    pub fn begin(
-        &mut self,
-        key: Key,
-        kind: JobKind,
-        id: OperationId,
-    ) -> Result<Arc<Journal>, Refusal> {
-        if self.closing {
-            return Err(Refusal::Closing);
-        }
-        let entry = self.fleet.get_mut(key).ok_or(Refusal::Gone)?;
-        if entry.repairing {
-            return Err(Refusal::Repairing);
-        }
-        if entry.is_operating() {
-            return Err(Refusal::InProgress);
-        }
-        let journal = Arc::new(Journal::new(entry.log_source()));
-        // What it left is not forgotten because another one begins.
-        let left = entry
-            .repair()
-            .filter(|_| entry.operation.as_ref().is_some_and(|o| o.unsettled));
-        entry.leftover = left.or(entry.leftover.take());
-        entry.operation = Some(Operation {
-            started_at: id.began_at(),
-            id,
-            kind,
-            outcome: None,
-            journal: journal.clone(),
-            olds: Vec::new(),
-            unsettled: false,
-            made: None,
-            is_of_earlier_run: false,
-            made_from: None,
-            named: None,
-            containers_before: self.containers.iter().map(|info| info.id.clone()).collect(),
-        });
-        self.changed();
-        Ok(journal)
-    }
-
-    /// The inputs of a running operation, as they are before the CLI starts.
-    pub fn set_operation_inputs(&mut self, key: Key, inputs: &Inputs) {
-        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
-            operation.made_from = Some(Baseline::exact(inputs));
-        }
-    }
-
-    /// The same after `initializeCommand`, which may have written what the CLI builds from. The configuration has been
-    /// read before; where it says something else now, nothing tells what the CLI goes on with.
-    pub fn set_initialized_inputs(&mut self, key: Key, inputs: &Inputs) {
-        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut())
-            && let Some(before) = &operation.made_from
-        {
-            let now = Baseline::exact(inputs);
-            if before.has_config_of(&now) {
-                operation.made_from = Some(now);
-                self.unsaved = true;
-                self.changed();
-            }
-        }
-    }
-
-    /// The containers that a running operation is to replace.
-    pub fn set_olds(&mut self, key: Key, olds: Vec<Old>) {
-        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
-            operation.olds = olds;
-        }
-    }
-
-    /// The ids of all containers of a dev container.
-    pub fn containers_of(&self, key: Key) -> Vec<String> {
-        let entry = self.fleet.get(key);
-        let containers = entry.into_iter().flat_map(Entry::containers);
-        containers.map(|info| info.id.clone()).collect()
-    }
-
-    /// A detected dev container whose containers were removed. It is there again when somebody makes one.
-    pub fn forget(&mut self, key: Key) {
-        let entries = &mut self.fleet.entries;
-        entries.retain(|entry| entry.key != key || entry.predefined.is_some());
-        self.owners.retain(|_, owner| *owner != key);
-        self.changed();
-    }
-
-    /// An operation has ended, and `container` is what it made; the CLI left its lock file as it is in `after`. Lists
-    /// from before the end are out of date.
-    pub fn end(
-        &mut self,
-        key: Key,
-        outcome: Outcome,
-        container: Option<&str>,
-        after: Option<&Inputs>,
-    ) {
-        self.listing
-            .invalidate(outcome.ended, self.containers_of(key));
-        if let Some(entry) = self.fleet.get_mut(key)
-            && let Some(operation) = &mut entry.operation
-        {
-            if let (Some(made_from), Some(after)) = (&operation.made_from, after) {
-                operation.made_from = Some(made_from.with_lock_of(after));
-            }
-            operation.named = container.map(str::to_owned);
-            let listed = entry.container.iter().chain(&entry.others);
-            let made = listed.filter_map(|info| Some((info.id.clone(), operation.made(info)?)));
-            self.baselines
-                .extend(made.map(|(id, made_from)| (id, made_from.clone())));
-            operation.outcome = Some(outcome);
-            operation.containers_before = HashSet::new();
-        }
-        self.changed();
-    }
-
-    /// The logs of all running operations.
-    pub fn running(&self) -> Vec<Arc<Journal>> {
-        let operations = self
-            .fleet
-            .entries
-            .iter()
-            .filter_map(|e| e.operation.as_ref());
-        operations
-            .filter(|operation| operation.is_running())
-            .map(|operation| operation.journal.clone())
-            .collect()
     }
 
     /// Nothing new begins from now on.

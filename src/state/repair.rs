@@ -4,53 +4,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::State;
-use super::fleet::{Entry, Key};
+use super::devcontainers::Entry;
 use super::operation::Operation;
-use crate::journal::Journal;
-use crate::model::{ContainerInfo, JobKind, JobState};
-use crate::replace::{Aside, LABEL_OPERATION, Old, OperationId};
-use crate::store::{Kept, Record};
-use crate::time::Timestamp;
-
-/// What is to be put right for a dev container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repair {
-    /// Whose containers.
-    pub key: Key,
-    /// The operation that left them.
-    pub operation: OperationId,
-    /// As they were before it.
-    pub olds: Vec<Old>,
-    /// Whether this daemon has run all the time since, so that what they do now is still the operation's doing.
-    pub is_ours: bool,
-    /// Whether the operation was one of this daemon, now or before a restart, and not another one's that may run.
-    pub is_known: bool,
-    /// The container that it made, where it succeeded.
-    pub made: Option<String>,
-}
-
-/// What came of putting right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repaired {
-    /// For people.
-    pub summary: Option<String>,
-    /// Whether all is as it should be.
-    pub complete: bool,
-}
+use super::persisted::{Persisted, Record};
+use crate::base::time::Timestamp;
+use crate::daemon::operations::journal::Journal;
+use crate::model::container::ContainerInfo;
+use crate::model::ids::{Key, OperationId};
+use crate::model::labels::LABEL_OPERATION;
+use crate::model::operation::{OperationKind, OperationState, Repair, Repaired};
+use crate::model::original::{Original, ParkedName};
 
 /// How often something is tried that docker refuses to do.
 const ATTEMPTS: u32 = 6;
 
 impl State {
     /// Takes what the last run of the daemon left: its operations, and what containers were made from, by their ids.
-    pub fn recover(&mut self, kept: Kept, now: Timestamp) {
+    pub fn recover(&mut self, persisted: Persisted, now: Timestamp) {
         // The operations that it did not end have ended by now.
         let known_at = |record: Record| Record {
             finished_at: record.finished_at.or(Some(now)),
             ..record
         };
-        self.recovered = kept.operations.into_iter().map(known_at).collect();
-        self.baselines = kept.baselines;
+        self.recovered = persisted.operations.into_iter().map(known_at).collect();
+        self.baselines = persisted.baselines;
         self.attach_recovered();
     }
 
@@ -74,12 +51,12 @@ impl State {
     }
 
     /// What the next run of the daemon should know.
-    pub fn kept(&self) -> Kept {
+    pub fn persisted(&self) -> Persisted {
         let known = self.fleet.entries.iter().filter_map(|entry| {
             let (folder, config) = (&entry.place.folder, entry.place.canonical_config.as_deref());
             Some(entry.operation.as_ref()?.record(folder, config))
         });
-        Kept {
+        Persisted {
             operations: known.chain(self.recovered.iter().cloned()).collect(),
             baselines: self.baselines.clone(),
         }
@@ -127,7 +104,8 @@ impl State {
             let unsettled = entry.operation.as_ref().is_some_and(|o| o.unsettled);
             (unsettled || entry.leftover.is_some()) && entry.place.outside.is_none()
         };
-        let unfinished = |record: &Record| record.state == JobState::Running || record.unsettled;
+        let unfinished =
+            |record: &Record| record.state == OperationState::Running || record.unsettled;
         self.fleet.entries.iter().any(is_unsettled) || self.recovered.iter().any(unfinished)
     }
 
@@ -149,11 +127,11 @@ impl State {
                 config: entry.place.canonical_config.clone(),
                 started_at: repair.operation.began_at(),
                 id: repair.operation.clone(),
-                kind: JobKind::Recreate,
-                state: JobState::Running,
+                kind: OperationKind::Recreate,
+                state: OperationState::Running,
                 finished_at: Some(now),
                 error: None,
-                olds: repair.olds.clone(),
+                originals: repair.originals.clone(),
                 unsettled: false,
                 made: None,
                 made_from: None,
@@ -224,14 +202,15 @@ impl Entry {
         match operation.filter(|o| o.unsettled || (is_new(&o.id) && self.has_half_made_of(o))) {
             Some(operation) => {
                 let own = aside.filter(|repair| repair.operation == operation.id);
-                let own = own.flat_map(|repair| repair.olds);
-                let mut olds = operation.olds.clone();
-                let is_unknown = |one: &Old| operation.olds.iter().all(|old| old.id != one.id);
-                olds.extend(own.filter(is_unknown));
+                let own = own.flat_map(|repair| repair.originals);
+                let mut originals = operation.originals.clone();
+                let is_unknown =
+                    |one: &Original| operation.originals.iter().all(|old| old.id != one.id);
+                originals.extend(own.filter(is_unknown));
                 Some(Repair {
                     key: self.key,
                     operation: operation.id.clone(),
-                    olds,
+                    originals,
                     is_ours: operation.unsettled && !operation.is_of_earlier_run,
                     is_known: true,
                     made: operation.made.clone(),
@@ -247,7 +226,7 @@ impl Entry {
         let ended_badly = operation
             .outcome
             .as_ref()
-            .is_some_and(|o| o.state != JobState::Succeeded);
+            .is_some_and(|o| o.state != OperationState::Succeeded);
         let is_half_made = |info: &Arc<ContainerInfo>| {
             let label = info.labels.get(LABEL_OPERATION);
             label == Some(operation.id.as_str()) && info.status.starts_with("created")
@@ -257,12 +236,12 @@ impl Entry {
 
     /// Containers that are set aside, by the operations that did it.
     fn set_aside(&self) -> Vec<Repair> {
-        let mut repairs: BTreeMap<OperationId, Vec<Old>> = BTreeMap::new();
+        let mut repairs: BTreeMap<OperationId, Vec<Original>> = BTreeMap::new();
         for info in self.containers() {
-            let Some(aside) = Aside::parse(&info.name) else {
+            let Some(aside) = ParkedName::parse(&info.name) else {
                 continue;
             };
-            repairs.entry(aside.operation).or_default().push(Old {
+            repairs.entry(aside.operation).or_default().push(Original {
                 id: info.id.clone(),
                 name: aside.name,
                 was: aside.was,
@@ -272,11 +251,11 @@ impl Entry {
                 compose: None,
             });
         }
-        let repairs = repairs.into_iter().map(|(operation, olds)| Repair {
+        let repairs = repairs.into_iter().map(|(operation, originals)| Repair {
             key: self.key,
             is_known: self.operation.as_ref().is_some_and(|o| o.id == operation),
             operation,
-            olds,
+            originals,
             is_ours: false,
             made: None,
         });

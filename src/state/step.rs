@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::listing::earliest;
-use super::{Key, State};
-use crate::docker::Scope;
-use crate::docker::events::Fault;
-use crate::places::Address;
+use super::State;
+use super::freshness::earliest;
+use crate::model::ids::Key;
+use crate::model::listing::{Fault, Scope};
+use crate::model::location::Declared;
 
 /// The first pause, and the longest, while something cannot be put right.
 const REPAIR_FIRST: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub enum Step {
     /// There is to be none: nobody needs it, or there is something wrong with it.
     EndEvents(Option<Fault>),
     /// Docker is to be asked this, and these places are to be resolved.
-    List(Scope, Vec<(Key, Address)>),
+    List(Scope, Vec<(Key, Declared)>),
     /// There is something new to be written down.
     Save,
 }

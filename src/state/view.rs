@@ -8,11 +8,14 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::State;
-use super::fleet::Entry;
-use crate::devcontainer::inputs::MAX_INPUTS;
-use crate::model::{Change, Container, ContainerInfo, Devcontainer, JobKind, Status};
-use crate::order::by_text;
-use crate::replace::Aside;
+use super::devcontainers::Entry;
+use crate::base::json::to_line;
+use crate::base::sort::by_text;
+use crate::model::api::{Container, Devcontainer, InputChange, Status};
+use crate::model::container::ContainerInfo;
+use crate::model::inputs::MAX_INPUTS;
+use crate::model::operation::OperationKind;
+use crate::model::original::ParkedName;
 
 /// All containers and dev containers at one moment.
 #[derive(Default)]
@@ -124,17 +127,9 @@ impl View {
     }
 }
 
-/// `value` as one line of JSON.
-pub fn to_line<T: Serialize>(value: &T) -> Vec<u8> {
-    // Our types have text keys and no failing parts: there is no way for this to fail.
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
-    line.push(b'\n');
-    line
-}
-
 impl State {
     pub(super) fn build_view(&self) -> View {
-        let mut changes: HashMap<&str, Vec<Change>> = self
+        let mut changes: HashMap<&str, Vec<InputChange>> = self
             .containers
             .iter()
             .filter_map(|info| Some((&*info.id, self.changes(self.owner_of(info)?, info))))
@@ -169,7 +164,7 @@ impl State {
         }
     }
 
-    fn devcontainer(&self, entry: &Entry, changes: Vec<Change>) -> Devcontainer {
+    fn devcontainer(&self, entry: &Entry, changes: Vec<InputChange>) -> Devcontainer {
         let info = entry.container.as_ref();
         let running = info.is_some_and(|info| info.running);
         let error = entry.failure(info);
@@ -207,7 +202,7 @@ impl State {
         self.fleet.get(*key)
     }
 
-    fn changes(&self, entry: &Entry, info: &ContainerInfo) -> Vec<Change> {
+    fn changes(&self, entry: &Entry, info: &ContainerInfo) -> Vec<InputChange> {
         let Some(inputs) = &entry.inputs else {
             return Vec::new();
         };
@@ -228,11 +223,13 @@ impl Entry {
     fn doubles(&self) -> Option<String> {
         // One that is set aside is about to go, or to come back.
         let used = &self.container.as_ref()?.name;
-        if Aside::parse(used).is_some() {
+        if ParkedName::parse(used).is_some() {
             return None;
         }
         let others = self.others.iter().map(|info| info.name.as_str());
-        let others: Vec<&str> = others.filter(|name| Aside::parse(name).is_none()).collect();
+        let others: Vec<&str> = others
+            .filter(|name| ParkedName::parse(name).is_none())
+            .collect();
         (!others.is_empty()).then(|| {
             format!(
                 "dev container {} has several containers: {used} is used, not {}; remove those that are not needed",
@@ -253,9 +250,9 @@ impl Entry {
     fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {
         let running = container.is_some_and(|info| info.running);
         match self.running().map(|operation| operation.kind) {
-            Some(JobKind::Recreate | JobKind::Start) => Status::Starting,
-            Some(JobKind::Stop) => Status::Stopping,
-            Some(JobKind::Delete) => Status::Deleting,
+            Some(OperationKind::Recreate | OperationKind::Start) => Status::Starting,
+            Some(OperationKind::Stop) => Status::Stopping,
+            Some(OperationKind::Delete) => Status::Deleting,
             None if self.repairing => Status::Starting,
             None if running => Status::Running,
             None if self.failure(container).is_some() => Status::Error,

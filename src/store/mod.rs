@@ -13,15 +13,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::devcontainer::files;
-use crate::time::Timestamp;
-
-pub use format::{Kept, Record};
+use crate::base::regular_file;
+use crate::base::time::Timestamp;
+use crate::state::persisted::Persisted;
 
 /// What is read of what was written, for tests of what outlives a restart.
 #[cfg(test)]
-pub(crate) fn round_trip(kept: Kept) -> Kept {
-    format::from_json(&format::to_json(kept)).unwrap()
+pub(crate) fn round_trip(persisted: Persisted) -> Persisted {
+    format::from_json(&format::to_json(persisted)).unwrap()
 }
 
 const FILE: &str = "state.json";
@@ -68,27 +67,27 @@ impl Store {
     }
 
     /// What was written last. A file that cannot be understood is set aside.
-    pub fn load(&self) -> Kept {
+    pub fn load(&self) -> Persisted {
         let Some(directory) = &self.directory else {
-            return Kept::default();
+            return Persisted::default();
         };
         let path = directory.path.join(FILE);
         match read(&path) {
-            Ok(kept) => kept,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Kept::default(),
+            Ok(persisted) => persisted,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Persisted::default(),
             Err(e) => {
                 if !set_aside(&path, &e) {
                     // Better nothing is kept than that what is not ours is overwritten.
                     *directory.writing() = Writing::GivenUp;
                 }
-                Kept::default()
+                Persisted::default()
             }
         }
     }
 
     /// Writes this in place of what was there. It is asked for when it is this caller's turn, so that the newest is
     /// written last. Returns whether it is worth trying again.
-    pub fn save(&self, kept: impl FnOnce() -> Kept) -> bool {
+    pub fn save(&self, persisted: impl FnOnce() -> Persisted) -> bool {
         let Some(directory) = &self.directory else {
             return false;
         };
@@ -96,7 +95,7 @@ impl Store {
         if *writing == Writing::GivenUp {
             return false;
         }
-        let written = write(&directory.path, &format::to_json(kept()));
+        let written = write(&directory.path, &format::to_json(persisted()));
         if let (Err(e), Writing::Works) = (&written, *writing) {
             let path = directory.path.display();
             log::warn!(
@@ -138,8 +137,8 @@ impl Directory {
     }
 }
 
-fn read(path: &Path) -> io::Result<Kept> {
-    let (file, _) = files::open(path)?;
+fn read(path: &Path) -> io::Result<Persisted> {
+    let (file, _) = regular_file::open(path)?;
     let mut text = Vec::new();
     file.take(MAX_SIZE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_SIZE {
@@ -206,13 +205,13 @@ fn write(directory: &Path, contents: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_dir::TestDir;
+    use crate::base::test_dir::TestDir;
     use std::os::unix::fs::PermissionsExt;
 
     /// What the newest fixture has.
-    fn kept() -> Kept {
-        let kept = format::from_json(include_bytes!("../../tests/fixtures/state/v2.json"));
-        kept.unwrap()
+    fn persisted() -> Persisted {
+        let persisted = format::from_json(include_bytes!("../../tests/fixtures/state/v2.json"));
+        persisted.unwrap()
     }
 
     fn mode(path: &Path) -> u32 {
@@ -224,17 +223,17 @@ mod tests {
         let dir = TestDir::new();
         let path = dir.path().join("a/b");
         let store = Store::open(Some(&path));
-        assert_eq!(store.load(), Kept::default());
-        assert!(!store.save(kept));
+        assert_eq!(store.load(), Persisted::default());
+        assert!(!store.save(persisted));
         drop(store);
-        assert_eq!(Store::open(Some(&path)).load(), kept());
+        assert_eq!(Store::open(Some(&path)).load(), persisted());
         assert_eq!((mode(&path), mode(&path.join(FILE))), (0o700, 0o600));
         assert!(!temporary(&path).exists());
     }
 
     #[test]
     fn p7_a_file_that_cannot_be_understood_is_set_aside() {
-        let mut whole = format::to_json(kept());
+        let mut whole = format::to_json(persisted());
         whole.truncate(whole.len() / 2);
         let truncated = String::from_utf8(whole).unwrap();
         let texts = [
@@ -248,9 +247,9 @@ mod tests {
             let dir = TestDir::new();
             dir.write(FILE, text);
             let store = Store::open(Some(dir.path()));
-            assert_eq!(store.load(), Kept::default(), "{text}");
-            store.save(kept);
-            assert_eq!(store.load(), kept(), "{text}");
+            assert_eq!(store.load(), Persisted::default(), "{text}");
+            store.save(persisted);
+            assert_eq!(store.load(), persisted(), "{text}");
             let aside = fs::read_dir(dir.path()).unwrap().flatten();
             let mut aside =
                 aside.filter(|f| f.path().extension().is_some_and(|e| e == "unreadable"));
@@ -267,8 +266,8 @@ mod tests {
         let file = dir.write("file", "");
         for directory in [None, Some(file.join("below")), Some(file)] {
             let store = Store::open(directory.as_deref());
-            assert!(!store.save(kept), "it is no use to try again");
-            assert_eq!(store.load(), Kept::default());
+            assert!(!store.save(persisted), "it is no use to try again");
+            assert_eq!(store.load(), Persisted::default());
         }
     }
 
@@ -277,8 +276,8 @@ mod tests {
         let dir = TestDir::new();
         let first = Store::open(Some(dir.path()));
         let second = Store::open(Some(dir.path()));
-        second.save(kept);
-        assert_eq!(first.load(), Kept::default());
+        second.save(persisted);
+        assert_eq!(first.load(), Persisted::default());
     }
 
     #[test]
@@ -287,9 +286,9 @@ mod tests {
         let store = Store::open(Some(dir.path()));
         // Not even root can make a file where a directory is that is not empty.
         dir.write("state.json.new/in-the-way", "");
-        assert!(store.save(kept));
+        assert!(store.save(persisted));
         fs::remove_dir_all(temporary(dir.path())).unwrap();
-        assert!(!store.save(kept));
-        assert_eq!(store.load(), kept());
+        assert!(!store.save(persisted));
+        assert_eq!(store.load(), persisted());
     }
 }

@@ -5,14 +5,14 @@ use super::*;
 /// Revisions and names of what changed since then; `None`: everything is told.
 fn since(world: &mut World, revision: u64) -> Option<Vec<(u64, String)>> {
     match world.state.news(Some(revision)) {
-        News::Snapshot(_) => None,
-        News::Changes(changes, _) => {
+        Update::Snapshot(_) => None,
+        Update::Changes(changes, _) => {
             let named = changes.into_iter().map(|(revision, what)| {
                 let name = match what {
-                    What::Container(container) => container.info.name.clone(),
-                    What::Devcontainer(devcontainer) => devcontainer.name.clone(),
-                    What::Removed { id, .. } => format!("without {}", id.trim_start_matches('0')),
-                    What::Warnings(warnings) => warnings.join(", "),
+                    Change::Container(container) => container.info.name.clone(),
+                    Change::Devcontainer(devcontainer) => devcontainer.name.clone(),
+                    Change::Removed { id, .. } => format!("without {}", id.trim_start_matches('0')),
+                    Change::Warnings(warnings) => warnings.join(", "),
                 };
                 (revision, name)
             });

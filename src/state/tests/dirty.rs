@@ -1,8 +1,9 @@
 //! Whether a container was made from what is on disk.
 
-use super::*;
-use crate::store::Kept;
 use ChangeKind::*;
+
+use super::*;
+use crate::state::persisted::Persisted;
 
 const LOCK: &str = "/w/.devcontainer/devcontainer-lock.json";
 const DOCKERFILE: &str = "/w/.devcontainer/Dockerfile";
@@ -34,7 +35,7 @@ impl World {
     /// The changes as `path: kind`, below the configuration's directory.
     fn named_changes(&mut self) -> Vec<String> {
         let changes = self.one().changes;
-        let show = |change: &crate::model::Change| {
+        let show = |change: &crate::model::api::InputChange| {
             let path = Path::new(&change.path);
             let below = path.strip_prefix("/w/.devcontainer").unwrap_or(path);
             format!("{}: {:?}", below.display(), change.change)
@@ -43,9 +44,9 @@ impl World {
     }
 
     /// Another run of the daemon, which finds what this one wrote down.
-    fn restart(&mut self, kept: Kept) {
+    fn restart(&mut self, persisted: Persisted) {
         self.state = new_state();
-        self.state.recover(kept, Timestamp::new(self.wall, 0));
+        self.state.recover(persisted, Timestamp::new(self.wall, 0));
     }
 }
 
@@ -110,7 +111,7 @@ fn what_was_not_there_to_be_read_at_first_may_turn_out_to_be_what_it_was_made_fr
         world.disk.insert(CONFIG.into(), (first, 1));
         world.list();
         assert_eq!(world.changes(), [], "nothing is known of it");
-        let kept = world.state.kept();
+        let persisted = world.state.persisted();
         // Younger than the container, it is another one.
         world.write(CONFIG, "2");
         let other = if first == Content::Absent {
@@ -126,7 +127,7 @@ fn what_was_not_there_to_be_read_at_first_may_turn_out_to_be_what_it_was_made_fr
         assert_eq!(world.changes(), [Modified]);
         // The same where it came while the daemon was down.
         world.disk.insert(CONFIG.into(), (text("1"), 5));
-        world.restart(kept);
+        world.restart(persisted);
         world.predefine(&[predefined("/w", Some(CONFIG))]);
         world.look();
         world.list();
@@ -167,9 +168,9 @@ fn where_not_all_is_compared_the_feature_is_named_that_has_changed() {
 #[test]
 fn a_baseline_that_says_nothing_hides_nothing() {
     let mut world = made();
-    let mut kept = world.state.kept();
-    kept.baselines.insert(id(1), Baseline::default());
-    world.restart(kept);
+    let mut persisted = world.state.persisted();
+    persisted.baselines.insert(id(1), Baseline::default());
+    world.restart(persisted);
     world.list();
     assert_eq!(world.named_changes(), ["devcontainer.json: Created"]);
 }
@@ -180,21 +181,23 @@ fn the_configuration_of_its_container_stays_that_of_a_dev_container_when_the_sea
     let mut world = world();
     world.predefine(&[predefined("/w", None)]);
     world.put(CONFIG, "1");
-    let key = world.state.look_targets()[0].key;
+    let key = world.state.scan_targets()[0].key;
     let address = world.state.addresses()[0].1.clone();
     let place = world.place("/w", Some(CONFIG));
-    world.state.apply(vec![Found::Place(key, address, place)]);
+    world
+        .state
+        .apply(vec![Found::Resolved(key, address, place)]);
     world.run(1, "/w", Some(CONFIG));
     let facts_place = world.place("/w", Some(CONFIG));
     world.list_at(vec![(key, facts_place)]);
     assert_eq!(world.changes(), []);
-    assert!(world.state.look_targets()[0].unsettled.is_none());
+    assert!(world.state.scan_targets()[0].unsettled.is_none());
     world.delete(CONFIG);
     assert_eq!(world.changes(), [Removed]);
     world.remove(1);
     world.list();
     assert!(
-        world.state.look_targets()[0].unsettled.is_some(),
+        world.state.scan_targets()[0].unsettled.is_some(),
         "it is searched for again"
     );
 }
@@ -259,9 +262,9 @@ fn in_a_feature_files_come_and_go_also_while_the_configuration_changes() {
 #[test]
 fn one_input_has_one_name_however_the_way_to_it_is_written() {
     let mut world = made_with_dockerfile();
-    let kept = world.state.kept();
+    let persisted = world.state.persisted();
     // Another daemon has it predefined by a link to the folder.
-    world.restart(kept);
+    world.restart(persisted);
     for path in [CONFIG, DOCKERFILE] {
         let entry = world.disk[Path::new(path)];
         world
@@ -313,7 +316,7 @@ fn a_look_that_began_before_a_container_was_listed_says_nothing_of_it() {
     let mut world = world();
     world.predefine(&[predefined("/w", Some(CONFIG))]);
     world.put(CONFIG, "1");
-    let target = world.state.look_targets()[0].clone();
+    let target = world.state.scan_targets()[0].clone();
     let early = world.inputs(&site());
     world.put(CONFIG, "2");
     world.run(1, "/w", Some(CONFIG));
@@ -432,9 +435,9 @@ fn p6_a_listing_from_before_the_container_was_made_keeps_its_baseline() {
 fn p7_baselines_outlive_a_restart_and_an_edit_meanwhile_is_found() {
     let mut world = made_with_dockerfile();
     world.put(CONFIG, "2");
-    let kept = world.state.kept();
-    assert_eq!(kept.baselines.len(), 1);
-    world.restart(kept);
+    let persisted = world.state.persisted();
+    assert_eq!(persisted.baselines.len(), 1);
+    world.restart(persisted);
     // Its time says nothing: it was put back by something that keeps times.
     world.disk.insert(DOCKERFILE.into(), (text("b"), 1));
     world.list();
@@ -455,16 +458,16 @@ fn p7_the_baseline_of_a_container_that_is_gone_goes_with_it() {
     world.remove(1);
     world.list();
     assert!(world.state.take_unsaved());
-    assert_eq!(world.state.kept().baselines.len(), 0);
+    assert_eq!(world.state.persisted().baselines.len(), 0);
 }
 
 #[test]
 fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
     let mut world = made();
-    let kept = world.state.kept();
-    world.restart(kept);
+    let persisted = world.state.persisted();
+    world.restart(persisted);
     let all = std::mem::take(&mut world.containers);
-    let facts = Facts {
+    let facts = Inventory {
         listed: Listed {
             containers: Vec::new(),
             ids: [id(1)].into(),
@@ -491,17 +494,17 @@ fn p7_what_an_interrupted_operation_made_is_compared_with_what_it_began_with() {
     world.put(LOCK, "by the CLI");
     world.remove(1);
     world.run_by(&made_by, 2, CONFIG);
-    let kept = world.state.kept();
-    world.restart(kept);
+    let persisted = world.state.persisted();
+    world.restart(persisted);
     world.list();
-    assert_eq!(world.one().job.unwrap().state, JobState::Interrupted);
+    assert_eq!(world.one().job.unwrap().state, OperationState::Interrupted);
     assert_eq!(world.named_changes(), ["devcontainer.json: Modified"]);
 }
 
 #[test]
 fn p5_of_two_who_look_at_once_the_later_look_counts() {
     let mut world = made();
-    let target = world.state.look_targets()[0].clone();
+    let target = world.state.scan_targets()[0].clone();
     let early = world.inputs(&site());
     world.write(CONFIG, "2");
     assert!(
@@ -515,17 +518,17 @@ fn p5_of_two_who_look_at_once_the_later_look_counts() {
 fn a_configuration_that_nobody_named_is_looked_for_again() {
     let mut world = world();
     world.predefine(&[predefined("/w", None)]);
-    let targets = world.state.look_targets();
+    let targets = world.state.scan_targets();
     let unsettled = targets[0].unsettled.clone().unwrap();
     assert_eq!((unsettled.folder_exists, &unsettled.found), (true, &None));
-    let found = Found::Place(
+    let found = Found::Resolved(
         targets[0].key,
         unsettled.address,
         world.place("/w", Some(CONFIG)),
     );
     assert!(!world.state.apply(vec![found]), "its inputs are next");
     assert_eq!(world.one().config_path.as_deref(), Some(CONFIG));
-    let targets = world.state.look_targets();
+    let targets = world.state.scan_targets();
     assert_eq!(targets[0].site.as_deref(), Some(&site()));
     assert_eq!(
         targets[0].unsettled.clone().unwrap().found,

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::listing::*;
-use crate::docker::Scope;
+use crate::model::listing::Scope;
+use crate::state::freshness::*;
 
 const CACHE: Duration = Duration::from_secs(10);
 

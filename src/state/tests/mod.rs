@@ -7,17 +7,24 @@ mod model;
 mod repair;
 mod steps;
 
+use crate::model::ids::OperationId;
+use crate::model::inputs::Inputs;
+use crate::model::operation::OperationKind;
+use crate::model::operation::Outcome;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::*;
-use crate::devcontainer::files::fingerprint_bytes;
-use crate::devcontainer::inputs::{Content, Input};
-use crate::devcontainer::references::Site;
-use crate::docker::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN, Listed};
-use crate::model::{ChangeKind, Devcontainer, JobState, Pairs, Status};
-use crate::replace::LABEL_OPERATION;
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
+use crate::devcontainer::fingerprint::fingerprint_bytes;
+use crate::model::api::{ChangeKind, Devcontainer, Status};
+use crate::model::container::Pairs;
+use crate::model::inputs::{Content, Input};
+use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
+use crate::model::listing::Listed;
+use crate::model::location::CliPaths;
+use crate::model::operation::OperationState;
 
 /// A state, a clock, and the containers and places that the next listing will show.
 struct World {
@@ -25,7 +32,7 @@ struct World {
     now: Instant,
     wall: i64,
     containers: Vec<Arc<ContainerInfo>>,
-    places: HashMap<String, Place>,
+    places: HashMap<String, Resolved>,
     gone: HashSet<PathBuf>,
     /// What files hold, and when that was written. There are no others.
     disk: HashMap<PathBuf, (Content, i64)>,
@@ -76,11 +83,11 @@ fn text(text: &str) -> Content {
 }
 
 impl World {
-    fn place(&self, folder: &str, config: Option<&str>) -> Place {
+    fn place(&self, folder: &str, config: Option<&str>) -> Resolved {
         // A symbolic link.
         let canonical = |path: &str| PathBuf::from(path.replace("/link", "/w"));
         let folder = canonical(folder);
-        Place {
+        Resolved {
             folder_exists: !self.gone.contains(&folder),
             folder,
             config: config.map(PathBuf::from),
@@ -128,7 +135,7 @@ impl World {
 
     /// A listing, and no look at the disk yet.
     fn list_only(&mut self) {
-        let entry_places: Vec<(Key, Place)> = self
+        let entry_places: Vec<(Key, Resolved)> = self
             .state
             .addresses()
             .into_iter()
@@ -141,13 +148,13 @@ impl World {
     }
 
     /// The same; dev containers are here.
-    fn list_at(&mut self, entry_places: Vec<(Key, Place)>) {
+    fn list_at(&mut self, entry_places: Vec<(Key, Resolved)>) {
         self.take(entry_places);
         self.look();
     }
 
-    fn take(&mut self, entry_places: Vec<(Key, Place)>) {
-        let facts = Facts {
+    fn take(&mut self, entry_places: Vec<(Key, Resolved)>) {
+        let facts = Inventory {
             listed: Listed {
                 containers: self.containers.clone(),
                 ids: self.containers.iter().map(|info| info.id.clone()).collect(),
@@ -169,7 +176,7 @@ impl World {
     }
 
     fn look(&mut self) {
-        let targets = self.state.look_targets();
+        let targets = self.state.scan_targets();
         let found = targets.iter().filter_map(|target| {
             let inputs = self.inputs(target.site.as_deref()?);
             let is_new = target.before.as_deref() != Some(&inputs);
@@ -183,7 +190,7 @@ impl World {
     }
 
     /// What is on disk now.
-    fn inputs(&self, site: &Site) -> Inputs {
+    fn inputs(&self, site: &CliPaths) -> Inputs {
         let paths = [site.config.clone(), site.lock_file()];
         let input = |path: &PathBuf| {
             let path_text = path.to_str().unwrap();
@@ -260,7 +267,7 @@ impl World {
         let key = self.state.find(&id).unwrap();
         self.wall += 1;
         let id = operation(self.wall);
-        self.state.begin(key, JobKind::Recreate, id).unwrap();
+        self.state.begin(key, OperationKind::Recreate, id).unwrap();
         let inputs = self.inputs(&site());
         self.state.set_operation_inputs(key, &inputs);
         key
@@ -270,8 +277,8 @@ impl World {
         self.wall += 1;
         let outcome = Outcome {
             state: match error {
-                None => JobState::Succeeded,
-                Some(_) => JobState::Failed,
+                None => OperationState::Succeeded,
+                Some(_) => OperationState::Failed,
             },
             error: error.map(str::to_owned),
             note: None,
@@ -286,8 +293,8 @@ impl World {
 }
 
 /// That of most tests.
-fn site() -> Site {
-    Site {
+fn site() -> CliPaths {
+    CliPaths {
         folder: "/w".into(),
         config: CONFIG.into(),
     }
@@ -489,12 +496,14 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let key = world.begin();
-    let again = world.state.begin(key, JobKind::Recreate, operation(0));
+    let again = world
+        .state
+        .begin(key, OperationKind::Recreate, operation(0));
     assert_eq!(again.err(), Some(Refusal::InProgress));
     let one = world.one();
     assert_eq!(
         (one.status, one.job.unwrap().state),
-        (Status::Starting, JobState::Running)
+        (Status::Starting, OperationState::Running)
     );
     world.run(2, "/v", None);
     world.list();
@@ -502,7 +511,7 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     assert!(
         world
             .state
-            .begin(other, JobKind::Recreate, operation(0))
+            .begin(other, OperationKind::Recreate, operation(0))
             .is_ok()
     );
     assert_eq!(world.state.running().len(), 2);
@@ -510,7 +519,7 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     assert!(
         world
             .state
-            .begin(key, JobKind::Recreate, operation(0))
+            .begin(key, OperationKind::Recreate, operation(0))
             .is_ok()
     );
 }
@@ -542,7 +551,7 @@ fn a_failed_operation_says_why_until_something_newer_runs() {
     let failed = world.one();
     assert_eq!(failed.status, Status::Error);
     assert_eq!(failed.error.as_deref(), Some("no such image"));
-    assert_eq!(failed.job.unwrap().state, JobState::Failed);
+    assert_eq!(failed.job.unwrap().state, OperationState::Failed);
     world.run(2, "/w", Some(CONFIG));
     world.list();
     let by_hand = world.one();
@@ -570,12 +579,18 @@ fn the_end_of_an_operation_makes_older_lists_out_of_date() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let now = world.now;
-    assert_eq!(world.state.listing.ask(now, now), listing::Freshness::Fresh);
+    assert_eq!(
+        world.state.listing.ask(now, now),
+        crate::state::freshness::Freshness::Fresh
+    );
     let key = world.begin();
     world.now += Duration::from_secs(1);
     world.end(key, None, None);
     let now = world.now;
-    assert_eq!(world.state.listing.ask(now, now), listing::Freshness::Wait);
+    assert_eq!(
+        world.state.listing.ask(now, now),
+        crate::state::freshness::Freshness::Wait
+    );
 }
 
 #[test]
@@ -585,7 +600,9 @@ fn nothing_begins_while_closing() {
     world.list();
     world.state.close();
     let key = world.state.find("w").unwrap();
-    let refused = world.state.begin(key, JobKind::Recreate, operation(0));
+    let refused = world
+        .state
+        .begin(key, OperationKind::Recreate, operation(0));
     assert_eq!(refused.err(), Some(Refusal::Closing));
 }
 
@@ -627,7 +644,7 @@ fn only_allowed_places_are_looked_at() {
     let place = world.places.get_mut(&id(2)).unwrap();
     (place.may_be_looked_at, place.refused) = (false, Some("outside".into()));
     world.list();
-    let targets = world.state.look_targets();
+    let targets = world.state.scan_targets();
     let sites: Vec<_> = targets.iter().flat_map(|target| &target.site).collect();
     assert_eq!(sites, [&Arc::new(site())]);
 }

@@ -1,12 +1,14 @@
 //! What is told of random lives of dev containers, compared with a simple model of what is true.
 
+use crate::model::operation::OperationKind;
+use crate::model::operation::Outcome;
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::Kept;
+use crate::state::persisted::Persisted;
 
 /// Two dev containers of one folder, which share a Dockerfile.
 const CONFIGS: [&str; 2] = [CONFIG, "/w/.devcontainer/b/devcontainer.json"];
@@ -76,7 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What a file was.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Was {
+enum PriorState {
     /// `None`: absent.
     Known(Option<Content>),
     /// Absent when its container was first seen.
@@ -85,7 +87,7 @@ enum Was {
 }
 
 /// What a dev container was made from, by path.
-type Origin = BTreeMap<&'static str, Was>;
+type Origin = BTreeMap<&'static str, PriorState>;
 
 #[derive(Clone)]
 struct Truth {
@@ -112,7 +114,7 @@ struct Operating {
 struct Life {
     world: World,
     /// What the daemon wrote down.
-    kept: Kept,
+    persisted: Persisted,
     truths: Vec<Truth>,
     operations: [Option<Operating>; 2],
     next: u32,
@@ -136,7 +138,7 @@ impl Life {
         world.predefine(&predefine);
         Self {
             world,
-            kept: Kept::default(),
+            persisted: Persisted::default(),
             truths: Vec::new(),
             operations: [None, None],
             next: 1,
@@ -158,9 +160,11 @@ impl Life {
 
     fn origin_now(&self, of: usize, created: Option<i64>) -> Origin {
         let was = |path: &'static str| match (self.on_disk(path), created) {
-            (Some((_, modified)), Some(created)) if modified > created => (path, Was::Unknown),
-            (None, Some(_)) => (path, Was::Open),
-            (found, _) => (path, Was::Known(found.map(|(content, _)| content))),
+            (Some((_, modified)), Some(created)) if modified > created => {
+                (path, PriorState::Unknown)
+            }
+            (None, Some(_)) => (path, PriorState::Open),
+            (found, _) => (path, PriorState::Known(found.map(|(content, _)| content))),
         };
         self.inputs_of(of).into_iter().map(was).collect()
     }
@@ -171,12 +175,12 @@ impl Life {
         for path in self.inputs_of(of) {
             let now = self.on_disk(path).map(|(content, _)| content);
             let change = match (origin.get(path), now) {
-                (Some(Was::Unknown), _) => ChangeKind::Unknown,
-                (Some(Was::Known(was)), now) if *was == now => continue,
-                (Some(Was::Open), None) => continue,
-                (Some(Was::Known(None) | Was::Open), Some(_)) => ChangeKind::Created,
-                (Some(Was::Known(_)), None) => ChangeKind::Removed,
-                (Some(Was::Known(_)), Some(_)) => ChangeKind::Modified,
+                (Some(PriorState::Unknown), _) => ChangeKind::Unknown,
+                (Some(PriorState::Known(was)), now) if *was == now => continue,
+                (Some(PriorState::Open), None) => continue,
+                (Some(PriorState::Known(None) | PriorState::Open), Some(_)) => ChangeKind::Created,
+                (Some(PriorState::Known(_)), None) => ChangeKind::Removed,
+                (Some(PriorState::Known(_)), Some(_)) => ChangeKind::Modified,
                 // It became an input because the configuration changed, which is told.
                 (None, _) => continue,
             };
@@ -189,7 +193,7 @@ impl Life {
     }
 
     fn save(&mut self) {
-        self.kept = self.world.state.kept();
+        self.persisted = self.world.state.persisted();
     }
 
     /// What was absent at first turns out to be older than the container.
@@ -202,12 +206,13 @@ impl Life {
             };
             let now = self.origin_now(of, Some(created));
             let is_told = |path: &str| {
-                origin.get(path) == Some(&Was::Open) && matches!(now.get(path), Some(Was::Known(_)))
+                origin.get(path) == Some(&PriorState::Open)
+                    && matches!(now.get(path), Some(PriorState::Known(_)))
             };
             if is_told(CONFIGS[of]) {
                 // Which inputs there are is known only now.
-                let known = |(path, is): (&&'static str, &Was)| {
-                    let was = origin.get(path).filter(|was| **was != Was::Open);
+                let known = |(path, is): (&&'static str, &PriorState)| {
+                    let was = origin.get(path).filter(|was| **was != PriorState::Open);
                     (*path, *was.unwrap_or(is))
                 };
                 origin = now.iter().map(known).collect();
@@ -249,7 +254,7 @@ impl Life {
             };
             if truth.lock_is_open {
                 let lock = self.on_disk(LOCKS[truth.of]).map(|(content, _)| content);
-                origin.insert(LOCKS[truth.of], Was::Known(lock));
+                origin.insert(LOCKS[truth.of], PriorState::Known(lock));
             }
             self.truths[index].origin = Some(origin);
             self.truths[index].lock_is_open = false;
@@ -324,12 +329,12 @@ impl Life {
         self.listed = false;
     }
 
-    fn restart(&mut self, kept: Kept) {
-        let kept = crate::store::round_trip(kept);
+    fn restart(&mut self, persisted: Persisted) {
+        let persisted = crate::store::round_trip(persisted);
         self.world.state = new_state();
         self.world
             .state
-            .recover(kept, Timestamp::new(self.world.wall, 0));
+            .recover(persisted, Timestamp::new(self.world.wall, 0));
         self.world
             .predefine(&CONFIGS.map(|config| predefined("/w", Some(config))));
         self.listed = false;
@@ -402,11 +407,11 @@ impl Life {
                     self.end(of, &operation, named);
                 }
             }
-            Step::Restart => self.restart(self.kept.clone()),
+            Step::Restart => self.restart(self.persisted.clone()),
             Step::Forget => {
                 if self.operations.iter().all(Option::is_none) {
-                    self.kept = Kept::default();
-                    self.restart(Kept::default());
+                    self.persisted = Persisted::default();
+                    self.restart(Persisted::default());
                     for truth in &mut self.truths {
                         (truth.origin, truth.lock_is_open) = (None, false);
                     }
@@ -432,9 +437,9 @@ impl Life {
             .unwrap();
         self.world
             .state
-            .begin(key, JobKind::Recreate, id.clone())
+            .begin(key, OperationKind::Recreate, id.clone())
             .unwrap();
-        let site = Site {
+        let site = CliPaths {
             folder: "/w".into(),
             config: CONFIGS[of].into(),
         };
@@ -450,13 +455,13 @@ impl Life {
     }
 
     fn end(&mut self, of: usize, operation: &Operating, named: bool) {
-        let site = Site {
+        let site = CliPaths {
             folder: "/w".into(),
             config: CONFIGS[of].into(),
         };
         let after = self.world.inputs(&site);
         let outcome = Outcome {
-            state: JobState::Succeeded,
+            state: OperationState::Succeeded,
             error: None,
             note: None,
             finished_at: Timestamp::new(self.world.wall, 0),
@@ -475,7 +480,7 @@ impl Life {
             .find(|t| Some(t.number) == operation.made)
         {
             let mut origin = operation.begun_with.clone();
-            origin.insert(LOCKS[of], Was::Known(lock));
+            origin.insert(LOCKS[of], PriorState::Known(lock));
             made.origin = Some(origin);
         }
     }

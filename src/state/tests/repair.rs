@@ -1,14 +1,17 @@
 //! What operations leave that did not come to their end.
 
 use super::*;
-use crate::replace::{Aside, Was};
-use crate::state::repair::{Repair, Repaired};
-use crate::store::{Kept, Record};
+use crate::model::ids::OperationId;
+use crate::model::operation::OperationKind;
+use crate::model::operation::{Repair, Repaired};
+use crate::model::original::Original;
+use crate::model::original::{ParkedName, PriorState};
+use crate::state::persisted::{Persisted, Record};
 
 const NOW: Timestamp = Timestamp::new(2_000_000, 0);
 
-fn aside(operation: &OperationId, was: Was) -> String {
-    let aside = Aside {
+fn aside(operation: &OperationId, was: PriorState) -> String {
+    let aside = ParkedName {
         name: "box1".into(),
         operation: operation.clone(),
         was,
@@ -17,21 +20,21 @@ fn aside(operation: &OperationId, was: Was) -> String {
 }
 
 /// The container of [`World::run`] with number 1, as an operation finds it.
-fn running_box1() -> Old {
-    Old {
+fn running_box1() -> Original {
+    Original {
         id: id(1),
         name: "box1".into(),
-        was: Was::Running,
+        was: PriorState::Running,
         removed_when_stopped: false,
         leaves_networks: Vec::new(),
         compose: None,
     }
 }
 
-fn operations(operations: Vec<Record>) -> Kept {
-    Kept {
+fn operations(operations: Vec<Record>) -> Persisted {
+    Persisted {
         operations,
-        ..Kept::default()
+        ..Persisted::default()
     }
 }
 
@@ -45,13 +48,13 @@ fn repaired(summary: &str) -> Result<Repaired, String> {
 /// The second at which the only container was set aside, and what is to be done about it.
 fn with_one_set_aside(world: &mut World) -> (OperationId, Key) {
     let id = operation(5);
-    world.run(1, "/w", Some(CONFIG)).name = aside(&id, Was::Running);
+    world.run(1, "/w", Some(CONFIG)).name = aside(&id, PriorState::Running);
     world.list();
     let key = world.state.find("w").unwrap();
     (id, key)
 }
 
-fn record(state: JobState, kind: JobKind) -> Record {
+fn record(state: OperationState, kind: OperationKind) -> Record {
     Record {
         folder: "/w".into(),
         config: Some(CONFIG.into()),
@@ -61,7 +64,7 @@ fn record(state: JobState, kind: JobKind) -> Record {
         started_at: operation(5).began_at(),
         finished_at: None,
         error: None,
-        olds: Vec::new(),
+        originals: Vec::new(),
         unsettled: false,
         made: None,
         made_from: None,
@@ -75,14 +78,16 @@ fn p12_a_container_that_is_set_aside_is_put_right_once() {
     assert_eq!(world.state.to_repair(), [key]);
     let repair = world.state.begin_repair(key, true, NOW).unwrap();
     assert_eq!((&repair.operation, repair.is_ours), (&id, false));
-    let old = &repair.olds[0];
+    let old = &repair.originals[0];
     assert_eq!(
         (&*old.name, old.was, &old.id),
-        ("box1", Was::Running, &self::id(1))
+        ("box1", PriorState::Running, &self::id(1))
     );
     assert_eq!(world.state.to_repair(), [], "it is under way");
     assert_eq!(world.one().status, Status::Starting);
-    let refused = world.state.begin(key, JobKind::Recreate, operation(9));
+    let refused = world
+        .state
+        .begin(key, OperationKind::Recreate, operation(9));
     assert_eq!(refused.err(), Some(Refusal::Repairing));
 
     world
@@ -92,7 +97,7 @@ fn p12_a_container_that_is_set_aside_is_put_right_once() {
     let job = one.job.unwrap();
     assert_eq!(
         (job.kind, job.state),
-        (JobKind::Recreate, JobState::Interrupted)
+        (OperationKind::Recreate, OperationState::Interrupted)
     );
     assert_eq!(job.started_at, id.began_at());
     let error = one.error.unwrap();
@@ -110,7 +115,10 @@ fn p12_what_another_daemon_may_be_at_is_left_to_it() {
     let (_, key) = with_one_set_aside(&mut world);
     assert_eq!(world.state.begin_repair(key, false, NOW), None);
     world.state.recover(
-        operations(vec![record(JobState::Running, JobKind::Recreate)]),
+        operations(vec![record(
+            OperationState::Running,
+            OperationKind::Recreate,
+        )]),
         NOW,
     );
     world.list();
@@ -124,7 +132,7 @@ fn p12_what_another_daemon_may_be_at_is_left_to_it() {
 fn p12_what_cannot_be_put_right_is_tried_once_each() {
     let mut world = world();
     for (number, second) in [(1, 7), (2, 5)] {
-        world.run(number, "/w", Some(CONFIG)).name = aside(&operation(second), Was::Stopped);
+        world.run(number, "/w", Some(CONFIG)).name = aside(&operation(second), PriorState::Stopped);
     }
     world.list();
     let key = world.state.find("w").unwrap();
@@ -204,7 +212,7 @@ fn p12_what_a_running_operation_set_aside_is_left_to_it() {
     let key = world.begin();
     let id = operation(world.wall);
     let info = Arc::make_mut(&mut world.containers[0]);
-    info.name = aside(&id, Was::Running);
+    info.name = aside(&id, PriorState::Running);
     world.list();
     assert_eq!(world.state.to_repair(), []);
     assert_eq!(world.state.begin_repair(key, true, NOW), None);
@@ -221,18 +229,18 @@ fn p12_an_operation_whose_end_is_not_known_is_settled_when_docker_is_back() {
     world.list();
     let key = world.begin();
     let old = running_box1();
-    world.state.set_olds(key, vec![old.clone()]);
+    world.state.set_originals(key, vec![old.clone()]);
     world.state.set_unsettled(key, None);
     world.end(key, Some("docker is gone"), None);
     assert_eq!(world.state.to_repair(), [key]);
     let repair = world.state.begin_repair(key, true, NOW).unwrap();
-    assert_eq!((&repair.olds[..], repair.is_ours), (&[old][..], true));
+    assert_eq!((&repair.originals[..], repair.is_ours), (&[old][..], true));
     world
         .state
         .end_repair(&repair, repaired("nothing was lost"));
     let error = world.one().error.unwrap();
     assert_eq!(error, "docker is gone; nothing was lost");
-    assert_eq!(world.one().job.unwrap().state, JobState::Failed);
+    assert_eq!(world.one().job.unwrap().state, OperationState::Failed);
     assert_eq!(world.state.to_repair(), []);
 }
 
@@ -240,18 +248,21 @@ fn p12_an_operation_whose_end_is_not_known_is_settled_when_docker_is_back() {
 fn an_operation_that_the_last_run_did_not_end_is_interrupted() {
     let mut world = world();
     world.state.recover(
-        operations(vec![record(JobState::Running, JobKind::Recreate)]),
+        operations(vec![record(
+            OperationState::Running,
+            OperationKind::Recreate,
+        )]),
         NOW,
     );
     assert_eq!(
-        world.state.kept().operations.len(),
+        world.state.persisted().operations.len(),
         1,
         "also before anything is known of it"
     );
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let one = world.one();
-    assert_eq!(one.job.unwrap().state, JobState::Interrupted);
+    assert_eq!(one.job.unwrap().state, OperationState::Interrupted);
     assert!(
         one.error
             .unwrap()
@@ -261,8 +272,8 @@ fn an_operation_that_the_last_run_did_not_end_is_interrupted() {
     assert_eq!(world.state.to_repair(), [key]);
     assert!(!world.state.begin_repair(key, true, NOW).unwrap().is_ours);
     assert_eq!(
-        world.state.kept().operations[0].state,
-        JobState::Interrupted
+        world.state.persisted().operations[0].state,
+        OperationState::Interrupted
     );
 }
 
@@ -274,25 +285,25 @@ fn operations_that_ended_are_remembered_as_they_ended() {
     let failed = Record {
         error: Some("no such image".into()),
         finished_at: Some(Timestamp::new(2_000_000, 0)),
-        ..record(JobState::Failed, JobKind::Start)
+        ..record(OperationState::Failed, OperationKind::Start)
     };
     world.state.recover(operations(vec![failed.clone()]), NOW);
     world.list();
     let one = world.one();
     assert_eq!(one.error.as_deref(), Some("no such image"));
-    assert_eq!(one.job.unwrap().state, JobState::Failed);
+    assert_eq!(one.job.unwrap().state, OperationState::Failed);
     assert_eq!(world.state.to_repair(), []);
-    assert_eq!(world.state.kept().operations, [failed]);
+    assert_eq!(world.state.persisted().operations, [failed]);
     world.state.recover(
         operations(vec![Record {
             folder: "/gone".into(),
-            ..record(JobState::Failed, JobKind::Stop)
+            ..record(OperationState::Failed, OperationKind::Stop)
         }]),
         NOW,
     );
     world.list();
     assert_eq!(
-        world.state.kept().operations.len(),
+        world.state.persisted().operations.len(),
         1,
         "of what is gone nothing is kept"
     );
@@ -300,14 +311,14 @@ fn operations_that_ended_are_remembered_as_they_ended() {
 
 #[test]
 fn a_stop_that_was_not_ended_leaves_nothing_to_put_right() {
-    for kind in [JobKind::Stop, JobKind::Delete] {
+    for kind in [OperationKind::Stop, OperationKind::Delete] {
         let mut world = world();
         world
             .state
-            .recover(operations(vec![record(JobState::Running, kind)]), NOW);
+            .recover(operations(vec![record(OperationState::Running, kind)]), NOW);
         world.run(1, "/w", Some(CONFIG));
         world.list();
-        assert_eq!(world.one().job.unwrap().state, JobState::Interrupted);
+        assert_eq!(world.one().job.unwrap().state, OperationState::Interrupted);
         assert_eq!(world.state.to_repair(), Vec::<Key>::new());
     }
 }
@@ -332,10 +343,10 @@ fn what_is_deleted_is_forgotten_unless_it_is_predefined() {
 #[test]
 fn each_kind_has_its_status_while_it_runs() {
     for (kind, status) in [
-        (JobKind::Recreate, Status::Starting),
-        (JobKind::Start, Status::Starting),
-        (JobKind::Stop, Status::Stopping),
-        (JobKind::Delete, Status::Deleting),
+        (OperationKind::Recreate, Status::Starting),
+        (OperationKind::Start, Status::Starting),
+        (OperationKind::Stop, Status::Stopping),
+        (OperationKind::Delete, Status::Deleting),
     ] {
         let mut world = world();
         world.run(1, "/w", Some(CONFIG));
@@ -352,14 +363,14 @@ fn each_kind_has_its_status_while_it_runs() {
 fn p12_what_several_operations_left_is_told_apart() {
     let mut world = world();
     for (number, second) in [(1, 7), (2, 5), (3, 7)] {
-        world.run(number, "/w", Some(CONFIG)).name = aside(&operation(second), Was::Stopped);
+        world.run(number, "/w", Some(CONFIG)).name = aside(&operation(second), PriorState::Stopped);
     }
     world.list();
     let key = world.state.find("w").unwrap();
     let left: Vec<Repair> = world.state.left_behind(key);
     let ids = |repair: &Repair| {
         repair
-            .olds
+            .originals
             .iter()
             .map(|old| old.id.clone())
             .collect::<Vec<_>>()
@@ -380,7 +391,7 @@ fn p12_an_operation_that_begins_does_not_forget_what_an_earlier_one_left() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let key = world.begin();
-    world.state.set_olds(key, vec![running_box1()]);
+    world.state.set_originals(key, vec![running_box1()]);
     world.state.set_unsettled(key, None);
     world.end(key, Some("docker is gone"), None);
     assert!(world.state.has_unsettled());
@@ -410,5 +421,5 @@ fn p10_operations_that_end_all_the_time_hold_no_list_up() {
         world.wall += 1;
     }
     let freshness = world.state.listing.ask(asked, world.now);
-    assert_ne!(freshness, crate::state::listing::Freshness::Wait);
+    assert_ne!(freshness, crate::state::freshness::Freshness::Wait);
 }

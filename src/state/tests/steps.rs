@@ -1,14 +1,14 @@
 //! What the refresher decides, with a simulated docker and random events, losses, failures and clients.
 
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::docker::Scope;
-use crate::docker::events::Fault;
-use crate::state::listing::Freshness;
+use crate::model::listing::{Fault, Scope};
+use crate::state::freshness::Freshness;
 
 /// As the daemon has them.
 const LIST_TIMEOUT: u64 = 5000;
@@ -23,7 +23,7 @@ const SLOWEST: u64 = 400;
 #[derive(Clone, Debug)]
 enum Act {
     /// A container is made, changed or removed.
-    Change(u32, bool),
+    InputChange(u32, bool),
     /// The same, and no event tells.
     ChangeUntold(u32),
     Ask,
@@ -57,7 +57,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Engine::Hung),
     ];
     prop_oneof![
-        12 => (0..6_u32, any::<bool>()).prop_map(|(n, exists)| Act::Change(n, exists)),
+        12 => (0..6_u32, any::<bool>()).prop_map(|(n, exists)| Act::InputChange(n, exists)),
         1 => (0..6_u32).prop_map(Act::ChangeUntold),
         6 => Just(Act::Ask),
         2 => Just(Act::Open),
@@ -181,11 +181,11 @@ impl Sim {
     fn act(&mut self, act: &Act) {
         let is_fault = !matches!(
             act,
-            Act::Change(..) | Act::Ask | Act::Open | Act::Close | Act::Pass(_)
+            Act::InputChange(..) | Act::Ask | Act::Open | Act::Close | Act::Pass(_)
         );
         self.faulty |= is_fault;
         match act {
-            Act::Change(number, exists) => self.change(*number, *exists, true),
+            Act::InputChange(number, exists) => self.change(*number, *exists, true),
             Act::ChangeUntold(number) => self.change(*number, true, false),
             Act::Ask => {
                 let now = self.instant();
@@ -324,7 +324,7 @@ impl Sim {
         match reading.seen {
             Some(seen) if reading.ends_at <= now => {
                 let now = self.instant();
-                let facts = seen.map(|listed| Facts {
+                let facts = seen.map(|listed| Inventory {
                     listed,
                     container_places: HashMap::new(),
                     entry_places: Vec::new(),

@@ -1,0 +1,15 @@
+//! Small tools that know nothing of containers.
+
+pub mod flock;
+pub mod json;
+pub mod lines;
+pub mod logging;
+pub mod notify;
+pub mod path_text;
+pub mod poll;
+pub mod regular_file;
+pub mod sort;
+#[cfg(test)]
+pub mod test_dir;
+pub mod text;
+pub mod time;

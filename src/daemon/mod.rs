@@ -1,0 +1,8 @@
+//! The threads of the daemon and the state that they share.
+
+pub mod current;
+pub mod operations;
+pub mod persist;
+pub mod refresher;
+pub mod shared;
+pub mod watcher;

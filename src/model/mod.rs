@@ -1,0 +1,12 @@
+//! Plain data that several parts of the daemon share, without I/O and without rules.
+
+pub mod api;
+pub mod container;
+pub mod ids;
+pub mod inputs;
+pub mod labels;
+pub mod listen;
+pub mod listing;
+pub mod location;
+pub mod operation;
+pub mod original;
