@@ -1,23 +1,23 @@
 #!/bin/sh
-# A private Docker engine, apart from any other on this machine: its own network, mount and process
-# namespaces, all its data below one directory.
+# Runs a private Docker engine, separate from any other on this machine: it has its own network, mount and process
+# namespaces, and all of its data is in one directory.
 #
-#   scripts/engine.sh start [DIR] [--keep] start it and import the image devcontainerd-base:latest (--keep: with
-#                                          the data that a killed or kept one left in DIR)
-#   scripts/engine.sh env   [DIR]          print DOCKER_HOST=unix://...
-#   scripts/engine.sh stop  [DIR] [--keep] end it with its containers and remove DIR (--keep: but not DIR)
-#   scripts/engine.sh image                import that image into the engine that docker reaches
+#   scripts/engine.sh start [DIR] [--keep]  start it and import the image devcontainerd-base:latest (--keep: use the
+#                                           data that a killed or kept engine left in DIR)
+#   scripts/engine.sh env   [DIR]           print DOCKER_HOST=unix://...
+#   scripts/engine.sh stop  [DIR] [--keep]  stop it, remove its containers, and remove DIR (--keep: keep DIR)
+#   scripts/engine.sh image                 import that image into the engine that docker reaches
 #
-# DIR is target/engine unless given. Several can run at once, in different directories. What a killed
-# run left in DIR is cleaned up by the next start or stop. Exit status 3: this machine cannot run one.
+# DIR defaults to target/engine. Several engines can run at once, in different directories. The next start or stop
+# cleans up DIR after a run that was killed. Exit status 3: this machine cannot run an engine.
 #
-# In DIR: pid (dockerd), holder (the process that holds the namespaces; nothing of the engine outlives
-# it), socket (the path of its socket), log. Published ports are on the engine's own loopback:
-# nsenter --net --target "$(cat DIR/pid)" reaches them.
+# Files in DIR: pid (of dockerd), holder (pid of the process that holds the namespaces; the whole engine ends with it),
+# socket (path of the socket), log. Published ports are on the engine's own loopback interface; reach them with
+# nsenter --net --target "$(cat DIR/pid)".
 set -eu
 
 image=devcontainerd-base:latest
-mark=devcontainerd-engine # the file that tells an engine's directory, which may be removed, from others
+mark=devcontainerd-engine # this file marks an engine's directory, which may be removed
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 root=$(dirname "$(dirname "$self")")
 PATH=$root/target/tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -43,15 +43,15 @@ become_root() {
     exec sudo -n "$self" "$command" "$dir" "$@"
 }
 
-# The socket: in DIR, or where that path would not fit into a socket address, in a short directory.
+# Prints the socket's path: in DIR, or in a short directory if that path would not fit into a socket address.
 socket() { cat "$dir/socket" 2>/dev/null; }
 
-docker_here() { # a bounded docker command on this engine, whatever the caller's own settings are
+docker_here() { # runs docker on this engine with a time limit, independent of the caller's settings
     env -u DOCKER_CONTEXT -u DOCKER_TLS_VERIFY -u DOCKER_CERT_PATH -u DOCKER_API_VERSION \
         DOCKER_CONFIG="$dir/config" DOCKER_HOST="unix://$(socket)" timeout -k 1 20 docker "$@"
 }
 
-# The pid in file $1 of DIR, if that process is still one of this engine: its command line names DIR.
+# Prints the pid in file $1 of DIR if that process still belongs to this engine: its command line names DIR.
 ours() {
     pid=$(cat "$dir/$1" 2>/dev/null) && [ -n "$pid" ] || return 1
     tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF -e "$dir" -e "$dir/data" || return 1
@@ -67,12 +67,12 @@ wait_gone() { # $1: pid, $2: tenths of a second
     done
 }
 
-# dockerd's view of cgroups; these mounts are in its own mount namespace and go with it.
+# Mounts cgroups for dockerd. The mounts are in its own mount namespace and end with it.
 mount_cgroups() {
     ! grep -q ' - cgroup' /proc/self/mountinfo || return 0
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     ! grep -q pids /sys/fs/cgroup/cgroup.controllers || return 0
-    umount /sys/fs/cgroup # the controllers belong to version 1 here
+    umount /sys/fs/cgroup # this machine's controllers belong to version 1
     mount -t tmpfs cgroup /sys/fs/cgroup
     awk '!/^#/ && $4 == 1 { print $1 }' /proc/cgroups | while read -r controller; do
         mkdir "/sys/fs/cgroup/$controller"
@@ -80,14 +80,14 @@ mount_cgroups() {
     done
 }
 
-# First process of the namespaces. When it ends, the kernel ends every other process in them.
+# Runs as the first process of the namespaces. When it ends, the kernel kills all other processes in them.
 inside() {
     (
-        read -r pid _ </proc/self/stat # still the outer /proc: the pid as everyone else sees it
+        read -r pid _ </proc/self/stat # still the outer /proc, so this is the pid outside of the namespace
         echo "$pid" >"$dir/pid"
         mount -t proc proc /proc
         mount_cgroups
-        for state in /run/docker /run/containerd; do # short paths, as there are sockets in them
+        for state in /run/docker /run/containerd; do # short paths, because they hold sockets
             mkdir -p $state
             mount -t tmpfs tmpfs $state
         done
@@ -98,8 +98,8 @@ inside() {
     wait $!
 }
 
-# A tar archive of a root file system: /bin/sh and the other applets of busybox, root, and a user dev
-# (1000) with a home. $1: an empty directory to make it in.
+# Makes $1.tar, an archive of a root file system: /bin/sh and the other applets of busybox, root, and a user dev (1000)
+# with a home directory. $1: an empty directory to work in.
 base_image() {
     busybox=$(command -v busybox)
     mkdir -p "$1/bin" "$1/etc" "$1/root" "$1/home/dev" "$1/tmp" "$1/usr" "$1/var"
@@ -117,7 +117,7 @@ base_image() {
     tar -C "$1" --owner=1000 --group=1000 -rf "$1.tar" ./home/dev
 }
 
-import_base_image() { # $1: where to make it, $2...: docker
+import_base_image() { # $1: directory to work in, $2...: the docker command
     work=$1
     shift
     base_image "$work"
@@ -126,7 +126,7 @@ import_base_image() { # $1: where to make it, $2...: docker
     rm -rf "$work" "$work.tar"
 }
 
-image() { # for an engine that is not ours: only if it is not there
+image() { # imports it into the user's engine, unless it is there already
     ! docker image inspect $image >/dev/null 2>&1 || return 0
     echo "engine: importing the image $image"
     mkdir -p "$root/target"
@@ -137,7 +137,7 @@ image() { # for an engine that is not ours: only if it is not there
 
 start() {
     for tool in dockerd docker busybox ip iptables unshare setsid; do
-        command -v $tool >/dev/null || cannot "$tool is missing (scripts/setup.sh brings it)"
+        command -v $tool >/dev/null || cannot "$tool is missing (scripts/setup.sh installs it)"
     done
     become_root
     if ours pid >/dev/null && docker_here version >/dev/null 2>&1; then
@@ -146,7 +146,7 @@ start() {
     fi
     stop
     reason=$(unshare --net --mount --pid --fork mount -t proc proc /proc 2>&1) ||
-        cannot "no right to make namespaces ($reason)"
+        cannot "no permission to create namespaces ($reason)"
 
     mkdir -p "$dir/config"
     : >"$dir/$mark"
@@ -163,7 +163,7 @@ start() {
     i=0
     until docker_here version >/dev/null 2>&1; do
         if [ $i -ge 300 ] || ! kill -0 $holder 2>/dev/null; then
-            echo "engine: did not start; the end of its log:" >&2
+            echo "engine: dockerd did not start; the end of its log:" >&2
             tail -n 15 "$dir/log" >&2
             stop
             exit 1
@@ -179,12 +179,12 @@ start() {
 stop() {
     [ -e "$dir" ] || return 0
     if [ ! -e "$dir/$mark" ]; then
-        rmdir "$dir" 2>/dev/null || { echo "engine: $dir is no engine's directory; leaving it alone" >&2; exit 2; }
+        rmdir "$dir" 2>/dev/null || { echo "engine: $dir is not the directory of an engine; leaving it alone" >&2; exit 2; }
         return 0
     fi
     if $keep; then become_root --keep; else become_root; fi
     if pid=$(ours pid); then
-        kill -CONT "$pid" # a stopped one could not even end
+        kill -CONT "$pid" # a stopped process cannot end
         containers=$(docker_here ps -aq 2>/dev/null) || containers=
         # shellcheck disable=SC2086 # one word each
         [ -z "$containers" ] || docker_here rm --force --volumes $containers >/dev/null 2>&1 || :
@@ -193,7 +193,7 @@ stop() {
     fi
     if holder=$(ours holder) && ! wait_gone "$holder" 20; then
         kill -KILL "$holder" 2>/dev/null || :
-        wait_gone "$holder" 50 || echo "engine: process $holder does not end" >&2
+        wait_gone "$holder" 50 || echo "engine: process $holder does not end after SIGKILL" >&2
     fi
     sock=$(socket) || sock=
     case $sock in

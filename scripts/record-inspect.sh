@@ -1,7 +1,7 @@
 #!/bin/sh
-# Records what `docker inspect` prints for containers of every kind that the parser must know, into
-# tests/fixtures/inspect/NAME.json, unchanged. Runs a private engine; it and the bind mounts are in
-# /srv/fixture, so that no path of the recording machine is in the files. Removes what it made.
+# Records the unchanged output of `docker inspect` for every kind of container that the parser must know, in
+# tests/fixtures/inspect/NAME.json. Runs a private engine. The engine and the bind mounts are in /srv/fixture, so that
+# the files contain no path of the recording machine. Removes everything that it created.
 #
 #   scripts/record-inspect.sh
 set -eu
@@ -12,9 +12,9 @@ out=$root/tests/fixtures/inspect
 place=/srv/fixture
 
 if [ "${1:-}" != inside ]; then
-    [ ! -e $place ] || { echo "record-inspect: $place is in the way; move it aside" >&2; exit 1; }
+    [ ! -e $place ] || { echo "record-inspect: $place exists already; move it away" >&2; exit 1; }
     "$root/scripts/setup.sh" engine
-    mkdir -p "$place" || { echo "record-inspect: needs the right to make $place (run it as root)" >&2; exit 1; }
+    mkdir -p "$place" || { echo "record-inspect: cannot create $place; run this as root" >&2; exit 1; }
     trap 'rm -rf $place' EXIT
     ENGINE_DIR=$place/engine "$root/scripts/with-engine.sh" "$self" inside
     exit
@@ -24,26 +24,26 @@ image=devcontainerd-base:latest
 mkdir -p "$out"
 rm -f "$out"/*.json
 
-record() { # $1: fixture, $2...: containers, removed afterwards
+record() { # $1: fixture, $2...: containers, which are removed afterwards
     fixture=$1
     shift
     docker inspect "$@" >"$out/$fixture.json"
     docker rm --force --volumes "$@" >/dev/null
     echo "record-inspect: $fixture.json"
 }
-run() { # $1: name without fixture-, $2...: more for docker run
+run() { # $1: name without fixture-, $2...: arguments for docker run
     container=fixture-$1
     shift
     docker run --detach --name "$container" "$@" >/dev/null
 }
-one() { # $1: fixture, $2...: options of a container that runs
+one() { # $1: fixture, $2...: docker run options of a running container
     fixture=$1
     name=$(echo "$1" | tr _ -)
     shift
     run "$name" "$@" $image sleep 1000
     record "$fixture" "fixture-$name"
 }
-wait_for() { # $1: container, $2: its status
+wait_for() { # $1: container, $2: expected status
     for _ in $(seq 200); do
         [ "$(docker inspect --format '{{.State.Status}}' "$1")" != "$2" ] || return 0
         sleep 0.05
@@ -86,13 +86,13 @@ record status_exited_0 fixture-exited-0
 run exited-3 $image sh -c 'exit 3'
 wait_for fixture-exited-3 exited
 record status_exited_3 fixture-exited-3
-run error $image /no/such/command 2>/dev/null || : # it is created all the same
+run error $image /no/such/command 2>/dev/null || : # the container is created nevertheless
 record status_created_error fixture-error
 run killed $image sleep 1000
 docker kill fixture-killed >/dev/null
 record status_exited_137 fixture-killed
 run restarting --restart always $image sh -c 'exit 1'
-sleep 2 # the pause between restarts doubles from 0.1 s
+sleep 2 # the pause between restarts doubles from 0.1 s, so a later one lasts longer
 wait_for fixture-restarting restarting
 record status_restarting fixture-restarting
 
@@ -115,6 +115,6 @@ devcontainer up --workspace-folder $project >/dev/null 2>$place/up.log || { cat 
 record devcontainer fixture-devcontainer
 
 if grep -rlF "$root" "$out"; then
-    echo "record-inspect: a path of this machine is in the files above" >&2
+    echo "record-inspect: the files above contain a path of this machine" >&2
     exit 1
 fi

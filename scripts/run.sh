@@ -1,7 +1,7 @@
 #!/bin/sh
-# Tries devcontainerd out: builds it and runs the daemon in the foreground, on the Docker engine that `docker`
-# reaches, of which nothing is changed. Where there is none, on a private one below target/, which ends with the
-# daemon and has a dev container made from sample/.
+# Builds devcontainerd and runs the daemon in the foreground, on the Docker engine that `docker` reaches, without
+# changing anything there. If there is none, it uses a private engine in target/, which ends with the daemon and has a
+# dev container made from sample/.
 #
 #   scripts/run.sh [ARGUMENT for devcontainerd...]
 set -eu
@@ -36,35 +36,37 @@ unix:*) curl="curl --unix-socket ${address#unix:}" url=http://localhost ;;
 *) curl=curl url=http://$address ;;
 esac
 
-cat <<END
-
-Try, in another terminal:
-
-    $curl $url/                 # containers
-    $curl $url/devcontainers    # dev containers
-
-END
-
+sample=
 if [ -n "${DEVCONTAINERD_ENGINE_DIR:-}" ]; then
     sample=$root/target/sample
     [ -e "$sample" ] || cp -R "$root/sample" "$sample"
-    echo "run: making a sample dev container (devcontainer up --workspace-folder $sample)"
+    echo "run: creating a sample dev container (devcontainer up --workspace-folder $sample)"
     devcontainer up --workspace-folder "$sample" >"$root/target/sample-up.log" 2>&1 || {
         tail -n 20 "$root/target/sample-up.log" >&2
         exit 1
     }
-    cat <<END
+fi
 
-Change the configuration of the sample, and see it turn dirty:
+cat <<END
+
+Try in another terminal:
+
+    $curl $url/                 # list containers
+    $curl $url/devcontainers    # list dev containers
+
+END
+if [ -n "$sample" ]; then
+    cat <<END
+Change the configuration of the sample, and it becomes dirty:
 
     sed -i "s/NAME\": .*/NAME\": \"\$(date +%T)\",/" $sample/.devcontainer/devcontainer.json
     $curl $url/devcontainers/sample
 
-Recreate it, with the log as it happens:
+Recreate it and follow the log:
 
     $curl -X POST '$url/devcontainers/sample/recreate?follow=true&format=text'
 
-Look at the private Docker engine, which ends with the daemon (Ctrl-C):
+List the containers of the private Docker engine, which stops with the daemon (Ctrl-C):
 
     docker --host $DOCKER_HOST ps
 

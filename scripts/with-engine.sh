@@ -1,13 +1,13 @@
 #!/bin/sh
-# Runs COMMAND with a private Docker engine (scripts/engine.sh) and the devcontainer CLI at hand, ends the
-# engine afterwards, also on INT, TERM and HUP, and passes the command's exit status on.
+# Runs COMMAND with a private Docker engine (scripts/engine.sh) and the devcontainer CLI. Stops the engine afterwards,
+# also on INT, TERM and HUP, and exits with the command's status.
 #
 #   scripts/with-engine.sh COMMAND [ARGUMENT...]
 #
-# The engine and TMPDIR are in target/with-engine.PID, so that several can run at once; what a killed run
-# left there is removed by the next one. ENGINE_DIR=DIR puts the engine into DIR instead. COMMAND finds
-# DOCKER_HOST, TMPDIR, DEVCONTAINERD_E2E=1 and DEVCONTAINERD_ENGINE_DIR (pid, log of the engine) set.
-# Exit status 3, with COMMAND not run: this machine cannot run an engine.
+# The engine and TMPDIR are in target/with-engine.PID, so that several can run at once. The next run removes the
+# directory of one that was killed. ENGINE_DIR=DIR puts the engine into DIR instead. COMMAND has DOCKER_HOST, TMPDIR,
+# DEVCONTAINERD_E2E=1 and DEVCONTAINERD_ENGINE_DIR (with the engine's pid and log) in its environment.
+# Exit status 3: this machine cannot run an engine, and COMMAND was not run.
 set -eu
 
 scripts=$(cd "$(dirname "$0")" && pwd)
@@ -23,7 +23,7 @@ done
 
 dir=$root/target/with-engine.$$
 engine=${ENGINE_DIR:-$dir/engine}
-command_pid= # also the number of its process group
+command_pid= # also the id of its process group
 
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
@@ -34,10 +34,10 @@ clean_up() {
     exit "$status"
 }
 # shellcheck disable=SC2317 # called by the traps
-interrupted() { # $1: the signal to pass on, $2: exit status where the command does not run yet
+interrupted() { # $1: the signal to pass on, $2: exit status if the command is not running yet
     [ -n "$command_pid" ] || exit "$2"
     signalled=true
-    trap 'signalled=true; kill -s KILL -- -$command_pid 2>/dev/null' INT TERM HUP # the second one is an order
+    trap 'signalled=true; kill -s KILL -- -$command_pid 2>/dev/null' INT TERM HUP # a second signal kills it
     kill -s "$1" -- -"$command_pid" 2>/dev/null || :
 }
 trap clean_up EXIT
@@ -48,8 +48,8 @@ trap 'interrupted TERM 129' HUP
 mkdir -p "$dir/tmp" "$dir/docker"
 "$scripts/engine.sh" start "$engine" >&2
 
-# A control manifest that stays young keeps the CLI from asking the network for one at each start. The
-# private docker configuration keeps the user's contexts, proxies and credential helpers out.
+# The CLI downloads a control manifest at each start unless it finds a recent one; this one stays recent. The private
+# docker configuration keeps the user's contexts, proxies and credential helpers out.
 manifest=$dir/tmp/devcontainercli-$(id -un)/control-manifest.json
 mkdir -p "${manifest%/*}"
 echo '{"disallowedFeatures":[],"featureAdvisories":[]}' >"$manifest"
@@ -61,12 +61,12 @@ export DOCKER_HOST="${DOCKER_HOST#DOCKER_HOST=}" DOCKER_CONFIG="$dir/docker" TMP
 export DEVCONTAINERD_E2E=1 DEVCONTAINERD_ENGINE_DIR="$engine"
 export PATH="$root/target/tools/bin:$root/target/tools/node_modules/.bin:$PATH"
 
-# In its own session, so that a Ctrl-C reaches it once, through this shell; with this shell's stdin, and
-# without the ignored INT that a background command is born with.
+# Runs in its own session, so that a Ctrl-C reaches it only once, through this shell. It gets this shell's stdin. INT
+# and QUIT are reset, because a shell starts background commands with both ignored.
 setsid env --default-signal=INT,QUIT "$@" <&0 &
 command_pid=$!
 signalled=true
-while $signalled; do # a signal ends the wait, not the command
+while $signalled; do # a signal ends the wait but not the command
     signalled=false status=0
     wait $command_pid || status=$?
 done
