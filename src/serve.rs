@@ -235,14 +235,14 @@ impl Parts {
         let begun = Instant::now();
         self.shared.update(State::close);
         stop.notify();
-        let running = || !self.shared.read(|state| state.running()).is_empty();
+        let running = || self.shared.read(|state| state.operations_running() > 0);
         while running() && begun.elapsed() < JOBS_GRACE {
             if signals.stop_within(LOOK) {
                 log::info!("stopping at once");
                 break;
             }
         }
-        self.operations.abort();
+        self.operations.interrupt();
         self.persister.save_what_is_new();
         // Without them a hung docker and the files of unix sockets would stay.
         let ended = || self.operations.are_idle() && threads.iter().all(JoinHandle::is_finished);

@@ -10,7 +10,7 @@ use super::response::Answer;
 use super::socket::{Peer, Socket};
 use super::stream::Format;
 use crate::daemon::operations::journal::Journal;
-use crate::model::operation::Outcome;
+use crate::model::operation::End;
 
 /// For the head of a request, from its first byte; of a new connection, from its beginning. The same for a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -229,7 +229,7 @@ impl Connection<'_> {
         let answer = match self.service.reply(request) {
             Reply::Answer(answer) => answer,
             Reply::AtTheEnd(journal, kind) => {
-                let answer = |outcome: &Outcome| at_the_end(outcome, kind);
+                let answer = |end: &End| at_the_end(end, kind);
                 self.await_end(&journal, answer, request.is_1_1)?
             }
             Reply::AfterTheEnd(journal) => {
@@ -285,13 +285,13 @@ impl Connection<'_> {
     fn await_end(
         &self,
         journal: &Journal,
-        answer: impl Fn(&Outcome) -> Answer,
+        answer: impl Fn(&End) -> Answer,
         is_1_1: bool,
     ) -> io::Result<Answer> {
         let mut probed = false;
         loop {
-            if let Some(outcome) = journal.wait_for_end(LOOK) {
-                return Ok(answer(&outcome));
+            if let Some(end) = journal.wait_for_end(LOOK) {
+                return Ok(answer(&end));
             }
             if self.service.shared.read(|state| state.is_closing()) {
                 return Ok(closed());

@@ -19,7 +19,7 @@ use crate::daemon::operations::journal::Journal;
 use crate::daemon::operations::{Operations, StartError};
 use crate::daemon::shared::Shared;
 use crate::model::ids::Key;
-use crate::model::operation::{OperationKind, OperationState, Outcome};
+use crate::model::operation::{End, Ending, OperationKind};
 use crate::process::programs::Programs;
 use crate::state::{Refusal, Selected, State, View};
 
@@ -126,7 +126,7 @@ impl Service {
             }
             Action::Logs(name) => {
                 let key = self.known(&name)?;
-                let journal = self.shared.read(|state| state.journal(key));
+                let journal = self.operations.journal(key);
                 self.log(journal, &query, request).map(Reply::Log)
             }
             Action::Events => self.events(&query, request).map(Reply::Events),
@@ -219,7 +219,7 @@ impl Service {
             StartError::Refused(Refusal::Gone) => {
                 Answer::error(404, "Devcontainer not found", "it is gone")
             }
-            StartError::Refused(Refusal::Elsewhere) => Answer::error(
+            StartError::Locked => Answer::error(
                 409,
                 "Devcontainer operation in progress",
                 "another program, most likely another devcontainerd, has the lock on the workspace folder (flock); try again when it has ended",
@@ -385,15 +385,17 @@ fn truth(value: Option<&str>) -> Option<bool> {
 }
 
 /// The answer to somebody who waited for the end of an operation.
-pub(super) fn at_the_end(outcome: &Outcome, kind: OperationKind) -> Answer {
-    match outcome.state {
-        OperationState::Succeeded => Answer::empty(),
-        _ => {
-            let message = format!("Could not {} devcontainer", kind.verb());
-            let said = outcome.error.as_deref().or(outcome.note.as_deref());
-            Answer::error(500, &message, said.unwrap_or("it did not say why"))
-        }
+pub(super) fn at_the_end(end: &End, kind: OperationKind) -> Answer {
+    if end.ending == Ending::Succeeded {
+        return Answer::empty();
     }
+    let message = format!("Could not {} devcontainer", kind.verb());
+    let explanation = end.explanation(kind);
+    Answer::error(
+        500,
+        &message,
+        explanation.as_deref().unwrap_or("no reason was given"),
+    )
 }
 
 fn nothing_to_cancel() -> Answer {

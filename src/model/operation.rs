@@ -1,29 +1,27 @@
-//! Operations on dev containers: kinds, states, ends, repairs.
-
-use std::time::Instant;
+//! Operations on dev containers: their kinds and ends, and the repair of what they leave.
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Key, OperationId};
+use super::ids::OperationId;
 use super::original::Original;
 use crate::base::time::Timestamp;
 
-/// What an operation does.
+/// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationKind {
-    /// A new container in place of the old one.
+    /// Makes a new container in place of the old one.
     Recreate,
-    /// The container, made where there is none, runs.
+    /// Starts the container, and makes it where there is none.
     Start,
-    /// The container, or all of its compose project, is stopped.
+    /// Stops the container, or all containers of its compose project.
     Stop,
-    /// The same are removed; volumes stay.
+    /// Removes the container, or all containers of its compose project. Volumes stay.
     Delete,
 }
 
 impl OperationKind {
-    /// The verb, as it stands in messages.
+    /// Returns the verb, as it stands in messages.
     pub fn verb(self) -> &'static str {
         match self {
             Self::Recreate => "recreate",
@@ -32,9 +30,14 @@ impl OperationKind {
             Self::Delete => "delete",
         }
     }
+
+    /// Returns whether the operation runs the devcontainer CLI, which may make a container.
+    pub fn makes_containers(self) -> bool {
+        matches!(self, Self::Recreate | Self::Start)
+    }
 }
 
-/// Where an operation stands.
+/// The states of an operation, as words on the wire and in `state.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationState {
@@ -42,16 +45,16 @@ pub enum OperationState {
     Running,
     /// It did what was asked.
     Succeeded,
-    /// It did not.
+    /// It did not do what was asked.
     Failed,
-    /// Somebody cancelled it.
+    /// A client cancelled it.
     Cancelled,
     /// The daemon ended before it did.
     Interrupted,
 }
 
 impl OperationState {
-    /// The word on the wire.
+    /// Returns the word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -65,41 +68,215 @@ impl OperationState {
 
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Not `Running`.
-    pub state: OperationState,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// What else those should know who waited for it.
-    pub note: Option<String>,
-    /// When it ended.
-    pub finished_at: Timestamp,
-    /// The same by the clock that deadlines go by.
-    pub ended: Instant,
+pub enum Ending {
+    /// It did what was asked.
+    Succeeded,
+    /// It did not, for this reason.
+    Failed(String),
+    /// A client cancelled it.
+    Cancelled,
+    /// The daemon ended before it did, in this way.
+    Interrupted(String),
 }
 
-/// What is to be put right for a dev container.
+impl Ending {
+    /// Returns the state that an operation is in after this end.
+    pub fn state(&self) -> OperationState {
+        match self {
+            Self::Succeeded => OperationState::Succeeded,
+            Self::Failed(_) => OperationState::Failed,
+            Self::Cancelled => OperationState::Cancelled,
+            Self::Interrupted(_) => OperationState::Interrupted,
+        }
+    }
+}
+
+/// What became of the containers of an operation, in words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainersReport {
+    /// Every container is there as it was, or as it should be.
+    Unharmed(String),
+    /// A container is lost, or could not be put back.
+    Harmed(String),
+}
+
+impl ContainersReport {
+    /// Returns the words.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Unharmed(text) | Self::Harmed(text) => text,
+        }
+    }
+}
+
+/// The end of an operation, and what became of the containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// How the operation ended.
+    pub ending: Ending,
+    /// What became of the containers; `None` where that needs no words.
+    pub containers: Option<ContainersReport>,
+    /// When it ended, by the wall clock.
+    pub finished_at: Timestamp,
+}
+
+impl End {
+    /// Returns the text of `error`: why the operation did not succeed, or which container was harmed.
+    pub fn error(&self) -> Option<String> {
+        match (&self.ending, &self.containers) {
+            (Ending::Failed(why) | Ending::Interrupted(why), Some(report)) => {
+                Some(format!("{why}; {}", report.text()))
+            }
+            (Ending::Failed(why) | Ending::Interrupted(why), None) => Some(why.clone()),
+            (Ending::Succeeded | Ending::Cancelled, Some(ContainersReport::Harmed(text))) => {
+                Some(text.clone())
+            }
+            (Ending::Succeeded | Ending::Cancelled, _) => None,
+        }
+    }
+
+    /// Returns the explanation for a client that waited for an operation of this `kind`, if there is one.
+    pub fn explanation(&self, kind: OperationKind) -> Option<String> {
+        if self.ending != Ending::Cancelled {
+            return self.error();
+        }
+        let cancelled = format!("the {} was cancelled", kind.verb());
+        Some(match &self.containers {
+            Some(report) => format!("{cancelled}; {}", report.text()),
+            None => cancelled,
+        })
+    }
+
+    /// Adds what a later repair did about the containers.
+    pub fn add_repair(&mut self, summary: String) {
+        let text = match self.containers.take() {
+            Some(report) => format!("{}; {summary}", report.text()),
+            None => summary,
+        };
+        self.containers = Some(ContainersReport::Harmed(text));
+    }
+}
+
+/// Whether it is known what became of the containers of an operation that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is known, and nothing is left to do.
+    Settled,
+    /// Docker did not answer, or refused something: a repair is still to be done.
+    Open {
+        /// The container that the operation made, where it succeeded.
+        made: Option<String>,
+    },
+}
+
+/// Everything that an operation reports when it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedOperation {
+    /// How it ended.
+    pub end: End,
+    /// The container that it made, as the devcontainer CLI or docker names it.
+    pub container: Option<String>,
+    /// Whether a repair is still to be done.
+    pub settlement: Settlement,
+}
+
+/// Where the leftovers of a repair come from, which decides how far containers may be touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftBy {
+    /// An operation of this run of the daemon that could not be settled: what its containers do now is its doing.
+    ThisRun,
+    /// An operation of this daemon, before a restart or some time ago: much may have happened since.
+    Earlier,
+    /// An operation that only the name of a container tells of. It may be another daemon's, which may still run it.
+    Unknown,
+}
+
+/// What is to be repaired for a dev container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
-    /// Whose containers.
-    pub key: Key,
-    /// The operation that left them.
+    /// The operation that left it.
     pub operation: OperationId,
-    /// As they were before it.
+    /// The containers, as they were before the operation.
     pub originals: Vec<Original>,
-    /// Whether this daemon has run all the time since, so that what they do now is still the operation's doing.
-    pub is_ours: bool,
-    /// Whether the operation was one of this daemon, now or before a restart, and not another one's that may run.
-    pub is_known: bool,
-    /// The container that it made, where it succeeded.
+    /// Where it comes from.
+    pub left_by: LeftBy,
+    /// The container that the operation made, where it succeeded.
     pub made: Option<String>,
 }
 
-/// What came of putting right.
+/// The result of a repair that docker answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
-    /// For people.
+    /// What became of the containers, in words for people.
     pub summary: Option<String>,
-    /// Whether all is as it should be.
+    /// Whether nothing is left to repair.
     pub complete: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(ending: Ending, containers: Option<ContainersReport>) -> End {
+        End {
+            ending,
+            containers,
+            finished_at: Timestamp::new(0, 0),
+        }
+    }
+
+    #[test]
+    fn an_error_says_why_and_what_became_of_the_containers() {
+        let unharmed = || Some(ContainersReport::Unharmed("nothing was lost".into()));
+        let harmed = || Some(ContainersReport::Harmed("a is gone".into()));
+        let failed = || Ending::Failed("no image".into());
+        let cancelled = "the recreate was cancelled";
+        for (ending, containers, error, explanation) in [
+            (Ending::Succeeded, None, None, None),
+            (
+                Ending::Succeeded,
+                harmed(),
+                Some("a is gone"),
+                Some("a is gone"),
+            ),
+            (failed(), None, Some("no image"), Some("no image")),
+            (
+                failed(),
+                unharmed(),
+                Some("no image; nothing was lost"),
+                Some("no image; nothing was lost"),
+            ),
+            (Ending::Cancelled, None, None, Some(cancelled)),
+            (
+                Ending::Cancelled,
+                unharmed(),
+                None,
+                Some("the recreate was cancelled; nothing was lost"),
+            ),
+            (
+                Ending::Cancelled,
+                harmed(),
+                Some("a is gone"),
+                Some("the recreate was cancelled; a is gone"),
+            ),
+        ] {
+            let end = end(ending, containers);
+            assert_eq!(end.error().as_deref(), error, "{end:?}");
+            let said = end.explanation(OperationKind::Recreate);
+            assert_eq!(said.as_deref(), explanation, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_repair_is_added_to_what_was_said_before() {
+        let mut end = end(
+            Ending::Failed("docker is gone".into()),
+            Some(ContainersReport::Unharmed("the old one comes back".into())),
+        );
+        end.add_repair("it runs".into());
+        assert_eq!(
+            end.error().as_deref(),
+            Some("docker is gone; the old one comes back; it runs")
+        );
+    }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::operation::Operation;
+use super::operation::{Activity, PastOperation};
+use super::repair::Repairs;
 use crate::base::sort::by_text;
 use crate::model::container::ContainerInfo;
-use crate::model::ids::{Key, OperationId};
+use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
 use crate::model::location::{CliPaths, Declared, Predefined, Resolved, Source};
-use crate::model::operation::Repair;
 
 /// Ids of dev containers are UUIDs of version 5 below this one (P4).
 const IDENTITIES: Uuid = Uuid::from_u128(0x0f4b_70c2_41bb_4dfa_8d3c_c1f1_5a3c_8e27);
@@ -44,16 +44,12 @@ pub(super) struct Entry {
     pub(super) container: Option<Arc<ContainerInfo>>,
     /// More containers of it, none of which counts.
     pub(super) others: Vec<Arc<ContainerInfo>>,
-    /// The running or last operation.
-    pub(super) operation: Option<Operation>,
-    /// Whether containers that an earlier operation left are being put right.
-    pub(super) repairing: bool,
-    /// What an operation before the last one left.
-    pub(super) leftover: Option<Repair>,
-    /// How often that was tried in vain.
-    pub(super) attempts: u32,
-    /// The operation whose leftovers were last put right, as far as that was possible.
-    pub(super) last_repaired: Option<OperationId>,
+    /// What is being done to its containers.
+    pub(super) activity: Activity,
+    /// The operation that ended last; `None` from the beginning of the next one.
+    pub(super) last: Option<PastOperation>,
+    /// What is known of the repair of what operations left.
+    pub(super) repairs: Repairs,
 }
 
 impl Entry {
@@ -103,28 +99,12 @@ impl Entry {
         self.predefined.is_none() && self.container.is_none() && !self.is_busy()
     }
 
-    /// The operation that runs.
-    pub(super) fn running(&self) -> Option<&Operation> {
-        self.operation
-            .as_ref()
-            .filter(|operation| operation.is_running())
-    }
-
-    pub(super) fn is_operating(&self) -> bool {
-        self.running().is_some()
-    }
-
     /// Where the lines of its operations' logs belong.
     pub(super) fn log_source(&self) -> Uuid {
         let predefined = self.predefined.as_ref();
         predefined
             .and_then(|p| p.log_source)
             .unwrap_or(super::FALLBACK_LOG_SOURCE)
-    }
-
-    /// Whether something is done to its containers, so that nothing else may be (P14).
-    pub(super) fn is_busy(&self) -> bool {
-        self.repairing || self.is_operating()
     }
 
     /// All containers of it, the one that counts first.
@@ -284,11 +264,9 @@ impl Fleet {
             predefined: None,
             container: None,
             others: Vec::new(),
-            operation: None,
-            repairing: false,
-            leftover: None,
-            attempts: 0,
-            last_repaired: None,
+            activity: Activity::Idle,
+            last: None,
+            repairs: Repairs::default(),
         });
         key
     }
@@ -315,6 +293,12 @@ impl Fleet {
             .chain(numbered)
             .find(|candidate| !taken.contains(candidate.as_str()))
             .unwrap_or_default()
+    }
+
+    /// Forgets a detected dev container. A predefined one stays.
+    pub(super) fn forget(&mut self, key: Key) {
+        self.entries
+            .retain(|entry| entry.key != key || entry.predefined.is_some());
     }
 
     /// Drops the detected ones of which nothing is left, and those that turned out to be another one.

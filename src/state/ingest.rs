@@ -185,11 +185,13 @@ impl Entry {
     /// What a container was made from that is seen for the first time; `inputs` are as they are now. One that an
     /// operation is just making gets its baseline when that ends.
     fn first_baseline(&self, info: &ContainerInfo, inputs: Option<&Inputs>) -> Option<Baseline> {
-        let operation = self.operation.as_ref();
-        match operation.and_then(|operation| Some((operation, operation.made(info)?))) {
-            Some((operation, _)) if operation.is_running() => None,
+        if self.is_making(info) {
+            return None;
+        }
+        let past = self.last();
+        match past.and_then(|past| Some((past, past.made(info)?))) {
             // The daemon did not live to see how the CLI left its lock file.
-            Some((operation, made_from)) if operation.is_interrupted() => {
+            Some((past, made_from)) if past.is_interrupted() => {
                 Some(made_from.with_lock_of(inputs?))
             }
             Some((_, made_from)) => Some(made_from.clone()),
@@ -199,7 +201,7 @@ impl Entry {
 
     fn is_making(&self, info: &ContainerInfo) -> bool {
         let running = self.running();
-        running.is_some_and(|operation| operation.made(info).is_some())
+        running.is_some_and(|running| running.made(info).is_some())
     }
 }
 

@@ -38,6 +38,7 @@ use crate::model::original::ParkedName;
 
 pub use self::history::Change;
 pub use self::ingest::Inventory;
+pub use self::operation::Refusal;
 pub use self::scan::{Found, ScanTarget, Unsettled};
 pub use self::step::{Next, Step};
 pub use self::view::Body;
@@ -46,21 +47,6 @@ pub use crate::model::ids::Key;
 
 /// Where logs go that no script claims.
 const FALLBACK_LOG_SOURCE: Uuid = Uuid::from_u128(0x3b57_9bf4_1ed8_4b99_87a8_e9a1_e341_0410);
-
-/// Why an operation did not begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is no such dev container any more.
-    Gone,
-    /// Another one is running for it (P14).
-    InProgress,
-    /// Another daemon is at work in its folder.
-    Elsewhere,
-    /// What an earlier one left is being put right, which does not take long.
-    Repairing,
-    /// The daemon is about to stop.
-    Closing,
-}
 
 /// Which container is meant.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,268 +1,421 @@
-//! An operation on a dev container, as the state knows it.
+//! Operations on dev containers, as the state knows them.
 
 use std::collections::HashSet;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
+use uuid::Uuid;
+
+use super::State;
 use super::baseline::Baseline;
 use super::devcontainers::Entry;
 use super::persisted::Record;
 use crate::base::time::Timestamp;
-use crate::daemon::operations::journal::Journal;
 use crate::model::api::Job;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::labels::LABEL_OPERATION;
-use crate::model::operation::{OperationKind, OperationState, Outcome};
+use crate::model::operation::{
+    ContainersReport, End, EndedOperation, Ending, OperationKind, OperationState, Repair,
+    Settlement,
+};
 use crate::model::original::Original;
-use crate::state::{Refusal, State};
 
-/// The running or last operation of a dev container.
+/// Reasons why an operation does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The dev container does not exist any more.
+    Gone,
+    /// Another operation is running for it (P14).
+    InProgress,
+    /// What an earlier operation left is being repaired, which does not take long.
+    Repairing,
+    /// The daemon is about to stop.
+    Closing,
+}
+
+/// What is being done to the containers of a dev container, so that nothing else may be (P14).
+pub(super) enum Activity {
+    /// Nothing.
+    Idle,
+    /// An operation runs.
+    Operating(RunningOperation),
+    /// What an earlier operation left is being repaired.
+    Repairing(Repair),
+}
+
+/// The facts about an operation that outlive it.
+#[derive(Clone)]
 pub(super) struct Operation {
     pub(super) id: OperationId,
-    pub(super) kind: OperationKind,
-    pub(super) started_at: Timestamp,
-    pub(super) outcome: Option<Outcome>,
-    pub(super) journal: Arc<Journal>,
-    /// The containers that it is to replace: what it takes to put them back.
+    kind: OperationKind,
+    /// The containers that it is to replace.
     pub(super) originals: Vec<Original>,
-    /// Whether it is not known yet what became of the containers.
-    pub(super) unsettled: bool,
-    /// The container that it made, where it succeeded and the rest is still to be settled.
-    pub(super) made: Option<String>,
-    /// Whether it was read from a record.
-    pub(super) is_of_earlier_run: bool,
-    /// The inputs as they were before the CLI started: what it makes, it makes from these or later ones (P6).
-    pub(super) made_from: Option<Baseline>,
-    /// The container that the CLI said it has made.
-    pub(super) named: Option<String>,
-    /// The containers that were there before it started.
-    pub(super) containers_before: HashSet<String>,
+    /// The inputs as they were before the CLI started. The CLI makes a container from these or from later ones (P6).
+    made_from: Option<Baseline>,
+}
+
+/// An operation that has not ended.
+pub(super) struct RunningOperation {
+    operation: Operation,
+    /// The containers that were listed before it began.
+    containers_before: HashSet<String>,
+}
+
+/// The run of the daemon in which an operation ended.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Run {
+    This,
+    Earlier,
+}
+
+/// An operation that has ended.
+pub(super) struct PastOperation {
+    pub(super) operation: Operation,
+    pub(super) end: End,
+    pub(super) settlement: Settlement,
+    pub(super) run: Run,
+    /// The container that the CLI named as the one that it made.
+    container: Option<String>,
 }
 
 impl State {
-    /// The log of the running or last operation of a dev container.
-    pub fn journal(&self, key: Key) -> Option<Arc<Journal>> {
-        let operation = self.fleet.get(key)?.operation.as_ref()?;
-        Some(operation.journal.clone())
-    }
-
-    /// Begins an operation, unless another one is running for the same dev container. Returns where its log goes.
+    /// Begins an operation, unless something else is being done to the dev container. Returns the source that the lines of its
+    /// log belong to.
     pub fn begin(
         &mut self,
         key: Key,
         kind: OperationKind,
         id: OperationId,
-    ) -> Result<Arc<Journal>, Refusal> {
+    ) -> Result<Uuid, Refusal> {
         if self.closing {
             return Err(Refusal::Closing);
         }
+        let containers_before = self.containers.iter().map(|info| info.id.clone()).collect();
         let entry = self.fleet.get_mut(key).ok_or(Refusal::Gone)?;
-        if entry.repairing {
-            return Err(Refusal::Repairing);
+        match entry.activity {
+            Activity::Idle => {}
+            Activity::Operating(_) => return Err(Refusal::InProgress),
+            Activity::Repairing(_) => return Err(Refusal::Repairing),
         }
-        if entry.is_operating() {
-            return Err(Refusal::InProgress);
-        }
-        let journal = Arc::new(Journal::new(entry.log_source()));
-        // What it left is not forgotten because another one begins.
-        let left = entry
-            .repair()
-            .filter(|_| entry.operation.as_ref().is_some_and(|o| o.unsettled));
-        entry.leftover = left.or(entry.leftover.take());
-        entry.operation = Some(Operation {
-            started_at: id.began_at(),
-            id,
-            kind,
-            outcome: None,
-            journal: journal.clone(),
-            originals: Vec::new(),
-            unsettled: false,
-            made: None,
-            is_of_earlier_run: false,
-            made_from: None,
-            named: None,
-            containers_before: self.containers.iter().map(|info| info.id.clone()).collect(),
+        entry.keep_leftover();
+        entry.last = None;
+        entry.activity = Activity::Operating(RunningOperation {
+            operation: Operation {
+                id,
+                kind,
+                originals: Vec::new(),
+                made_from: None,
+            },
+            containers_before,
         });
+        let log_source = entry.log_source();
         self.changed();
-        Ok(journal)
+        Ok(log_source)
     }
 
-    /// The inputs of a running operation, as they are before the CLI starts.
-    pub fn set_operation_inputs(&mut self, key: Key, inputs: &Inputs) {
-        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
-            operation.made_from = Some(Baseline::exact(inputs));
+    /// Takes what a running operation found out before it starts the CLI: the containers that it is to replace, and the inputs.
+    pub fn prepare_operation(
+        &mut self,
+        key: Key,
+        originals: Vec<Original>,
+        inputs: Option<&Inputs>,
+    ) {
+        if let Some(running) = self.running_mut(key) {
+            running.operation.originals = originals;
+            running.operation.made_from = inputs.map(Baseline::exact);
         }
     }
 
-    /// The same after `initializeCommand`, which may have written what the CLI builds from. The configuration has been
-    /// read before; where it says something else now, nothing tells what the CLI goes on with.
+    /// Takes the inputs as they are after `initializeCommand`, which may have written files that the CLI builds from. The CLI has
+    /// read the configuration before; where it says something else now, it is not known which of the two counts.
     pub fn set_initialized_inputs(&mut self, key: Key, inputs: &Inputs) {
-        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut())
-            && let Some(before) = &operation.made_from
+        let now = Baseline::exact(inputs);
+        let made_from = self
+            .running_mut(key)
+            .and_then(|running| running.operation.made_from.as_mut());
+        if let Some(before) = made_from
+            && before.has_config_of(&now)
         {
-            let now = Baseline::exact(inputs);
-            if before.has_config_of(&now) {
-                operation.made_from = Some(now);
-                self.unsaved = true;
-                self.changed();
-            }
+            *before = now;
+            self.unsaved = true;
+            self.changed();
         }
     }
 
-    /// The containers that a running operation is to replace.
-    pub fn set_originals(&mut self, key: Key, originals: Vec<Original>) {
-        if let Some(operation) = self.fleet.get_mut(key).and_then(|e| e.operation.as_mut()) {
-            operation.originals = originals;
+    /// Takes the end of an operation. `after` are the inputs as the CLI left them, with its lock file. Lists from before `now`
+    /// are out of date.
+    pub fn end_operation(
+        &mut self,
+        key: Key,
+        ended: EndedOperation,
+        after: Option<&Inputs>,
+        now: Instant,
+    ) {
+        self.listing.invalidate(now, self.containers_of(key));
+        if let Some(entry) = self.fleet.get_mut(key)
+            && let Activity::Operating(mut running) =
+                std::mem::replace(&mut entry.activity, Activity::Idle)
+        {
+            running.take_lock_file(after);
+            let named = ended.container.as_deref();
+            let made = entry
+                .containers()
+                .filter_map(|info| Some((info.id.clone(), running.made_or_named(info, named)?)));
+            self.baselines
+                .extend(made.map(|(id, baseline)| (id, baseline.clone())));
+            entry.last = Some(running.end(ended));
         }
+        self.changed();
     }
 
-    /// The ids of all containers of a dev container.
+    /// Returns the ids of all containers of a dev container.
     pub fn containers_of(&self, key: Key) -> Vec<String> {
         let entry = self.fleet.get(key);
         let containers = entry.into_iter().flat_map(Entry::containers);
         containers.map(|info| info.id.clone()).collect()
     }
 
-    /// A detected dev container whose containers were removed. It is there again when somebody makes one.
+    /// Forgets a detected dev container whose containers were removed. It is listed again when a container appears.
     pub fn forget(&mut self, key: Key) {
-        let entries = &mut self.fleet.entries;
-        entries.retain(|entry| entry.key != key || entry.predefined.is_some());
+        self.fleet.forget(key);
         self.owners.retain(|_, owner| *owner != key);
         self.changed();
     }
 
-    /// An operation has ended, and `container` is what it made; the CLI left its lock file as it is in `after`. Lists
-    /// from before the end are out of date.
-    pub fn end(
-        &mut self,
-        key: Key,
-        outcome: Outcome,
-        container: Option<&str>,
-        after: Option<&Inputs>,
-    ) {
-        self.listing
-            .invalidate(outcome.ended, self.containers_of(key));
-        if let Some(entry) = self.fleet.get_mut(key)
-            && let Some(operation) = &mut entry.operation
-        {
-            if let (Some(made_from), Some(after)) = (&operation.made_from, after) {
-                operation.made_from = Some(made_from.with_lock_of(after));
-            }
-            operation.named = container.map(str::to_owned);
-            let listed = entry.container.iter().chain(&entry.others);
-            let made = listed.filter_map(|info| Some((info.id.clone(), operation.made(info)?)));
-            self.baselines
-                .extend(made.map(|(id, made_from)| (id, made_from.clone())));
-            operation.outcome = Some(outcome);
-            operation.containers_before = HashSet::new();
-        }
-        self.changed();
+    /// Returns the number of operations that are running.
+    pub fn operations_running(&self) -> usize {
+        let entries = self.fleet.entries.iter();
+        entries.filter(|entry| entry.running().is_some()).count()
     }
 
-    /// The logs of all running operations.
-    pub fn running(&self) -> Vec<Arc<Journal>> {
-        let operations = self
-            .fleet
-            .entries
-            .iter()
-            .filter_map(|e| e.operation.as_ref());
-        operations
-            .filter(|operation| operation.is_running())
-            .map(|operation| operation.journal.clone())
-            .collect()
+    fn running_mut(&mut self, key: Key) -> Option<&mut RunningOperation> {
+        match &mut self.fleet.get_mut(key)?.activity {
+            Activity::Operating(running) => Some(running),
+            Activity::Idle | Activity::Repairing(_) => None,
+        }
+    }
+}
+
+impl Entry {
+    /// Returns the operation that runs.
+    pub(super) fn running(&self) -> Option<&RunningOperation> {
+        match &self.activity {
+            Activity::Operating(running) => Some(running),
+            Activity::Idle | Activity::Repairing(_) => None,
+        }
+    }
+
+    /// Returns the operation that ended last, unless another one has begun since.
+    pub(super) fn last(&self) -> Option<&PastOperation> {
+        self.last.as_ref()
+    }
+
+    /// Returns the id of the running or last operation.
+    pub(super) fn operation_id(&self) -> Option<&OperationId> {
+        let running = self.running().map(|running| &running.operation.id);
+        running.or(self.last().map(|past| &past.operation.id))
+    }
+
+    /// Returns whether something is done to its containers, so that nothing else may be (P14).
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.activity, Activity::Idle)
+    }
+
+    /// Returns the running or last operation as the answers show it.
+    pub(super) fn job(&self) -> Option<Job> {
+        let (operation, end) = match (&self.activity, &self.last) {
+            (Activity::Operating(running), _) => (&running.operation, None),
+            (_, Some(past)) => (&past.operation, Some(&past.end)),
+            (_, None) => return None,
+        };
+        Some(Job {
+            kind: operation.kind,
+            state: end.map_or(OperationState::Running, |end| end.ending.state()),
+            started_at: operation.id.began_at(),
+            finished_at: end.map(|end| end.finished_at),
+        })
+    }
+
+    /// Returns the record that the next run of the daemon finds.
+    pub(super) fn record(&self) -> Option<Record> {
+        match (&self.activity, &self.last) {
+            (Activity::Operating(running), _) => Some(Record {
+                state: OperationState::Running,
+                ..self.record_of(&running.operation)
+            }),
+            (_, Some(past)) => Some(Record {
+                state: past.end.ending.state(),
+                finished_at: Some(past.end.finished_at),
+                error: past.end.error(),
+                unsettled: past.is_unsettled(),
+                made: past.made_container().cloned(),
+                ..self.record_of(&past.operation)
+            }),
+            (_, None) => None,
+        }
+    }
+
+    fn record_of(&self, operation: &Operation) -> Record {
+        Record {
+            folder: self.place.folder.clone(),
+            config: self.place.canonical_config.clone(),
+            id: operation.id.clone(),
+            kind: operation.kind,
+            state: OperationState::Running,
+            started_at: operation.id.began_at(),
+            finished_at: None,
+            error: None,
+            originals: operation.originals.clone(),
+            unsettled: false,
+            made: None,
+            made_from: operation.made_from.clone(),
+        }
     }
 }
 
 impl Operation {
-    pub(super) fn is_running(&self) -> bool {
-        self.outcome.is_none()
+    /// Returns whether a container carries the label of this operation.
+    pub(super) fn has_labelled(&self, info: &ContainerInfo) -> bool {
+        info.labels.get(LABEL_OPERATION) == Some(self.id.as_str())
     }
 
-    /// Whether the daemon ended before it did.
-    pub(super) fn is_interrupted(&self) -> bool {
-        let outcome = self.outcome.as_ref();
-        outcome.is_some_and(|outcome| outcome.state == OperationState::Interrupted)
+    /// Returns whether a container is as young as this operation. The last list may be from long before the operation: a
+    /// container that it does not show may be older all the same.
+    fn is_younger(&self, info: &ContainerInfo) -> bool {
+        info.created_at >= self.id.began_at()
+    }
+}
+
+impl RunningOperation {
+    /// Returns the kind of this operation.
+    pub(super) fn kind(&self) -> OperationKind {
+        self.operation.kind
     }
 
-    /// One of an earlier run of the daemon. Its log is gone.
-    pub(super) fn of_record(record: Record, journal: Arc<Journal>) -> Self {
-        let was_running = record.state == OperationState::Running;
-        let interrupted = || format!("the daemon ended before the {} did", record.kind.verb());
-        let makes = matches!(record.kind, OperationKind::Recreate | OperationKind::Start);
-        let finished_at = record.finished_at.unwrap_or(record.started_at);
-        Self {
-            id: record.id,
-            kind: record.kind,
-            started_at: record.started_at,
-            outcome: Some(Outcome {
-                error: record.error.or_else(|| was_running.then(interrupted)),
-                state: match record.state {
-                    OperationState::Running => OperationState::Interrupted,
-                    ended => ended,
-                },
-                note: None,
-                finished_at,
-                ended: Instant::now(),
-            }),
-            journal,
-            originals: record.originals,
-            unsettled: record.unsettled || (was_running && makes),
-            made: record.made,
-            is_of_earlier_run: true,
-            made_from: record.made_from,
-            named: None,
-            containers_before: HashSet::new(),
+    /// Takes the lock file as the CLI has left it: the CLI writes that file itself.
+    fn take_lock_file(&mut self, after: Option<&Inputs>) {
+        if let (Some(made_from), Some(after)) = (&mut self.operation.made_from, after) {
+            *made_from = made_from.with_lock_of(after);
         }
     }
 
-    /// What an operation leaves behind for the next run of the daemon.
-    pub(super) fn record(&self, folder: &Path, config: Option<&Path>) -> Record {
-        let outcome = self.outcome.as_ref();
-        Record {
-            folder: folder.to_path_buf(),
-            config: config.map(Path::to_path_buf),
-            id: self.id.clone(),
-            kind: self.kind,
-            state: outcome.map_or(OperationState::Running, |outcome| outcome.state),
-            started_at: self.started_at,
-            finished_at: outcome.map(|outcome| outcome.finished_at),
-            error: outcome.and_then(|outcome| outcome.error.clone()),
-            originals: self.originals.clone(),
-            unsettled: self.unsettled,
-            made: self.made.clone(),
-            made_from: self.made_from.clone(),
+    fn end(self, ended: EndedOperation) -> PastOperation {
+        PastOperation {
+            operation: self.operation,
+            end: ended.end,
+            settlement: ended.settlement,
+            run: Run::This,
+            container: ended.container,
         }
     }
 
-    /// What went wrong and when, if something did.
-    pub(super) fn failure(&self) -> Option<(&str, Timestamp)> {
-        let outcome = self.outcome.as_ref()?;
-        let error = outcome.error.as_deref()?;
-        Some((error, outcome.finished_at))
+    /// Returns the baseline of a container, if this operation made it, or the CLI says so.
+    fn made_or_named(&self, info: &ContainerInfo, named: Option<&str>) -> Option<&Baseline> {
+        let is_named = named == Some(&info.id) && self.operation.is_younger(info);
+        let made_from = self.operation.made_from.as_ref();
+        self.made(info).or(made_from.filter(|_| is_named))
     }
 
-    pub(super) fn summary(&self) -> Job {
-        let outcome = self.outcome.as_ref();
-        Job {
-            kind: self.kind,
-            state: outcome.map_or(OperationState::Running, |outcome| outcome.state),
-            started_at: self.started_at,
-            finished_at: outcome.map(|outcome| outcome.finished_at),
-        }
-    }
-
-    /// What a container was made from, if this operation has made it: it has its label, or is as young as the operation and
-    /// was not there before or is the one that the CLI named.
+    /// Returns the baseline of a container, if this operation made it: it carries its label, or it is new.
     pub(super) fn made(&self, info: &ContainerInfo) -> Option<&Baseline> {
-        let is_labelled = info.labels.get(LABEL_OPERATION) == Some(self.id.as_str());
-        let is_new = self.is_running() && !self.containers_before.contains(&info.id);
-        let is_named = self.named.as_ref() == Some(&info.id);
-        // The last list may be from long before it: what it does not show may be older all the same.
-        let is_young = info.created_at >= self.started_at;
-        let is_made = is_labelled || (is_young && (is_new || is_named));
-        self.made_from.as_ref().filter(|_| is_made)
+        let operation = &self.operation;
+        let is_new = !self.containers_before.contains(&info.id);
+        let is_made = operation.has_labelled(info) || (is_new && operation.is_younger(info));
+        operation.made_from.as_ref().filter(|_| is_made)
+    }
+}
+
+impl PastOperation {
+    /// Restores an operation of an earlier run of the daemon, which knows it from its record. One that had not ended by then was
+    /// interrupted.
+    pub(super) fn from_record(record: Record) -> Self {
+        let finished_at = record.finished_at.unwrap_or(record.started_at);
+        let was_running = record.state == OperationState::Running;
+        let is_unsettled = record.unsettled || (was_running && record.kind.makes_containers());
+        let why = record.error.clone();
+        let why = why
+            .unwrap_or_else(|| format!("the daemon ended before the {} did", record.kind.verb()));
+        let harmed = record.error.map(ContainersReport::Harmed);
+        let (ending, containers) = match record.state {
+            OperationState::Succeeded => (Ending::Succeeded, harmed),
+            OperationState::Cancelled => (Ending::Cancelled, harmed),
+            OperationState::Failed => (Ending::Failed(why), None),
+            OperationState::Interrupted | OperationState::Running => {
+                (Ending::Interrupted(why), None)
+            }
+        };
+        Self {
+            operation: Operation {
+                id: record.id,
+                kind: record.kind,
+                originals: record.originals,
+                made_from: record.made_from,
+            },
+            end: End {
+                ending,
+                containers,
+                finished_at,
+            },
+            settlement: if is_unsettled {
+                Settlement::Open { made: record.made }
+            } else {
+                Settlement::Settled
+            },
+            run: Run::Earlier,
+            container: None,
+        }
+    }
+
+    /// Stands for an operation of which nothing is left but the name of a container, found at `now`.
+    pub(super) fn of_parked_name(
+        id: OperationId,
+        originals: Vec<Original>,
+        now: Timestamp,
+    ) -> Self {
+        let kind = OperationKind::Recreate;
+        let why = format!("the daemon ended before the {} did", kind.verb());
+        Self {
+            operation: Operation {
+                id,
+                kind,
+                originals,
+                made_from: None,
+            },
+            end: End {
+                ending: Ending::Interrupted(why),
+                containers: None,
+                finished_at: now,
+            },
+            settlement: Settlement::Open { made: None },
+            run: Run::Earlier,
+            container: None,
+        }
+    }
+
+    /// Returns whether a repair is still to be done.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.settlement != Settlement::Settled
+    }
+
+    /// Returns the container that it made, where it succeeded and a repair is still to be done.
+    pub(super) fn made_container(&self) -> Option<&String> {
+        match &self.settlement {
+            Settlement::Open { made } => made.as_ref(),
+            Settlement::Settled => None,
+        }
+    }
+
+    /// Returns whether the daemon ended before it did.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.end.ending.state() == OperationState::Interrupted
+    }
+
+    /// Returns the baseline of a container, if this operation made it: it carries its label, or the CLI named it.
+    pub(super) fn made(&self, info: &ContainerInfo) -> Option<&Baseline> {
+        let operation = &self.operation;
+        let is_named = self.container.as_ref() == Some(&info.id);
+        let is_made = operation.has_labelled(info) || (is_named && operation.is_younger(info));
+        operation.made_from.as_ref().filter(|_| is_made)
     }
 }

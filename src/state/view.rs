@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::State;
 use super::devcontainers::Entry;
+use super::operation::Activity;
 use crate::base::json::to_line;
 use crate::base::sort::by_text;
 use crate::model::api::{Container, Devcontainer, InputChange, Status};
@@ -180,11 +181,8 @@ impl State {
             dirty,
             changes,
             container: info.map(|info| self.container(info, dirty)),
-            error: error.map(str::to_owned),
-            job: entry
-                .operation
-                .as_ref()
-                .map(|operation| operation.summary()),
+            error,
+            job: entry.job(),
         }
     }
 
@@ -207,7 +205,7 @@ impl State {
             return Vec::new();
         };
         let running = entry.running();
-        let being_made = || running.and_then(|operation| operation.made(info));
+        let being_made = || running.and_then(|running| running.made(info));
         let baseline = self.baselines.get(&info.id).or_else(being_made);
         let mut changes = baseline.map_or_else(Vec::new, |baseline| baseline.changes(inputs));
         if running.is_some() {
@@ -249,22 +247,24 @@ impl Entry {
 
     fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {
         let running = container.is_some_and(|info| info.running);
-        match self.running().map(|operation| operation.kind) {
-            Some(OperationKind::Recreate | OperationKind::Start) => Status::Starting,
-            Some(OperationKind::Stop) => Status::Stopping,
-            Some(OperationKind::Delete) => Status::Deleting,
-            None if self.repairing => Status::Starting,
-            None if running => Status::Running,
-            None if self.failure(container).is_some() => Status::Error,
-            None => Status::Stopped,
+        match &self.activity {
+            Activity::Operating(running) => match running.kind() {
+                OperationKind::Recreate | OperationKind::Start => Status::Starting,
+                OperationKind::Stop => Status::Stopping,
+                OperationKind::Delete => Status::Deleting,
+            },
+            Activity::Repairing(_) => Status::Starting,
+            Activity::Idle if running => Status::Running,
+            Activity::Idle if self.failure(container).is_some() => Status::Error,
+            Activity::Idle => Status::Stopped,
         }
     }
 
     /// Why the last operation failed, unless somebody has made a new container since.
-    fn failure(&self, container: Option<&Arc<ContainerInfo>>) -> Option<&str> {
-        let (error, at) = self.operation.as_ref()?.failure()?;
-        let made_since = container.is_some_and(|info| info.created_at > at);
-        (!made_since).then_some(error)
+    fn failure(&self, container: Option<&Arc<ContainerInfo>>) -> Option<String> {
+        let end = &self.last()?.end;
+        let made_since = container.is_some_and(|info| info.created_at > end.finished_at);
+        end.error().filter(|_| !made_since)
     }
 }
 

@@ -1,7 +1,7 @@
-//! The log of one operation: written by its job, read by as many as like, at their own speed.
+//! The log of one operation: written by its thread, read by any number of readers, each at its own speed.
 //!
-//! It is no part of the state, so that ten gigabytes of output never contend with a request, and so that a reader
-//! keeps it when the next operation has begun.
+//! It is no part of the state, so that ten gigabytes of output never contend with a request, and so that a reader keeps it
+//! when the next operation has begun.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,16 +12,16 @@ use uuid::Uuid;
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::log::Line;
 use crate::model::api::{LogLevel, LogLine};
-use crate::model::operation::{OperationState, Outcome};
+use crate::model::operation::{End, OperationState};
 
-/// How much of a log is kept, the newest, in bytes.
+/// Maximum size of a log in bytes, of which the newest lines are kept.
 const KEPT: usize = 4 << 20;
-/// How much of it a reader gets at once: what it has not taken yet is in memory once more for each of them.
+/// Maximum number of bytes that a reader gets at once. Each reader has as much of the log in memory once more.
 const PAGE: usize = 64 << 10;
-/// What a line costs beside its text.
+/// The memory that a line takes in addition to its text, in bytes.
 const OVERHEAD: usize = size_of::<LogLine>() + size_of::<Arc<LogLine>>() + 16;
 
-/// A bounded log that ends with an outcome.
+/// A bounded log that ends when its operation does.
 pub struct Journal {
     log_source: Uuid,
     log: Mutex<Log>,
@@ -34,24 +34,30 @@ struct Log {
     /// The number of the oldest line that is kept; also how many were dropped.
     first: u64,
     bytes: usize,
-    outcome: Option<Outcome>,
+    ended: Option<Ended>,
 }
 
-/// What a reader gets.
+/// The end of the operation.
+struct Ended {
+    end: End,
+    at: Instant,
+}
+
+/// A part of a log.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Lines, oldest first. Where some were dropped before them, the first one says how many.
+    /// Lines, the oldest first. Where lines were dropped before them, the first one says how many.
     pub lines: Vec<Arc<LogLine>>,
-    /// Where to read on.
+    /// The number of the line to read next.
     pub next: u64,
-    /// How far one could read now.
+    /// The number after that of the newest line.
     pub end: u64,
-    /// Whether there will be no more.
+    /// Whether no more lines will come.
     pub ended: bool,
 }
 
 impl Journal {
-    /// An empty one, whose lines carry `log_source`.
+    /// Returns an empty log, whose lines carry `log_source`.
     pub fn new(log_source: Uuid) -> Self {
         Self {
             log_source,
@@ -60,7 +66,7 @@ impl Journal {
         }
     }
 
-    /// Adds lines. Of those that there is no room for any more, the oldest go.
+    /// Adds lines. The oldest lines are dropped where there is no more room.
     pub fn write(&self, lines: Vec<Line>) {
         if lines.is_empty() {
             return;
@@ -73,44 +79,43 @@ impl Journal {
         self.grown.notify_all();
     }
 
-    /// Ends it; `summary` is the last line.
-    pub fn end(&self, outcome: Outcome, summary: String) {
-        let level = match outcome.state {
+    /// Ends the log. `summary` is the last line.
+    pub fn end(&self, end: End, summary: String) {
+        let state = end.ending.state();
+        let level = match state {
             OperationState::Succeeded => LogLevel::Info,
             _ => LogLevel::Error,
         };
-        let last = self.line(
-            outcome.finished_at,
-            level,
-            summary.into(),
-            Some(outcome.state),
-        );
+        let last = self.line(end.finished_at, level, summary.into(), Some(state));
         let mut log = self.lock();
         log.push(last);
-        log.outcome = Some(outcome);
+        log.ended = Some(Ended {
+            end,
+            at: Instant::now(),
+        });
         drop(log);
         self.grown.notify_all();
     }
 
-    /// How the operation ended, if it has.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.lock().outcome.clone()
+    /// Returns when the operation ended, if it has.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.lock().ended.as_ref().map(|ended| ended.at)
     }
 
-    /// Waits at most `time` for the end.
-    pub fn wait_for_end(&self, time: Duration) -> Option<Outcome> {
+    /// Waits at most `time` for the end of the operation.
+    pub fn wait_for_end(&self, time: Duration) -> Option<End> {
         let (log, _) = self
             .grown
-            .wait_timeout_while(self.lock(), time, |log| log.outcome.is_none())
+            .wait_timeout_while(self.lock(), time, |log| log.ended.is_none())
             .unwrap_or_else(PoisonError::into_inner);
-        log.outcome.clone()
+        log.ended.as_ref().map(|ended| ended.end.clone())
     }
 
-    /// The lines from number `from` on, as many as fit on a page; waits at most `time` for the first one.
+    /// Returns the lines from number `from` on, as many as fit on a page. Waits at most `time` for the first one.
     pub fn read(&self, from: u64, time: Duration) -> Page {
         let deadline = Instant::now() + time;
         let mut log = self.lock();
-        while log.next() <= from && log.outcome.is_none() {
+        while log.next() <= from && log.ended.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -145,7 +150,7 @@ impl Journal {
             lines,
             next,
             end: log.next(),
-            ended: log.outcome.is_some() && next >= log.next(),
+            ended: log.ended.is_some() && next >= log.next(),
         }
     }
 
@@ -192,6 +197,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::operation::Ending;
 
     fn journal() -> Journal {
         Journal::new(Uuid::nil())
@@ -205,14 +211,16 @@ mod tests {
         }
     }
 
-    fn outcome(state: OperationState) -> Outcome {
-        Outcome {
-            state,
-            error: None,
-            note: None,
+    fn end(ending: Ending) -> End {
+        End {
+            ending,
+            containers: None,
             finished_at: Timestamp::new(1, 0),
-            ended: Instant::now(),
         }
+    }
+
+    fn failed() -> End {
+        end(Ending::Failed("no image".into()))
     }
 
     fn texts(page: &Page) -> Vec<&str> {
@@ -228,7 +236,7 @@ mod tests {
             (texts(&page), page.next, page.ended),
             (vec!["a", "b"], 2, false)
         );
-        journal.end(outcome(OperationState::Failed), "recreate failed".into());
+        journal.end(failed(), "recreate failed".into());
         let page = journal.read(page.next, Duration::ZERO);
         assert_eq!(
             (texts(&page), page.next, page.ended),
@@ -268,7 +276,7 @@ mod tests {
         let journal = journal();
         let texts: Vec<String> = (0..5000).map(|n| format!("{n:0100}")).collect();
         journal.write(texts.iter().map(|text| line(text)).collect());
-        journal.end(outcome(OperationState::Succeeded), "x".repeat(PAGE));
+        journal.end(end(Ending::Succeeded), "x".repeat(PAGE));
         let page = journal.read(1, Duration::ZERO);
         assert!((100..1000).contains(&page.lines.len()));
         assert_eq!((page.end, page.ended), (5001, false));
@@ -297,12 +305,12 @@ mod tests {
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| journal.read(0, Duration::from_secs(60)));
             let waiter = scope.spawn(|| journal.wait_for_end(Duration::from_secs(60)));
-            journal.end(outcome(OperationState::Succeeded), "done".into());
+            journal.end(end(Ending::Succeeded), "done".into());
             // It may have been asked before or after the end: both see it.
             assert!(!texts(&reader.join().unwrap()).is_empty());
             let ended = waiter.join().unwrap().unwrap();
-            assert_eq!(ended.state, OperationState::Succeeded);
-            assert_eq!(journal.outcome(), Some(ended));
+            assert_eq!(ended, end(Ending::Succeeded));
+            assert!(journal.ended_at().is_some());
         });
     }
 }

@@ -1,22 +1,30 @@
 //! Operations: a thread for each, which belongs to the daemon and not to the request that began it (P13).
 
+mod abort;
+mod failure;
 pub mod journal;
+mod locks;
 mod output;
+mod repair;
 mod run;
 mod settle;
 pub mod sink;
 mod up;
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ops::Deref;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use std::{io, thread};
 
+use self::abort::Abort;
+use self::failure::Failure;
 use self::journal::Journal;
-use self::run::{Done, OperationRun};
+use self::locks::FolderLocks;
+use self::run::OperationRun;
 use self::sink::Sink;
 use super::persist::Persister;
 use super::shared::Shared;
@@ -24,201 +32,244 @@ use crate::base::flock::FolderLock;
 use crate::base::notify::Notifier;
 use crate::docker::Client;
 use crate::model::ids::{Key, OperationId};
+use crate::model::location::{Declared, Resolved};
 use crate::model::operation::OperationKind;
 use crate::process;
 use crate::process::programs::Programs;
 use crate::state::Refusal;
 
-/// How long to wait for a lock on a folder that may be about to be given back.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-/// How long an operation waits before it begins for what an earlier one left to be put right.
+/// How long an operation waits before it begins for a repair that is under way.
 const REPAIR_PATIENCE: Duration = Duration::from_secs(10);
-/// For all docker commands that it takes to put right what an operation did.
+/// The time for all docker commands that it takes to settle one operation.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// What operations need, and how they are ended.
+/// All operations of the daemon: what they need, and how they are ended.
 pub struct Operations {
     shared: Arc<Shared>,
     programs: Arc<Programs>,
-    roots: Arc<[PathBuf]>,
-    sink: Option<Sink>,
-    timeout: Duration,
-    persister: Arc<Persister>,
-    /// Of the operations that run.
-    aborts: Mutex<HashMap<Key, Arc<Abort>>>,
-    /// Of the folders in which operations run.
-    locks: Mutex<HashMap<PathBuf, Weak<FolderLock>>>,
-    /// Readable when even what is being put right must end.
+    settings: OperationSettings,
+    /// The running or last operation of each dev container. Locked before the state.
+    handles: Mutex<HashMap<Key, Handle>>,
+    locks: FolderLocks,
+    /// Readable when even repairs must end.
     last_call: Notifier,
     threads: AtomicUsize,
 }
 
-/// What operations are told on the command line.
+/// The settings of operations, from the command line.
 pub struct OperationSettings {
     /// The resolved folders of `--workspace-root`.
     pub roots: Arc<[PathBuf]>,
-    /// Who reads their logs.
+    /// The program that reads the logs.
     pub sink: Option<Sink>,
-    /// How long one may take.
+    /// The longest time that one operation may take.
     pub timeout: Duration,
-    /// Writes down what of them outlives a restart.
+    /// Saves what outlives a restart.
     pub persister: Arc<Persister>,
 }
 
-/// Why an operation did not begin.
+/// Reasons why an operation did not begin.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StartError {
-    /// The state says no.
+    /// The state refuses it.
     Refused(Refusal),
-    /// The folder may not be operated on.
+    /// Another program, most likely another daemon, holds the lock on the workspace folder.
+    Locked,
+    /// The folder may not be operated on, for this reason.
     NotAllowed(String),
-    /// The system has nothing left for it.
+    /// The system has no descriptors left, as this error says.
     NoResources(String),
 }
 
-/// Tells one operation to end early.
-struct Abort {
-    /// Readable once it shall end.
-    notifier: Notifier,
-    /// Whether somebody wants that, and not the end of the daemon.
-    cancelled: AtomicBool,
+/// What the daemon keeps of the running or last operation of a dev container.
+struct Handle {
+    journal: Arc<Journal>,
+    /// `None` once the operation has ended.
+    abort: Option<Arc<Abort>>,
 }
 
-/// Ends what runs on of the operations of daemons that were killed.
+/// Ends the processes that operations of killed daemons left.
 pub fn end_leftovers() {
     let ended = process::end_leftovers();
     if ended > 0 {
-        log::info!("processes that a daemon left which is gone were ended: {ended}");
+        log::info!("ended {ended} processes that an earlier daemon left");
     }
 }
 
-/// Counts a thread for as long as it lives.
-struct Counted(Arc<Operations>);
-
 impl Operations {
-    /// No operation yet.
+    /// Returns the operations of a daemon that has not begun one yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the process has no descriptors left.
     pub fn new(
         shared: Arc<Shared>,
         programs: Arc<Programs>,
         settings: OperationSettings,
-    ) -> std::io::Result<Self> {
+    ) -> io::Result<Self> {
         Ok(Self {
             shared,
             programs,
-            roots: settings.roots,
-            sink: settings.sink,
-            timeout: settings.timeout,
-            persister: settings.persister,
-            aborts: Mutex::default(),
-            locks: Mutex::default(),
+            settings,
+            handles: Mutex::default(),
+            locks: FolderLocks::default(),
             last_call: Notifier::new()?,
             threads: AtomicUsize::new(0),
         })
     }
 
-    /// Begins an operation and returns its log, which also tells its end.
+    /// Begins an operation and returns its log, which also reports its end.
     pub fn start(
         self: &Arc<Self>,
         key: Key,
         kind: OperationKind,
     ) -> Result<Arc<Journal>, StartError> {
-        let address = self.shared.read(|state| state.address(key));
-        let address = address.ok_or(StartError::Refused(Refusal::Gone))?;
-        let place = address.resolve(&self.roots);
-        let refused = match kind {
-            OperationKind::Recreate | OperationKind::Start => &place.refused,
-            // Nothing of the folder is used, which may be gone.
-            OperationKind::Stop | OperationKind::Delete => &place.outside,
-        };
-        if let Some(why) = refused {
-            return Err(StartError::NotAllowed(why.clone()));
-        }
+        let declared = self
+            .shared
+            .read(|state| state.address(key))
+            .ok_or(StartError::Refused(Refusal::Gone))?;
+        let resolved = self.resolve(&declared, kind)?;
         let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
-        let abort = Arc::new(abort);
-        self.shared
-            .wait_until_or(Instant::now() + REPAIR_PATIENCE, |state| {
-                (!state.is_repairing(key) || state.is_closing()).then_some(())
-            });
+        self.wait_for_repair(key);
         let lock = self
-            .lock(&place.folder)
-            .ok_or(StartError::Refused(Refusal::Elsewhere))?;
-        let mut aborts = self.aborts();
-        // While the lock is held, no two can have the same.
+            .locks
+            .lock(&resolved.folder)
+            .ok_or(StartError::Locked)?;
+        let run = self.begin(key, kind, declared, resolved, Arc::new(abort), lock)?;
+        let journal = run.journal.clone();
+        self.feed_sink(&journal);
+        self.spawn(run);
+        Ok(journal)
+    }
+
+    /// Resolves a dev container on disk, where it may be operated on in this way.
+    fn resolve(&self, declared: &Declared, kind: OperationKind) -> Result<Resolved, StartError> {
+        let resolved = declared.resolve(&self.settings.roots);
+        let refused = if kind.makes_containers() {
+            &resolved.refused
+        } else {
+            // The folder itself is not used. It may be gone.
+            &resolved.outside
+        };
+        match refused {
+            Some(why) => Err(StartError::NotAllowed(why.clone())),
+            None => Ok(resolved),
+        }
+    }
+
+    fn wait_for_repair(&self, key: Key) {
+        let deadline = Instant::now() + REPAIR_PATIENCE;
+        self.shared.wait_until_or(deadline, |state| {
+            (!state.is_repairing(key) || state.is_closing()).then_some(())
+        });
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        key: Key,
+        kind: OperationKind,
+        declared: Declared,
+        resolved: Resolved,
+        abort: Arc<Abort>,
+        lock: Arc<FolderLock>,
+    ) -> Result<OperationRun, StartError> {
+        let mut handles = self.handles();
+        // While the handles are locked, no two operations get the same id.
         let id = OperationId::new(SystemTime::now());
         let begun = self
             .shared
             .update(|state| state.begin(key, kind, id.clone()));
-        let journal = begun.map_err(StartError::Refused)?;
-        aborts.insert(key, abort.clone());
-        drop(aborts);
-        let job = OperationRun {
+        let log_source = begun.map_err(StartError::Refused)?;
+        let journal = Arc::new(Journal::new(log_source));
+        self.shared
+            .read(|state| handles.retain(|key, _| state.id(*key).is_some()));
+        handles.insert(
+            key,
+            Handle {
+                journal: journal.clone(),
+                abort: Some(abort.clone()),
+            },
+        );
+        Ok(OperationRun {
             key,
             kind,
             id,
-            address,
-            place,
-            journal: journal.clone(),
+            declared,
+            resolved,
+            journal,
             abort,
             _lock: lock,
-            deadline: Instant::now() + self.timeout,
-            operations: Counted::new(self),
-        };
-        self.feed_sink(&journal);
-        let failed_job = job.clone();
-        let thread = thread::Builder::new().name(kind.verb().into());
-        if let Err(e) = thread.spawn(move || job.run()) {
-            failed_job.end(Done::failed(format!("no thread can be started: {e}")));
+            deadline: Instant::now() + self.settings.timeout,
+            operations: ThreadGuard::new(self),
+        })
+    }
+
+    fn spawn(&self, run: OperationRun) {
+        let unstarted = run.clone();
+        let thread = thread::Builder::new().name(run.kind.verb().into());
+        if let Err(e) = thread.spawn(move || run.run()) {
+            unstarted.end(Failure::Thread(e).into());
         }
-        Ok(journal)
+    }
+
+    /// Returns the log of the running or last operation of a dev container. Operations of earlier runs of the daemon have none.
+    pub fn journal(&self, key: Key) -> Option<Arc<Journal>> {
+        self.handles()
+            .get(&key)
+            .map(|handle| handle.journal.clone())
     }
 
     /// Ends the operation that runs for a dev container. Returns its log; `None` where none runs.
     pub fn cancel(&self, key: Key) -> Option<Arc<Journal>> {
-        let aborts = self.aborts();
-        let abort = aborts.get(&key)?;
-        let journal = self.shared.read(|state| state.journal(key))?;
-        abort.cancelled.store(true, Ordering::Release);
-        abort.signal();
-        Some(journal)
+        let handles = self.handles();
+        let handle = handles.get(&key)?;
+        handle.abort.as_ref()?.cancel();
+        Some(handle.journal.clone())
     }
 
-    /// Puts right what operations left that did not come to their end, each dev container's in a thread.
+    /// Repairs what operations left that did not come to their end, in a thread for each dev container.
     pub fn repair(self: &Arc<Self>) {
         for key in self.shared.read(|state| state.to_repair()) {
-            let counted = Counted::new(self);
+            let operations = ThreadGuard::new(self);
             let thread = thread::Builder::new().name("repair".into());
-            if let Err(e) = thread.spawn(move || up::repair(&counted.0, key)) {
-                log::warn!("containers cannot be put right: no thread can be started: {e}");
+            if let Err(e) = thread.spawn(move || operations.repair_one(key)) {
+                log::warn!("containers cannot be repaired: no thread can be started: {e}");
             }
         }
     }
 
     fn feed_sink(self: &Arc<Self>, journal: &Arc<Journal>) {
-        let Some(sink) = &self.sink else { return };
-        let (sink, journal, counted) = (sink.clone(), journal.clone(), Counted::new(self));
+        let Some(sink) = self.settings.sink.clone() else {
+            return;
+        };
+        let (journal, operations) = (journal.clone(), ThreadGuard::new(self));
         let thread = thread::Builder::new().name("sink".into());
-        let spawned = thread.spawn(move || sink.feed(&journal, &counted.0.shared));
+        let spawned = thread.spawn(move || sink.feed(&journal, &operations.shared));
         if let Err(e) = spawned {
             log::warn!(
-                "the log sink gets nothing of this operation: no thread can be started: {e}"
+                "no thread can be started for the log sink, which receives nothing of this operation: {e}"
             );
         }
     }
 
-    /// Ends all operations early. None may begin any more.
-    pub fn abort(&self) {
-        for abort in self.aborts().values() {
-            abort.signal();
-        }
+    /// Ends all operations early, because the daemon stops. No other one begins from then on.
+    pub fn interrupt(&self) {
+        let handles = self.handles();
+        let aborts = handles.values().filter_map(|handle| handle.abort.as_ref());
+        aborts.for_each(|abort| abort.interrupt());
     }
 
-    /// Ends even what is putting containers right: the next daemon goes on with it.
+    /// Ends even repairs: the next daemon goes on with them.
     pub fn last_call(&self) {
         self.last_call.notify();
     }
 
-    /// Docker, for putting right what `operation` did, which nothing but the daemon's own end may end early.
+    /// Returns whether every thread of every operation has ended, those of the log sink included.
+    pub fn are_idle(&self) -> bool {
+        self.threads.load(Ordering::Acquire) == 0
+    }
+
+    /// Returns a docker client to settle `operation` with. Nothing but the end of the daemon ends its commands early.
     fn settling_client<'a>(&'a self, program: &'a Path, operation: &'a OperationId) -> Client<'a> {
         Client {
             program,
@@ -229,82 +280,44 @@ impl Operations {
         }
     }
 
-    /// Whether every thread of every operation has ended, the feeding of the sink included.
-    pub fn are_idle(&self) -> bool {
-        self.threads.load(Ordering::Acquire) == 0
-    }
-
-    /// Locks a folder. Operations of this daemon share a lock; while another daemon has it, there is none.
-    fn lock(&self, folder: &Path) -> Option<Arc<FolderLock>> {
-        let deadline = Instant::now() + LOCK_PATIENCE;
-        loop {
-            let lock = self.try_lock(folder);
-            if lock.is_some() || Instant::now() >= deadline {
-                return lock;
-            }
-            thread::sleep(LOOK_AGAIN);
+    /// Notes that the operation of a dev container has ended. Its log stays.
+    fn release(&self, key: Key) {
+        if let Some(handle) = self.handles().get_mut(&key) {
+            handle.abort = None;
         }
     }
 
-    fn try_lock(&self, folder: &Path) -> Option<Arc<FolderLock>> {
-        if let Some(lock) = self.locks().get(folder).and_then(Weak::upgrade) {
-            return Some(lock);
-        }
-        // A folder may hang: the others are not to wait for that.
-        let lock = Arc::new(FolderLock::take(folder)?);
-        let mut locks = self.locks();
-        locks.retain(|_, lock| lock.strong_count() > 0);
-        if lock.is_held() {
-            locks.insert(folder.to_path_buf(), Arc::downgrade(&lock));
-        }
-        Some(lock)
-    }
-
-    fn locks(&self) -> MutexGuard<'_, HashMap<PathBuf, Weak<FolderLock>>> {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn aborts(&self) -> MutexGuard<'_, HashMap<Key, Arc<Abort>>> {
-        self.aborts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn handles(&self) -> MutexGuard<'_, HashMap<Key, Handle>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Abort {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            notifier: Notifier::new()?,
-            cancelled: AtomicBool::new(false),
-        })
-    }
+/// Counts a thread of an operation for as long as it lives.
+struct ThreadGuard(Arc<Operations>);
 
-    fn signal(&self) {
-        self.notifier.notify();
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.notifier.as_fd()
-    }
-}
-
-impl Counted {
+impl ThreadGuard {
     fn new(operations: &Arc<Operations>) -> Self {
         operations.threads.fetch_add(1, Ordering::AcqRel);
         Self(operations.clone())
     }
 }
 
-impl Clone for Counted {
+impl Clone for ThreadGuard {
     fn clone(&self) -> Self {
         Self::new(&self.0)
     }
 }
 
-impl Drop for Counted {
+impl Drop for ThreadGuard {
     fn drop(&mut self) {
         self.0.threads.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Deref for ThreadGuard {
+    type Target = Operations;
+
+    fn deref(&self) -> &Operations {
+        &self.0
     }
 }

@@ -1,13 +1,16 @@
 //! One operation, from its beginning to its end.
 
 use std::collections::HashSet;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use super::ThreadGuard;
+use super::abort::Abort;
+use super::failure::Failure;
 use super::journal::Journal;
-use super::{Abort, Counted};
 use crate::base::flock::FolderLock;
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::log::Line;
@@ -18,7 +21,9 @@ use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::{ForceReread, Inputs};
 use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER};
 use crate::model::location::{Declared, Resolved};
-use crate::model::operation::{OperationKind, OperationState, Outcome};
+use crate::model::operation::{
+    ContainersReport, End, EndedOperation, Ending, OperationKind, Settlement,
+};
 
 /// An operation that runs.
 #[derive(Clone)]
@@ -26,57 +31,62 @@ pub(super) struct OperationRun {
     pub(super) key: Key,
     pub(super) kind: OperationKind,
     pub(super) id: OperationId,
-    pub(super) address: Declared,
-    pub(super) place: Resolved,
+    pub(super) declared: Declared,
+    pub(super) resolved: Resolved,
     pub(super) journal: Arc<Journal>,
     pub(super) abort: Arc<Abort>,
-    /// Kept until the end is written down.
+    /// Held until the end is saved.
     pub(super) _lock: Arc<FolderLock>,
     /// When it must have ended.
     pub(super) deadline: Instant,
-    pub(super) operations: Counted,
+    pub(super) operations: ThreadGuard,
 }
 
-/// What came of an operation.
-pub(super) struct Done {
-    pub(super) state: OperationState,
-    pub(super) error: Option<String>,
-    /// What else those should know who waited for it.
-    pub(super) note: Option<String>,
-    /// The container that it made.
+/// The outcome of an operation.
+pub(super) struct Outcome {
+    pub(super) ending: Ending,
+    /// What became of the containers, where that needs words.
+    pub(super) containers: Option<ContainersReport>,
+    /// The container that the operation made.
     pub(super) container: Option<String>,
+    pub(super) settlement: Settlement,
 }
 
-impl Done {
-    pub(super) fn succeeded() -> Self {
+impl From<Ending> for Outcome {
+    fn from(ending: Ending) -> Self {
         Self {
-            state: OperationState::Succeeded,
-            error: None,
-            note: None,
+            ending,
+            containers: None,
             container: None,
+            settlement: Settlement::Settled,
         }
     }
+}
 
-    pub(super) fn failed(error: String) -> Self {
-        Self {
-            state: OperationState::Failed,
-            error: Some(error),
-            ..Self::succeeded()
-        }
+impl From<Failure> for Ending {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.to_string())
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Ending::from(failure).into()
     }
 }
 
 impl OperationRun {
+    /// Runs the operation to its end.
     pub(super) fn run(self) {
         log::info!("{} of {} begins", self.kind.verb(), self.folder().display());
-        // With the lock held: nobody else begins anything here that would be a leftover.
+        // The lock is held: no other daemon begins anything here that would be taken for a leftover.
         super::end_leftovers();
-        let done = self.perform();
-        self.end(done);
+        let outcome = self.perform();
+        self.end(outcome);
     }
 
-    fn perform(&self) -> Done {
-        self.operations.0.persister.save();
+    fn perform(&self) -> Outcome {
+        self.operations.settings.persister.save();
         if self.kind != OperationKind::Delete {
             self.repair_first();
         }
@@ -87,23 +97,24 @@ impl OperationRun {
         }
     }
 
+    /// Returns the workspace folder as it was written.
     pub(super) fn folder(&self) -> &Path {
-        &self.address.folder
+        &self.declared.folder
     }
 
-    /// Writes a line of our own to the log.
+    /// Writes a line of the daemon's own to the log.
     pub(super) fn say(&self, text: &str) {
         let line = Line::new(Timestamp::now(), LogLevel::Info, text);
         self.journal.write(vec![line]);
     }
 
-    /// Does something to all containers of the dev container, and of its compose project.
+    /// Acts on all containers of the dev container and of its compose project. `doing` stands in the log.
     fn for_all(
         &self,
-        what: &str,
+        doing: &str,
         act: impl Fn(&Client<'_>, &[&str]) -> Result<(), ClientError>,
-    ) -> Done {
-        let program = self.operations.0.programs.docker();
+    ) -> Outcome {
+        let program = self.operations.programs.docker();
         let docker = self.docker(&program);
         let thorough = Client {
             thorough: true,
@@ -112,14 +123,14 @@ impl OperationRun {
         let acted = self.with_project(&docker).and_then(|all| {
             let names: Vec<&str> = all.iter().map(|one| one.old.name.as_str()).collect();
             if !names.is_empty() {
-                self.say(&format!("{what} {}", names.join(", ")));
+                self.say(&format!("{doing} {}", names.join(", ")));
             }
             let ids: Vec<&str> = all.iter().map(|one| one.old.id.as_str()).collect();
             act(&thorough, &ids)
         });
         match acted {
-            Ok(()) => Done::succeeded(),
-            Err(e) => self.stopped_by(&e),
+            Ok(()) => Ending::Succeeded.into(),
+            Err(e) => self.stopped_by(e).into(),
         }
     }
 
@@ -136,15 +147,14 @@ impl OperationRun {
         Ok(all)
     }
 
-    /// The containers of the dev container, as docker knows them now: those that the last listing showed, and those
-    /// that the CLI would find.
+    /// Asks docker for the containers of the dev container: those that the last listing showed, and those that the CLI would find.
     pub(super) fn own_containers(&self, docker: &Client<'_>) -> Result<Vec<Snapshot>, ClientError> {
-        let shared = &self.operations.0.shared;
+        let shared = &self.operations.shared;
         let listed = shared.read(|state| state.containers_of(self.key));
         let mut labels = vec![format!("{LABEL_FOLDER}={}", self.folder().display())];
-        let config = self.address.config.as_deref();
+        let config = self.declared.config.as_deref();
         labels.extend(config.map(|config| format!("{LABEL_CONFIG}={}", config.display())));
-        // Most often both are the same, so they are asked for at once.
+        // Both are mostly the same, so docker is asked for both at once.
         let (known, labelled) = thread::scope(|scope| {
             let known = scope.spawn(|| docker.inspect(&listed));
             let labelled = docker.with_labels(&labels);
@@ -153,20 +163,20 @@ impl OperationRun {
         let mut own = known.unwrap_or_else(|_| Ok(Vec::new()))?;
         let more = labelled?.into_iter().filter(|id| !listed.contains(id));
         own.extend(docker.inspect(&more.collect::<Vec<_>>())?);
-        // The CLI would take any container of the folder where no configuration is named.
         let is_anothers = |id: &str| {
             let owner = shared.read(|state| state.owner(id));
             owner.is_some_and(|owner| owner != self.key)
         };
-        let unnamed = config.is_none();
+        // The CLI would take any container of the folder where no configuration is named.
+        let is_unnamed = config.is_none();
         own.retain(|one| {
-            let fits = listed.contains(&one.old.id) || !unnamed || one.config.is_none();
+            let fits = listed.contains(&one.old.id) || !is_unnamed || one.config.is_none();
             fits && !one.is_test_run && !is_anothers(&one.old.id)
         });
         Ok(own)
     }
 
-    /// Docker as a part of the operation.
+    /// Returns a docker client whose commands are part of the operation.
     pub(super) fn docker<'a>(&'a self, program: &'a Path) -> Client<'a> {
         Client {
             program,
@@ -177,69 +187,69 @@ impl OperationRun {
         }
     }
 
-    /// What it means for the operation that a docker command failed.
-    pub(super) fn stopped_by(&self, error: &ClientError) -> Done {
-        match error.aborted {
-            true => self.aborted(),
-            false => Done::failed(error.to_string()),
+    /// Returns the end that a failed docker command means for the operation.
+    pub(super) fn stopped_by(&self, error: ClientError) -> Ending {
+        if error.aborted {
+            self.aborted()
+        } else {
+            Failure::from(error).into()
         }
     }
 
-    /// It was ended before it came to its end.
-    pub(super) fn aborted(&self) -> Done {
-        let verb = self.kind.verb();
-        match self.abort.is_cancelled() {
-            true => Done {
-                state: OperationState::Cancelled,
-                note: Some(format!("the {verb} was cancelled")),
-                ..Done::succeeded()
-            },
-            false => Done {
-                state: OperationState::Interrupted,
-                ..Done::failed(format!(
-                    "the daemon was told to stop before the {verb} had ended"
-                ))
-            },
+    /// Returns the end of an operation that was ended early.
+    pub(super) fn aborted(&self) -> Ending {
+        if self.abort.is_cancelled() {
+            Ending::Cancelled
+        } else {
+            let verb = self.kind.verb();
+            Ending::Interrupted(format!("the daemon stopped before the {verb} finished"))
         }
     }
 
-    /// The inputs now: before the CLI starts, and after it has ended.
+    /// Scans the inputs: before the CLI starts, and after it has ended.
     pub(super) fn inputs(&self) -> Option<Inputs> {
-        let site = Arc::new(self.place.site(self.folder())?);
-        scan::scan(&site, None, &ForceReread::default())
+        let paths = Arc::new(self.resolved.site(self.folder())?);
+        scan::scan(&paths, None, &ForceReread::default())
     }
 
-    pub(super) fn end(&self, done: Done) {
-        let operations = &self.operations.0;
-        let finished_at = Timestamp::now();
-        let seconds = finished_at.seconds_since(self.id.began_at()).max(0.0);
-        let verb = self.kind.verb();
-        let mut summary = format!("{verb} {} after {seconds:.1} s", done.state.as_str());
-        for said in done.error.iter().chain(&done.note) {
-            summary = format!("{summary}: {said}");
-        }
-        let outcome = Outcome {
-            state: done.state,
-            error: done.error,
-            note: done.note,
-            finished_at,
-            ended: Instant::now(),
+    /// Reports the end to the state, to `state.json`, to both logs, and to all who wait.
+    pub(super) fn end(&self, outcome: Outcome) {
+        let operations = &self.operations;
+        let end = End {
+            ending: outcome.ending,
+            containers: outcome.containers,
+            finished_at: Timestamp::now(),
         };
-        let makes = matches!(self.kind, OperationKind::Recreate | OperationKind::Start);
-        let after = makes.then(|| self.inputs()).flatten();
-        let forgets = self.kind == OperationKind::Delete && done.state == OperationState::Succeeded;
-        operations.aborts().remove(&self.key);
-        // Whoever learns of the end from either log finds it in the state.
+        let now = Instant::now();
+        let after = self.kind.makes_containers().then(|| self.inputs());
+        let is_deleted = self.kind == OperationKind::Delete && end.ending == Ending::Succeeded;
+        let ended = EndedOperation {
+            end: end.clone(),
+            container: outcome.container,
+            settlement: outcome.settlement,
+        };
+        operations.release(self.key);
+        // Readers of either log find the end in the state.
         operations.shared.update(|state| {
-            let container = done.container.as_deref();
-            state.end(self.key, outcome.clone(), container, after.as_ref());
-            if forgets {
+            state.end_operation(self.key, ended, after.flatten().as_ref(), now);
+            if is_deleted {
                 state.clear_leftover(self.key);
                 state.forget(self.key);
             }
         });
-        operations.persister.save();
+        operations.settings.persister.save();
+        let summary = self.summary(&end);
         log::info!("{}: {summary}", self.folder().display());
-        self.journal.end(outcome, summary);
+        self.journal.end(end, summary);
+    }
+
+    fn summary(&self, end: &End) -> String {
+        let seconds = end.finished_at.seconds_since(self.id.began_at()).max(0.0);
+        let (verb, state) = (self.kind.verb(), end.ending.state().as_str());
+        let summary = format!("{verb} {state} after {seconds:.1} s");
+        match end.explanation(self.kind) {
+            Some(explanation) => format!("{summary}: {explanation}"),
+            None => summary,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Hands the log of an operation to a program of the user's, as JSON lines on its standard input.
+//! Hands the log of an operation to a program that the user chooses, as JSON lines on its standard input.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -9,14 +9,14 @@ use crate::base::json::to_line;
 use crate::daemon::shared::Shared;
 use crate::process::StdinWriter;
 
-/// What the program gets to finish when the operation has ended.
+/// The time that the program gets to finish when the operation has ended.
 const FINISH: Duration = Duration::from_secs(5);
-/// The same when the daemon is about to stop.
+/// The time that it gets when the daemon is about to stop.
 const FINISH_CLOSING: Duration = Duration::from_secs(1);
-/// How often to look whether the daemon is about to stop.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to look whether the operation has ended.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// A program that reads logs.
+/// The program of `--log-sink`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sink {
     program: OsString,
@@ -33,26 +33,28 @@ impl Sink {
         })
     }
 
-    /// Runs the program for one operation and feeds it until that has ended, or until it reads no more.
+    /// Runs the program for one operation and feeds it until the operation has ended, or until the program reads no more.
     pub fn feed(&self, journal: &Journal, shared: &Shared) {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         let mut feeder = match StdinWriter::spawn(command) {
             Ok(feeder) => feeder,
-            Err(e) => return log::warn!("the log sink gets nothing of this operation: {e}"),
-        };
-        let deadline = || match journal.outcome() {
-            Some(outcome) => {
-                let closing = shared.read(|state| state.is_closing());
-                let time = if closing { FINISH_CLOSING } else { FINISH };
-                let ended = outcome.ended;
-                ended + time
+            Err(e) => {
+                return log::warn!(
+                    "could not start the log sink, which receives nothing of this operation: {e}"
+                );
             }
-            None => Instant::now() + LOOK,
+        };
+        let deadline = || match journal.ended_at() {
+            Some(ended_at) => {
+                let is_closing = shared.read(|state| state.is_closing());
+                ended_at + if is_closing { FINISH_CLOSING } else { FINISH }
+            }
+            None => Instant::now() + POLL_EVERY,
         };
         let mut next = 0;
         loop {
-            let page = journal.read(next, LOOK);
+            let page = journal.read(next, POLL_EVERY);
             for line in &page.lines {
                 if let Err(e) = feeder.feed(&to_line(&**line), &deadline) {
                     log::warn!("the log sink missed lines of this operation: {e}");

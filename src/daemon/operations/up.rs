@@ -1,119 +1,90 @@
 //! `recreate` and `start`: what the devcontainer CLI does, and what becomes of the old container.
 
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Operations;
+use super::failure::Failure;
 use super::output::Output;
-use super::run::{Done, OperationRun};
+use super::repair::NEW_CONTAINER_RUNS;
+use super::run::{OperationRun, Outcome};
 use super::settle::{self, Fate, Touch};
-use crate::base::time::Timestamp;
 use crate::devcontainer::cli::arguments::Up;
 use crate::devcontainer::config::jsonc as config;
 use crate::docker::ClientError;
-use crate::model::ids::Key;
-use crate::model::operation::{OperationKind, OperationState, Repair, Repaired};
+use crate::model::operation::{ContainersReport, Ending, OperationKind, Settlement};
 use crate::model::original::Original;
 use crate::process::{self, RunLimits};
-use crate::shim as stand_in;
-use crate::shim::Plan;
+use crate::shim::{self, Plan};
 
-/// Between TERM and KILL.
+/// The time between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long docker is asked again what became of the containers, when it does not answer.
+/// How long docker is asked again for the containers, while it does not answer.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
-/// The same when the daemon is about to stop: the next one puts right what is not by then.
+/// How long it is asked again while the daemon stops. The next daemon repairs what is left.
 const SETTLE_PATIENCE_CLOSING: Duration = Duration::from_millis(1500);
-const SETTLE_AGAIN: Duration = Duration::from_millis(500);
-/// Of an operation that was ended while the CLI was at work in the new container.
-const NEW_ONE_RUNS: &str = "the new container runs, though not all of its commands may have";
+/// The time between two attempts.
+const SETTLE_RETRY_EVERY: Duration = Duration::from_millis(500);
 
 impl OperationRun {
-    pub(super) fn up(&self) -> Done {
-        if let Err(why) = self.check_paths() {
-            return Done::failed(why);
+    /// Runs `devcontainer up`, and settles what became of the containers.
+    pub(super) fn up(&self) -> Outcome {
+        if let Some(path) = self.unusable_path() {
+            return Failure::UnusablePath(path).into();
         }
-        let originals = match self.kind {
-            OperationKind::Recreate => self.find_originals(),
-            _ => Ok(Vec::new()),
-        };
-        let originals = match originals {
+        let originals = match self.find_originals() {
             Ok(originals) => originals,
-            Err(e) => return self.stopped_by(&e),
+            Err(e) => return self.stopped_by(e).into(),
         };
         let inputs = self.inputs();
-        self.operations.0.shared.update(|state| {
-            state.set_originals(self.key, originals.clone());
-            if let Some(inputs) = &inputs {
-                state.set_operation_inputs(self.key, inputs);
-            }
+        self.operations.shared.update(|state| {
+            state.prepare_operation(self.key, originals.clone(), inputs.as_ref());
         });
-        self.operations.0.persister.save();
-        let done = self.run_cli(&originals);
-        self.settle(&originals, done)
+        self.operations.settings.persister.save();
+        let (ending, named) = self.run_cli(&originals);
+        self.settle(&originals, ending, named)
     }
 
-    /// Paths that the CLI is known not to come back from.
-    fn check_paths(&self) -> Result<(), String> {
-        let config = self.address.config.as_deref();
-        let paths = [Some(self.folder()), config];
-        match paths
-            .into_iter()
-            .flatten()
-            .find(|path| path.as_os_str().as_encoded_bytes().contains(&b'='))
-        {
-            Some(path) => Err(format!(
-                "the devcontainer CLI hangs on a path with `=`: {}; nothing was changed. Rename the folder",
-                path.display()
-            )),
-            None => Ok(()),
-        }
+    /// Returns a path on which the CLI is known to hang.
+    fn unusable_path(&self) -> Option<PathBuf> {
+        let config = self.declared.config.as_deref();
+        let paths = [Some(self.folder()), config].into_iter().flatten();
+        let mut unusable = paths.filter(|path| path.as_os_str().as_encoded_bytes().contains(&b'='));
+        unusable.next().map(Into::into)
     }
 
-    /// Containers that an operation before this one left neither replaced nor put back. What cannot be put right is an
-    /// old container like others.
-    pub(super) fn repair_first(&self) {
-        for repair in self
-            .operations
-            .0
-            .shared
-            .read(|state| state.left_behind(self.key))
-        {
-            self.say("putting right what an earlier operation left");
-            match put_right(&self.operations.0, &repair) {
-                Ok(_) => self
-                    .operations
-                    .0
-                    .shared
-                    .update(|state| state.clear_leftover(self.key)),
-                Err(e) => self.say(&format!("that was not possible: {e}")),
-            }
-        }
-    }
-
-    /// The containers that the new one is to replace.
+    /// Asks docker for the containers that the new one is to replace.
     fn find_originals(&self) -> Result<Vec<Original>, ClientError> {
-        let program = self.operations.0.programs.docker();
-        let docker = self.docker(&program);
-        let mut originals = self.own_containers(&docker)?;
-        let config = self.place.canonical_config.as_deref();
-        let configured = config.and_then(config::compose_service);
-        let services = originals.iter().filter_map(|one| one.old.compose.clone());
-        let services = services.filter(|one| Some(&one.service) == configured.as_ref());
-        for service in services.collect::<Vec<_>>() {
-            let ids = docker.with_labels(&service.labels())?.into_iter();
-            let more = ids.filter(|id| originals.iter().all(|one| one.old.id != *id));
-            originals.extend(docker.inspect(&more.collect::<Vec<_>>())?);
+        if self.kind != OperationKind::Recreate {
+            return Ok(Vec::new());
         }
-        let originals = originals.into_iter().filter(|one| !one.one_off);
-        Ok(originals.map(|one| one.old.before_parking()).collect())
+        let program = self.operations.programs.docker();
+        let docker = self.docker(&program);
+        let mut found = self.own_containers(&docker)?;
+        let configured = self.compose_service();
+        let services = found.iter().filter_map(|one| one.old.compose.clone());
+        let replaced = services.filter(|one| Some(&one.service) == configured.as_ref());
+        for service in replaced.collect::<Vec<_>>() {
+            let ids = docker.with_labels(&service.labels())?.into_iter();
+            let more = ids.filter(|id| found.iter().all(|one| one.old.id != *id));
+            found.extend(docker.inspect(&more.collect::<Vec<_>>())?);
+        }
+        let lasting = found.into_iter().filter(|one| !one.one_off);
+        Ok(lasting.map(|one| one.old.before_parking()).collect())
     }
 
-    fn run_cli(&self, originals: &[Original]) -> Done {
+    fn compose_service(&self) -> Option<String> {
+        let config = self.resolved.canonical_config.as_deref();
+        config.and_then(config::compose_service)
+    }
+
+    /// Returns how the CLI ended, and the container that it named.
+    fn run_cli(&self, originals: &[Original]) -> (Ending, Option<String>) {
         let command = match self.command(originals) {
             Ok(command) => command,
-            Err(why) => return Done::failed(why),
+            Err(e) => return (Failure::Plan(e).into(), None),
         };
         let mut output = Output::new(&self.journal);
         let limits = RunLimits {
@@ -121,246 +92,187 @@ impl OperationRun {
             abort: Some(self.abort.as_fd()),
             grace: GRACE,
         };
-        let operation = self.id.as_str();
-        let ended = process::run_operation(command, operation, &limits, &mut |stream, bytes| {
+        let id = self.id.as_str();
+        let ended = process::run_operation(command, id, &limits, &mut |stream, bytes| {
             output.take(stream, bytes);
-            if output.take_initialized()
-                && let Some(inputs) = self.inputs()
-            {
-                let shared = &self.operations.0.shared;
-                shared.update(|state| state.set_initialized_inputs(self.key, &inputs));
+            if output.take_initialized() {
+                self.take_initialized_inputs();
             }
         });
         output.finish();
-        let mut done = match ended {
+        let ending = match ended {
             Ok(ended) => self.judge(ended, &mut output),
-            Err(e) => Done::failed(e.to_string()),
+            Err(e) => Failure::Spawn(e).into(),
         };
-        done.container = output.result.and_then(|result| result.container_id);
-        done
+        (ending, output.result.and_then(|result| result.container_id))
     }
 
-    fn command(&self, originals: &[Original]) -> Result<Command, String> {
-        let programs = &self.operations.0.programs;
-        let (docker, compose) = stand_in::paths();
+    fn take_initialized_inputs(&self) {
+        if let Some(inputs) = self.inputs() {
+            let shared = &self.operations.shared;
+            shared.update(|state| state.set_initialized_inputs(self.key, &inputs));
+        }
+    }
+
+    fn command(&self, originals: &[Original]) -> serde_json::Result<Command> {
+        let programs = &self.operations.programs;
+        let (docker, compose) = shim::paths();
+        let replaces = self.kind == OperationKind::Recreate;
         let up = Up {
             folder: self.folder(),
-            config: self.address.config.as_deref(),
+            config: self.declared.config.as_deref(),
             docker: &docker,
             compose: &compose,
-            remove_existing: self.kind == OperationKind::Recreate,
+            remove_existing: replaces,
         };
-        let config = self.place.canonical_config.as_deref();
-        let replaces = self.kind == OperationKind::Recreate;
+        let mut command = Command::new(programs.devcontainer());
+        command.args(up.arguments());
         let plan = Plan {
             operation: self.id.clone(),
-            called_docker: docker.clone(),
-            called_compose: compose.clone(),
+            called_docker: docker,
+            called_compose: compose,
             docker: programs.docker(),
             compose: programs.compose(),
             replaces: originals.to_vec(),
-            service: config
-                .filter(|_| replaces)
-                .and_then(config::compose_service),
+            service: self.compose_service().filter(|_| replaces),
         };
-        let plan = serde_json::to_string(&plan)
-            .map_err(|e| format!("the path of docker cannot be handed on: {e}"))?;
-        let mut command = Command::new(programs.devcontainer());
-        command.args(up.arguments()).env(stand_in::VARIABLE, plan);
+        command.env(shim::VARIABLE, serde_json::to_string(&plan)?);
         Ok(command)
     }
 
-    /// What came of it.
-    fn judge(&self, ended: process::Ended, output: &mut Output<'_>) -> Done {
-        let (docker, compose) = stand_in::paths();
-        let paths = [(compose, "docker-compose"), (docker, "docker")];
-        let paths = paths.map(|(path, name)| (path.display().to_string(), name));
-        let paths: Vec<(&str, &str)> = paths.iter().map(|(p, name)| (p.as_str(), *name)).collect();
+    /// Judges how the CLI ended, by its exit status and its result.
+    fn judge(&self, ended: process::Ended, output: &mut Output<'_>) -> Ending {
+        let (docker, compose) = shim::paths();
+        let names = [(compose, "docker-compose"), (docker, "docker")];
+        let names = names.map(|(path, name)| (path.display().to_string(), name));
         if let Some(result) = &mut output.result {
-            result.rename(&paths);
+            result.rename(&names.each_ref().map(|(path, name)| (path.as_str(), *name)));
         }
         match (ended, &output.result) {
             (process::Ended::Aborted, _) => self.aborted(),
             (process::Ended::TimedOut, _) => {
-                let limit = self.operations.0.timeout.as_secs_f64();
-                Done::failed(format!(
-                    "it did not end within the limit of {limit} s (--job-timeout)"
-                ))
+                Failure::TimedOut(self.operations.settings.timeout).into()
             }
-            (process::Ended::Exited(status), Some(result)) => match result.succeeded() {
-                true if status.success() => Done::succeeded(),
-                true => Done::failed(format!(
-                    "devcontainer reported success, but ended with {status}"
-                )),
-                false => Done::failed(with_cause(result.reason(), output.cause())),
-            },
+            (process::Ended::Exited(status), Some(result)) if result.succeeded() => {
+                if status.success() {
+                    Ending::Succeeded
+                } else {
+                    Failure::Contradiction(status).into()
+                }
+            }
+            (process::Ended::Exited(_), Some(result)) => {
+                Failure::Reported(with_cause(result.reason(), output.cause())).into()
+            }
             (process::Ended::Exited(status), None) => {
-                let said = output.last_line.as_deref().unwrap_or("it said nothing");
-                Done::failed(format!(
-                    "devcontainer ended with {status} and without a result: {said}"
-                ))
+                Failure::NoResult(status, output.last_line.take()).into()
             }
         }
     }
 
     /// Finds out what became of the containers, and puts back the old ones where there is no new one.
-    fn settle(&self, originals: &[Original], mut done: Done) -> Done {
-        let closing = self.operations.0.shared.read(|state| state.is_closing());
-        let patience = match closing {
-            true => SETTLE_PATIENCE_CLOSING,
-            false => SETTLE_PATIENCE,
+    fn settle(&self, originals: &[Original], ending: Ending, named: Option<String>) -> Outcome {
+        let succeeded = ending == Ending::Succeeded;
+        let error = match self.ask_docker(originals, succeeded, named.as_deref()) {
+            Ok(aftermath) => return self.conclude(ending, named, &aftermath),
+            Err(error) => error,
         };
-        let program = self.operations.0.programs.docker();
-        let succeeded = done.state == OperationState::Succeeded;
+        let consequence = if originals.is_empty() {
+            ""
+        } else {
+            "; nothing is removed, and the old container is put back as soon as docker answers"
+        };
+        let text = format!("docker does not answer: {error}{consequence}");
+        let (ending, containers) = if succeeded {
+            (Ending::Failed(text), None)
+        } else {
+            (ending, Some(ContainersReport::Harmed(text)))
+        };
+        Outcome {
+            ending,
+            containers,
+            container: named.clone(),
+            settlement: Settlement::Open {
+                made: named.filter(|_| succeeded),
+            },
+        }
+    }
+
+    fn ask_docker(
+        &self,
+        originals: &[Original],
+        succeeded: bool,
+        named: Option<&str>,
+    ) -> Result<Fate, ClientError> {
+        let is_closing = self.operations.shared.read(|state| state.is_closing());
+        let patience = if is_closing {
+            SETTLE_PATIENCE_CLOSING
+        } else {
+            SETTLE_PATIENCE
+        };
+        let program = self.operations.programs.docker();
         let until = Instant::now() + patience;
-        let fate = loop {
-            let docker = self.operations.0.settling_client(&program, &self.id);
-            let ended = settle::Ending {
+        loop {
+            let docker = self.operations.settling_client(&program, &self.id);
+            let report = settle::Ending {
                 well: succeeded,
-                named: done.container.as_deref(),
+                named,
                 deferred: false,
             };
-            match settle::settle(&docker, &self.id, originals, &ended, Touch::All) {
-                Err(_) if Instant::now() < until => thread::sleep(SETTLE_AGAIN),
-                settled => break settled,
-            }
-        };
-        match fate {
-            Ok(fate) => self.note_fate(&fate, &mut done),
-            Err(e) => {
-                let made = done.container.clone().filter(|_| succeeded);
-                self.operations
-                    .0
-                    .shared
-                    .update(|state| state.set_unsettled(self.key, made));
-                let after = match originals.is_empty() {
-                    true => String::new(),
-                    false => "; nothing is removed, and the old container is put back as soon as docker answers"
-                        .to_owned(),
-                };
-                let error = done.error.take().or(done.note.take());
-                let error = error.map_or_else(String::new, |error| format!("{error}; "));
-                done.error = Some(format!("{error}docker does not answer: {e}{after}"));
-                if succeeded {
-                    done.state = OperationState::Failed;
-                }
+            match settle::settle(&docker, &self.id, originals, &report, Touch::All) {
+                Err(_) if Instant::now() < until => thread::sleep(SETTLE_RETRY_EVERY),
+                settled => return settled,
             }
         }
-        done
     }
 
-    fn note_fate(&self, fate: &Fate, done: &mut Done) {
-        // The CLI names the container whose commands failed; of one that was ended it says nothing.
-        let is_named = done.container.is_some();
-        done.container = fate.made.clone().or(done.container.take());
-        let harmed = !fate.lost.is_empty() || !fate.troubles.is_empty();
-        for trouble in &fate.troubles {
+    fn conclude(&self, ending: Ending, named: Option<String>, aftermath: &Fate) -> Outcome {
+        for trouble in &aftermath.troubles {
             self.say(trouble);
         }
-        if !fate.troubles.is_empty() {
-            let made = fate.made.clone();
-            self.operations
-                .0
-                .shared
-                .update(|state| state.set_unsettled(self.key, made));
-        }
-        if done.state == OperationState::Succeeded && fate.put_back {
-            *done =
-                Done::failed("devcontainer reported success, but there is no new container".into());
-        }
-        if done.state == OperationState::Succeeded {
-            for trouble in &fate.troubles {
+        let settlement = if aftermath.troubles.is_empty() {
+            Settlement::Settled
+        } else {
+            Settlement::Open {
+                made: aftermath.made.clone(),
+            }
+        };
+        let ending = match ending {
+            Ending::Succeeded if aftermath.put_back => Failure::NoContainer.into(),
+            ending => ending,
+        };
+        let containers = if ending == Ending::Succeeded {
+            for trouble in &aftermath.troubles {
                 log::warn!("{}: {trouble}", self.folder().display());
             }
-            return;
-        }
-        let summary = match (fate.summary(), &fate.made) {
-            (Some(summary), _) => summary,
-            (None, Some(_)) if !is_named => NEW_ONE_RUNS.to_owned(),
-            (None, _) => return,
+            None
+        } else {
+            report(aftermath, named.as_deref())
         };
-        let said = done.error.take();
-        match (said, harmed) {
-            (Some(error), _) => done.error = Some(format!("{error}; {summary}")),
-            (None, true) => done.error = Some(summary),
-            (None, false) => {
-                let note = done.note.take().unwrap_or_default();
-                done.note = Some(format!("{note}; {summary}"));
-            }
+        Outcome {
+            ending,
+            containers,
+            container: aftermath.made.clone().or(named),
+            settlement,
         }
     }
 }
 
-/// Puts right what an operation left of a dev container, if nobody else is at it.
-pub(super) fn repair(operations: &Operations, key: Key) {
-    let place = operations
-        .shared
-        .read(|state| state.address(key))
-        .map(|a| a.resolve(&operations.roots));
-    let place = place.filter(|place| place.outside.is_none());
-    // Somebody else who has the lock is in the middle of an operation, and this is no leftover.
-    let Some(lock) = place.and_then(|place| operations.try_lock(&place.folder)) else {
-        return;
-    };
-    super::end_leftovers();
-    let now = Timestamp::now();
-    let begun = operations
-        .shared
-        .update(|state| state.begin_repair(key, lock.is_held(), now));
-    let Some(repair) = begun else { return };
-    let result = put_right(operations, &repair);
-    match &result {
-        Ok(Repaired {
-            summary,
-            complete: true,
-        }) => {
-            if let Some(summary) = summary {
-                log::info!("what an operation left is put right: {summary}");
-            }
-        }
-        Ok(Repaired { summary, .. }) => {
-            let summary = summary.as_deref().unwrap_or_default();
-            log::warn!("what an operation left cannot be put right: {summary}");
-        }
-        Err(e) => log::warn!("what an operation left cannot be put right yet: {e}"),
-    }
-    operations.shared.update(|state| {
-        if result.as_ref().is_ok_and(|repaired| repaired.complete) {
-            let ids = state.containers_of(key);
-            state.listing.invalidate(Instant::now(), ids);
-        }
-        state.end_repair(&repair, result.map_err(|e| e.to_string()));
-    });
-    operations.persister.save();
-}
-
-fn put_right(operations: &Operations, repair: &Repair) -> Result<Repaired, ClientError> {
-    let program = operations.programs.docker();
-    let docker = operations.settling_client(&program, &repair.operation);
-    let touch = match repair.is_ours {
-        true => Touch::All,
-        false => Touch::SetAside,
-    };
-    let ending = settle::Ending {
-        well: repair.made.is_some(),
-        named: repair.made.as_deref(),
-        deferred: true,
-    };
-    let fate = settle::settle(
-        &docker,
-        &repair.operation,
-        &repair.originals,
-        &ending,
-        touch,
-    )?;
-    let ran = fate.made.is_some().then(|| NEW_ONE_RUNS.to_owned());
-    Ok(Repaired {
-        complete: fate.troubles.is_empty(),
-        summary: fate.summary().or(ran),
+/// Returns the report on the containers of an operation that did not succeed.
+fn report(aftermath: &Fate, named: Option<&str>) -> Option<ContainersReport> {
+    let is_harmed = !aftermath.lost.is_empty() || !aftermath.troubles.is_empty();
+    // The CLI names the container whose commands failed. Of one that was ended early it says nothing.
+    let runs = aftermath.made.is_some() && named.is_none();
+    let text = aftermath
+        .summary()
+        .or_else(|| runs.then(|| NEW_CONTAINER_RUNS.to_owned()))?;
+    Some(if is_harmed {
+        ContainersReport::Harmed(text)
+    } else {
+        ContainersReport::Unharmed(text)
     })
 }
 
-/// The CLI often says only which command failed.
+/// Adds the cause that docker gave: the CLI often says only which command failed.
 fn with_cause(reason: String, cause: Option<String>) -> String {
     match cause {
         Some(cause) if reason.contains("Command failed") && !reason.contains(&cause) => {

@@ -7,10 +7,6 @@ mod model;
 mod repair;
 mod steps;
 
-use crate::model::ids::OperationId;
-use crate::model::inputs::Inputs;
-use crate::model::operation::OperationKind;
-use crate::model::operation::Outcome;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,11 +16,14 @@ use crate::base::time::Timestamp;
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::api::{ChangeKind, Devcontainer, Status};
 use crate::model::container::Pairs;
-use crate::model::inputs::{Content, Input};
+use crate::model::ids::OperationId;
+use crate::model::inputs::{Content, Input, Inputs};
 use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
 use crate::model::listing::Listed;
 use crate::model::location::CliPaths;
-use crate::model::operation::OperationState;
+use crate::model::operation::{
+    End, EndedOperation, Ending, OperationKind, OperationState, Settlement,
+};
 
 /// A state, a clock, and the containers and places that the next listing will show.
 struct World {
@@ -269,26 +268,41 @@ impl World {
         let id = operation(self.wall);
         self.state.begin(key, OperationKind::Recreate, id).unwrap();
         let inputs = self.inputs(&site());
-        self.state.set_operation_inputs(key, &inputs);
+        self.state.prepare_operation(key, Vec::new(), Some(&inputs));
         key
     }
 
     fn end(&mut self, key: Key, error: Option<&str>, container: Option<u32>) {
+        self.end_with(key, error, container, Settlement::Settled);
+    }
+
+    /// Ends an operation of which docker did not say what became of the containers.
+    fn end_unsettled(&mut self, key: Key, error: &str) {
+        self.end_with(key, Some(error), None, Settlement::Open { made: None });
+    }
+
+    fn end_with(
+        &mut self,
+        key: Key,
+        error: Option<&str>,
+        container: Option<u32>,
+        settlement: Settlement,
+    ) {
         self.wall += 1;
-        let outcome = Outcome {
-            state: match error {
-                None => OperationState::Succeeded,
-                Some(_) => OperationState::Failed,
+        let ended = EndedOperation {
+            end: End {
+                ending: match error {
+                    None => Ending::Succeeded,
+                    Some(why) => Ending::Failed(why.to_owned()),
+                },
+                containers: None,
+                finished_at: Timestamp::new(self.wall, 0),
             },
-            error: error.map(str::to_owned),
-            note: None,
-            finished_at: Timestamp::new(self.wall, 0),
-            ended: self.now,
+            container: container.map(id),
+            settlement,
         };
-        let container = container.map(id);
         let after = self.inputs(&site());
-        self.state
-            .end(key, outcome, container.as_deref(), Some(&after));
+        self.state.end_operation(key, ended, Some(&after), self.now);
     }
 }
 
@@ -514,7 +528,7 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
             .begin(other, OperationKind::Recreate, operation(0))
             .is_ok()
     );
-    assert_eq!(world.state.running().len(), 2);
+    assert_eq!(world.state.operations_running(), 2);
     world.end(key, None, None);
     assert!(
         world

@@ -1,13 +1,12 @@
 //! What is told of random lives of dev containers, compared with a simple model of what is true.
 
-use crate::model::operation::OperationKind;
-use crate::model::operation::Outcome;
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::operation::OperationKind;
 use crate::state::persisted::Persisted;
 
 /// Two dev containers of one folder, which share a Dockerfile.
@@ -444,7 +443,9 @@ impl Life {
             config: CONFIGS[of].into(),
         };
         let inputs = self.world.inputs(&site);
-        self.world.state.set_operation_inputs(key, &inputs);
+        self.world
+            .state
+            .prepare_operation(key, Vec::new(), Some(&inputs));
         self.save();
         self.operations[of] = Some(Operating {
             key,
@@ -460,17 +461,18 @@ impl Life {
             config: CONFIGS[of].into(),
         };
         let after = self.world.inputs(&site);
-        let outcome = Outcome {
-            state: OperationState::Succeeded,
-            error: None,
-            note: None,
-            finished_at: Timestamp::new(self.world.wall, 0),
-            ended: self.world.now,
+        let ended = EndedOperation {
+            end: End {
+                ending: Ending::Succeeded,
+                containers: None,
+                finished_at: Timestamp::new(self.world.wall, 0),
+            },
+            container: operation.made.map(id).filter(|_| named),
+            settlement: Settlement::Settled,
         };
-        let container = operation.made.map(id).filter(|_| named);
         self.world
             .state
-            .end(operation.key, outcome, container.as_deref(), Some(&after));
+            .end_operation(operation.key, ended, Some(&after), self.world.now);
         self.save();
         self.listed = false;
         let lock = self.on_disk(LOCKS[of]).map(|(content, _)| content);

@@ -2,10 +2,8 @@
 
 use super::*;
 use crate::model::ids::OperationId;
-use crate::model::operation::OperationKind;
-use crate::model::operation::{Repair, Repaired};
-use crate::model::original::Original;
-use crate::model::original::{ParkedName, PriorState};
+use crate::model::operation::{LeftBy, OperationKind, Repair, Repaired};
+use crate::model::original::{Original, ParkedName, PriorState};
 use crate::state::persisted::{Persisted, Record};
 
 const NOW: Timestamp = Timestamp::new(2_000_000, 0);
@@ -38,7 +36,7 @@ fn operations(operations: Vec<Record>) -> Persisted {
     }
 }
 
-fn repaired(summary: &str) -> Result<Repaired, String> {
+fn repaired(summary: &str) -> Result<Repaired, &'static str> {
     Ok(Repaired {
         summary: Some(summary.to_owned()),
         complete: true,
@@ -77,7 +75,7 @@ fn p12_a_container_that_is_set_aside_is_put_right_once() {
     let (id, key) = with_one_set_aside(&mut world);
     assert_eq!(world.state.to_repair(), [key]);
     let repair = world.state.begin_repair(key, true, NOW).unwrap();
-    assert_eq!((&repair.operation, repair.is_ours), (&id, false));
+    assert_eq!((&repair.operation, repair.left_by), (&id, LeftBy::Unknown));
     let old = &repair.originals[0];
     assert_eq!(
         (&*old.name, old.was, &old.id),
@@ -90,9 +88,7 @@ fn p12_a_container_that_is_set_aside_is_put_right_once() {
         .begin(key, OperationKind::Recreate, operation(9));
     assert_eq!(refused.err(), Some(Refusal::Repairing));
 
-    world
-        .state
-        .end_repair(&repair, repaired("nothing was lost"));
+    world.state.end_repair(key, repaired("nothing was lost"));
     let one = world.one();
     let job = one.job.unwrap();
     assert_eq!(
@@ -139,9 +135,7 @@ fn p12_what_cannot_be_put_right_is_tried_once_each() {
     for second in [5, 7] {
         let repair = world.state.begin_repair(key, true, NOW).unwrap();
         assert_eq!(repair.operation, operation(second));
-        world
-            .state
-            .end_repair(&repair, repaired("the name is taken"));
+        world.state.end_repair(key, repaired("the name is taken"));
         world.list();
     }
     assert_eq!(world.state.to_repair(), []);
@@ -169,8 +163,11 @@ fn p12_what_docker_makes_after_the_end_is_removed() {
     world.list();
     assert_eq!(world.state.to_repair(), [key]);
     let repair = world.state.begin_repair(key, true, NOW).unwrap();
-    assert_eq!((repair.operation.clone(), repair.is_ours), (id, false));
-    world.state.end_repair(&repair, repaired("it is gone"));
+    assert_eq!(
+        (repair.operation.clone(), repair.left_by),
+        (id, LeftBy::Earlier)
+    );
+    world.state.end_repair(key, repaired("it is gone"));
     assert_eq!(world.state.to_repair(), []);
 }
 
@@ -197,10 +194,10 @@ fn a_listing_from_before_the_end_of_an_operation_is_made_again() {
 fn p12_what_docker_did_not_answer_is_tried_again() {
     let mut world = world();
     let (_, key) = with_one_set_aside(&mut world);
-    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    world.state.begin_repair(key, true, NOW).unwrap();
     world
         .state
-        .end_repair(&repair, Err("docker does not answer".into()));
+        .end_repair(key, Err::<Repaired, _>("docker does not answer"));
     assert_eq!(world.state.to_repair(), [key]);
 }
 
@@ -229,15 +226,15 @@ fn p12_an_operation_whose_end_is_not_known_is_settled_when_docker_is_back() {
     world.list();
     let key = world.begin();
     let old = running_box1();
-    world.state.set_originals(key, vec![old.clone()]);
-    world.state.set_unsettled(key, None);
-    world.end(key, Some("docker is gone"), None);
+    world.state.prepare_operation(key, vec![old.clone()], None);
+    world.end_unsettled(key, "docker is gone");
     assert_eq!(world.state.to_repair(), [key]);
     let repair = world.state.begin_repair(key, true, NOW).unwrap();
-    assert_eq!((&repair.originals[..], repair.is_ours), (&[old][..], true));
-    world
-        .state
-        .end_repair(&repair, repaired("nothing was lost"));
+    assert_eq!(
+        (&repair.originals[..], repair.left_by),
+        (&[old][..], LeftBy::ThisRun)
+    );
+    world.state.end_repair(key, repaired("nothing was lost"));
     let error = world.one().error.unwrap();
     assert_eq!(error, "docker is gone; nothing was lost");
     assert_eq!(world.one().job.unwrap().state, OperationState::Failed);
@@ -270,7 +267,8 @@ fn an_operation_that_the_last_run_did_not_end_is_interrupted() {
     );
     let key = world.state.find("w").unwrap();
     assert_eq!(world.state.to_repair(), [key]);
-    assert!(!world.state.begin_repair(key, true, NOW).unwrap().is_ours);
+    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    assert_eq!(repair.left_by, LeftBy::Earlier);
     assert_eq!(
         world.state.persisted().operations[0].state,
         OperationState::Interrupted
@@ -391,9 +389,10 @@ fn p12_an_operation_that_begins_does_not_forget_what_an_earlier_one_left() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let key = world.begin();
-    world.state.set_originals(key, vec![running_box1()]);
-    world.state.set_unsettled(key, None);
-    world.end(key, Some("docker is gone"), None);
+    world
+        .state
+        .prepare_operation(key, vec![running_box1()], None);
+    world.end_unsettled(key, "docker is gone");
     assert!(world.state.has_unsettled());
     // Somebody tries again while docker is still away.
     world.wall += 1;

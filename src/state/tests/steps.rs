@@ -1,7 +1,6 @@
 //! What the refresher decides, with a simulated docker and random events, losses, failures and clients.
 
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,0 +1,77 @@
+//! Reasons why an operation does not do what it should.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::docker::ClientError;
+use crate::process::SpawnError;
+
+/// A reason why an operation failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// A path on which the devcontainer CLI is known to hang.
+    UnusablePath(PathBuf),
+    /// A docker command failed.
+    Docker(ClientError),
+    /// The devcontainer CLI could not be run.
+    Spawn(SpawnError),
+    /// The plan of the docker shim cannot be written as JSON.
+    Plan(serde_json::Error),
+    /// The system has no thread left.
+    Thread(std::io::Error),
+    /// The operation took longer than `--job-timeout`.
+    TimedOut(Duration),
+    /// The CLI reported a failure in its own words, without secrets.
+    Reported(String),
+    /// The CLI reported success, but its exit status says otherwise.
+    Contradiction(ExitStatus),
+    /// The CLI ended without a result. Holds its last line for people.
+    NoResult(ExitStatus, Option<String>),
+    /// The CLI reported success, but made no container.
+    NoContainer,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnusablePath(path) => write!(
+                f,
+                "the devcontainer CLI hangs on a path with `=`: {}; nothing was changed. Rename the folder",
+                path.display()
+            ),
+            Self::Docker(error) => error.fmt(f),
+            Self::Spawn(error) => error.fmt(f),
+            Self::Plan(error) => write!(f, "the path of docker cannot be handed on: {error}"),
+            Self::Thread(error) => write!(f, "no thread can be started: {error}"),
+            Self::TimedOut(limit) => write!(
+                f,
+                "it did not end within the limit of {} s (--job-timeout)",
+                limit.as_secs_f64()
+            ),
+            Self::Reported(reason) => f.write_str(reason),
+            Self::Contradiction(status) => {
+                write!(f, "devcontainer reported success, but ended with {status}")
+            }
+            Self::NoResult(status, last_line) => {
+                let said = last_line.as_deref().unwrap_or("it said nothing");
+                write!(
+                    f,
+                    "devcontainer ended with {status} and without a result: {said}"
+                )
+            }
+            Self::NoContainer => {
+                f.write_str("devcontainer reported success, but there is no new container")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Docker(error)
+    }
+}

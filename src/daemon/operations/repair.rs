@@ -1,0 +1,101 @@
+//! Repair of what operations left that did not come to their end.
+
+use std::time::Instant;
+
+use super::run::OperationRun;
+use super::settle::{self, Touch};
+use super::{Operations, end_leftovers};
+use crate::base::time::Timestamp;
+use crate::docker::ClientError;
+use crate::model::ids::Key;
+use crate::model::operation::{LeftBy, Repair, Repaired};
+
+/// The report on an operation that was ended while the CLI was at work in the new container.
+pub(super) const NEW_CONTAINER_RUNS: &str =
+    "the new container runs, but some of its lifecycle commands may not have run";
+
+impl Operations {
+    /// Repairs what an operation left of a dev container, unless another daemon is at work in its folder.
+    pub(super) fn repair_one(&self, key: Key) {
+        let declared = self.shared.read(|state| state.address(key));
+        let resolved = declared.map(|declared| declared.resolve(&self.settings.roots));
+        let allowed = resolved.filter(|resolved| resolved.outside.is_none());
+        // A daemon that has the lock is in the middle of an operation, and this is no leftover.
+        let Some(lock) = allowed.and_then(|resolved| self.locks.try_lock(&resolved.folder)) else {
+            return;
+        };
+        end_leftovers();
+        let now = Timestamp::now();
+        let begun = self
+            .shared
+            .update(|state| state.begin_repair(key, lock.is_held(), now));
+        let Some(repair) = begun else { return };
+        let result = self.settle_leftovers(&repair);
+        report(&result);
+        self.shared.update(|state| {
+            if result.as_ref().is_ok_and(|repaired| repaired.complete) {
+                let ids = state.containers_of(key);
+                state.listing.invalidate(Instant::now(), ids);
+            }
+            state.end_repair(key, result);
+        });
+        self.settings.persister.save();
+    }
+
+    fn settle_leftovers(&self, repair: &Repair) -> Result<Repaired, ClientError> {
+        let program = self.programs.docker();
+        let docker = self.settling_client(&program, &repair.operation);
+        let scope = match repair.left_by {
+            LeftBy::ThisRun => Touch::All,
+            LeftBy::Earlier | LeftBy::Unknown => Touch::SetAside,
+        };
+        let report = settle::Ending {
+            well: repair.made.is_some(),
+            named: repair.made.as_deref(),
+            deferred: true,
+        };
+        let aftermath = settle::settle(
+            &docker,
+            &repair.operation,
+            &repair.originals,
+            &report,
+            scope,
+        )?;
+        let runs = aftermath
+            .made
+            .is_some()
+            .then(|| NEW_CONTAINER_RUNS.to_owned());
+        Ok(Repaired {
+            complete: aftermath.troubles.is_empty(),
+            summary: aftermath.summary().or(runs),
+        })
+    }
+}
+
+impl OperationRun {
+    /// Repairs what operations before this one left. A container that cannot be put back is an old container like others.
+    pub(super) fn repair_first(&self) {
+        let shared = &self.operations.shared;
+        for repair in shared.read(|state| state.left_behind(self.key)) {
+            self.say("cleaning up after an earlier operation");
+            match self.operations.settle_leftovers(&repair) {
+                Ok(_) => shared.update(|state| state.clear_leftover(self.key)),
+                Err(e) => self.say(&format!("the cleanup failed: {e}")),
+            }
+        }
+    }
+}
+
+fn report(result: &Result<Repaired, ClientError>) {
+    match result {
+        Ok(repaired) => {
+            let summary = repaired.summary.as_deref().unwrap_or_default();
+            if !repaired.complete {
+                log::warn!("containers that an operation left cannot be repaired: {summary}");
+            } else if !summary.is_empty() {
+                log::info!("containers that an operation left are repaired: {summary}");
+            }
+        }
+        Err(e) => log::warn!("containers that an operation left cannot be repaired yet: {e}"),
+    }
+}
