@@ -1,12 +1,10 @@
 //! Containers and dev containers, as docker's answers lead to them.
 
-mod common;
-
 use std::collections::HashSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use common::{Daemon, LONG, Sandbox, container_id, eventually};
+use crate::common::{Daemon, LONG, Sandbox, container_id, eventually};
 use serde_json::{Value, json};
 
 /// Names of the listed containers.

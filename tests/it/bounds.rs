@@ -1,13 +1,11 @@
 //! What clients can cost: their own slot, for a limited time.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::usage::Usage;
-use common::{BINARY, Daemon, DaemonBuilder, Response, Sandbox, eventually, parse};
+use crate::common::usage::Usage;
+use crate::common::{BINARY, Daemon, DaemonBuilder, Response, Sandbox, eventually, parse};
 use rustix::net::sockopt::set_socket_linger;
 
 const SLOTS: usize = 64;

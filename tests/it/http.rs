@@ -1,8 +1,6 @@
 //! Routes, methods and the form of answers.
 
-mod common;
-
-use common::{Daemon, Response, Sandbox, container_id};
+use crate::common::{Daemon, Response, Sandbox, container_id};
 use serde_json::{Value, json};
 
 const PREFIX: &str = "/api/v0/containers";

@@ -1,8 +1,6 @@
 //! What is noticed of files before anybody asks, also where directories come and go.
 
-mod common;
-
-use common::{Daemon, Sandbox, eventually};
+use crate::common::{Daemon, Sandbox, eventually};
 use std::fs;
 use std::process::Command;
 use std::time::UNIX_EPOCH;
@@ -292,7 +290,7 @@ fn p8_a_path_that_cannot_be_followed_blinds_no_other() {
     // Links that double at each step, a path far too deep, and one too long for any file.
     let bomb = sandbox.workspace("bomb");
     let links = "for i in $(seq 0 29); do ln -s d$((i+1))/d$((i+1)) d$i; done; ln -s . d30";
-    common::sh(&bomb.join(".devcontainer"), links);
+    crate::common::sh(&bomb.join(".devcontainer"), links);
     fs::write(sandbox.config("bomb"), r#"{"dockerFile": "d0/x"}"#).unwrap();
     sandbox.devcontainer_of(2, &bomb);
     let deep = sandbox.workspace("deep");

@@ -1,13 +1,11 @@
 //! What operations leave behind, wherever it went, and the priority of what the daemon runs.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
-use common::{BINARY, Daemon, DaemonBuilder, LONG, NO_EVENTS, Sandbox, eventually};
+use crate::common::{BINARY, Daemon, DaemonBuilder, LONG, NO_EVENTS, Sandbox, eventually};
 use devcontainerd::process;
 
 /// Leaves the session and every parent, says its number in the file `$R/NAME`, and stays.
@@ -146,11 +144,11 @@ await helper bare
     for name in ["helper", "bare"] {
         let helper = number(&sandbox, name);
         assert_eq!(parent(helper), Some(daemon.pid()), "{name}: it was adopted");
-        let below = common::descendants(helper);
+        let below = crate::common::descendants(helper);
         assert!(is_running(helper) && below.len() == 1, "{name}: {below:?}");
         // They would outlive the daemon, too.
         for process in below.into_iter().chain([helper]) {
-            common::kill(process);
+            crate::common::kill(process);
             eventually("it is reaped", || (!exists(process)).then_some(()));
         }
     }
@@ -177,7 +175,7 @@ await orphan
         (!exists(helper)).then_some(())
     });
     assert_eq!(parent(orphan), Some(daemon.pid()));
-    common::kill(orphan);
+    crate::common::kill(orphan);
     eventually("the orphan is reaped", || (!exists(orphan)).then_some(()));
     assert_eq!(daemon.children(), [0; 0]);
 }

@@ -1,10 +1,8 @@
 //! The program that reads the logs of operations.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Daemon, LONG, Sandbox, eventually};
+use crate::common::{Daemon, LONG, Sandbox, eventually};
 use serde_json::Value;
 
 const FALLBACK: &str = "3b579bf4-1ed8-4b99-87a8-e9a1e3410410";

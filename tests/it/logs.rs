@@ -1,9 +1,7 @@
 //! Logs of operations: their forms, and that each line is sent when it is written.
 
-mod common;
-
-use common::client::Client;
-use common::{Daemon, Response, Sandbox, eventually};
+use crate::common::client::Client;
+use crate::common::{Daemon, Response, Sandbox, eventually};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

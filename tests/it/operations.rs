@@ -1,12 +1,10 @@
 //! Recreating dev containers: how it is called, what comes of it, and who may do what at the same time.
 
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use common::{BINARY, Daemon, LONG, Sandbox, container_id, eventually};
+use crate::common::{BINARY, Daemon, LONG, Sandbox, container_id, eventually};
 
 /// A sandbox with one dev container, and its daemon.
 fn start(devcontainer: &str) -> (Sandbox, Daemon) {

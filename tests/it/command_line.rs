@@ -1,14 +1,12 @@
 //! The command line and the environment of the program, and what it says at its start.
 
-mod common;
-
 use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::{Command, Output};
 
-use common::{BINARY, DaemonBuilder, LONG, Sandbox};
+use crate::common::{BINARY, DaemonBuilder, LONG, Sandbox};
 use serde_json::Value;
 
 fn output(arguments: &[&str]) -> Output {

@@ -1,16 +1,14 @@
 //! The program as such: its manifest, and its signals.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{DaemonBuilder, Sandbox, eventually};
+use crate::common::{DaemonBuilder, Sandbox, eventually};
 use serde_json::{Value, json};
 
 /// A devcontainer stand-in that makes nothing until the file `go` is there.
 const WAITS: &str = "echo begun >$R/begun; while [ ! -e $R/go ]; do sleep 0.01; done";
 
-fn begin_operation(sandbox: &Sandbox, builder: DaemonBuilder) -> common::Daemon {
+fn begin_operation(sandbox: &Sandbox, builder: DaemonBuilder) -> crate::common::Daemon {
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
     let daemon = builder.start();

@@ -1,8 +1,6 @@
 //! Every row of the error table, with its exact status and message.
 
-mod common;
-
-use common::{Daemon, Sandbox, container_id, eventually};
+use crate::common::{Daemon, Sandbox, container_id, eventually};
 use std::net::TcpStream;
 
 /// Waits for the file `go`.

@@ -1,11 +1,9 @@
 //! Which dev containers no longer match their configuration, as files change on disk.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{Daemon, Sandbox, eventually, sh};
+use crate::common::{Daemon, Sandbox, eventually, sh};
 use serde_json::{Value, json};
 
 const FIRST: &str = "{\n  // why\n  \"image\": \"base\",\n  \"name\": \"one\",\n}\n";

@@ -1,15 +1,13 @@
 //! Who may ask, and what labels may lead to.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::usage::PROMPT;
-use common::{Daemon, Response, Sandbox, eventually, parse};
+use crate::common::usage::PROMPT;
+use crate::common::{Daemon, Response, Sandbox, eventually, parse};
 use inotify::{Inotify, WatchMask};
 
 const RECREATE: &str = "/devcontainers/container/box1/recreate";
@@ -318,7 +316,7 @@ fn assert_not_allowed(sandbox: &Sandbox, daemon: &Daemon, detail: &str) {
         answer.assert_error(403, "Workspace folder not allowed", detail);
     };
     refused(RECREATE);
-    refused(&RECREATE.replace("box1", &common::container_id(1)));
+    refused(&RECREATE.replace("box1", &crate::common::container_id(1)));
     let all = daemon.json("/devcontainers");
     for found in all["devcontainers"].as_array().unwrap() {
         let id = found["id"].as_str().unwrap();

@@ -1,13 +1,11 @@
 //! Every way in which a program changes a file: noticed at once, and told rightly to the first who asks, whether inotify
 //! says so, cannot, or has lost count.
 
-mod common;
-
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::{Daemon, Sandbox, eventually, sh};
+use crate::common::{Daemon, Sandbox, eventually, sh};
 use serde_json::{Value, json};
 
 const FIRST: &str = r#"{"dockerFile": "Dockerfile", "features": {"./feature": {}}, "name": "one"}"#;

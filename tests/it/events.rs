@@ -1,13 +1,11 @@
 //! The stream of changes, and the child that tells of them: what is told, to whom, and what goes wrong.
 
-mod common;
-
 use std::fs;
 use std::time::{Duration, Instant};
 
-use common::client::Client;
-use common::mirror::Mirror;
-use common::{Daemon, Sandbox, container_id, eventually, kill};
+use crate::common::client::Client;
+use crate::common::mirror::Mirror;
+use crate::common::{Daemon, Sandbox, container_id, eventually, kill};
 use serde_json::Value;
 
 /// From when it can be known until it shows, on a busy machine.

@@ -1,12 +1,10 @@
 //! What the CLI prints: everything is drained, little is kept, and nothing of an operation is left.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use common::{Daemon, LONG, Sandbox, eventually};
+use crate::common::{Daemon, LONG, Sandbox, eventually};
 use serde_json::Value;
 
 /// A sandbox with one dev container, and its daemon.

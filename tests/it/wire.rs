@@ -1,9 +1,7 @@
 //! Connections and messages: versions, keep-alive, pipelining, bodies, and what could be understood in two ways.
 
-mod common;
-
-use common::client::Client;
-use common::{Daemon, Sandbox, eventually, parse};
+use crate::common::client::Client;
+use crate::common::{Daemon, Sandbox, eventually, parse};
 use std::net::Shutdown;
 
 const BODY_LIMIT: usize = 64 << 10;

@@ -1,12 +1,10 @@
 //! What outlives a restart (P7), and what becomes of a state directory that cannot be used.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use common::{Daemon, DaemonBuilder, Sandbox, container_id, eventually, sh};
+use crate::common::{Daemon, DaemonBuilder, Sandbox, container_id, eventually, sh};
 use serde_json::{Value, json};
 
 const FIRST: &str = r#"{"dockerFile": "Dockerfile", "name": "one"}"#;
@@ -148,7 +146,7 @@ fn p7_a_file_of_the_first_version_is_read() {
     let (sandbox, folder) = sandbox();
     let path = state_file(&sandbox);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let first = include_str!("fixtures/state/v1.json");
+    let first = include_str!("../fixtures/state/v1.json");
     fs::write(
         path,
         first.replace("/srv/fixture/project", folder.to_str().unwrap()),

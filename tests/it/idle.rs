@@ -1,11 +1,9 @@
 //! What a daemon costs that nobody asks.
 
-mod common;
-
 use std::fs;
 use std::time::Duration;
 
-use common::{Daemon, Sandbox, eventually};
+use crate::common::{Daemon, Sandbox, eventually};
 
 /// How often each thread has given up a processor: to sleep is to be woken first.
 fn switches(daemon: &Daemon) -> Vec<String> {

@@ -1,10 +1,8 @@
 //! How fresh the container list is, and what serves while docker fails.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Daemon, LONG, Sandbox, eventually};
+use crate::common::{Daemon, LONG, Sandbox, eventually};
 
 const DOWN: &str = "echo 'Cannot connect to the Docker daemon' >&2; exit 1";
 

@@ -1,11 +1,9 @@
 //! Starting, stopping, deleting and cancelling: how it is called, and what comes of it.
 
-mod common;
-
 use std::fs;
 use std::time::{Duration, Instant};
 
-use common::{Daemon, Response, Sandbox, container_id, eventually, operation_processes};
+use crate::common::{Daemon, Response, Sandbox, container_id, eventually, operation_processes};
 use serde_json::{Value, json};
 
 /// A client of a cancelled operation has its answer by then: TERM, two seconds, KILL, and a busy machine.

@@ -1,9 +1,7 @@
 //! Where the daemon listens.
 
-mod common;
-
-use common::client::Client;
-use common::{Daemon, LONG, Sandbox, parse};
+use crate::common::client::Client;
+use crate::common::{Daemon, LONG, Sandbox, parse};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -21,7 +19,7 @@ fn unix(path: &Path) -> Client<UnixStream> {
 
 /// All addresses that it says it listens on.
 fn addresses(daemon: &Daemon, count: usize) -> Vec<String> {
-    common::eventually("it listens everywhere", || {
+    crate::common::eventually("it listens everywhere", || {
         let lines = daemon.log.lines();
         let listening = lines.iter().filter_map(|l| l.split("listening on ").nth(1));
         let found: Vec<String> = listening.map(str::to_owned).collect();

@@ -2,12 +2,10 @@
 //!
 //! The CLI stand-in here calls its docker as the real one does; docker's own stand-in also makes containers.
 
-mod common;
-
 use std::fs;
 use std::time::Duration;
 
-use common::{Daemon, Sandbox, container_id, eventually};
+use crate::common::{Daemon, Sandbox, container_id, eventually};
 use serde_json::{Value, json};
 
 /// Looks for an old container, removes it, and runs a new one: `$1` is what `run` gets beside.

@@ -1,0 +1,31 @@
+//! The daemon, driven over raw sockets, with stand-ins for docker and the devcontainer CLI.
+//!
+//! All tests share one process, and libtest runs as many at once as there are cores. No test changes its environment,
+//! its umask, its limits or its working directory: what a daemon needs of these is set on its own command.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bounds;
+mod command_line;
+mod daemon;
+mod dirty;
+mod errors;
+mod events;
+mod freshness;
+mod guard;
+mod http;
+mod idle;
+mod lifecycle;
+mod listen;
+mod listing;
+mod logs;
+mod operations;
+mod output;
+mod processes;
+mod replacing;
+mod restart;
+mod sink;
+mod watching;
+mod ways;
+mod wire;
