@@ -1,4 +1,4 @@
-//! A client that reads one answer after another from its connection, and streams as they come.
+//! A client that reads one response after another from its connection, and streams line by line.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -8,9 +8,9 @@ use super::{Daemon, Response, parse};
 /// One end of a connection.
 pub struct Client<S = TcpStream> {
     pub stream: S,
-    /// Read, but not used yet.
+    /// Bytes that are read, but not used yet.
     buffer: Vec<u8>,
-    /// The same of a stream, without the chunks around it.
+    /// Such bytes of a chunked stream, without the framing.
     unchunked: Vec<u8>,
 }
 
@@ -27,7 +27,7 @@ impl Daemon {
         )
     }
 
-    /// Begins to read a stream. Returns what stands before its first line, too.
+    /// Begins to read a stream. Returns its head, too.
     #[track_caller]
     pub fn stream(&self, method: &str, path: &str, headers: &str) -> (Response, Client) {
         let mut client = self.client();
@@ -52,12 +52,12 @@ impl<S: Read + Write> Client<S> {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Reads more. Returns whether there was more.
+    /// Reads more. Returns false at the end.
     #[track_caller]
     fn fill(&mut self) -> bool {
         let mut chunk = [0; 65536];
         match self.stream.read(&mut chunk) {
-            // A read with a timeout is interrupted when the machine is paused and goes on (signal(7)).
+            // A read with a timeout is interrupted when the process is stopped and continued (signal(7)).
             Err(e) if e.kind() == ErrorKind::Interrupted => true,
             Ok(length) => {
                 self.buffer.extend_from_slice(&chunk[..length]);
@@ -68,7 +68,7 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// What comes before `end`, and takes both.
+    /// Takes the text before `end`, and `end`. Returns `None` where the connection ends first.
     #[track_caller]
     fn until(&mut self, end: &[u8]) -> Option<String> {
         loop {
@@ -91,14 +91,14 @@ impl<S: Read + Write> Client<S> {
         String::from_utf8(self.buffer.drain(..length).collect()).unwrap()
     }
 
-    /// Status and headers; the answer to HEAD.
+    /// Reads the status and the headers, which are all of the response to HEAD.
     #[track_caller]
     pub fn read_head(&mut self) -> Response {
         let head = self.until(b"\r\n\r\n");
-        parse(&format!("{}\r\n\r\n", head.expect("an answer")))
+        parse(&format!("{}\r\n\r\n", head.expect("a response")))
     }
 
-    /// A whole answer, and no byte more.
+    /// Reads a whole response, and no byte more.
     #[track_caller]
     pub fn answer(&mut self) -> Response {
         let mut answer = self.read_head();
@@ -116,7 +116,7 @@ impl<S: Read + Write> Client<S> {
         answer
     }
 
-    /// The next line of a chunked stream; `None` after its last one.
+    /// Reads the next line of a chunked stream; `None` after its last one.
     #[track_caller]
     pub fn line(&mut self) -> Option<String> {
         loop {
@@ -136,7 +136,7 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// The next line that is no heartbeat, as JSON.
+    /// Reads the next line that is no heartbeat, as JSON.
     #[track_caller]
     pub fn json_line(&mut self) -> Option<serde_json::Value> {
         loop {
@@ -147,7 +147,7 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// What comes until the daemon closes the connection.
+    /// Reads until the daemon closes the connection.
     #[track_caller]
     pub fn rest(&mut self) -> String {
         while self.fill() {}

@@ -1,31 +1,31 @@
-//! A client that keeps up with what the stream of changes tells.
+//! A client that applies the stream of changes to its own copy.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Daemon;
 use super::client::Client;
+use super::{Daemon, Stopwatch, eventually};
 
-/// What somebody knows who has read everything so far.
+/// The containers and dev containers, as the stream has told them so far.
 pub struct Mirror {
     client: Client,
     pub containers: BTreeMap<String, Value>,
     pub devcontainers: BTreeMap<String, Value>,
     pub warnings: Vec<String>,
     pub revision: u64,
-    /// How often it was told everything anew.
+    /// The number of snapshots that came.
     pub snapshots: usize,
 }
 
 impl Mirror {
-    /// Opens a stream and reads what there is.
+    /// Opens a stream and reads the snapshot.
     #[track_caller]
     pub fn of(daemon: &Daemon) -> Self {
         Self::resumed(daemon, "")
     }
 
-    /// The same with headers.
+    /// Opens a stream with these headers; it reads the snapshot only where there are none.
     #[track_caller]
     pub fn resumed(daemon: &Daemon, headers: &str) -> Self {
         let (head, client) = daemon.stream("GET", "/events", headers);
@@ -45,7 +45,7 @@ impl Mirror {
         mirror
     }
 
-    /// The next change, which is taken in.
+    /// Reads the next change and applies it.
     #[track_caller]
     pub fn next(&mut self) -> Value {
         let line = self.client.json_line().expect("the stream goes on");
@@ -53,7 +53,7 @@ impl Mirror {
         line
     }
 
-    /// The same, or a heartbeat.
+    /// Reads the next change and applies it, or reads a heartbeat.
     #[track_caller]
     pub fn next_or_heartbeat(&mut self) {
         let line = self.client.line().expect("the stream goes on");
@@ -63,20 +63,20 @@ impl Mirror {
         }
     }
 
-    /// Reads until what is known fits.
+    /// Reads until the copy fits. Returns what `fits` does.
     #[track_caller]
     pub fn until<T>(&mut self, what: &str, mut fits: impl FnMut(&Self) -> Option<T>) -> T {
-        let deadline = std::time::Instant::now() + super::LONG;
+        let waiting = Stopwatch::start();
         loop {
             if let Some(value) = fits(self) {
                 return value;
             }
-            assert!(std::time::Instant::now() < deadline, "never: {what}");
+            assert!(!waiting.is_too_long(), "never: {what}");
             self.next();
         }
     }
 
-    /// Reads until it knows a container by this name that is in this state; `None`: until it is gone.
+    /// Reads until there is a container with this name and status, or, without a status, no container with this name.
     #[track_caller]
     pub fn until_container(&mut self, name: &str, status: Option<&str>) {
         let what = format!("container {name} is {status:?}");
@@ -87,7 +87,7 @@ impl Mirror {
         });
     }
 
-    /// Reads until a dev container fits.
+    /// Reads until a dev container fits, and returns it.
     #[track_caller]
     pub fn until_devcontainer(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         self.until(what, |mirror| {
@@ -139,19 +139,19 @@ impl Mirror {
         }
     }
 
-    /// Reads what there is, until it knows what the daemon answers.
+    /// Reads until the copy equals the answers of the daemon.
     #[track_caller]
     pub fn catch_up(&mut self, daemon: &Daemon) {
-        super::eventually("it knows what the answers tell", || {
+        eventually("the copy equals the answers", || {
             let now = Self::of(daemon).revision;
             while self.revision < now {
                 self.next();
             }
-            self.is_like(daemon).then_some(())
+            self.equals_answers_of(daemon).then_some(())
         });
     }
 
-    fn is_like(&self, daemon: &Daemon) -> bool {
+    fn equals_answers_of(&self, daemon: &Daemon) -> bool {
         let all = daemon.json("/");
         let devcontainers = daemon.json("/devcontainers");
         self.containers == by_id(&all["containers"])
@@ -159,7 +159,7 @@ impl Mirror {
     }
 }
 
-/// Objects in an array, by their id.
+/// The objects in an array, by id.
 pub fn by_id(array: &Value) -> BTreeMap<String, Value> {
     let objects = array.as_array().unwrap().iter();
     objects

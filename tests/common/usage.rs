@@ -1,18 +1,18 @@
-//! What a daemon uses, and whether it gives it back.
+//! The memory, the threads and the descriptors of a daemon, which it has to give back.
 
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::client::Client;
-use super::{Daemon, eventually};
+use super::{Daemon, Stopwatch, eventually};
 
-/// How soon the next request is answered, whatever happened before it.
+/// The limit for the answer to the next request.
 pub const PROMPT: Duration = Duration::from_millis(100);
-/// How much larger the process may be afterwards, in kB: a debug build whose pages are touched for the first time,
-/// and what the allocator keeps of 64 threads.
+/// How much larger the process may be afterwards, in kB: pages of a debug build that are touched for the first time, and
+/// the allocator's arenas of 64 threads.
 const SLACK: u64 = 1500;
 
-/// What a daemon uses.
+/// The resources of a daemon.
 #[derive(Debug)]
 pub struct Usage {
     memory: u64,
@@ -21,7 +21,7 @@ pub struct Usage {
 }
 
 impl Daemon {
-    /// What it uses now that it has answered each kind of request once.
+    /// Its resources at rest, once it has answered each kind of request.
     #[track_caller]
     pub fn usage(&self) -> Usage {
         for path in ["/", "/devcontainers", "/healthz", "/nope"] {
@@ -45,13 +45,13 @@ impl Daemon {
         }
     }
 
-    /// It answers at once, and soon uses no more than before.
+    /// Asserts that it answers at once, and soon uses no more than before.
     #[track_caller]
     pub fn assert_unharmed(&self, before: &Usage) {
         self.assert_prompt(&[200]);
         eventually("threads and descriptors are given back", || {
             let now = self.used();
-            // It may have been writing a file before.
+            // A file may have been open before.
             let is_back = now.threads == before.threads && now.descriptors <= before.descriptors;
             is_back.then_some(())
         });
@@ -62,12 +62,12 @@ impl Daemon {
         assert!(!log.iter().any(|line| line.contains("panicked")), "{log:?}");
     }
 
-    /// The next request is answered with one of these within 100 ms. On a busy machine it may take a second try.
+    /// Asserts that one of the next five requests is answered with one of these statuses within 100 ms.
     #[track_caller]
     pub fn assert_prompt(&self, statuses: &[u16]) {
         let mut took = Vec::new();
         for _ in 0..5 {
-            let begun = Instant::now();
+            let begun = Stopwatch::start();
             let status = self.get("/healthz").status;
             took.push(begun.elapsed());
             assert!(statuses.contains(&status), "{status}");
@@ -78,12 +78,12 @@ impl Daemon {
         panic!("too slow: {took:?}");
     }
 
-    /// Connections that say nothing, or where all slots are taken are refused.
+    /// Connections that send nothing. Those for which there is no slot are refused.
     pub fn connections(&self, count: usize) -> Vec<TcpStream> {
         (0..count).map(|_| self.connect()).collect()
     }
 
-    /// Keep-alive connections, each of which has been answered once: each has a slot.
+    /// Keep-alive connections that have each been answered once, so that each has a slot.
     #[track_caller]
     pub fn kept_connections(&self, count: usize) -> Vec<Client> {
         let connect = |_| {

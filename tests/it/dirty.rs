@@ -142,12 +142,10 @@ fn p6_an_edit_between_the_container_and_the_end_of_the_cli_leaves_it_dirty() {
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
     // It waits after it has made the container, so that a listing sees it before the operation ends.
-    let path = sandbox.path("bin/devcontainer");
-    let code = fs::read_to_string(&path).unwrap().replace(
-        "echo '{\"type\"",
-        ">$R/made; while [ ! -e $R/go ]; do sleep 0.02; done\necho '{\"type\"",
+    sandbox.hook(
+        "devcontainer-made",
+        ">$R/made; while [ ! -e $R/go ]; do sleep 0.02; done",
     );
-    fs::write(&path, code).unwrap();
     let daemon = sandbox.daemon().args("--cache-duration 0").start();
     daemon.json("/");
     daemon.begin_recreate("app");

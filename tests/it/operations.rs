@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::common::{BINARY, Daemon, LONG, Sandbox, container_id, eventually};
+use crate::common::{BINARY, Daemon, LONG, Sandbox, Stopwatch, container_id, eventually};
 
 /// A sandbox with one dev container, and its daemon.
 fn start(devcontainer: &str) -> (Sandbox, Daemon) {
@@ -239,12 +239,10 @@ fn a_failed_hook_leaves_a_running_container_and_an_error() {
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
     // It makes the container and fails afterwards, as the real one does.
-    let path = sandbox.path("bin/devcontainer");
-    let code = fs::read_to_string(&path).unwrap().replace(
-        r#"echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}""#,
+    sandbox.hook(
+        "devcontainer-made",
         r#"echo "{\"outcome\":\"error\",\"message\":\"Command failed: false\",\"description\":\"The postCreateCommand failed.\",\"containerId\":\"$id\"}"; exit 1"#,
     );
-    fs::write(&path, code).unwrap();
     let daemon = sandbox.daemon().start();
     daemon.json("/");
     let detail = "The postCreateCommand failed: Command failed: false";
@@ -362,12 +360,12 @@ fn an_operation_that_takes_too_long_is_ended_with_all_its_processes() {
     sandbox.devcontainer("sleep 1000 & sleep 1000");
     let daemon = sandbox.daemon().args("--job-timeout 0.5").start();
     daemon.json("/");
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let detail = "it did not end within the limit of 0.5 s (--job-timeout)";
     daemon
         .recreate("app")
         .assert_error(500, "Could not recreate devcontainer", detail);
-    assert!(begun.elapsed() >= Duration::from_millis(500));
+    assert!(begun.by_the_clock() >= Duration::from_millis(500));
     assert!(begun.elapsed() < LONG / 3, "{:?}", begun.elapsed());
     // The list is read anew at once, which takes a moment.
     eventually("no process is left", || {

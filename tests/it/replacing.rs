@@ -1,108 +1,41 @@
-//! The docker that the CLI is given, and what becomes of old and new containers (P12, P18).
+//! The docker that the CLI is given, and the old and the new container of a recreate (P12, P18).
 //!
-//! The CLI stand-in here calls its docker as the real one does; docker's own stand-in also makes containers.
+//! The stand-in for the CLI calls its docker as the real one does, and the stand-in for docker also creates containers.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Daemon, Sandbox, container_id, eventually};
+use crate::common::{Daemon, Sandbox, Stopwatch, container_id, eventually};
 use serde_json::{Value, json};
 
-/// Looks for an old container, removes it, and runs a new one: `$1` is what `run` gets beside.
-const CLI: &str = r#"
-echo "$*" >>"$R/calls/devcontainer"
-while [ $# -gt 0 ]; do
-    case "$1" in
-    --workspace-folder) folder="$2"; shift ;;
-    --config) config="$2"; shift ;;
-    --docker-path) docker="$2"; shift ;;
-    esac
-    shift
-done
-BEFORE
-found=$("$docker" ps -q -a --filter "label=devcontainer.local_folder=$folder")
-echo "found: $found" >>"$R/found"
-for id in $found; do "$docker" rm -f "$id" || exit 1; done
-"$docker" run --sig-proxy=false -a STDOUT -l "devcontainer.local_folder=$folder" -l "devcontainer.config_file=$config" RUN_ARGS \
-    --entrypoint /bin/sh base -c x >"$R/run.out" 2>"$R/run.err" &
-while [ ! -e "$R/started" ]; do
-    kill -0 $! 2>/dev/null || { cat "$R/run.err" >&2; echo '{"outcome":"error","message":"Command failed: docker run"}'; exit 1; }
-    sleep 0.02
-done
-id=$(cat "$R/started"); rm "$R/started"
-AFTER
-echo "{\"outcome\":\"success\",\"containerId\":\"$id\"}"
-"#;
-
-/// `create`, `run`, `start` of what was created, and `logs`, which go on while the container is there.
-const DOCKER: &str = r#"
-CASE
-case "$1" in
-create|run)
-    verb=$1
-    label= folder= config= name=made
-    while [ $# -gt 0 ]; do
-        case "$1" in
-        devcontainerd.operation=*) label=${1#*=} ;;
-        devcontainer.local_folder=*) folder=${1#*=} ;;
-        devcontainer.config_file=*) config=${1#*=} ;;
-        --bad) echo "unknown flag: --bad" >&2; exit 125 ;;
-        --name) name=$2 ;;
-        esac
-        shift
-    done
-    grep -qF "\"Name\":\"/$name\"" "$R"/containers/* 2>/dev/null && { echo "Conflict. The name /$name is in use" >&2; exit 125; }
-    new=$(printf '%064x' $(($(cat "$R/next" 2>/dev/null || echo 1000) + 1)))
-    echo $((0x${new#000000000000000000000000000000000000000000000000})) >"$R/next"
-    printf '{"Id":"%s","Created":"%s","Name":"/%s","Image":"sha256:0000","Config":{"Image":"base","Labels":{"devcontainer.local_folder":"%s","devcontainer.config_file":"%s","devcontainerd.operation":"%s"}},"State":{"Status":"created","Running":false,"StartedAt":"0001-01-01T00:00:00Z"}}' \
-        "$new" "$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)" "$name" "$folder" "$config" "$label" >"$R/.made"
-    mv "$R/.made" "$R/containers/$new"
-    echo "$new"
-    [ $verb = run ] || exit 0
-    sed -i 's/"Running":false/"Running":true/; s/"created"/"running"/' "$R/containers/$new"
-    echo "$new" >"$R/started"
-    while [ -f "$R/containers/$new" ]; do sleep 0.05; done
-    exit 0 ;;
-start)
-    eval "new=\${$#}"
-    if grep -q '"created"' "$R/containers/$new" 2>/dev/null; then
-        START
-        sed -i 's/"Running":false/"Running":true/; s/"created"/"running"/; s/0001-01-01T00:00:00Z/2026-01-01T00:00:00Z/' "$R/containers/$new"
-        echo "$new" >"$R/started"
-        exit 0
-    fi ;;
-logs)
-    eval "new=\${$#}"
-    while [ -f "$R/containers/$new" ]; do sleep 0.05; done
-    exit 0 ;;
-esac
-"#;
-
-/// What happens at the different points.
+/// The code that runs at each point of a recreate.
 #[derive(Default)]
 struct Script {
-    /// When the CLI begins.
+    /// Runs when the CLI begins.
     before: &'static str,
-    /// When the new container runs.
+    /// Runs when the new container runs.
     after: &'static str,
     /// `runArgs`.
     run_args: &'static str,
-    /// When docker is called.
+    /// Runs when docker is called.
     docker: &'static str,
-    /// When docker is to start the new container.
+    /// Runs when docker is to start the new container.
     start: &'static str,
 }
 
 fn set(sandbox: &Sandbox, script: &Script) {
-    let cli = CLI
-        .replace("BEFORE", script.before)
-        .replace("AFTER", script.after)
-        .replace("RUN_ARGS", script.run_args);
-    sandbox.program("devcontainer", &cli);
-    let docker = DOCKER
-        .replace("CASE", script.docker)
-        .replace("START", script.start);
-    sandbox.docker(&docker);
+    for (hook, code) in [
+        ("cli-begins", script.before),
+        ("cli-made", script.after),
+        ("run-args", script.run_args),
+        ("docker-called", script.docker),
+        ("docker-starts", script.start),
+    ] {
+        sandbox.hook(hook, code);
+    }
+    sandbox.stand_in("devcontainer", "devcontainer-calling-docker");
+    sandbox.docker(include_str!("../stand-ins/docker-create-hook"));
 }
 
 /// A sandbox with one detected dev container that runs, and its daemon, which has listed it.
@@ -456,7 +389,7 @@ fn p18_a_folder_that_is_a_pipe_holds_nobody_up() {
         .save();
     let daemon = sandbox.daemon().start();
     daemon.json("/");
-    let begun = std::time::Instant::now();
+    let begun = Stopwatch::start();
     assert_eq!(daemon.post("/devcontainers/fifo/stop?wait").status, 204);
     assert_eq!(daemon.delete("/devcontainers/fifo").status, 204);
     assert!(begun.elapsed() < Duration::from_secs(10));
@@ -527,7 +460,6 @@ fn p12_what_docker_refused_for_a_while_is_put_back_afterwards() {
     fs::remove_file(sandbox.path("down")).unwrap();
     eventually("it is put back", || {
         daemon.json("/");
-        std::thread::sleep(Duration::from_millis(200));
         (containers(&sandbox)[0]["Name"] == "/box1").then_some(())
     });
     assert_old_alone(&sandbox);
@@ -737,8 +669,11 @@ fn p9_what_may_not_be_put_right_is_not_tried_for_ever() {
     let root = sandbox.path("bin");
     let daemon = sandbox.daemon().arg("--workspace-root");
     let daemon = daemon.arg(root.to_str().unwrap()).start();
+    let listings = || sandbox.calls("docker", "ps");
+    eventually("it lists", || (listings() > 0).then_some(()));
+    // Time itself is tested here: nothing may happen in it.
     std::thread::sleep(Duration::from_secs(8));
-    assert_eq!(sandbox.calls("docker", "ps"), 1);
+    assert_eq!(listings(), 1);
     drop(daemon);
 }
 
@@ -777,9 +712,10 @@ fn p12_an_operation_that_begins_while_docker_is_away_does_not_end_the_putting_ri
     daemon.post("/devcontainers/app/stop?wait");
     fs::remove_file(sandbox.path("down")).unwrap();
     set(&sandbox, &Script::default());
-    std::thread::sleep(Duration::from_secs(9));
-    // Nobody asks.
-    assert_eq!(containers(&sandbox)[0]["Name"], "/box1");
+    eventually("it is put back without a request", || {
+        let all = containers(&sandbox);
+        (all.first()?["Name"] == "/box1").then_some(())
+    });
 }
 
 #[test]
@@ -791,19 +727,23 @@ fn p10_operations_that_end_all_the_time_keep_nobody_waiting() {
     // Each of these ends at once.
     sandbox.devcontainer_of(2, &sandbox.workspace("a=b"));
     daemon.json("/");
-    let over = std::sync::atomic::AtomicBool::new(false);
-    let ended = std::sync::atomic::Ordering::Relaxed;
+    let over = AtomicBool::new(false);
+    let ended = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(ended) {
+            while !over.load(Ordering::Relaxed) {
                 daemon.recreate("a=b");
+                ended.fetch_add(1, Ordering::Relaxed);
+                // The pace of the operations.
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
-        std::thread::sleep(Duration::from_millis(300));
-        let begun = std::time::Instant::now();
+        eventually("some have ended", || {
+            (ended.load(Ordering::Relaxed) > 2).then_some(())
+        });
+        let begun = Stopwatch::start();
         let answer = daemon.get("/");
-        over.store(true, ended);
+        over.store(true, Ordering::Relaxed);
         let waited = begun.elapsed();
         assert!(!answer.body.contains("warnings"), "{waited:?}: {answer:?}");
     });

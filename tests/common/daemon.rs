@@ -1,0 +1,244 @@
+//! The process of a daemon, from its command line to its end.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::process::{kill, operation_processes, send, zombies};
+use super::{Stopwatch, eventually};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_devcontainerd");
+
+/// The limit after which a daemon has to have ended that was signalled to stop: 15 s by the SPEC, and some slack.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
+
+/// The command line and the environment of a daemon.
+pub struct DaemonBuilder {
+    command: Command,
+    listens: bool,
+}
+
+impl DaemonBuilder {
+    /// A daemon without stand-ins and with the environment of the tests.
+    pub fn new() -> Self {
+        Self::of(BINARY)
+    }
+
+    /// A program that becomes a daemon.
+    pub fn of(binary: &str) -> Self {
+        let mut command = Command::new(binary);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // No directory can be made below a file, not even by root, so that daemons do not share one.
+            .env("XDG_STATE_HOME", "/dev/null");
+        let listens = false;
+        Self { command, listens }
+    }
+
+    /// Adds arguments, separated by spaces.
+    pub fn args(self, arguments: &str) -> Self {
+        arguments.split_whitespace().fold(self, Self::arg)
+    }
+
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.listens |= argument == "--listen";
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Runs it to its end and returns its status and its standard error. A daemon that starts instead listens on a free
+    /// port, and is killed.
+    #[track_caller]
+    pub fn run(mut self) -> (ExitStatus, String) {
+        let variable = "DEVCONTAINERD_LISTEN";
+        if !self.listens && self.command.get_envs().all(|(name, _)| name != variable) {
+            self.command.env(variable, "127.0.0.1:0");
+        }
+        let mut child = self.command.spawn().unwrap();
+        let waiting = Stopwatch::start();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if !waiting.is_too_long() => std::thread::sleep(Duration::from_millis(2)),
+                None => {
+                    child.kill().unwrap();
+                    break child.wait().unwrap();
+                }
+            }
+        };
+        let mut said = String::new();
+        child.stderr.unwrap().read_to_string(&mut said).unwrap();
+        (status, said)
+    }
+
+    /// Starts it on a free port and waits until it listens.
+    #[track_caller]
+    pub fn start(mut self) -> Daemon {
+        if !self.listens {
+            self.command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut child = self.command.spawn().unwrap();
+        let log = Log::default();
+        let stderr = child.stderr.take().unwrap();
+        let collected = log.clone();
+        std::thread::spawn(move || collected.collect(stderr));
+        let first = log.wait_for("listening on ");
+        let address = first.split("http://").nth(1).unwrap_or_default();
+        let address = address.trim_end_matches(['"', '}']).to_owned();
+        Daemon {
+            child,
+            address,
+            log,
+        }
+    }
+}
+
+/// The lines that a daemon has written on standard error.
+#[derive(Clone, Default)]
+pub struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+impl Log {
+    fn collect(&self, stderr: impl Read) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            self.0.0.lock().unwrap().push(line);
+            self.0.1.notify_all();
+        }
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.0.lock().unwrap().clone()
+    }
+
+    /// Waits for a line with `text` and returns the first one.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str) -> String {
+        let waiting = Stopwatch::start();
+        let (lines, grown) = &*self.0;
+        let mut guard = lines.lock().unwrap();
+        loop {
+            if let Some(line) = guard.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            if waiting.is_too_long() {
+                // The lock must not be poisoned: the end of the daemon needs it.
+                drop(guard);
+                panic!("never logged: {text}");
+            }
+            (guard, _) = grown.wait_timeout(guard, Duration::from_secs(1)).unwrap();
+        }
+    }
+}
+
+/// A running daemon, which ends when it is dropped. A test that has passed so far also fails where the daemon does not end
+/// by itself, or leaves a process of an operation behind (P16).
+pub struct Daemon {
+    child: Child,
+    /// `127.0.0.1:PORT`
+    pub address: String,
+    pub log: Log,
+}
+
+impl Daemon {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the daemon ends", || self.child.try_wait().unwrap())
+    }
+
+    /// The number of lines of its log with this text.
+    pub fn said(&self, text: &str) -> usize {
+        let lines = self.log.lines();
+        lines.iter().filter(|line| line.contains(text)).count()
+    }
+}
+
+impl Daemon {
+    /// Signals it to end, unless the test has ended it. An error tells how it does not end as it should.
+    fn end(&mut self) -> Result<(), String> {
+        let pid = self.pid();
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return self.left_nothing();
+        }
+        let mut left = zombies(pid);
+        let reaping = Stopwatch::start();
+        while !left.is_empty() && reaping.elapsed() < ENDS_WITHIN {
+            std::thread::sleep(Duration::from_millis(5));
+            left = zombies(pid);
+        }
+        let ending = Stopwatch::start();
+        let mut signals = 0;
+        while self.child.try_wait().unwrap().is_none() {
+            // The second signal makes it end its operations at once.
+            if signals < 2 && ending.by_the_clock() >= signals * Duration::from_millis(50) {
+                send(pid, Signal::TERM);
+                signals += 1;
+            }
+            if ending.elapsed() > ENDS_WITHIN {
+                return Err(format!("it did not end within {ENDS_WITHIN:?} of a TERM"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !left.is_empty() {
+            return Err(format!("it left zombies: {left:?}"));
+        }
+        self.left_nothing()
+    }
+
+    /// An error where it has ended by itself and processes of its operations live.
+    fn left_nothing(&mut self) -> Result<(), String> {
+        let status = self.child.try_wait().unwrap();
+        let left = operation_processes(self.pid());
+        // A killed daemon could not clean up.
+        match status.and_then(|status| status.code()) {
+            Some(0) if !left.is_empty() => {
+                Err(format!("processes of its operations live: {left:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let panicking = std::thread::panicking();
+        let mut left = self.children();
+        let ended = if panicking { Ok(()) } else { self.end() };
+        left.retain(|_| ended.is_err() || panicking);
+        left.extend(operation_processes(self.pid()).into_keys());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in left {
+            kill(pid);
+        }
+        if panicking || ended.is_err() {
+            eprintln!("the daemon's log:\n{}", self.log.lines().join("\n"));
+        }
+        if let Err(wrong) = ended {
+            panic!("the daemon does not end as it should: {wrong}");
+        }
+    }
+}
