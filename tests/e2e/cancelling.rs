@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{Daemon, DaemonBuilder, eventually, operation_processes, zombies};
+use crate::common::{Daemon, DaemonBuilder, Stopwatch, eventually, operation_processes, zombies};
 use crate::engine::{Containers, Directory, IMAGE, daemon, docker, inspect};
 use crate::workspace::{Live, Workspace, container_of};
 
@@ -80,7 +80,7 @@ fn check(
     assert_eq!((answer.status, &*answer.body), (204, ""), "{answer:?}");
     let cancelled = workspace.devcontainer(&daemon);
     assert_eq!(cancelled["job"]["state"], "cancelled", "{cancelled:#}");
-    let answered = Instant::now();
+    let answered = Stopwatch::start();
     loop {
         let marked = operation_processes(daemon.pid());
         let named = processes_of(workspace, mark);

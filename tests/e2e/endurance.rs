@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::common::{Daemon, DaemonBuilder, eventually, operation_processes, zombies};
+use crate::common::{Daemon, DaemonBuilder, Stopwatch, eventually, operation_processes, zombies};
 use crate::engine::Directory;
 use crate::workspace::{Live, Workspace, container_of};
 
@@ -199,7 +199,7 @@ fn p15_followers_that_never_read_do_not_matter() {
     let readers: Vec<TcpStream> = (0..5).map(follow).collect();
     drop(waiting);
     let outcomes: Vec<Value> = std::thread::scope(|scope| {
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let read = |reader| scope.spawn(move || last_line(reader));
         let readers: Vec<_> = readers.into_iter().map(read).collect();
         while workspace.devcontainer(&daemon)["job"]["state"] == "running" {

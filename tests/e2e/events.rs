@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::common::mirror::{Mirror, by_id};
-use crate::common::{Daemon, DaemonBuilder, eventually, kill};
+use crate::common::{Daemon, DaemonBuilder, Stopwatch, eventually, kill};
 use crate::engine::{Containers, Directory, IMAGE, PrivateEngine, docker, try_docker, unique};
 use crate::workspace::Workspace;
 
@@ -29,7 +29,7 @@ fn start() -> Daemon {
 /// Waits until the list shows it, and the stream has told it.
 #[track_caller]
 fn assert_soon(daemon: &Daemon, mirror: &mut Mirror, name: &str, status: Option<&str>) {
-    let done = Instant::now();
+    let done = Stopwatch::start();
     let is_shown = |shown: &BTreeMap<String, Value>| {
         let one = shown.values().find(|one| one["name"] == name);
         let shown = one.map(|one| one["status"].as_str().unwrap());
@@ -215,7 +215,7 @@ fn p11_the_events_child_killed_two_hundred_times() {
             });
             kill(child);
             (1..4).for_each(&mut churn);
-            let known = Instant::now();
+            let known = Stopwatch::start();
             let truth = as_docker_says(&containers);
             mirror.until("what docker says", |mirror| {
                 let shown = as_is_shown(&mirror.containers, containers.label());
@@ -269,7 +269,7 @@ fn p9_a_minute_after_the_last_question_nothing_runs_and_nothing_wakes() {
     for _ in 0..2 {
         assert_eq!(daemon.get("/").status, 200);
     }
-    let asked = Instant::now();
+    let asked = Stopwatch::start();
     daemon.follows();
     let patience = Duration::from_secs(75);
     while daemon.events_child().is_some() {
@@ -277,7 +277,7 @@ fn p9_a_minute_after_the_last_question_nothing_runs_and_nothing_wakes() {
         // Other tests need the processors more.
         std::thread::sleep(Duration::from_millis(200));
     }
-    assert!(asked.elapsed() > Duration::from_secs(59), "too early");
+    assert!(asked.by_the_clock() > Duration::from_secs(59), "too early");
     assert_eq!(daemon.children(), [0; 0]);
     assert_eq!(daemon.threads(), 4);
     eventually("it comes to rest", || {
@@ -314,7 +314,7 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
             let down = |warning: &String| warning.contains("cannot be listed");
             mirror.warnings.iter().any(down).then_some(())
         });
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         assert_eq!(daemon.get("/healthz").status, 200);
         let last = daemon.get("/");
         assert_eq!(last.status, 200, "the last list serves");
@@ -323,7 +323,7 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
         engine.restart();
         let name = format!("after-{signal}");
         on(&engine, &["create", "--name", &name, IMAGE, "true"]);
-        let known = Instant::now();
+        let known = Stopwatch::start();
         mirror.until_container(&name, Some("created"));
         assert!(known.elapsed() < SOON + SOON, "{:?}", known.elapsed());
         mirror.until("all is well", |mirror| {
@@ -334,7 +334,7 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
         daemon.follows();
     }
     engine.signal("STOP");
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     for path in ["/healthz", "/", "/devcontainers"] {
         assert_eq!(daemon.get(path).status, 200);
     }
@@ -354,7 +354,7 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
         .unwrap();
     engine.signal("CONT");
     assert!(waiting.wait().unwrap().success());
-    let known = Instant::now();
+    let known = Stopwatch::start();
     mirror.until_container("later", Some("created"));
     assert!(known.elapsed() < SOON, "{:?}", known.elapsed());
     assert!(

@@ -1,9 +1,9 @@
 //! The static binary in an image that holds nothing else.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::common::eventually;
+use crate::common::{Stopwatch, eventually};
 use crate::engine::{Containers, Directory, docker, inspect, try_docker, unique};
 
 /// An image; removed when it is dropped.
@@ -64,7 +64,7 @@ fn the_static_binary_serves_from_scratch_without_any_right() {
     assert!(said.contains("503"), "there is no docker in it: {said}");
 
     // As the init process it must take the signal itself: docker would wait ten seconds, then kill it.
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     docker(&["stop", "--time", "10", &id]);
     assert!(
         begun.elapsed() < Duration::from_secs(5),

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
-use crate::common::{Daemon, LONG, Response, eventually, parse};
+use crate::common::{Daemon, LONGEST, Response, eventually, parse};
 use crate::engine::{Directory, IMAGE, docker, remove_labelled, unique};
 
 /// A hook that prints `begun`, and goes on when [`Workspace::release`] lets it. The CLI's log has the command too,
@@ -205,7 +205,7 @@ impl Live {
         let host = &daemon.address;
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
-        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream.set_read_timeout(Some(LONGEST)).unwrap();
         let answer = Vec::new();
         Self { stream, answer }
     }

@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::{Command, Output};
 
-use crate::common::{BINARY, DaemonBuilder, LONG, Sandbox};
+use crate::common::{BINARY, DaemonBuilder, LONGEST, Sandbox};
 use serde_json::Value;
 
 fn output(arguments: &[&str]) -> Output {
@@ -308,7 +308,7 @@ fn a_service_manager_is_told_when_it_is_ready() {
         (by_path, path.display().to_string()),
         (by_name, format!("@{name}")),
     ] {
-        socket.set_read_timeout(Some(LONG)).unwrap();
+        socket.set_read_timeout(Some(LONGEST)).unwrap();
         let daemon = sandbox.daemon().env("NOTIFY_SOCKET", &address).start();
         let mut message = [0; 64];
         let length = socket.recv(&mut message).unwrap();

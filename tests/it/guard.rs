@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::usage::PROMPT;
-use crate::common::{Daemon, Response, Sandbox, eventually, parse};
+use crate::common::{Daemon, Response, Sandbox, Stopwatch, eventually, parse};
 use inotify::{Inotify, WatchMask};
 
 const RECREATE: &str = "/devcontainers/container/box1/recreate";
@@ -298,7 +298,7 @@ fn label(sandbox: &Sandbox, number: u32, folder: &str, config: Option<&Path>) {
 fn assert_answers(daemon: &Daemon) {
     daemon.assert_prompt(&[200]);
     let fastest = (0..5).map(|_| {
-        let begun = std::time::Instant::now();
+        let begun = Stopwatch::start();
         assert_eq!(daemon.get("/devcontainers").status, 200);
         begun.elapsed()
     });

@@ -1,9 +1,11 @@
 //! Starting, stopping, deleting and cancelling: how it is called, and what comes of it.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::common::{Daemon, Response, Sandbox, container_id, eventually, operation_processes};
+use crate::common::{
+    Daemon, Response, Sandbox, Stopwatch, container_id, eventually, operation_processes,
+};
 use serde_json::{Value, json};
 
 /// A client of a cancelled operation has its answer by then: TERM, two seconds, KILL, and a busy machine.
@@ -112,7 +114,7 @@ fn change(sandbox: &Sandbox, before: &str) {
 }
 
 #[track_caller]
-fn assert_cancelled_promptly(begun: Instant) {
+fn assert_cancelled_promptly(begun: Stopwatch) {
     let took = begun.elapsed();
     assert!(took < CANCELLED_WITHIN, "{took:?}");
 }
@@ -477,7 +479,7 @@ fn check_cancel(hang: &str) {
             "{kind}: they are marked"
         );
 
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let answer = daemon.post("/devcontainers/app/cancel");
         assert_eq!(
             (answer.status, &*answer.body),

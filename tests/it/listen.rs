@@ -1,7 +1,7 @@
 //! Where the daemon listens.
 
 use crate::common::client::Client;
-use crate::common::{Daemon, LONG, Sandbox, parse};
+use crate::common::{Daemon, LONGEST, Sandbox, parse};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ const REQUEST: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 fn unix(path: &Path) -> Client<UnixStream> {
     let stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream.set_read_timeout(Some(LONGEST)).unwrap();
     Client::new(stream)
 }
 

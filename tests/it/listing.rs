@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::common::{Daemon, LONG, Sandbox, container_id, eventually};
+use crate::common::{Daemon, LONG, Sandbox, Stopwatch, container_id, eventually};
 use serde_json::{Value, json};
 
 /// Names of the listed containers.
@@ -71,7 +71,7 @@ fn p1_a_hung_docker_delays_nobody_who_does_not_need_it() {
     let sandbox = Sandbox::new();
     sandbox.docker("sleep 1000");
     let daemon = sandbox.daemon().args("--list-timeout 3").start();
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| daemon.get("/"));
         eventually("docker runs", || {
@@ -130,7 +130,7 @@ fn p3_one_container_whose_inspect_hangs_costs_only_its_own_entry() {
         warnings(&daemon),
         ["docker inspect does not answer for box3; what was last known is shown"]
     );
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     assert_eq!(names(&daemon).len(), 5);
     assert!(
         begun.elapsed() < Duration::from_millis(800),

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Instant;
 
-use crate::common::{BINARY, Daemon, DaemonBuilder, LONG, NO_EVENTS, Sandbox, eventually};
+use crate::common::{
+    BINARY, Daemon, DaemonBuilder, LONG, NO_EVENTS, Sandbox, Stopwatch, eventually,
+};
 use devcontainerd::process;
 
 /// Leaves the session and every parent, says its number in the file `$R/NAME`, and stays.
@@ -70,7 +71,7 @@ fn assert_nothing_left(sandbox: &Sandbox, daemon: &Daemon) {
 #[test]
 fn p16_what_left_the_session_and_holds_the_pipes_ends_with_the_operation() {
     let (sandbox, daemon) = start(&["app"], "escape one; escape two; await one two");
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     assert_eq!(daemon.recreate("app").status, 204);
     assert!(begun.elapsed() < LONG / 2, "{:?}", begun.elapsed());
     for name in ["one", "two"] {
@@ -204,19 +205,23 @@ fn p16_leftovers_of_a_killed_daemon_are_ended_and_those_of_a_living_one_stay() {
     assert!(is_running(number(&spared, "one")));
 }
 
-/// What a program of the daemon's and a child of that one have: two lines each of `niceness` and `oom_score_adj`.
+/// Writes the niceness and the `oom_score_adj` of a program of the daemon, and those of a child of that, in a line each.
+///
+/// The `oom_score_adj` is set once the program runs, for which this waits: 30 s, if they have to be.
 const PRIORITIES: &str = r#"
-sleep 0.3
+tries=0
+until [ "$(cat /proc/$$/oom_score_adj)" = ADJUSTMENT ] || [ $tries = 1500 ]; do sleep 0.02; tries=$((tries+1)); done
 priority() { echo "$(ps -o ni= -p $1) $(cat /proc/$1/oom_score_adj)" | tr -s ' ' | sed 's/^ //'; }
 sleep 1000 & child=$!
 { priority $$; priority $child; } >$R/.priority; mv $R/.priority $R/priority
 "#;
 
-fn priorities(arguments: &str) -> (Sandbox, Daemon, String) {
+/// Recreates with these arguments. Returns the two lines, of which `adjustment` is to be the `oom_score_adj`.
+fn priorities(arguments: &str, adjustment: &str) -> (Sandbox, Daemon, String) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
-    sandbox.devcontainer(PRIORITIES);
+    sandbox.devcontainer(&PRIORITIES.replace("ADJUSTMENT", adjustment));
     let daemon = sandbox.daemon().args(arguments).start();
     daemon.json("/");
     assert_eq!(daemon.recreate("app").status, 204);
@@ -235,11 +240,12 @@ fn own_priority(pid: u32) -> (String, String) {
 #[test]
 fn programs_and_what_they_start_get_their_priority_and_the_daemon_keeps_its_own() {
     let ours = own_priority(std::process::id());
-    let (_sandbox, daemon, given) = priorities("--child-nice 15 --child-oom-score-adj 900");
+    let arguments = "--child-nice 15 --child-oom-score-adj 900";
+    let (_sandbox, daemon, given) = priorities(arguments, "900");
     assert_eq!(given, "15 900\n15 900\n");
     assert_eq!(own_priority(daemon.pid()), ours);
-    let (_sandbox, daemon, inherited) = priorities("");
     let (nice, adjustment) = &ours;
+    let (_sandbox, daemon, inherited) = priorities("", adjustment);
     let line = format!("{nice} {adjustment}\n");
     assert_eq!(inherited, line.repeat(2));
     assert_eq!(own_priority(daemon.pid()), ours);

@@ -3,9 +3,9 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::common::{Daemon, Sandbox, eventually, sh};
+use crate::common::{Daemon, Sandbox, Stopwatch, eventually, sh};
 use serde_json::{Value, json};
 
 const FIRST: &str = r#"{"dockerFile": "Dockerfile", "features": {"./feature": {}}, "name": "one"}"#;
@@ -203,7 +203,7 @@ fn check(daemon: &Daemon, hints: Hints, directory: &Path, code: &str, expected: 
         flood(directory);
     }
     sh(directory, code);
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     if hints == Hints::TooMany {
         daemon.signal("CONT");
     }
