@@ -144,8 +144,8 @@ impl Log {
     }
 }
 
-/// A running daemon, which ends when it is dropped. A test that has passed so far also fails where the daemon does not end
-/// by itself, or leaves a process of an operation behind (P16).
+/// A running daemon, which ends when it is dropped. A test that has passed so far also fails where the daemon does not
+/// end by itself, or leaves a process of an operation behind (P16).
 pub struct Daemon {
     child: Child,
     /// `127.0.0.1:PORT`

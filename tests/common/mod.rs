@@ -1,7 +1,7 @@
 //! A daemon under test: the real binary, in a directory of its own, on a port of its own.
 //!
-//! Unless a test brings the real ones, `docker` and `devcontainer` are the shell scripts in `tests/stand-ins`. The docker
-//! one lists a directory in which each container is a file; a test can run shell code before either of them.
+//! Unless a test brings the real ones, `docker` and `devcontainer` are the shell scripts in `tests/stand-ins`. The
+//! docker one lists a directory in which each container is a file; a test can run shell code before either of them.
 
 #![allow(
     dead_code,

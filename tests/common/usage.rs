@@ -8,8 +8,8 @@ use super::{Daemon, Stopwatch, eventually};
 
 /// The limit for the answer to the next request.
 pub const PROMPT: Duration = Duration::from_millis(100);
-/// How much larger the process may be afterwards, in kB: pages of a debug build that are touched for the first time, and
-/// the allocator's arenas of 64 threads.
+/// How much larger the process may be afterwards, in kB: pages of a debug build that are touched for the first time,
+/// and the allocator's arenas of 64 threads.
 const SLACK: u64 = 1500;
 
 /// The resources of a daemon.

@@ -42,8 +42,8 @@ impl Stopwatch {
     }
 }
 
-/// How long some process has waited for a core since the machine was started, by the kernel's pressure stall information
-/// (Documentation/accounting/psi.rst). Zero where the kernel does not keep it.
+/// How long some process has waited for a core since the machine was started, by the kernel's pressure stall
+/// information (Documentation/accounting/psi.rst). Zero where the kernel does not keep it.
 fn waited_for_cores() -> Duration {
     let pressure = fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
     let some = pressure.lines().find(|line| line.starts_with("some "));

@@ -1,4 +1,5 @@
-//! Cancelling a recreate at each of its stages: what it has begun is gone, and what was there before is there again.
+//! Cancelling a recreate at each of its stages: its processes and containers are gone, and the old container is there
+//! again.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,19 +12,19 @@ use crate::common::{Daemon, DaemonBuilder, Stopwatch, eventually, operation_proc
 use crate::engine::{Containers, Directory, IMAGE, daemon, docker, inspect};
 use crate::workspace::{Live, Workspace, container_of};
 
-/// After the answer, nothing of the operation lives for longer.
+/// The limit after the answer until no process of the operation lives.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Which container is there after a cancel.
+/// The container that is there after a cancel.
 #[derive(Clone, Copy, PartialEq)]
 enum Left {
-    /// As it was.
+    /// The old one, as it was.
     Old,
-    /// The new one had begun to run.
+    /// The new one, which had begun to run.
     New,
 }
 
-/// Processes outside of containers that stand in the folder, or name it or `mark` on their command line.
+/// The processes outside of containers that work in the folder, or have it or `mark` on their command line.
 fn processes_of(workspace: &Workspace, mark: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|process| {
@@ -37,19 +38,19 @@ fn processes_of(workspace: &Workspace, mark: &str) -> Vec<String> {
     lines.collect()
 }
 
-/// Seconds to sleep, which no other test sleeps: they find the process.
+/// A number of seconds to sleep that no other test uses, so that the process can be found.
 fn mark() -> String {
     let unique = crate::engine::unique("");
     let digits: String = unique.chars().filter(char::is_ascii_digit).collect();
     format!("77{digits}.5")
 }
 
-/// Its name and its status.
+/// The name and the status of a container.
 fn state_of(container: &str) -> [String; 2] {
     [".Name", ".State.Status"].map(|field| inspect(container, field))
 }
 
-/// Makes the dev container, recreates it in such a way that it hangs, and cancels that.
+/// Makes the dev container, recreates it with the fields `hanging`, which make the operation hang, and cancels that.
 #[track_caller]
 fn check(
     workspace: &Workspace,
@@ -123,7 +124,7 @@ fn check(
     assert_eq!(container_of(&one), containers[0], "{one:#}");
 
     workspace.configure(json!({"containerEnv": {"AGAIN": "yes"}}));
-    // What held docker holds it no longer.
+    // docker hangs no longer.
     let _ = fs::write(workspace.folder().join("free"), "");
     let again = daemon.post(&format!("{}?wait", workspace.recreate()));
     assert_eq!(again.status, 204, "{again:?}");
@@ -136,7 +137,7 @@ fn check(
     assert!(environment.contains("AGAIN=yes"), "{environment}");
 }
 
-/// Whether the file `begun` is in the folder.
+/// True if the file `begun` is in the folder.
 fn has_begun(workspace: &Workspace) -> bool {
     workspace.folder().join("begun").exists()
 }
@@ -184,7 +185,7 @@ fn p16_a_build() {
 
 #[test]
 fn p16_a_registry_that_hangs() {
-    // On the engine's own network: it takes a connection, and never says a word.
+    // It is on the engine's own network, accepts a connection, and never answers.
     let registries = Containers::new("registry");
     let listen = ["nc", "-ll", "-p", "5000", "-e", "sleep", "1000"];
     let registry = registries.run(&[&[IMAGE], &listen[..]].concat());
@@ -199,7 +200,7 @@ fn p16_a_registry_that_hangs() {
     check(&workspace, daemon(), fields, pulls, &mark, Left::Old);
 }
 
-/// A docker that does this first, unless the file `free` is in the folder. `$real` is the real one.
+/// A docker that runs `before` first, unless the file `free` is in the folder. `$real` is the real one.
 fn docker_that(workspace: &Workspace, directory: &Directory, before: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     let mut all = std::env::split_paths(&path).map(|directory| directory.join("docker"));
@@ -215,7 +216,7 @@ fn docker_that(workspace: &Workspace, directory: &Directory, before: &str) -> Pa
     docker
 }
 
-/// With a docker that does this first, until the recreate was cancelled.
+/// Cancels a recreate with a docker that runs `before` first, until the recreate has been cancelled.
 #[track_caller]
 fn check_docker(test: &str, before: &str, fields: Value) {
     let workspace = Workspace::new(test, json!({}));
@@ -247,7 +248,7 @@ fn p16_a_container_that_is_not_made_yet() {
 
 #[test]
 fn p16_a_container_that_is_made_and_does_not_run_yet() {
-    // `create` instead of `run`, which takes the same arguments but one.
+    // `create` takes the arguments of `run` but one.
     check_docker(
         "cancel-create",
         r#"if [ "$1" = run ] || [ "$1" = create ]; then
@@ -265,7 +266,7 @@ fn p16_a_container_that_is_made_and_does_not_run_yet() {
 
 #[test]
 fn p16_a_hook_in_the_new_container() {
-    // Inside, a hook runs to its end whatever is ended outside; this one ends with its container.
+    // Inside the container, a hook runs on when its client is ended; this one ends with its container.
     let workspace = Workspace::new("cancel-hook", json!({}));
     let fields = json!({"postCreateCommand": "echo begun >/workspace/begun; sleep 1000"});
     let hangs = |_: &Daemon| has_begun(&workspace);

@@ -9,20 +9,20 @@ use crate::engine::{Containers, IMAGE, daemon, docker, inspect, remove_labelled,
 use crate::workspace::{Workspace, container_of};
 
 const FAILED: &str = "Could not recreate devcontainer";
-/// Runs until it is told to stop. Compose takes one dollar of two.
+/// Runs until it gets a TERM. Compose turns two dollars into one.
 const SERVE: &str = "trap 'exit 0' 15; while sleep 1 & wait $$!; do :; done";
 
 /// A workspace with the services `dev` and `db`; removed with its volume and its network when it is dropped.
 struct Project {
     workspace: Workspace,
-    /// What compose calls it.
+    /// The name of the compose project.
     name: String,
-    /// Where `dev` is published.
+    /// The port on which `dev` is published.
     port: u16,
 }
 
 impl Project {
-    /// One that is up. Each test has a port of its own.
+    /// A project that is up, and the id of the container of `dev`. Each test has a port of its own.
     fn up(test: &str, port: u16) -> (Self, String) {
         let workspace = Workspace::new(test, json!({}));
         let name = format!("{}_devcontainer", workspace.name);
@@ -47,7 +47,7 @@ impl Project {
     /// Writes the compose file; the environment of `dev` has `greeting`.
     fn compose(&self, greeting: &str, port: u16) {
         let serve = json!(["sh", "-c", SERVE]);
-        // JSON is YAML.
+        // JSON is a subset of YAML.
         let file = json!({
             "version": "3.7",
             "services": {
@@ -112,7 +112,7 @@ impl Project {
         ))
     }
 
-    /// Recreates it and checks that the new one is what it should be. Returns its id.
+    /// Recreates it and asserts that the new container is as it should be. Returns the id of that.
     #[track_caller]
     fn recreate(&self, daemon: &Daemon, greeting: &str) -> String {
         let before = container_of(&self.workspace.devcontainer(daemon));
@@ -165,7 +165,7 @@ fn one_is_listed_and_recreated_with_its_ports_and_its_data() {
 
     project.compose("two", project.port);
     project.recreate(&daemon, "two");
-    // Compose alone would find nothing to do.
+    // Compose alone would keep the container.
     project.recreate(&daemon, "two");
 }
 
@@ -198,7 +198,7 @@ fn all_services_are_stopped_started_and_deleted_and_the_volume_stays() {
     docker(&["volume", "inspect", &project.volume()]);
 }
 
-/// The old one is there and runs, and is the one that is listed.
+/// Asserts that the old container is there, runs, and is listed.
 #[track_caller]
 fn assert_unharmed(project: &Project, daemon: &Daemon, dev: &str) {
     assert_eq!(project.service("dev"), [dev], "the old one is there");
@@ -286,7 +286,7 @@ fn p12_where_a_port_is_taken_the_error_says_what_became_of_the_old_one() {
     assert!(log.body.contains(allocated), "{}", log.body);
     assert!(error.contains(allocated), "docker's own words: {error}");
     project.assert_data_is_there();
-    // Once it is free, the next one works.
+    // Once the port is free, the next operation succeeds.
     docker(&["rm", "--force", &holder]);
     project.port = taken;
     let made = project.post(&daemon, "recreate?wait=true");

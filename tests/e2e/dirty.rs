@@ -1,4 +1,4 @@
-//! Whether a container was made from what is on disk now.
+//! Dev containers whose configuration changes on disk.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -59,7 +59,7 @@ fn p5_an_edit_is_dirty_and_what_changes_nothing_is_not() {
     workspace.write(&made_from);
     assert_clean(&workspace, &daemon, "undone");
 
-    // As an editor replaces a file, and as git takes one away and brings it back.
+    // An editor replaces a file like this; git removes a directory and brings it back.
     let new = config.with_extension("new");
     fs::write(&new, made_from.replace("\"one\"", "\"three\"")).unwrap();
     fs::rename(&new, &config).unwrap();
@@ -99,7 +99,7 @@ fn an_edit_is_noticed_before_anybody_asks() {
     );
 }
 
-/// Edits while a recreate waits for the file `go`, and returns what the daemon says after it.
+/// Edits while a recreate waits for the file `go`. Returns the daemon and the dev container after that.
 fn edit_during(workspace: &Workspace, look_meanwhile: bool) -> (Daemon, Value) {
     let before = workspace.up();
     workspace.hold();
@@ -148,7 +148,7 @@ fn p6_an_edit_during_a_hook_leaves_it_dirty() {
 
 #[test]
 fn p6_an_edit_after_the_cli_has_read_the_config_leaves_it_dirty() {
-    // Runs on the host, in the folder, after the config was read and before there is a container.
+    // This runs on the host, in the folder, after the config was read and before there is a container.
     let wait = "echo >begun; while [ ! -e go ]; do sleep 0.02; done";
     let fields = json!({"containerEnv": {"NAME": "one"}, "initializeCommand": wait});
     let workspace = Workspace::new("build", fields);
@@ -170,14 +170,14 @@ fn p6_an_edit_after_the_cli_has_read_the_config_leaves_it_dirty() {
     assert_clean(&workspace, &daemon, "made anew from the new one");
 }
 
-/// Writes a file beside the configuration.
+/// Writes a file in the directory of the configuration.
 fn put(workspace: &Workspace, name: &str, text: &str) {
     let path = workspace.config().with_file_name(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
-/// What has changed, as `[name, change]`, the name as it is beside the configuration.
+/// The changes, as `[name, change]`, with names relative to the directory of the configuration.
 #[track_caller]
 fn named_changes(workspace: &Workspace, daemon: &Daemon) -> Vec<[String; 2]> {
     let one = workspace.devcontainer(daemon);
@@ -280,7 +280,7 @@ fn the_lock_file_that_the_cli_writes_does_not_make_it_dirty() {
     assert!(lock.exists(), "the CLI writes one for features");
     let by_hand = daemon().start();
     assert_clean(&workspace, &by_hand, "written by the CLI by hand");
-    // Somebody takes another one from a branch; the CLI writes it anew.
+    // A branch brings another lock file; the CLI writes it again.
     fs::write(&lock, r#"{"features": {"other": {}}}"#).unwrap();
     assert_eq!(
         named_changes(&workspace, &by_hand),
@@ -309,7 +309,7 @@ fn a_container_made_by_hand_while_the_daemon_was_down_is_judged_by_what_it_was_m
     assert_clean(&workspace, &first, "at first");
     first.signal("TERM");
     first.wait();
-    // Down: an edit, a container from it, and another edit.
+    // While no daemon runs, there is an edit, a container made from it, and another edit.
     put(
         &workspace,
         "Dockerfile",

@@ -1,4 +1,4 @@
-//! What a long life costs: nothing grows.
+//! Daemons that run for long, whose resources do not grow.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,17 +14,17 @@ use crate::engine::Directory;
 use crate::workspace::{Live, Workspace, container_of};
 
 const WARM_UP: usize = 10;
-/// In a row; `DEVCONTAINERD_RECREATES` says another number.
+/// The number of recreates in a row, unless `DEVCONTAINERD_RECREATES` gives another one.
 const RECREATES: usize = 50;
 /// How much the process may grow or shrink in that time, in kB.
 const DRIFT: u64 = 300;
-/// What the hook prints, and until when it has.
+/// The number of bytes that the hook prints, and the limit for that.
 const FLOOD: usize = 200_000_000;
 const FLOODED_WITHIN: Duration = Duration::from_secs(180);
-/// The most that a daemon ever uses, in kB: twice 4 MiB of a log, a page of it for each reader, and buffers.
+/// The most memory that a daemon may use, in kB: twice 4 MiB of a log, a page of it for each reader, and buffers.
 const MOST: u64 = 20_000;
 
-/// A daemon of the binary that is shipped: what another one costs is nobody's concern. Its processes are counted.
+/// A daemon of the binary that is shipped, as it is the one whose resources count.
 fn shipped() -> DaemonBuilder {
     let binary = std::env::var("DEVCONTAINERD_STATIC_BIN");
     let binary =
@@ -32,7 +32,7 @@ fn shipped() -> DaemonBuilder {
     DaemonBuilder::of(&binary).args("--no-events --cache-duration 0")
 }
 
-/// A temporary directory in which the CLI finds that there is nothing to ask the network for.
+/// A temporary directory whose control manifest keeps the CLI from the network.
 fn temporary_directory() -> Directory {
     let directory = Directory::new("tmp");
     let user = Command::new("id").arg("-un").output().unwrap().stdout;
@@ -52,7 +52,7 @@ fn temporary_directory() -> Directory {
     directory
 }
 
-/// All that is below it, but for what the CLI (0.89.0) leaves: an empty `container-features/VERSION-MILLISECONDS`
+/// All paths below a directory, except the empty `container-features/VERSION-MILLISECONDS` that the CLI (0.89.0) leaves
 /// each time.
 fn below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -74,7 +74,7 @@ fn below(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What it uses when it has nothing to do.
+/// The resources of a daemon at rest.
 #[derive(Debug, PartialEq)]
 struct Usage {
     threads: u64,
@@ -97,7 +97,7 @@ impl Usage {
         }
     }
 
-    /// Once two looks say the same: connections end a moment after their answer.
+    /// The resources once two looks find them equal, as connections end a moment after their answer.
     fn settled(daemon: &Daemon, directory: &Path) -> Self {
         eventually("it is idle", || {
             let usage = Self::of(daemon, directory);
@@ -154,7 +154,7 @@ fn p16_many_recreates_in_a_row_cost_nothing() {
     }
 }
 
-/// Asks for the log, and reads nothing.
+/// Requests the log, and reads nothing.
 fn follow(daemon: &Daemon, workspace: &Workspace) -> TcpStream {
     let mut stream = daemon.connect();
     let path = format!("{}?follow=true", workspace.logs());
@@ -190,7 +190,7 @@ fn p15_followers_that_never_read_do_not_matter() {
     let daemon = shipped().start();
     workspace.devcontainer(&daemon);
     let before = Usage::settled(&daemon, workspace.folder());
-    // A client that leaves while it waits.
+    // This client closes its connection while it waits.
     let waiting = format!("{}?wait=true", workspace.recreate());
     let waiting = Live::send(&daemon, "POST", &waiting);
     workspace.wait_for(&daemon, "it runs", |one| one["status"] == "starting");
@@ -220,7 +220,7 @@ fn p15_followers_that_never_read_do_not_matter() {
     let log = daemon.get(&format!("{}?format=text", workspace.logs()));
     let said: Vec<&str> = log.body.lines().collect();
     let end = &said[said.len().saturating_sub(20)..];
-    // Not its last line: the CLI ends without having written what it still has to say.
+    // The CLI ends before it has written the last lines.
     let flooded = |said: &&str| said.starts_with("0123456789");
     assert!(end.iter().any(flooded), "its end is kept: {end:#?}");
     assert!(log.body.len() < 5_000_000, "{}", log.body.len());

@@ -25,17 +25,17 @@ pub(crate) fn docker<S: AsRef<OsStr>>(arguments: &[S]) -> String {
         .to_owned()
 }
 
-/// The same, but it may fail.
+/// Runs docker, which may fail.
 pub(crate) fn try_docker<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
     let mut command = Command::new("docker");
-    // The builder without a plugin of its own.
+    // This selects the builder that needs no plugin.
     command.env("DOCKER_BUILDKIT", "0").args(arguments);
     command
         .output()
         .expect("docker runs (use scripts/with-engine.sh)")
 }
 
-/// What docker says about a container, one field of it, for example `.State.Status`.
+/// One field of the output of `docker inspect`, for example `.State.Status`.
 #[track_caller]
 pub(crate) fn inspect(container: &str, field: &str) -> String {
     docker(&[
@@ -114,7 +114,7 @@ impl Drop for Containers {
     }
 }
 
-/// Removes all containers with a label, and those that a killed client is still about to make do not matter.
+/// Removes all containers with a label. Those that a killed client is still about to make do not matter.
 pub(crate) fn remove_labelled(label: &str) {
     let filter = format!("label={label}");
     let found = try_docker(&["ps", "--all", "--quiet", "--filter", &filter]).stdout;
@@ -129,7 +129,7 @@ pub(crate) fn remove_labelled(label: &str) {
     }
 }
 
-/// A daemon on the engine, which asks docker whenever somebody asks it.
+/// A daemon on the engine, which lists the containers at each request.
 pub(crate) fn daemon() -> DaemonBuilder {
     DaemonBuilder::new().args("--cache-duration 0")
 }
@@ -142,7 +142,7 @@ pub(crate) fn listed(daemon: &Daemon, id: &str) -> Option<Value> {
     all.iter().find(|one| one["id"] == id).cloned()
 }
 
-/// The warnings in `GET /` that say `text`.
+/// The warnings in `GET /` that contain `text`.
 #[track_caller]
 pub(crate) fn warnings_with(daemon: &Daemon, text: &str) -> Vec<String> {
     let all = daemon.json("/");
@@ -178,7 +178,7 @@ impl PrivateEngine {
         self.host = self.ask_host();
     }
 
-    /// Where its pid and its log are.
+    /// The directory with its pid and its log.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }

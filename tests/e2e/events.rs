@@ -1,4 +1,4 @@
-//! Changes by any tool, as the stream and the list show them; and what an engine and an events child can do wrong.
+//! Changes by any tool, as the stream and the list show them, and failures of the engine and of the events child.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,20 +13,20 @@ use crate::common::{Daemon, DaemonBuilder, Stopwatch, eventually, kill};
 use crate::engine::{Containers, Directory, IMAGE, PrivateEngine, docker, try_docker, unique};
 use crate::workspace::Workspace;
 
-/// On a machine where all tests run at once. What it takes when it is quiet is measured by `make bench`.
+/// The limit until a change shows while all tests run at once. `make bench` measures the time on a quiet machine.
 const SOON: Duration = Duration::from_secs(2);
 const SLEEP: &[&str] = &[IMAGE, "sleep", "1000"];
-/// Four daemons, each of whose children is killed so often.
+/// The number of daemons whose events children are killed, and how often that is done for each.
 const KILLERS: usize = 4;
 const KILLS: usize = 50;
-/// One that has lived so long is started again at once.
+/// A child that has lived for so long is started again at once.
 const OF_USE: Duration = Duration::from_millis(1100);
 
 fn start() -> Daemon {
     DaemonBuilder::new().start()
 }
 
-/// Waits until the list shows it, and the stream has told it.
+/// Waits until the list and the stream show a container with this name and status, and asserts that it is soon.
 #[track_caller]
 fn assert_soon(daemon: &Daemon, mirror: &mut Mirror, name: &str, status: Option<&str>) {
     let done = Stopwatch::start();
@@ -75,7 +75,7 @@ fn p11_whatever_is_done_by_hand_shows() {
     soon(name, None);
     docker(&["rm", other]);
     soon(other, None);
-    // One that ends by itself, and one that goes with its end.
+    // One container ends by itself, and one is removed when it ends.
     let ends = &*unique("ends");
     containers.run(&["--name", ends, IMAGE, "sh", "-c", "exit 3"]);
     docker(&["wait", ends]);
@@ -83,7 +83,7 @@ fn p11_whatever_is_done_by_hand_shows() {
     let goes = &*unique("goes");
     containers.make(&["run", "--rm"], &["--name", goes, IMAGE, "true"]);
     soon(goes, None);
-    // None of docker's events of a container tells of one that cannot be started.
+    // docker emits no event of a container that cannot be started.
     let fails = &*unique("fails");
     containers.create(&["--name", fails, IMAGE, "/nothing"]);
     assert!(!try_docker(&["start", fails]).status.success());
@@ -158,7 +158,7 @@ fn compose(directory: &Path, project: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Containers of a test as docker has them: name and status, by id.
+/// The names and states of a test's containers by id, as docker has them.
 fn as_docker_says(containers: &Containers) -> BTreeMap<String, (String, String)> {
     let filter = format!("label={}", containers.label());
     let listed = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]);
@@ -178,7 +178,7 @@ fn as_docker_says(containers: &Containers) -> BTreeMap<String, (String, String)>
     lines.collect()
 }
 
-/// The same as the daemon has them.
+/// The names and states of a test's containers by id, as the daemon has them.
 fn as_is_shown(shown: &BTreeMap<String, Value>, label: &str) -> BTreeMap<String, (String, String)> {
     let (key, value) = label.split_once('=').unwrap();
     let ours = shown.values().filter(|one| one["labels"][key] == *value);
@@ -242,7 +242,7 @@ fn p11_the_events_child_killed_two_hundred_times() {
     });
 }
 
-/// How often each thread has given up a processor, for whatever reason, and the time that it had.
+/// The number of context switches of each thread, and its time on a core.
 fn has_run(daemon: &Daemon) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
     let task = |task: std::io::Result<fs::DirEntry>| {
@@ -258,7 +258,7 @@ fn has_run(daemon: &Daemon) -> Vec<String> {
 
 #[test]
 fn p9_a_minute_after_the_last_question_nothing_runs_and_nothing_wakes() {
-    // On the engine of all tests it would watch the folders of others, who edit their files.
+    // On the engine of all tests it would watch the folders of other tests, which edit their files.
     let engine = PrivateEngine::start("idle");
     for _ in 0..10 {
         on(&engine, &["create", IMAGE, "true"]);
@@ -274,7 +274,7 @@ fn p9_a_minute_after_the_last_question_nothing_runs_and_nothing_wakes() {
     let patience = Duration::from_secs(75);
     while daemon.events_child().is_some() {
         assert!(asked.elapsed() < patience, "the child is still there");
-        // Other tests need the processors more.
+        // The other tests need the cores.
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(asked.by_the_clock() > Duration::from_secs(59), "too early");
@@ -285,7 +285,7 @@ fn p9_a_minute_after_the_last_question_nothing_runs_and_nothing_wakes() {
         std::thread::sleep(Duration::from_millis(500));
         (has_run(&daemon) == before).then_some(())
     });
-    // Time itself is what is tested here: nothing may happen in it.
+    // Time itself is tested here: nothing may happen in it.
     let before = has_run(&daemon);
     std::thread::sleep(Duration::from_secs(60));
     assert_eq!(has_run(&daemon), before);

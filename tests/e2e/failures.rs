@@ -1,4 +1,4 @@
-//! What the daemon says when the real CLI fails.
+//! The errors of the daemon when the real CLI fails.
 
 use serde_json::json;
 
@@ -70,7 +70,7 @@ fn bad_run_arguments_are_an_error_without_the_command_line() {
     for text in [failed.body, log, own, one.to_string()] {
         assert!(!text.contains("hunter2"), "{text}");
     }
-    // What failed can be mended and tried again.
+    // The cause can be fixed, and the next recreate succeeds.
     workspace.configure(json!({}));
     let again = daemon.post(&format!("{}?wait", workspace.recreate()));
     assert_eq!(again.status, 204, "{again:?}");

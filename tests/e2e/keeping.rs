@@ -1,8 +1,8 @@
-//! P12: whatever fails before the new container runs, the old one is there again, as it was.
+//! P12: when a recreate fails before the new container runs, the old one is there again, as it was.
 //!
 //! The old container is one that the real CLI made: it has a name, an extra label, a published port and a named volume,
-//! and its own command serves a file of the volume on the port. What must be kept is the whole of what docker says
-//! about it. The two tables here are also the tables in docs/FAILURES.md.
+//! and its own command serves a file of the volume on the port. The whole output of `docker inspect` must stay the
+//! same. The two tables here are also the tables in docs/FAILURES.md.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,9 +22,9 @@ use crate::engine::{
 use crate::workspace::{Live, WAITING_HOOK, Workspace, container_of};
 
 const FAILED: &str = "Could not recreate devcontainer";
-/// What every error says whose container was kept.
+/// Part of each error after which the old container is there.
 const KEPT: &str = "nothing was lost";
-/// Of containers that an operation makes.
+/// A label of the containers that an operation makes.
 const OPERATION: &str = "devcontainerd.operation";
 /// Runs in the folder on the host, before the CLI touches any container.
 const WAITING_INITIALIZE: &str = "echo >begun; while [ ! -e go ]; do sleep 0.02; done";
@@ -33,36 +33,36 @@ const WAITING_INITIALIZE: &str = "echo >begun; while [ ! -e go ]; do sleep 0.02;
 struct Cause {
     cause: &'static str,
     after: After,
-    /// What the error says, each of it.
+    /// The parts that the error must have.
     says: &'static [&'static str],
     /// Makes the next recreate fail. Returns the daemon on which it does.
     arrange: fn(&Stage) -> DaemonBuilder,
-    /// What happens while it runs.
+    /// Runs while the recreate does.
     meanwhile: fn(&Stage),
 }
 
-/// What is true of the old container in the end.
+/// The state of the old container in the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
-    /// Nothing was begun.
+    /// No program was started.
     Refused,
     /// It was never stopped.
     Untouched,
-    /// It was set aside, and put back.
+    /// It was renamed and stopped, and put back.
     Restored,
-    /// It is gone, as the new one runs.
+    /// It is gone, as the new container runs.
     Replaced,
 }
 
-/// A moment at which the daemon is killed; another is started afterwards.
+/// A moment at which the daemon is killed, before another one is started.
 struct Killed {
     during: &'static str,
-    /// Whether the old container runs.
+    /// True if the old container runs.
     running: bool,
     after: After,
     /// Makes the next recreate wait at that moment. Returns the daemon on which it does.
     arrange: fn(&Stage) -> DaemonBuilder,
-    /// Waits until it has come.
+    /// Waits for that moment.
     reached: fn(&Stage),
 }
 
@@ -196,7 +196,7 @@ rows! { CAUSES: Cause, check_cause;
         cause: "the folder's path has an equals sign, with which the CLI would hang",
         after: After::Refused,
         says: &["hangs on a path with `=`", "nothing was changed"],
-        // The limit makes another error of an operation that waits for the CLI.
+        // With this limit, an operation that waits for the CLI has another error.
         arrange: |stage| stage.daemon().args("--job-timeout 5"),
         meanwhile: nothing,
     },
@@ -215,7 +215,7 @@ rows! { KILLED: Killed, check_killed_with_and_without_state;
         running: true,
         after: After::Untouched,
         arrange: |stage| {
-            // Not the other way round: a shell becomes the last program that it runs.
+            // The `:` comes last, as a shell replaces itself by the last program.
             stage.dockerfile(&format!("RUN sleep 20; : built {}", stage.name));
             stage.fails_with(json!({"image": null, "build": {"dockerfile": "Dockerfile"}}), &[])
         },
@@ -282,7 +282,7 @@ fn check_cause(cause: &Cause) {
         failed.assert_error(500, FAILED, "");
         let detail = failed.json()["detail"].clone();
         let said = detail.as_str().unwrap();
-        // The end is told when it has come: nothing here may need a second look.
+        // The answer comes after the end, so that a second look is not needed.
         let one = stage.workspace.devcontainer(&daemon);
         match cause.after {
             After::Replaced => stage.assert_replaced(&old),
@@ -344,7 +344,7 @@ fn check_killed(stage: &Stage, killed: &Killed, has_state: bool) {
     first.wait();
 
     let second = builder().start();
-    // Nobody has asked it for anything yet.
+    // There has been no request yet.
     stage.assert_no_process(&second);
     if killed.after == After::Replaced {
         let only = || stage.workspace.containers().len() == 1;
@@ -379,7 +379,7 @@ fn check_killed(stage: &Stage, killed: &Killed, has_state: bool) {
             });
         }
     }
-    // It can be recreated, and by a name that is free again.
+    // It can be recreated, as its name is free again.
     drop(second);
     stage.let_go();
     stage.configure(json!({}), &[]);
@@ -395,7 +395,7 @@ struct Stage {
     workspace: Workspace,
     /// Other containers of the same test.
     others: Containers,
-    /// The container's.
+    /// The name of the container.
     name: String,
     port: u16,
     volume: Volume,
@@ -403,9 +403,9 @@ struct Stage {
     engine: Engine,
 }
 
-/// Which engine docker reaches.
+/// The engine that docker reaches.
 struct Engine {
-    /// `None` is what DOCKER_HOST says.
+    /// `None` stands for `DOCKER_HOST`.
     host: Option<String>,
     directory: PathBuf,
 }
@@ -419,19 +419,19 @@ impl Drop for Volume {
     }
 }
 
-/// What docker says about a container.
+/// The output of `docker inspect` for a container.
 #[derive(Debug)]
 struct Facts {
     id: String,
     running: bool,
-    /// What must be the same whatever happens in between.
+    /// The fields that must not change.
     same: Value,
-    /// Is not the same once it was stopped and started.
+    /// The fields that change when the container is stopped and started.
     started: Value,
 }
 
 fn free_port() -> u16 {
-    // Below those that engines give away themselves.
+    // The ports are below those that engines allocate.
     static NEXT: AtomicU16 = AtomicU16::new(21_000);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -440,7 +440,7 @@ fn publish(port: u16) -> String {
     format!("127.0.0.1:{port}:80")
 }
 
-/// Processes on this machine, those of containers included, whose command line has `text`.
+/// The processes on this machine, including those of containers, whose command line has `text`.
 fn processes_with(text: &str) -> Vec<u32> {
     processes(|process| {
         let line = fs::read(process.join("cmdline")).unwrap_or_default();
@@ -458,7 +458,7 @@ fn processes(is: impl Fn(&Path) -> bool) -> Vec<u32> {
         .collect()
 }
 
-/// Its own command serves what is in `/data`, and ends at once when it is told to.
+/// Builds an image whose command serves the files in `/data`, and ends at once at a TERM.
 fn build_image(host: &[&str]) {
     let directory = Directory::new("keeping-image");
     let command = r#"["/bin/sh", "-c", "trap 'exit 0' TERM; httpd -f -p 80 -h /data & wait"]"#;
@@ -475,7 +475,7 @@ impl Stage {
         Self::named(&unique("keep"))
     }
 
-    /// One whose folder has this name.
+    /// A stage whose folder has this name.
     fn named(folder: &str) -> Self {
         static BUILT: OnceLock<()> = OnceLock::new();
         BUILT.get_or_init(|| build_image(&[]));
@@ -492,7 +492,7 @@ impl Stage {
         )
     }
 
-    /// One on an engine that has the image.
+    /// A stage on an engine that has the image.
     fn on(folder: &str, engine: Engine) -> Self {
         let stage = Self {
             workspace: Workspace::named(folder, json!({})),
@@ -511,7 +511,7 @@ impl Stage {
         self.directory.path().join(name)
     }
 
-    /// Writes a configuration with these fields beside what all have; null takes one away.
+    /// Writes a configuration with these fields and those that all have; null removes a field.
     fn configure(&self, fields: Value, run_args: &[&str]) {
         let published = publish(self.port);
         let all = [
@@ -537,13 +537,13 @@ impl Stage {
         self.workspace.write(&config.to_string());
     }
 
-    /// Writes the Dockerfile of the same image and this line.
+    /// Writes a Dockerfile with the image and this line.
     fn dockerfile(&self, line: &str) {
         let path = self.workspace.config().with_file_name("Dockerfile");
         fs::write(path, format!("FROM {SERVING}\n{line}\n")).unwrap();
     }
 
-    /// Configures it, and returns a daemon.
+    /// Writes a configuration that makes a recreate fail. Returns a daemon.
     fn fails_with(&self, fields: Value, run_args: &[&str]) -> DaemonBuilder {
         self.configure(fields, run_args);
         self.daemon()
@@ -569,7 +569,7 @@ impl Stage {
         self.held("run|create")
     }
 
-    /// The same, before it starts the new one, which is made by then.
+    /// A daemon whose docker waits once, while there is the file `hold`, before it starts the new container.
     fn held_before_starting(&self) -> DaemonBuilder {
         self.held("start")
     }
@@ -596,7 +596,7 @@ exec docker "$@""#;
         });
     }
 
-    /// Whatever waits goes on.
+    /// Lets go on all that waits.
     fn let_go(&self) {
         let _ = fs::remove_file(self.path("hold"));
         self.workspace.release();
@@ -616,7 +616,7 @@ exec docker "$@""#;
         });
     }
 
-    /// A way to the engine that can be closed. Returns what is to be `DOCKER_HOST`.
+    /// Makes a path to the engine that can be closed. Returns the value for `DOCKER_HOST`.
     fn gate(&self) -> String {
         self.open_gate();
         format!("unix://{}", self.path("sock").display())
@@ -632,7 +632,7 @@ exec docker "$@""#;
         symlink(socket, self.path("sock")).unwrap();
     }
 
-    /// From now on, docker cannot connect.
+    /// Makes docker unable to connect.
     fn close_gate(&self) {
         let _ = fs::remove_file(self.path("sock"));
     }
@@ -646,10 +646,10 @@ exec docker "$@""#;
         host.map_or_else(Vec::new, |host| vec!["--host", host])
     }
 
-    /// Makes the container, and puts into the volume what it serves.
+    /// Makes the container, and writes the file that it serves into the volume.
     fn make_old(&self) {
         let id = if self.workspace.shown().contains('=') {
-            // The CLI would hang.
+            // The CLI hangs on such a path.
             let config = self.workspace.config();
             self.docker(&[
                 "run",
@@ -740,7 +740,7 @@ exec docker "$@""#;
         })
     }
 
-    /// What the process in the container serves on the published port, out of the volume.
+    /// The content of the file in the volume, as it is served on the published port.
     fn served(&self) -> Option<String> {
         let pid = fs::read_to_string(self.engine.directory.join("pid")).ok()?;
         let url = format!("http://127.0.0.1:{}/data", self.port);
@@ -758,7 +758,7 @@ exec docker "$@""#;
         assert_eq!(served, self.name);
     }
 
-    /// That the only container is the old one, as it was.
+    /// Asserts that the only container is the old one, as it was.
     #[track_caller]
     fn assert_kept(&self, before: &Facts, after: After, case: &str) {
         let now = self.facts(&before.id);
@@ -775,7 +775,7 @@ exec docker "$@""#;
         }
     }
 
-    /// That the only container is a new one, with what the old one had.
+    /// Asserts that the only container is a new one, with the name, the label and the volume of the old one.
     #[track_caller]
     fn assert_replaced(&self, old: &str) {
         assert!(self.try_facts(old).is_none(), "the old one is still there");
@@ -788,7 +788,7 @@ exec docker "$@""#;
         self.wait_until_served();
     }
 
-    /// That of the containers that operations made, only these are there.
+    /// Asserts that of the containers that operations made, only these are there.
     #[track_caller]
     fn assert_no_half_made(&self, expected: &[&str]) {
         let filters = [&self.workspace.label(), OPERATION].map(|label| format!("label={label}"));
@@ -799,7 +799,8 @@ exec docker "$@""#;
         assert_eq!(made, expected);
     }
 
-    /// Processes that work in the folder or name it, other than this one.
+    /// The processes other than this one that work in the folder, or have it on their command line or in their
+    /// environment.
     fn processes(&self) -> Vec<u32> {
         let folder = self.workspace.shown().as_bytes();
         let names = |file: &Path| {
@@ -816,7 +817,7 @@ exec docker "$@""#;
         found
     }
 
-    /// Waits until no process of an operation is left.
+    /// Asserts that soon no process of an operation is left.
     #[track_caller]
     fn assert_no_process(&self, daemon: &Daemon) {
         eventually("no process is left", || {
@@ -828,7 +829,7 @@ exec docker "$@""#;
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // What a killed daemon left must not make a container once this test has removed its own.
+        // The processes that a killed daemon left must not make a container after the test has removed its own.
         for pid in self.processes() {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
             let _ = kill_process(pid.unwrap(), Signal::KILL);
@@ -836,7 +837,7 @@ impl Drop for Stage {
     }
 }
 
-/// An engine that is killed while the old container is set aside, and comes back.
+/// The engine is killed while the old container is renamed and stopped, and comes back.
 #[test]
 fn p12_an_engine_that_is_killed_in_the_middle() {
     let mut engine = PrivateEngine::start("killed");
@@ -864,7 +865,7 @@ fn p12_an_engine_that_is_killed_in_the_middle() {
     stage.engine = of(&engine);
     stage.open_gate();
     assert!(stage.try_facts(&old).is_some(), "the engine has it still");
-    // Nobody else starts it: it had no restart policy, and was stopped when the engine was.
+    // Only the daemon can start it: it has no restart policy, and was stopped when the engine was killed.
     eventually("it is as before", || {
         let _ = daemon.get("/");
         let now = stage.try_facts(&old)?;
@@ -879,7 +880,7 @@ fn p12_an_engine_that_is_killed_in_the_middle() {
     assert_eq!(one["status"], "running", "{one:#}");
 }
 
-/// docker cannot connect just when the new container is to be run, nor when the old one is to be put back.
+/// docker cannot connect when the new container is to be run, nor when the old one is to be put back.
 #[test]
 fn p12_an_engine_that_is_away_when_the_old_one_shall_be_put_back() {
     let stage = Stage::new();
@@ -956,7 +957,7 @@ fn p12_a_daemon_that_starts_leaves_the_operation_of_another_alone() {
         assert_eq!(container_of(&one), stage.only_container());
         assert_eq!(one["status"], "running", "{one:#}");
     }
-    // Nor does one that ends take anything with it.
+    // The end of a daemon does not end the container either.
     drop((b, c));
     stage.wait_until_served();
 }
@@ -982,7 +983,7 @@ fn p12_what_failed_can_be_mended_and_tried_again() {
     assert_eq!(one["dirty"], false, "{one:#}");
 }
 
-/// Two containers with the same labels, as two `up` at once leave them.
+/// There are two containers with the same labels, as two `up` at once leave them.
 #[test]
 fn p12_duplicates_are_all_kept_and_all_replaced() {
     let stage = Stage::new();
@@ -1026,7 +1027,8 @@ fn p12_duplicates_are_all_kept_and_all_replaced() {
     stage.assert_replaced(&second);
 }
 
-/// It is made of the labels with which the CLI finds the container: a volume with it in its name would be another one.
+/// The CLI derives it from the labels with which it finds the container. With another id, a volume that has it in its
+/// name would be another volume.
 #[test]
 fn p12_the_id_of_the_dev_container_stays() {
     let stage = Stage::new();
@@ -1051,7 +1053,7 @@ fn p12_the_id_of_the_dev_container_stays() {
     stage.assert_replaced(&old);
     let new = stage.only_container();
     assert_eq!(volume(&new).0, before.0);
-    // Nothing may use it when it is removed.
+    // The volume must not be in use when it is removed.
     stage.docker(&["rm", "--force", &new]);
 }
 
@@ -1077,7 +1079,7 @@ fn p12_a_paused_one_is_paused_again() {
     }
     stage.docker(&["unpause", &old]);
     stage.wait_until_served();
-    // One that was paused is replaced like any other.
+    // A paused container is replaced like any other.
     stage.docker(&["pause", &old]);
     stage.configure(json!({}), &[]);
     let done = daemon.post(&format!("{}?wait", stage.workspace.recreate()));
@@ -1085,7 +1087,7 @@ fn p12_a_paused_one_is_paused_again() {
     stage.assert_replaced(&old);
 }
 
-/// docker removes such a one as soon as it is stopped.
+/// docker removes a container with `--rm` as soon as it is stopped.
 #[test]
 fn p12_one_that_is_removed_when_it_stops_is_kept_too() {
     let stage = Stage::new();
@@ -1123,7 +1125,7 @@ fn row(cells: [&str; 4]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// As Markdown quotes it.
+/// Quotes code as Markdown does.
 fn code(text: &str) -> String {
     match text.contains('`') {
         true => format!("``{text} ``"),

@@ -86,9 +86,9 @@ fn a_detected_one_is_stopped_started_and_deleted() {
         let after = fs::read_to_string(workspace.folder().join("started")).unwrap();
         assert_eq!(after, format!("{before}started\n"), "its hook ran");
     }
-    // It has what it had: a start makes nothing anew.
+    // A start keeps the volume.
     assert_eq!(docker(&["exec", &id, "cat", "/data/file"]), "kept");
-    // What is so already succeeds.
+    // To start a running container succeeds.
     assert_done(&daemon.post(&path(uuid, "/start?wait=true")));
     assert_eq!(workspace.containers(), [&*id]);
     assert_done(&daemon.delete(&path(uuid, "")));
@@ -136,7 +136,7 @@ fn a_predefined_one_stays_listed_when_it_is_deleted() {
     assert_eq!(workspace.devcontainer(&daemon)["status"], "running");
 }
 
-/// A dev container that takes a second to stop: it does not heed the signal.
+/// A dev container that takes a second to stop, as it ignores the signal.
 fn slow_to_stop(test: &str) -> Workspace {
     let arguments = ["--stop-signal", "WINCH", "--stop-timeout", "1"];
     Workspace::new(test, json!({"runArgs": arguments}))
@@ -200,7 +200,7 @@ fn each_can_be_followed() {
     assert_eq!(workspace.containers(), [""; 0]);
 }
 
-/// Docker on another engine.
+/// Runs docker on another engine.
 fn docker_on(engine: &PrivateEngine, arguments: &[&str]) -> String {
     let mut command = Command::new("docker");
     let output = command.env("DOCKER_HOST", &engine.host).args(arguments);

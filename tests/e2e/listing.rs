@@ -1,4 +1,4 @@
-//! `GET /` against what docker itself says.
+//! `GET /`, compared with the output of docker.
 
 use serde_json::{Value, json};
 

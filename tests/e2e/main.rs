@@ -1,6 +1,6 @@
-//! On a real Docker engine and the real devcontainer CLI, which `scripts/with-engine.sh` brings.
+//! The daemon with a real Docker engine and the real devcontainer CLI, which `scripts/with-engine.sh` provides.
 //!
-//! All tests run at once on one engine: each looks only at containers of its own, and removes them.
+//! All tests run at once on one engine. Each looks only at its own containers, and removes them.
 
 #[path = "../common/mod.rs"]
 mod common;

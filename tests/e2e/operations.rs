@@ -8,7 +8,7 @@ use crate::common::eventually;
 use crate::engine::daemon;
 use crate::workspace::{Live, WAITING_HOOK, Workspace, container_of};
 
-/// Processes on this machine, containers aside, whose command line names `text`.
+/// The command lines with `text` of processes on this machine.
 fn processes_with(text: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|process| {
@@ -79,7 +79,7 @@ fn p16_nothing_of_a_recreate_is_left_but_the_container() {
             [""; 0],
             "the CLI's docker client is ended"
         );
-        // The list is read anew at once, which takes a moment.
+        // Containers are listed again at once, which takes a moment.
         eventually("no child is left, no zombie", || {
             daemon.children().is_empty().then_some(())
         });

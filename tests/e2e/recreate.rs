@@ -6,7 +6,7 @@ use crate::common::Daemon;
 use crate::engine::{daemon, inspect};
 use crate::workspace::{Live, WAITING_HOOK, Workspace, container_of};
 
-/// In an environment variable of the container; `docker run` has it on its command line.
+/// The value of an environment variable of the container, which is on the command line of `docker run`.
 const SECRET: &str = "hunter2";
 
 fn fields(greeting: &str) -> Value {
@@ -16,7 +16,7 @@ fn fields(greeting: &str) -> Value {
     })
 }
 
-/// Edits, recreates and checks what came of it. Returns the id of the new container.
+/// Edits the configuration, recreates, and asserts the result. Returns the id of the new container.
 #[track_caller]
 fn check(workspace: &Workspace, daemon: &Daemon, greeting: &str, path: &str) -> String {
     let before = workspace.devcontainer(daemon);

@@ -1,4 +1,4 @@
-//! The static binary in an image that holds nothing else.
+//! The static binary in an image without any other file.
 
 use std::fs;
 use std::time::Duration;
@@ -63,7 +63,7 @@ fn the_static_binary_serves_from_scratch_without_any_right() {
     let said = String::from_utf8_lossy(&not_ready.stderr).into_owned();
     assert!(said.contains("503"), "there is no docker in it: {said}");
 
-    // As the init process it must take the signal itself: docker would wait ten seconds, then kill it.
+    // An init process has to handle the signal itself, or docker kills it after ten seconds.
     let begun = Stopwatch::start();
     docker(&["stop", "--time", "10", &id]);
     assert!(

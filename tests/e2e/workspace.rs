@@ -1,4 +1,4 @@
-//! Workspace folders, and dev containers that the real CLI makes from them.
+//! Workspace folders, and the dev containers that the real CLI makes from them.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::common::{Daemon, LONGEST, Response, eventually, parse};
 use crate::engine::{Directory, IMAGE, docker, remove_labelled, unique};
 
-/// A hook that prints `begun`, and goes on when [`Workspace::release`] lets it. The CLI's log has the command too,
-/// but no line of it is what it prints.
+/// A hook that prints `begun`, and goes on at [`Workspace::release`]. The log of the CLI has the command, too, but no
+/// line that equals one of those that the hook prints.
 pub(crate) const WAITING_HOOK: &str =
     "echo begun; while [ ! -e /workspace/go ]; do sleep 0.02; done; echo 'went' 'on'";
 
@@ -27,12 +27,12 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// One whose configuration has these fields beside what all have.
+    /// A workspace whose configuration has these fields and those that all have.
     pub(crate) fn new(test: &str, fields: Value) -> Self {
         Self::named(&unique(test), fields)
     }
 
-    /// One whose last part is `name`.
+    /// A workspace whose folder is called `name`.
     pub(crate) fn named(name: &str, fields: Value) -> Self {
         let directory = Directory::new("workspace");
         let folder = directory.path().join(name);
@@ -58,7 +58,7 @@ impl Workspace {
         self.folder.join(".devcontainer/devcontainer.json")
     }
 
-    /// Writes the configuration anew.
+    /// Writes a configuration with these fields and those that all have.
     pub(crate) fn configure(&self, fields: Value) {
         let mut config = json!({
             "image": IMAGE,
@@ -85,7 +85,7 @@ impl Workspace {
         fs::write(self.folder.join("go"), "").unwrap();
     }
 
-    /// Lets the next one wait again.
+    /// Makes the next hook wait again.
     pub(crate) fn hold(&self) {
         fs::remove_file(self.folder.join("go")).unwrap();
     }
@@ -96,11 +96,11 @@ impl Workspace {
         self.up_with(&[])
     }
 
-    /// The same, in an environment with these variables too.
+    /// Makes the dev container with these environment variables, too.
     #[track_caller]
     pub(crate) fn up_with(&self, environment: &[(&str, &str)]) -> String {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));
-        // Not pipes: the `docker run` that the CLI leaves behind would hold them open.
+        // The `docker run` that the CLI leaves behind would hold pipes open.
         let mut child = Command::new("devcontainer")
             .args(["up", "--workspace-folder", self.shown()])
             .envs(environment.iter().copied())
@@ -119,7 +119,7 @@ impl Workspace {
         result["containerId"].as_str().unwrap().to_owned()
     }
 
-    /// The ids of all containers of it.
+    /// The ids of all its containers.
     pub(crate) fn containers(&self) -> Vec<String> {
         let filter = format!("label={}", self.label());
         let found = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]);
@@ -130,7 +130,7 @@ impl Workspace {
         format!("devcontainer.local_folder={}", self.shown())
     }
 
-    /// Its dev container, if the daemon lists one.
+    /// Its dev container; `None` where the daemon does not list it.
     #[track_caller]
     pub(crate) fn find(&self, daemon: &Daemon) -> Option<Value> {
         let all = daemon.json("/devcontainers");
@@ -193,7 +193,7 @@ pub(crate) fn container_of(devcontainer: &Value) -> String {
         .to_owned()
 }
 
-/// A request whose answer is read as it comes.
+/// A request whose response is read as it comes.
 pub(crate) struct Live {
     stream: TcpStream,
     answer: Vec<u8>,
@@ -217,7 +217,7 @@ impl Live {
     fn read(&mut self) -> bool {
         let mut buffer = [0; 4096];
         let mut read = || self.stream.read(&mut buffer);
-        // A read with a timeout is interrupted when the machine is paused and goes on (signal(7)).
+        // A read with a timeout is interrupted when the process is stopped and continued (signal(7)).
         let length = loop {
             match read() {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -237,7 +237,7 @@ impl Live {
         }
     }
 
-    /// Whether `text` has come by now.
+    /// True if `text` has come so far.
     pub(crate) fn has(&self, text: &str) -> bool {
         self.text().contains(text)
     }

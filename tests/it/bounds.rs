@@ -1,4 +1,4 @@
-//! What clients can cost: their own slot, for a limited time.
+//! Hostile and slow clients, each of which costs its own slot for a limited time (P19).
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -27,13 +27,13 @@ fn start() -> (Sandbox, Daemon, Usage) {
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
     let daemon = sandbox.daemon().start();
-    // Its allocator keeps something for each thread that there ever was at once.
+    // The allocator keeps memory for the largest number of threads so far.
     drop(daemon.kept_connections(SLOTS));
     let usage = daemon.usage();
     (sandbox, daemon, usage)
 }
 
-/// Its answer to a client whose bytes it does not all read.
+/// The response to a client whose bytes the daemon does not all read.
 #[track_caller]
 fn answer_to(daemon: &Daemon, bytes: &[u8]) -> Response {
     let answer = parse(&daemon.raw(bytes));
@@ -41,7 +41,7 @@ fn answer_to(daemon: &Daemon, bytes: &[u8]) -> Response {
     answer
 }
 
-/// Ends the connection by a reset.
+/// Resets the connection.
 fn reset(stream: TcpStream) {
     set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
 }
@@ -117,7 +117,7 @@ fn p19_a_header_of_64_mib_is_not_kept() {
         client.send(&beginning);
         let mut writer = client.stream.try_clone().unwrap();
         std::thread::scope(|scope| {
-            // It closes before all is sent.
+            // The daemon closes the connection before all is sent.
             scope.spawn(move || (0..1024).all(|_| writer.write_all(chunk).is_ok()));
             let answer = client.answer();
             answer.assert_error(431, "Request head too large", "8 KiB");
@@ -139,7 +139,7 @@ fn p19_the_65th_connection_is_told_to_come_again() {
         assert_too_many(&daemon.post("/devcontainers/app/recreate"));
     }
     daemon.assert_prompt(&[503]);
-    // One that says nothing is told as well.
+    // A connection that sends nothing is refused as well.
     assert_too_many(&parse(&daemon.raw(b"")));
     assert_eq!(sandbox.calls("devcontainer", ""), 0);
     for client in &mut clients {
@@ -165,7 +165,7 @@ fn p19_the_65th_connection_is_told_to_come_again() {
 #[test]
 fn p19_silent_connections_are_cut_off_after_ten_seconds() {
     let (_sandbox, daemon, before) = start();
-    // Those that find no slot are refused, and stay open at their end.
+    // Connections that find no slot are refused, and stay open at the end of the client.
     let begun = Stopwatch::start();
     let silent = daemon.connections(200);
     eventually("all slots are taken", || {
@@ -206,7 +206,7 @@ fn p19_heads_and_bodies_that_never_end_are_cut_off_after_ten_seconds() {
     let whole = daemon.head("POST", path, "X-Long: abcdefghijklmnopqrstuvwxyz\r\n");
     let length = daemon.head("POST", path, "Content-Length: 60000\r\n");
     let chunked = daemon.head("POST", path, "Transfer-Encoding: chunked\r\n");
-    // What is sent at once, and of what follows a byte whenever some time has passed.
+    // The first part is sent at once; of the second one, a byte is sent each time that some time has passed.
     let slow = |at_once: String, drop_by_drop: &'static str| {
         let mut client = daemon.client();
         client.send(at_once);
@@ -240,7 +240,7 @@ fn p19_heads_and_bodies_that_never_end_are_cut_off_after_ten_seconds() {
             !answered
         });
         daemon.assert_prompt(&[200]);
-        // The pace of the drops.
+        // The pace of the bytes.
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(sandbox.calls("devcontainer", ""), 0);
@@ -265,7 +265,7 @@ fn p19_clients_that_reset_their_connections() {
     ];
     for number in 0..5000 {
         let mut stream = daemon.connect();
-        // It may have been refused already.
+        // The connection may have been refused already.
         let _ = stream.write_all(requests[number % requests.len()].as_bytes());
         reset(stream);
         if number % 500 == 0 {
@@ -289,7 +289,7 @@ fn p19_a_client_that_does_not_take_its_answers_costs_no_memory() {
         .map(|_| {
             let mut stream = daemon.connect();
             stream.set_nonblocking(true).unwrap();
-            // Until neither end has room for more.
+            // This fills the buffers at both ends.
             while matches!(stream.write(get.as_bytes()), Ok(1..)) {}
             stream
         })
@@ -317,7 +317,7 @@ fn p19_running_out_of_descriptors_pauses_accepting() {
     let before = daemon.usage();
     for _ in 0..3 {
         let warned = warnings(&daemon);
-        // Those that are not accepted wait in the kernel's queue.
+        // Connections that are not accepted wait in the kernel's queue.
         let mut first = daemon.kept_connections(10);
         let more = daemon.connections(50);
         eventually("accepting pauses", || {
@@ -352,7 +352,7 @@ fn warnings(daemon: &Daemon) -> usize {
     pauses.count()
 }
 
-/// Processor time that it used, in hundredths of a second.
+/// The processor time of the daemon, in hundredths of a second.
 fn cpu_ticks(daemon: &Daemon) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
     let (_, rest) = stat.rsplit_once(") ").unwrap();

@@ -1,4 +1,4 @@
-//! The command line and the environment of the program, and what it says at its start.
+//! The command line and the environment of the program, and its messages at the start.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,7 +14,8 @@ fn output(arguments: &[&str]) -> Output {
     command.args(arguments).output().unwrap()
 }
 
-/// Held against one line on standard error that names the flag, the value and the mend, and status 2.
+/// Asserts that a daemon exits with status 2 and one line on standard error that has these parts: the flag, the value
+/// and how to fix it.
 #[track_caller]
 fn check_refused(daemon: DaemonBuilder, parts: &[&str]) {
     let (status, stderr) = daemon.run();
@@ -236,7 +237,7 @@ fn the_environment_configures_and_flags_beat_it() {
 #[test]
 fn the_first_line_of_the_log_says_the_address() {
     let sandbox = Sandbox::new();
-    // Whatever else there is to be said at the start.
+    // This makes it log an error at the start, too.
     let id = "11111111-1111-4111-8111-111111111111";
     let manifest = format!(
         r#"{{"devcontainers":[{{"workspace_folder":"/w"}}],"scripts":[{{"id":"{id}","log_source_id":"{id}"}}]}}"#
@@ -315,7 +316,7 @@ fn a_service_manager_is_told_when_it_is_ready() {
         assert_eq!(&message[..length], b"READY=1");
         assert_eq!(daemon.get("/healthz").status, 200, "and it is");
     }
-    // A manager that is gone is no reason to stop.
+    // A daemon whose service manager is gone goes on.
     let daemon = sandbox
         .daemon()
         .env("NOTIFY_SOCKET", "/nonexistent/notify")

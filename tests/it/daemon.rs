@@ -1,11 +1,11 @@
-//! The program as such: its manifest, and its signals.
+//! The manifest of the daemon, and its signals.
 
 use std::time::Duration;
 
 use crate::common::{DaemonBuilder, Sandbox, Stopwatch, eventually};
 use serde_json::{Value, json};
 
-/// A devcontainer stand-in that makes nothing until the file `go` is there.
+/// Makes the devcontainer stand-in wait for the file `go`.
 const WAITS: &str = "echo begun >$R/begun; while [ ! -e $R/go ]; do sleep 0.01; done";
 
 fn begin_operation(sandbox: &Sandbox, builder: DaemonBuilder) -> crate::common::Daemon {

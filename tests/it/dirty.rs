@@ -141,7 +141,7 @@ fn p6_an_edit_between_the_container_and_the_end_of_the_cli_leaves_it_dirty() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
-    // It waits after it has made the container, so that a listing sees it before the operation ends.
+    // The CLI waits once it has made the container, so that a listing sees that before the operation ends.
     sandbox.hook(
         "devcontainer-made",
         ">$R/made; while [ ! -e $R/go ]; do sleep 0.02; done",
@@ -408,7 +408,7 @@ fn a_folder_that_is_gone_is_a_change_however_old_the_list_is() {
         "Workspace folder not allowed",
         "is not an existing directory",
     );
-    // A listing is made anew when an operation has ended.
+    // Containers are listed again when an operation has ended.
     assert_eq!(daemon.post("/devcontainers/app/stop?wait").status, 204);
     assert_eq!(daemon.changes(), removed);
     fs::rename(&away, &folder).unwrap();

@@ -63,7 +63,7 @@ fn a_listing_that_did_not_finish_in_time_names_the_limit() {
 #[test]
 fn an_empty_container_id() {
     let sandbox = with_app();
-    // It is no question of what docker says.
+    // This does not depend on docker.
     sandbox.docker("exit 1");
     let daemon = sandbox.daemon().start();
     for path in [
@@ -232,7 +232,7 @@ fn shutting_down() {
         .args("--cache-duration 0 --list-timeout 60")
         .start();
     running(&sandbox, &daemon);
-    // Those who wait: for a listing, for an operation, with an open connection for their next request.
+    // Clients wait for a listing, for an operation, and with an open connection for their next request.
     let mut idle = daemon.client();
     idle.send(daemon.head("GET", "/healthz", ""));
     assert_eq!(idle.answer().status, 200);

@@ -1,4 +1,4 @@
-//! The stream of changes, and the child that tells of them: what is told, to whom, and what goes wrong.
+//! The stream of changes and its readers, and the events child and its failures.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use crate::common::mirror::Mirror;
 use crate::common::{Daemon, Sandbox, Stopwatch, container_id, eventually, kill};
 use serde_json::Value;
 
-/// From when it can be known until it shows, on a busy machine.
+/// The limit from when a change can be known until it shows.
 const SOON: Duration = Duration::from_secs(2);
 
-/// One container that runs, and a daemon that events are told.
+/// One running container, and a daemon that follows events.
 fn start() -> (Sandbox, Daemon) {
     let sandbox = Sandbox::new();
     sandbox.container(1).save();
@@ -20,7 +20,7 @@ fn start() -> (Sandbox, Daemon) {
 }
 
 impl Sandbox {
-    /// Sets the status of a container, or makes it, and tells that.
+    /// Sets the status of a container, or adds it, and emits an event.
     fn change(&self, number: u32, status: &str) {
         self.change_untold(number, status);
         self.event(number, "start");
@@ -141,7 +141,7 @@ fn one_reading_costs_one_inspect_of_what_was_named() {
     let before = calls().len();
     sandbox.change(4, "paused");
     mirror.until_container("box4", Some("paused"));
-    // The event of box3 may be late: it was seen by the listing with which the child began.
+    // The event of box3 may be late, as the listing at the start of the child has seen the change.
     let named = [3, 4].map(container_id);
     for call in &calls()[before..] {
         let mut words = call.split(' ');
@@ -165,7 +165,7 @@ fn server_sent_events_can_be_resumed() {
             id = line.strip_prefix("id: ").map(str::to_owned).or(id);
             data = line.strip_prefix("data: ").map(str::to_owned).or(data);
         }
-        // Else it was a heartbeat.
+        // A heartbeat has neither.
         if let (Some(id), Some(data)) = (id, data) {
             let data: Value = serde_json::from_str(&data).unwrap();
             assert_eq!(data["revision"].to_string(), id);
@@ -311,7 +311,7 @@ fn a_quiet_stream_says_that_it_is_there() {
 #[test]
 fn a_reader_that_is_slow_slows_nobody_and_is_told_the_last_of_each() {
     let (sandbox, daemon) = start();
-    // What does not fit between the two ends any more.
+    // More than the buffers between the two ends hold.
     let label = "x".repeat(1 << 20);
     let mut slow = Mirror::of(&daemon);
     let mut quick = Mirror::of(&daemon);
@@ -384,7 +384,8 @@ fn a_child_that_is_killed_is_started_again_and_nothing_is_lost() {
     );
 }
 
-/// What an events child does that is of no use; how often it is started within three seconds, at the most; and why.
+/// Runs an events child with this useless `code`. Asserts that it is started at most so many times within three
+/// seconds, that the log says why, once, and that changes show nevertheless.
 #[track_caller]
 fn check_useless(code: &str, starts: usize, why: &str) {
     let sandbox = Sandbox::new();
@@ -465,7 +466,7 @@ fn a_child_that_prints_a_million_events() {
 
 #[test]
 fn a_child_that_tells_nothing_is_found_out() {
-    // Its silence shows when all is listed, which is 60 s after it began.
+    // The listing 60 s after the start of the child shows that the child is silent.
     let (sandbox, daemon) = start();
     let mut mirror = Mirror::of(&daemon);
     daemon.follows();
@@ -527,7 +528,7 @@ fn p3_a_container_whose_inspect_hangs_costs_only_its_own_news() {
     });
 }
 
-/// So many containers that run; inspecting one whose number stands in `$R/hang` hangs.
+/// Running containers, and a daemon that follows events. The inspect of a container whose number is in `$R/hang` hangs.
 fn with_hanging(containers: u32) -> (Sandbox, Daemon, Mirror) {
     let sandbox = Sandbox::new();
     for number in 1..=containers {

@@ -1,4 +1,4 @@
-//! How fresh the container list is, and what serves while docker fails.
+//! The age of the container list, also while docker fails.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
     let asked = std::thread::scope(|scope| {
         let request = || {
             let mut asked = 0;
-            // On a busy machine it takes longer until there are enough of them.
+            // A busy machine takes longer until there are enough requests.
             while begun.elapsed() < Duration::from_millis(2500) || asked <= 25 {
                 assert_eq!(daemon.get("/").status, 500);
                 asked += 1;
@@ -70,7 +70,7 @@ fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
     assert!((2..=most).contains(&tried), "{tried} times");
 }
 
-/// One that answers when the test says so.
+/// Makes `docker ps` wait for the file `go`.
 fn slow_docker(sandbox: &Sandbox) {
     sandbox.docker("[ $1 = ps ] && while [ ! -e $R/go ]; do sleep 0.02; done");
 }

@@ -1,4 +1,4 @@
-//! Who may ask, and what labels may lead to.
+//! Requests and labels that are not trusted (P17, P18).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +29,7 @@ fn start(arguments: &str) -> (Sandbox, Daemon) {
     (sandbox, daemon)
 }
 
-/// Sends a head whose Host the caller chooses.
+/// Sends a request with these headers, among which the caller puts the Host.
 #[track_caller]
 fn ask(daemon: &Daemon, method: &str, target: &str, headers: &str) -> Response {
     let head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
@@ -44,7 +44,7 @@ fn assert_no_cors(answer: &Response) {
     assert!(!answer.headers.keys().any(cors), "{answer:?}");
 }
 
-/// Nothing is read and nothing is done, whatever is asked for.
+/// Asserts that every request with these headers is refused and starts nothing.
 #[track_caller]
 fn assert_refused(sandbox: &Sandbox, daemon: &Daemon, headers: &str, detail: &str) {
     let calls = sandbox.calls("devcontainer", "");
@@ -116,7 +116,7 @@ fn p17_dns_rebinding_leads_nowhere() {
         "[::ffff:10.0.0.1]",
         "[fe80::1]:80",
     ] {
-        // A page whose name is made to lead here says that it asks its own server.
+        // To the browser, a page whose name resolves to this machine sends requests to its own server.
         let headers = format!(
             "Host: {host}\r\nOrigin: http://{host}\r\nReferer: http://{host}/\r\nSec-Fetch-Site: same-origin\r\n"
         );
@@ -233,7 +233,7 @@ fn p17_no_answer_allows_other_pages_anything() {
                 if origin.contains("evil") {
                     assert_eq!(answer.status, 403, "{method} {path}");
                 } else if !["GET", "HEAD", "POST"].contains(&method) {
-                    // Whether it is served is one thing; what a browser makes of the answer another.
+                    // The method may be served; what counts is that no header lets a browser read the response.
                     let deletes = method == "DELETE" && path == "/devcontainers/app";
                     let served = deletes && [204, 404].contains(&answer.status);
                     let refused = [404, 405].contains(&answer.status);
@@ -264,7 +264,7 @@ fn p17_more_hosts_can_be_allowed() {
             &daemon,
             &format!("{plain}Origin: http://{host}\r\n"),
         );
-        // That a name may be asked for does not make its other pages welcome.
+        // An allowed host does not allow the pages of its other ports.
         let other = format!("{plain}Origin: http://{host}:1234\r\n");
         assert_refused(&sandbox, &daemon, &other, "(Origin)");
         let site = format!("{plain}Sec-Fetch-Site: same-site\r\n");
@@ -280,7 +280,7 @@ fn p17_more_hosts_can_be_allowed() {
     }
 }
 
-/// A container with these labels, as any image can have them.
+/// Adds a container with these labels, which any image can set.
 fn label(sandbox: &Sandbox, number: u32, folder: &str, config: Option<&Path>) {
     let container = sandbox
         .container(number)
@@ -293,7 +293,7 @@ fn label(sandbox: &Sandbox, number: u32, folder: &str, config: Option<&Path>) {
     .save();
 }
 
-/// It answers at once, what reads the files included, and does not grow.
+/// Asserts that the daemon answers at once, also where it reads the files, and does not grow.
 #[track_caller]
 fn assert_answers(daemon: &Daemon) {
     daemon.assert_prompt(&[200]);
@@ -308,7 +308,7 @@ fn assert_answers(daemon: &Daemon) {
     assert!(memory < 64 << 10, "{memory} kB at its largest");
 }
 
-/// Whatever way the dev container of `box1` is named, it may not be recreated.
+/// Asserts that the dev container of `box1` may not be recreated, by whichever path.
 #[track_caller]
 fn assert_not_allowed(sandbox: &Sandbox, daemon: &Daemon, detail: &str) {
     let refused = |path: &str| {
@@ -467,7 +467,7 @@ fn p18_a_config_that_is_no_file_neither_hangs_nor_grows_the_daemon() {
     let pipe = fifo(&folder.join("pipe.json"));
     let directory = folder.join("directory.json");
     fs::create_dir(&directory).unwrap();
-    // As large as it says, and no block of it on disk.
+    // A sparse file.
     let huge = folder.join("huge.json");
     fs::File::create(&huge).unwrap().set_len(1 << 40).unwrap();
     let dev = Path::new("/dev");
@@ -493,19 +493,19 @@ fn p18_a_config_that_is_no_file_neither_hangs_nor_grows_the_daemon() {
             1,
             "{config:?}"
         );
-        // Looked at again, with others beside it.
+        // The next request scans it again, together with the others.
         sandbox.container(2).save();
         assert_answers(&daemon);
         sandbox.remove_container(2);
     }
-    // Its folder may be operated on, so the CLI has to tell what is wrong with it.
+    // Its folder may be operated on, so that the CLI reports what is wrong with it.
     label(&sandbox, 1, folder.to_str().unwrap(), Some(&pipe));
     let daemon = sandbox.daemon().start();
     assert_eq!(daemon.post(RECREATE).status, 204);
     assert_answers(&daemon);
 }
 
-/// Tells which files of directories are opened.
+/// Watches which files of directories are opened.
 struct Opened(Inotify);
 
 impl Opened {
@@ -531,7 +531,7 @@ impl Opened {
 
 #[test]
 fn p18_what_is_no_file_is_not_even_opened() {
-    // With some devices, that alone does something.
+    // To open some devices has an effect of its own.
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     let pipe = fifo(&folder.join("pipe.json"));
@@ -573,7 +573,7 @@ fn p18_no_file_outside_the_folder_is_opened() {
     ] {
         label(&sandbox, number, folder, Some(config));
     }
-    // The search of this one finds something, and its folder is not allowed.
+    // The search for a configuration would find one here, but the folder is not allowed.
     label(&sandbox, 6, outside.to_str().unwrap(), None);
     let mut opened = Opened::watch(std::slice::from_ref(&outside));
     let mut inside = Opened::watch(&[config.parent().unwrap().to_path_buf()]);
@@ -586,7 +586,7 @@ fn p18_no_file_outside_the_folder_is_opened() {
         let path = RECREATE.replace("box1", &format!("box{number}"));
         assert_eq!(daemon.post(&path).status, 403, "{number}");
     }
-    // What changes there is no reason to look at it.
+    // A change there does not make the daemon read it.
     let new = sandbox.path("outside/new");
     fs::rename(&secret, &new).unwrap();
     fs::rename(&new, &secret).unwrap();

@@ -1,4 +1,4 @@
-//! Routes, methods and the form of answers.
+//! Routes, methods and the form of responses.
 
 use crate::common::{Daemon, Response, Sandbox, container_id};
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
-//! What a daemon costs that nobody asks.
+//! The cost of a daemon without requests.
 
 use std::fs;
 use std::time::Duration;
 
 use crate::common::{Daemon, Sandbox, eventually};
 
-/// How often each thread has given up a processor: to sleep is to be woken first.
+/// The number of voluntary context switches of each thread. A thread that sleeps again has been woken.
 fn switches(daemon: &Daemon) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
     let status = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")));
@@ -24,11 +24,11 @@ fn p9_while_nobody_asks_nothing_runs() {
     sandbox.devcontainer_of(1, &folder);
     let daemon = sandbox.following_daemon().start();
     assert_eq!(daemon.get("/").status, 200);
-    // Main, accept, refresher, watcher.
+    // These are main, accept, refresher and watcher.
     eventually("the connection has ended", || {
         (daemon.threads() == 4).then_some(())
     });
-    // Time itself is what is tested here: nothing may happen in it.
+    // Time itself is tested here: nothing may happen in it.
     let quiet = Duration::from_secs(2);
     eventually("it comes to rest", || {
         let before = switches(&daemon);

@@ -1,4 +1,4 @@
-//! Starting, stopping, deleting and cancelling: how it is called, and what comes of it.
+//! Starting, stopping, deleting and cancelling: the requests and their results.
 
 use std::fs;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use crate::common::{
 };
 use serde_json::{Value, json};
 
-/// A client of a cancelled operation has its answer by then: TERM, two seconds, KILL, and a busy machine.
+/// The limit for the answer to a cancel: the processes get a TERM, two seconds, and a KILL.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Waits for `$R/go`, in whichever stand-in.
+/// Makes a stand-in wait for `$R/go`.
 const WAIT: &str = ">$R/waits; while [ ! -e $R/go ]; do sleep 0.02; done";
 
-/// An operation: its kind, the method and what follows the dev container in the path, the status while it runs, and
-/// the status afterwards, if it is listed then.
+/// An operation: its kind, its method and the end of its path, the status while it runs, and the status afterwards
+/// where it is listed then.
 struct Operation {
     kind: &'static str,
     method: &'static str,
@@ -61,7 +61,7 @@ impl Operation {
         daemon.request(self.method, &path, "")
     }
 
-    /// Begins it and waits until one of the stand-ins waits.
+    /// Begins it, and waits until a stand-in waits.
     #[track_caller]
     fn begin(&self, sandbox: &Sandbox, daemon: &Daemon) -> Value {
         let _ = fs::remove_file(sandbox.path("waits"));
@@ -71,7 +71,7 @@ impl Operation {
         accepted.json()
     }
 
-    /// Whether the container runs before it, and its status.
+    /// True if the container runs before it, and the status of the container.
     fn state_before(&self) -> (bool, &'static str) {
         match self.kind {
             "start" => (false, "exited"),
@@ -84,12 +84,12 @@ impl Operation {
     }
 }
 
-/// A sandbox with one detected dev container that runs, in which each operation first does this, and its daemon.
+/// A sandbox with one running, detected dev container, and its daemon. Each operation runs `before` first.
 fn start(before: &str) -> (Sandbox, Daemon) {
     start_for(&STOP, before)
 }
 
-/// The same, but one that shall be started does not run.
+/// A sandbox like that of [`start`], whose container does not run if the operation is a start.
 fn start_for(operation: &Operation, before: &str) -> (Sandbox, Daemon) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
@@ -107,7 +107,7 @@ fn start_for(operation: &Operation, before: &str) -> (Sandbox, Daemon) {
     (sandbox, daemon)
 }
 
-/// What each operation does first: in the CLI, and in `docker stop` and `docker rm`.
+/// Sets the code that each operation runs first: in the CLI, and in `docker stop` and `docker rm`.
 fn change(sandbox: &Sandbox, before: &str) {
     sandbox.devcontainer(before);
     sandbox.docker(&format!("case \"$1\" in stop|rm) {before}\n;; esac"));
@@ -129,7 +129,7 @@ fn exists(sandbox: &Sandbox, number: u32) -> bool {
     sandbox.path(&file).exists()
 }
 
-/// The dev container, if it is listed.
+/// The dev container; `None` where it is not listed.
 fn app(daemon: &Daemon) -> Option<Value> {
     let found = daemon.get("/devcontainers/app");
     (found.status == 200).then(|| found.json())
@@ -257,7 +257,7 @@ fn what_is_so_already_succeeds() {
         assert_eq!(STOP.ask(&daemon, "wait").status, 204);
         assert_eq!(daemon.devcontainer()["status"], "stopped");
     }
-    // Predefined ones without a container.
+    // A predefined dev container without a container.
     let sandbox = (sandbox, Sandbox::new()).1;
     let folder = sandbox.workspace("app");
     let flag = format!(
@@ -364,7 +364,7 @@ fn what_docker_says_is_the_error() {
         let last = log.last().unwrap();
         assert_eq!(last["outcome"], "failed", "{last}");
         assert!(last["output"].as_str().unwrap().contains(said), "{last}");
-        // It stays usable, and what then succeeds clears the error.
+        // The next operation succeeds and clears the error.
         change(&sandbox, "");
         assert_eq!(STOP.ask(&daemon, "wait").status, 204);
         let after = daemon.devcontainer();
@@ -462,7 +462,7 @@ fn there_may_be_nothing_to_cancel() {
     assert_eq!(daemon.devcontainer()["job"]["state"], "succeeded");
 }
 
-/// Each operation, in which a stand-in hangs like this, is cancelled with all who wait for it.
+/// Cancels each operation while a stand-in hangs in this code. Asserts that all clients that wait for it get an answer.
 #[track_caller]
 fn check_cancel(hang: &str) {
     for operation in ALL {
@@ -518,7 +518,7 @@ fn check_cancel(hang: &str) {
             "No devcontainer operation in progress",
             "",
         );
-        // The next one works, and takes its place.
+        // The next operation succeeds and takes its place.
         assert_eq!(operation.ask(&daemon, "wait=true").status, 204, "{kind}");
         if let Some(after) = app(&daemon) {
             assert_eq!(after["job"]["state"], "succeeded", "{after}");

@@ -1,4 +1,4 @@
-//! Where the daemon listens.
+//! The addresses on which the daemon listens.
 
 use crate::common::client::Client;
 use crate::common::{Daemon, LONGEST, Sandbox, parse};
@@ -17,7 +17,7 @@ fn unix(path: &Path) -> Client<UnixStream> {
     Client::new(stream)
 }
 
-/// All addresses that it says it listens on.
+/// The addresses in its log, once there are so many.
 fn addresses(daemon: &Daemon, count: usize) -> Vec<String> {
     crate::common::eventually("it listens everywhere", || {
         let lines = daemon.log.lines();
@@ -148,7 +148,7 @@ fn a_port_in_use_and_a_bad_address_are_said_in_one_line() {
             "{said}"
         );
     }
-    // One of two that cannot be had: the other is given back.
+    // Where one of two addresses is not available, the other one is released.
     let socket = sandbox.path("d.sock");
     let both = format!("--listen unix:{} --listen {taken}", socket.display());
     let (status, _) = sandbox.daemon().args(&both).run();

@@ -1,4 +1,4 @@
-//! Containers and dev containers, as docker's answers lead to them.
+//! Containers and dev containers, as they follow from the output of docker.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::common::{Daemon, LONG, Sandbox, Stopwatch, container_id, eventually};
 use serde_json::{Value, json};
 
-/// Names of the listed containers.
+/// The names of the listed containers.
 #[track_caller]
 fn names(daemon: &Daemon) -> Vec<String> {
     let listed = daemon.json("/");
@@ -59,7 +59,7 @@ fn a_listing_is_two_commands_with_full_ids() {
     let calls = sandbox.read("calls/docker");
     let mut calls = calls.lines();
     assert_eq!(calls.next(), Some("ps --all --quiet --no-trunc"));
-    // In whatever order.
+    // The order of the ids does not matter.
     let mut inspect: Vec<&str> = calls.next().unwrap().split(' ').collect();
     inspect.sort_unstable();
     assert_eq!(inspect, [&*one, &two, "inspect"]);
@@ -228,7 +228,7 @@ fn a_missing_docker_is_named() {
     daemon
         .get("/")
         .assert_error(500, "Could not get containers.", "docker was not found");
-    // It may be installed while we run.
+    // It may be installed while the daemon runs.
     sandbox.container(1).save();
     sandbox.docker("");
     let found = eventually("docker is found", || {
@@ -242,9 +242,9 @@ fn a_missing_docker_is_named() {
 fn an_id_that_was_removed_in_between_is_no_failure() {
     let gone = container_id(9);
     for missing in [
-        // docker's words
+        // The wording of docker.
         format!("Error: No such object: {gone}; exit 1"),
-        // podman's
+        // The wording of podman.
         format!("Error: inspecting object: no such object: \"{gone}\"; exit 125"),
     ] {
         let (words, exit) = missing.split_once("; ").unwrap();

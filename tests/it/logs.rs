@@ -1,4 +1,4 @@
-//! Logs of operations: their forms, and that each line is sent when it is written.
+//! Logs of operations: their formats, and followers that get each line when it is written.
 
 use crate::common::client::Client;
 use crate::common::{Daemon, Response, Sandbox, Stopwatch, eventually};
@@ -9,7 +9,7 @@ const LOGS: &str = "/devcontainers/app/logs";
 const RECREATE: &str = "/devcontainers/app/recreate";
 const FALLBACK_SOURCE: &str = "3b579bf4-1ed8-4b99-87a8-e9a1e3410410";
 
-/// Says two lines, waits for `go`, says a third.
+/// Logs two lines, waits for the file `go`, and logs a third line.
 const SLOW: &str = r#"
 say() { echo "{\"type\":\"text\",\"level\":3,\"timestamp\":1700000000000,\"text\":\"$1\"}" >&2; }
 say first; say second
@@ -26,7 +26,7 @@ fn with_app(devcontainer: &str) -> (Sandbox, Daemon) {
     (sandbox, daemon)
 }
 
-/// One whose operation has said its first two lines, and runs.
+/// A daemon with a running operation that has logged its first two lines.
 fn running() -> (Sandbox, Daemon) {
     let (sandbox, daemon) = with_app(SLOW);
     assert_eq!(daemon.post(RECREATE).status, 202);
@@ -36,7 +36,7 @@ fn running() -> (Sandbox, Daemon) {
     (sandbox, daemon)
 }
 
-/// One whose operation has ended.
+/// A daemon with an operation that has ended.
 fn ended() -> (Sandbox, Daemon) {
     let (sandbox, daemon) = with_app(SLOW);
     sandbox.write("go", "");
@@ -129,7 +129,7 @@ fn a_log_is_server_sent_events_when_asked_for() {
     let resumed = daemon.request("GET", LOGS, &format!("{accept}Last-Event-ID: 1\r\n"));
     let from = expected.find("id: 2\n").unwrap();
     assert_eq!(resumed.body, expected[from..]);
-    // Where both are said, the client's own position counts: a browser repeats the address as it was.
+    // The header wins over the query, as a browser that reconnects repeats the URL unchanged.
     let both = daemon.request(
         "GET",
         &format!("{LOGS}?offset=0"),
@@ -197,7 +197,7 @@ fn a_follower_gets_each_line_when_it_is_written_and_the_outcome_last() {
     let last = json.json_line().unwrap();
     assert_eq!(last["outcome"], "succeeded");
     assert_eq!(json.line(), None);
-    // The connection is of use again.
+    // The connection takes the next request.
     json.send(daemon.head("GET", "/healthz", ""));
     assert_eq!(json.answer().status, 200);
 }
@@ -214,7 +214,7 @@ fn recreate_can_be_followed_to_its_outcome() {
     assert_eq!(next_output(&mut follower), "made it");
     assert_eq!(follower.json_line().unwrap()["outcome"], "succeeded");
     assert_eq!(follower.line(), None);
-    // Whoever read the end finds it in the state.
+    // After the end of the log, the state shows the end, too.
     assert_eq!(daemon.devcontainer()["job"]["state"], "succeeded");
 
     sandbox.devcontainer(r#"echo '{"outcome":"error","message":"it broke"}'; exit 1"#);
@@ -371,7 +371,7 @@ fn p19_the_33rd_stream_is_refused_and_plain_requests_are_not() {
     for path in ["/", "/devcontainers", LOGS, "/healthz"] {
         assert_eq!(daemon.get(path).status, 200, "{path}");
     }
-    // One goes away, and another one may come.
+    // One stream ends, and another one may begin.
     streams.pop();
     eventually("its place is free", || {
         let mut client = daemon.client();

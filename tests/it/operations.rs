@@ -1,4 +1,4 @@
-//! Recreating dev containers: how it is called, what comes of it, and who may do what at the same time.
+//! Recreating dev containers: the requests, their results, and operations at the same time.
 
 use std::fs;
 use std::io::Write;
@@ -115,7 +115,7 @@ fn a_dev_container_is_recreated_in_the_background_or_while_one_waits() {
     assert_eq!((response.status, &*response.body), (204, ""));
 }
 
-/// Recreates with a CLI that does this, and holds the error against what is expected.
+/// Recreates with a CLI that runs this code, and asserts the error.
 #[track_caller]
 fn check_failure(devcontainer: &str, detail: &str) {
     let (sandbox, daemon) = start(devcontainer);
@@ -133,7 +133,7 @@ fn check_failure(devcontainer: &str, detail: &str) {
     assert_eq!(last["outcome"], "failed");
     assert_eq!(last["level"], "error");
     assert!(last["output"].as_str().unwrap().contains(detail), "{last}");
-    // It stays usable.
+    // The next operation succeeds.
     sandbox.devcontainer("");
     assert_eq!(daemon.recreate("app").status, 204);
     let after = daemon.devcontainer();
@@ -238,7 +238,7 @@ fn a_failed_hook_leaves_a_running_container_and_an_error() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
-    // It makes the container and fails afterwards, as the real one does.
+    // The CLI makes the container and fails afterwards, as the real one does.
     sandbox.hook(
         "devcontainer-made",
         r#"echo "{\"outcome\":\"error\",\"message\":\"Command failed: false\",\"description\":\"The postCreateCommand failed.\",\"containerId\":\"$id\"}"; exit 1"#,
@@ -367,7 +367,7 @@ fn an_operation_that_takes_too_long_is_ended_with_all_its_processes() {
         .assert_error(500, "Could not recreate devcontainer", detail);
     assert!(begun.by_the_clock() >= Duration::from_millis(500));
     assert!(begun.elapsed() < LONG / 3, "{:?}", begun.elapsed());
-    // The list is read anew at once, which takes a moment.
+    // Containers are listed again at once, which takes a moment.
     eventually("no process is left", || {
         (sandbox.processes().is_empty() && daemon.children().is_empty()).then_some(())
     });

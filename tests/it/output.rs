@@ -1,4 +1,5 @@
-//! What the CLI prints: everything is drained, little is kept, and nothing of an operation is left.
+//! The output of the CLI, which is all drained and of which little is kept, and the processes that an operation must
+//! not leave.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -22,15 +23,16 @@ fn outputs(log: &[Value]) -> Vec<&str> {
     log.iter().map(|l| l["output"].as_str().unwrap()).collect()
 }
 
-/// Bounds that hold whatever a CLI prints: the log keeps 4 MiB, a line in the making takes 1 MiB, and reading and
-/// sending have their buffers. Twice that in a debug build.
+/// Asserts a bound for any output of the CLI: the log keeps 4 MiB, an unfinished line takes 1 MiB, and reading and
+/// sending have their buffers. A debug build takes twice that.
 #[track_caller]
 fn assert_small(daemon: &Daemon) {
     let most = daemon.status("VmHWM");
     assert!(most < 40_000, "{most} kB at the most");
 }
 
-/// An operation that has ended has left nothing. The listing that follows it is none of it, but leaves nothing either.
+/// Asserts that an operation that has ended has left no process, and that the listing that follows it leaves none
+/// either.
 #[track_caller]
 fn assert_nothing_left(sandbox: &Sandbox, daemon: &Daemon) {
     let is_sleep = |pid: &u32| {
@@ -108,7 +110,7 @@ fn p15_a_line_of_30_mb_is_cut_and_what_was_dropped_is_counted() {
 
 #[test]
 fn two_megabytes_that_nobody_reads_stop_nothing() {
-    // A reader that opens the stream and never reads.
+    // The client opens the stream and never reads.
     let (sandbox, daemon) = start(
         r#"while [ ! -e $R/go ]; do sleep 0.02; done
         k=$(printf '%01000d' 7)

@@ -1,4 +1,4 @@
-//! What operations leave behind, wherever it went, and the priority of what the daemon runs.
+//! The processes that operations start, wherever they go, and the priority of the daemon's programs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,16 +9,17 @@ use crate::common::{
 };
 use devcontainerd::process;
 
-/// Leaves the session and every parent, says its number in the file `$R/NAME`, and stays.
+/// `escape NAME` starts a process that leaves the session and every parent, writes its number into `$R/NAME`, and
+/// stays.
 const ESCAPES: &str = r#"escape() { setsid sh -c 'sh -c "echo \$\$ >$R/.$0; mv $R/.$0 $R/$0; exec sleep 1000" "$0" & exit 0' "$1" & }
 export R
 "#;
-/// The same without an environment.
+/// `escape_bare NAME` starts such a process without an environment.
 const ESCAPES_BARE: &str = r#"escape_bare() {
     env -i /usr/bin/setsid /bin/sh -c '/bin/sh -c "echo \$\$ >\$0/.\$1; mv \$0/.\$1 \$0/\$1; exec sleep 1000" "$0" "$1" & exit 0' "$R" "$1" &
 }
 "#;
-/// Waits for files in `$R`.
+/// `await NAME…` waits for files in `$R`.
 const AWAIT: &str =
     "await() { for name; do while [ ! -e $R/$name ]; do sleep 0.01; done; done; }\n";
 
@@ -35,7 +36,7 @@ fn start(names: &[&str], devcontainer: &str) -> (Sandbox, Daemon) {
     (sandbox, daemon)
 }
 
-/// The number that a process of the test wrote into a file; waits for it.
+/// Waits for the number that a process of the test writes into a file.
 #[track_caller]
 fn number(sandbox: &Sandbox, file: &str) -> u32 {
     eventually(file, || sandbox.read(file).trim().parse().ok())
@@ -55,7 +56,7 @@ fn parent(pid: u32) -> Option<u32> {
     stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
 }
 
-/// No process of an operation now, and soon no other, such as a listing, and no zombie.
+/// Asserts that no process of an operation is left now, and soon no other process, such as a listing, and no zombie.
 #[track_caller]
 fn assert_nothing_left(sandbox: &Sandbox, daemon: &Daemon) {
     let mark = format!("DEVCONTAINERD_OPERATION={}:", daemon.pid());
@@ -133,7 +134,7 @@ fn p16_the_helpers_of_containers_outlive_the_operation() {
     let (sandbox, daemon) = start(&["app"], "");
     let helper = sandbox.path("bin/conmon");
     fs::copy("/bin/sh", &helper).unwrap();
-    // As podman starts it, with a process of the container below it.
+    // podman starts it like this, with a process of the container as its child.
     let code = r#"
 export R
 setsid sh -c '"$R/bin/conmon" -c "echo \$\$ >$R/.helper; mv $R/.helper $R/helper; sleep 1000; true" & exit 0' &
@@ -147,7 +148,7 @@ await helper bare
         assert_eq!(parent(helper), Some(daemon.pid()), "{name}: it was adopted");
         let below = crate::common::descendants(helper);
         assert!(is_running(helper) && below.len() == 1, "{name}: {below:?}");
-        // They would outlive the daemon, too.
+        // These processes would outlive the daemon, too.
         for process in below.into_iter().chain([helper]) {
             crate::common::kill(process);
             eventually("it is reaped", || (!exists(process)).then_some(()));
@@ -159,7 +160,7 @@ await helper bare
 fn p16_orphans_are_reaped_while_nobody_asks() {
     let (sandbox, daemon) = start(&["app"], "");
     fs::copy("/bin/sh", sandbox.path("bin/conmon")).unwrap();
-    // One that outlives the operation, and whose child loses its parent only afterwards.
+    // It outlives the operation, and its child loses its parent only afterwards.
     let code = r#"
 export R
 setsid sh -c '"$R/bin/conmon" -c "
@@ -196,7 +197,7 @@ fn p16_leftovers_of_a_killed_daemon_are_ended_and_those_of_a_living_one_stay() {
     assert!(is_running(number(&killed, "one")), "its daemon lives");
     dead.signal("KILL");
     dead.wait();
-    // Whoever else runs tests here may have been faster.
+    // A daemon of another test may have ended them already.
     process::end_leftovers();
     eventually("nothing is left", || {
         killed.processes().is_empty().then_some(())
@@ -205,9 +206,9 @@ fn p16_leftovers_of_a_killed_daemon_are_ended_and_those_of_a_living_one_stay() {
     assert!(is_running(number(&spared, "one")));
 }
 
-/// Writes the niceness and the `oom_score_adj` of a program of the daemon, and those of a child of that, in a line each.
+/// Writes two lines with a niceness and an `oom_score_adj`: those of a program of the daemon, and those of its child.
 ///
-/// The `oom_score_adj` is set once the program runs, for which this waits: 30 s, if they have to be.
+/// It first waits for the `oom_score_adj`, which is set when the program runs already, for up to 30 s.
 const PRIORITIES: &str = r#"
 tries=0
 until [ "$(cat /proc/$$/oom_score_adj)" = ADJUSTMENT ] || [ $tries = 1500 ]; do sleep 0.02; tries=$((tries+1)); done
@@ -216,7 +217,7 @@ sleep 1000 & child=$!
 { priority $$; priority $child; } >$R/.priority; mv $R/.priority $R/priority
 "#;
 
-/// Recreates with these arguments. Returns the two lines, of which `adjustment` is to be the `oom_score_adj`.
+/// Recreates with these arguments, which lead to this `oom_score_adj`. Returns the two lines, too.
 fn priorities(arguments: &str, adjustment: &str) -> (Sandbox, Daemon, String) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
@@ -251,7 +252,7 @@ fn programs_and_what_they_start_get_their_priority_and_the_daemon_keeps_its_own(
     assert_eq!(own_priority(daemon.pid()), ours);
 }
 
-/// A daemon that may not raise anything's priority, whoever runs the tests.
+/// A daemon without the right to raise a priority, also where root runs the tests.
 fn unprivileged(sandbox: &Sandbox) -> DaemonBuilder {
     let daemon = match fs::metadata("/proc/self").unwrap().uid() {
         0 => DaemonBuilder::of("setpriv")

@@ -57,7 +57,7 @@ fn containers(sandbox: &Sandbox) -> Vec<Value> {
         .collect()
 }
 
-/// The old container is there, alone, under its name, and runs.
+/// Asserts that the old container is the only one, has its name, and runs.
 #[track_caller]
 fn assert_old_alone(sandbox: &Sandbox) {
     let all = containers(sandbox);
@@ -88,7 +88,7 @@ fn p12_the_old_one_is_hidden_then_set_aside_then_removed() {
         .map(verb)
         .filter(|verb| acts.contains(&&**verb));
     let mut acted: Vec<String> = acted.collect();
-    // The first two at once.
+    // The first two run at once.
     if acted[0] == "create" {
         acted.swap(0, 1);
     }
@@ -158,8 +158,8 @@ fn p12_a_name_of_its_own_is_free_for_the_new_one() {
     assert_eq!(containers(&sandbox)[0]["Id"], container_id(1001));
 }
 
-/// Cancels a recreate with these `runArgs` while docker stops the old container; the old one is there, alone,
-/// afterwards. Returns what docker was asked for.
+/// Cancels a recreate with these `runArgs` while docker stops the old container. Asserts that the old container is the
+/// only one afterwards, and returns the calls of docker.
 #[track_caller]
 fn cancel_while_the_old_one_is_stopped(run_args: &'static str) -> String {
     let (sandbox, daemon) = start(&Script {
@@ -179,7 +179,7 @@ fn cancel_while_the_old_one_is_stopped(run_args: &'static str) -> String {
 
 #[test]
 fn p12_a_stop_that_docker_goes_on_with_does_not_stop_the_old_one_for_good() {
-    // Its client is ended, and docker stops the container all the same.
+    // The client of docker is ended, but the engine stops the container nevertheless.
     let calls = cancel_while_the_old_one_is_stopped("");
     let last: Vec<&str> = calls
         .lines()
@@ -281,7 +281,7 @@ fn p12_what_is_to_be_put_back_is_as_soon_as_docker_answers() {
     let next = sandbox.daemon().start();
     next.log.wait_for("containers cannot be listed");
     set(&sandbox, &Script::default());
-    // Nobody asks.
+    // There is no request.
     next.log
         .wait_for("nothing was lost: container box1 runs as before");
     assert_old_alone(&sandbox);
@@ -402,7 +402,7 @@ fn what_is_deleted_is_what_docker_has_now() {
     sandbox.devcontainer_of(1, &folder);
     let daemon = sandbox.daemon().args("--cache-duration 3600").start();
     daemon.json("/");
-    // Somebody else recreates it.
+    // Another program recreates it.
     sandbox.remove_container(1);
     sandbox.devcontainer_of(2, &folder);
     assert_eq!(daemon.delete("/devcontainers/app").status, 204);
@@ -433,7 +433,7 @@ fn a_folder_that_another_one_has_locked_is_left_to_it() {
 
 #[test]
 fn p12_a_stop_before_a_plain_run_does_not_stop_the_old_one_for_good() {
-    // Flags that only `run` knows change nothing of the order.
+    // Flags that only `run` has do not change the order.
     let calls = cancel_while_the_old_one_is_stopped("--detach-keys ctrl-x");
     let started = format!("start {}", container_id(1));
     assert!(calls.lines().any(|call| call == started), "{calls}");
@@ -453,7 +453,7 @@ fn p12_what_docker_refused_for_a_while_is_put_back_afterwards() {
         "Could not recreate devcontainer",
         "cannot be put back",
     );
-    // The listing after the end tries once more.
+    // The listing after the end makes it try once more.
     eventually("it is tried again", || {
         (sandbox.calls("docker", &format!("start {}", container_id(1))) >= 2).then_some(())
     });
@@ -501,7 +501,7 @@ fn p12_success_without_a_container_does_not_cost_the_old_one() {
 
 #[test]
 fn a_service_whose_image_compose_built_belongs_to_its_project() {
-    // Compose gives what it builds the labels of project and service, too.
+    // Compose sets the labels of project and service on an image that it builds, too.
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.image(&json!({"com.docker.compose.project": "p", "com.docker.compose.service": "dev"}));
@@ -646,7 +646,7 @@ fn p12_a_stop_by_compose_that_docker_goes_on_with_does_not_stop_the_old_one_for_
     assert!(calls.lines().any(|call| call == started), "{calls}");
 }
 
-/// A daemon was killed when it had set the only container aside.
+/// A sandbox whose daemon was killed when it had renamed the only container.
 fn killed_when_it_had_set_aside() -> Sandbox {
     let (sandbox, mut daemon) = start(&Script {
         start: r#"echo >"$R/starting"; sleep 1000"#,
@@ -708,7 +708,7 @@ fn p12_an_operation_that_begins_while_docker_is_away_does_not_end_the_putting_ri
         "Could not recreate devcontainer",
         "docker does not answer",
     );
-    // While docker is away; and it is back before the next try.
+    // docker is away now, and back before the next try.
     daemon.post("/devcontainers/app/stop?wait");
     fs::remove_file(sandbox.path("down")).unwrap();
     set(&sandbox, &Script::default());
@@ -724,7 +724,7 @@ fn p10_operations_that_end_all_the_time_keep_nobody_waiting() {
         docker: r#"[ "$*" = "ps --all --quiet --no-trunc" ] && sleep 0.2"#,
         ..Script::default()
     });
-    // Each of these ends at once.
+    // Each of its operations ends at once.
     sandbox.devcontainer_of(2, &sandbox.workspace("a=b"));
     daemon.json("/");
     let over = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! What outlives a restart (P7), and what becomes of a state directory that cannot be used.
+//! The state that outlives a restart (P7), and state directories that cannot be used.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const FIRST: &str = r#"{"dockerFile": "Dockerfile", "name": "one"}"#;
 const SECOND: &str = r#"{"dockerFile": "Dockerfile", "name": "two"}"#;
 
-/// A dev container that was made from what is there.
+/// A sandbox with a dev container that was made from the files on disk, and its folder.
 fn sandbox() -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
@@ -25,7 +25,7 @@ fn state_file(sandbox: &Sandbox) -> PathBuf {
     sandbox.state_home().join("devcontainerd/state.json")
 }
 
-/// Waits until the file says what the containers were made from.
+/// Waits until the state file has baselines, and returns its content.
 fn written(sandbox: &Sandbox) -> Value {
     eventually("baselines are written down", || {
         let text = fs::read(state_file(sandbox)).ok()?;
@@ -49,7 +49,7 @@ fn p7_an_edit_while_the_daemon_was_down_is_found() {
         daemon.signal(ends);
         daemon.wait();
         fs::write(sandbox.config("app"), SECOND).unwrap();
-        // Its time would tell nothing.
+        // Its modification time shows nothing.
         sh(
             &folder,
             "cd .devcontainer; echo two >Dockerfile; touch -d 2001-01-01 Dockerfile",
@@ -185,7 +185,7 @@ fn with_mount(sandbox: &Sandbox, mount: &str) -> DaemonBuilder {
     sandbox.daemon_in_namespaces(&mount)
 }
 
-/// It serves, and knows a change from none.
+/// Asserts that the daemon serves and detects changes.
 fn serves(sandbox: &Sandbox, daemon: &Daemon) {
     assert_eq!(daemon.changes(), json!([]));
     fs::write(sandbox.config("app"), SECOND).unwrap();
@@ -211,7 +211,7 @@ fn p7_a_read_only_directory_is_said_once() {
 #[test]
 fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
     let (sandbox, _) = sandbox();
-    // Room for one page: for the file, and not for a second one beside it.
+    // There is room for one page: for the file, but not for a second file.
     let daemon = with_mount(&sandbox, "mount -t tmpfs -o size=4k none DIR");
     let daemon = daemon.args("--cache-duration 0").start();
     serves(&sandbox, &daemon);
@@ -227,7 +227,7 @@ fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
         sandbox.state_home().display()
     );
     daemon.enter(&grown);
-    // The next listing is the next occasion.
+    // The file is written again at the next listing.
     let made = container_id(1001);
     eventually("the newest is written after all", || {
         daemon.json("/");
@@ -243,7 +243,7 @@ fn p7_what_a_request_finds_out_is_written_down_too() {
     fs::rename(&folder, &away).unwrap();
     let mut daemon = sandbox.daemon().start();
     assert_eq!(daemon.changes(), json!([]), "nothing is known of it");
-    // It was mounted late; what is in it is older than the container.
+    // The folder was mounted late; its files are older than the container.
     fs::rename(&away, &folder).unwrap();
     assert_eq!(daemon.changes(), json!([]));
     eventually("it is written down without another listing", || {

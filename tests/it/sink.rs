@@ -1,4 +1,4 @@
-//! The program that reads the logs of operations.
+//! The log sink, a program that reads the logs of operations.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const FALLBACK: &str = "3b579bf4-1ed8-4b99-87a8-e9a1e3410410";
 const ID: &str = "11111111-1111-4111-8111-111111111111";
 const SOURCE: &str = "22222222-2222-4222-8222-222222222222";
 
-/// A sandbox with one dev container, and its daemon, whose sink runs this.
+/// A sandbox with one dev container, and its daemon, whose sink runs this code.
 fn start(sink: &str, devcontainer: &str, arguments: &str) -> (Sandbox, Daemon) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
@@ -132,7 +132,7 @@ fn each_operation_has_a_sink_of_its_own() {
     }
 }
 
-/// Recreates with such a sink; the operation must not notice.
+/// Recreates with this sink, and asserts that it does not delay the operation.
 fn check_undelayed(sink: &str, devcontainer: &str) -> (Sandbox, Daemon) {
     let (sandbox, daemon) = start(sink, devcontainer, "");
     let begun = Stopwatch::start();

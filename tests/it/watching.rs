@@ -1,4 +1,4 @@
-//! What is noticed of files before anybody asks, also where directories come and go.
+//! Changes of files that the watcher notices without a request, also where directories come and go.
 
 use crate::common::{Daemon, Sandbox, eventually};
 use std::fs;
@@ -10,7 +10,7 @@ const EDIT: &str = "sed -i s/one/two/ devcontainer.json";
 const DIRTY: &str = "app no longer matches its configuration";
 const CLEAN: &str = "app matches its configuration";
 
-/// A dev container that was made from what is on disk.
+/// A dev container that was made from the files on disk.
 struct App {
     sandbox: Sandbox,
 }
@@ -21,13 +21,13 @@ impl App {
         let folder = sandbox.workspace("app");
         fs::write(sandbox.config("app"), MADE_FROM).unwrap();
         sandbox.devcontainer_of(1, &folder);
-        // Older than the container, as that was made from it.
+        // The container was made from this file, so that the file is older.
         let file = fs::File::options().write(true).open(sandbox.config("app"));
         file.unwrap().set_modified(UNIX_EPOCH).unwrap();
         Self { sandbox }
     }
 
-    /// A daemon that has seen it.
+    /// A daemon that has listed it.
     #[track_caller]
     fn daemon(&self) -> Daemon {
         let daemon = self.sandbox.daemon().start();
@@ -35,13 +35,13 @@ impl App {
         daemon
     }
 
-    /// Runs shell code beside the config.
+    /// Runs shell code in the directory of the configuration.
     #[track_caller]
     fn sh(&self, code: &str) {
         self.sh_in(".devcontainer", code);
     }
 
-    /// Runs it elsewhere in the workspace folder.
+    /// Runs shell code in a directory of the workspace folder.
     #[track_caller]
     fn sh_in(&self, directory: &str, code: &str) {
         let status = Command::new("/bin/sh")
@@ -53,7 +53,7 @@ impl App {
     }
 }
 
-/// Waits until it watches all that it needs. Returns how many that are.
+/// Waits until it watches all that it needs. Returns the number of watches.
 #[track_caller]
 fn settled(daemon: &Daemon) -> usize {
     let mut before = 0;
@@ -65,7 +65,7 @@ fn settled(daemon: &Daemon) -> usize {
     })
 }
 
-/// Waits until the log has said a number of times what `text` stands for.
+/// Waits until the log has so many lines with this text.
 #[track_caller]
 fn until_logged(daemon: &Daemon, text: &str, times: usize, why: &str) {
     eventually(&format!("{why}: {text}, {times} times"), || {
@@ -170,7 +170,7 @@ fn where_the_limit_of_watches_is_reached_requests_are_told_rightly() {
         .assert_error(503, "Not ready", "watcher: ");
     app.sh(EDIT);
     assert_eq!(daemon.devcontainer()["dirty"], true);
-    // Somebody raises it.
+    // The limit is raised.
     daemon.enter("echo 1000 >/proc/sys/user/max_inotify_watches");
     eventually("the warning goes", || {
         daemon.json("/").get("warnings").is_none().then_some(())
@@ -273,7 +273,7 @@ fn p8_what_somebody_asking_found_first_is_watched_from_then_on() {
     let daemon = app.sandbox.daemon_in_namespaces("true").start();
     assert_eq!(daemon.devcontainer()["dirty"], false);
     settled(&daemon);
-    // Nothing tells that something is mounted over a directory.
+    // There is no event for a mount over a directory.
     let over = app.sandbox.path("work/app/.devcontainer");
     let mount = format!("mount --bind '{}' '{}'", mounted.display(), over.display());
     daemon.enter(&mount);
@@ -287,7 +287,8 @@ fn p8_what_somebody_asking_found_first_is_watched_from_then_on() {
 fn p8_a_path_that_cannot_be_followed_blinds_no_other() {
     let app = App::new();
     let sandbox = &app.sandbox;
-    // Links that double at each step, a path far too deep, and one too long for any file.
+    // The inputs have links that double at each step, a path that is far too deep, and a name that is too long for a
+    // file.
     let bomb = sandbox.workspace("bomb");
     let links = "for i in $(seq 0 29); do ln -s d$((i+1))/d$((i+1)) d$i; done; ln -s . d30";
     crate::common::sh(&bomb.join(".devcontainer"), links);

@@ -1,5 +1,5 @@
-//! Every way in which a program changes a file: noticed at once, and told rightly to the first who asks, whether inotify
-//! says so, cannot, or has lost count.
+//! Every way in which a program changes a file (P8): the daemon notices it at once, and the first request afterwards
+//! gets the right answer, with inotify, without it, and after its queue has overflowed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::common::{Daemon, Sandbox, Stopwatch, eventually, sh};
 use serde_json::{Value, json};
 
 const FIRST: &str = r#"{"dockerFile": "Dockerfile", "features": {"./feature": {}}, "name": "one"}"#;
-/// What notices a change is allowed (200 ms), and as much again for the test on a busy machine.
+/// The limit until a change is noticed: 200 ms by the promise, and 200 ms more for the test itself.
 const NOTICED: Duration = Duration::from_millis(400);
 const NO_LONGER: &str = "no longer matches its configuration";
 const AGAIN: &str = "app matches its configuration";
@@ -19,13 +19,13 @@ const AGAIN: &str = "app matches its configuration";
 enum Hints {
     /// inotify works.
     All,
-    /// There is none: the limit is reached.
+    /// inotify cannot be used, as the limit of its instances is reached.
     None,
     /// The queue is full before each change.
     TooMany,
 }
 
-/// Each changes the file `$F`, in its directory, so that it says `two` instead of `one`.
+/// Names and shell code. Each code runs in the directory of the file `$F` and replaces `one` by `two` in it.
 const PLAIN: [(&str, &str); 16] = [
     (">", r#"sed s/one/two/ $F >new; cat new >$F"#),
     (">>", "sed s/one/two/ $F >new; : >$F; cat new >>$F"),
@@ -70,8 +70,8 @@ with open(os.environ["F"], "r+b") as file, mmap.mmap(file.fileno(), 0) as map:
     ("git checkout", "git switch -q two"),
 ];
 
-/// Where things are laid out differently: how, what changes the configuration, and what undoes that; all of it in the
-/// workspace folder.
+/// Other layouts of the files: a name, code that makes the layout, code that changes the configuration, and code that
+/// undoes that, all of which run in the workspace folder.
 const LAID_OUT: [(&str, &str, &str, &str); 10] = [
     (
         "a branch without it and back",
@@ -138,7 +138,7 @@ const LAID_OUT: [(&str, &str, &str, &str); 10] = [
     ),
 ];
 
-/// A sandbox with a dev container that was made from what is there; `layout` is done before.
+/// A sandbox with a dev container that was made from the files on disk, once `layout` has run.
 fn app(layout: &str) -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
@@ -178,7 +178,7 @@ fn daemon(sandbox: &Sandbox, hints: Hints) -> Daemon {
     daemon
 }
 
-/// Waits until it watches the directory of the configuration, whose inode has a watch then.
+/// Waits until the daemon watches all that it needs.
 fn watches(daemon: &Daemon) {
     let mut before = 0;
     eventually("it watches all that it needs", || {
@@ -189,7 +189,7 @@ fn watches(daemon: &Daemon) {
     });
 }
 
-/// Runs `code`, waits until the daemon has noticed what it did, and asks it: `expected`.
+/// Runs `code`, waits until the daemon has noticed that, and asserts the changes that it answers.
 #[track_caller]
 fn check(daemon: &Daemon, hints: Hints, directory: &Path, code: &str, expected: &Value, way: &str) {
     let text = if *expected == json!([]) {
@@ -216,16 +216,16 @@ fn check(daemon: &Daemon, hints: Hints, directory: &Path, code: &str, expected: 
     }
     assert_eq!(daemon.changes(), *expected, "{way}, {hints:?}");
     if hints == Hints::All {
-        // What comes next is a change of its own.
+        // The next change is not part of this one.
         watches(daemon);
     }
 }
 
-/// Fills the queue of events of whoever watches `directory`.
+/// Fills the event queues of those who watch `directory`.
 fn flood(directory: &Path) {
     let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
     let limit: usize = limit.trim().parse().unwrap();
-    // Equal events in a row count once; each round makes two kinds.
+    // The kernel merges equal events in a row; each round makes two kinds.
     for number in 0..limit / 2 + 1 {
         let path = directory.join(format!("flood{}", number % 2));
         File::create(&path).unwrap();
@@ -235,7 +235,7 @@ fn flood(directory: &Path) {
 
 fn plain_ways(hints: Hints) {
     let files = match hints {
-        // To fill the queue takes a while, and what is in it does not matter.
+        // To fill the queue takes a while, and the file does not matter.
         Hints::TooMany => &["devcontainer.json"][..],
         _ => &["devcontainer.json", "Dockerfile", "feature/install.sh"],
     };
@@ -248,13 +248,13 @@ fn plain_ways(hints: Hints) {
         for (way, code) in PLAIN {
             let code = format!("export F={name}; {code}; rm -f new.old");
             let expected = match way {
-                // It has them all.
+                // The branch changes all files.
                 "git checkout" => json!([
                     ["Dockerfile", "modified"],
                     ["devcontainer.json", "modified"],
                     ["install.sh", "modified"]
                 ]),
-                // The other file is in the feature, too.
+                // The other file is an input, too, as it is in the feature.
                 _ if directory.ends_with("feature") && leaves_new(way) => {
                     json!([["install.sh", "modified"], ["new", "created"]])
                 }
@@ -277,7 +277,7 @@ fn plain_ways(hints: Hints) {
     }
 }
 
-/// Whether a way leaves a file `new` behind.
+/// True if a way leaves a file `new` behind.
 fn leaves_new(way: &str) -> bool {
     [
         ">",
@@ -297,7 +297,7 @@ fn laid_out_ways(hints: Hints) {
         let (sandbox, folder) = app(layout);
         let daemon = daemon(&sandbox, hints);
         let expected = match way {
-            // What it named is no input any more.
+            // The other files are no inputs any more.
             "a branch without it and back" => json!([["devcontainer.json", "removed"]]),
             _ => json!([["devcontainer.json", "modified"]]),
         };
@@ -318,7 +318,7 @@ fn laid_out_ways(hints: Hints) {
             &expected,
             &format!("{way}, again"),
         );
-        // It watches what is there now, not what was there before.
+        // The files that are there now are watched.
         let in_place = |from: &str, to: &str| {
             let config = folder.join(".devcontainer/devcontainer.json");
             let config = config.display();

@@ -1,4 +1,4 @@
-//! Connections and messages: versions, keep-alive, pipelining, bodies, and what could be understood in two ways.
+//! Connections and messages: versions, keep-alive, pipelining, bodies, and ambiguous requests.
 
 use crate::common::client::Client;
 use crate::common::{Daemon, Sandbox, eventually, parse};
@@ -14,7 +14,7 @@ fn start() -> (Sandbox, Daemon) {
     (sandbox, daemon)
 }
 
-/// Whether the connection still answers.
+/// Asserts that the connection still answers.
 #[track_caller]
 fn assert_open(daemon: &Daemon, client: &mut Client) {
     client.send(daemon.head("GET", "/version", ""));
@@ -151,7 +151,7 @@ fn a_large_last_answer_arrives_whatever_the_client_sends_after_its_request() {
     let mut client = daemon.client();
     client.send(daemon.head("GET", "/", "Connection: close\r\n"));
     client.send("GET / HTTP/1.1\r\n".repeat(1000));
-    // It has been written and is on its way when the client begins to read.
+    // The response has been written when the client begins to read.
     let closed = || (sandbox.calls("docker", "inspect") > 0 && daemon.threads() == 4).then_some(());
     eventually("the daemon is done with it", closed);
     let answer = client.answer();
@@ -253,7 +253,7 @@ fn a_client_that_waits_for_leave_to_send_its_body_gets_it() {
 fn p19_what_could_be_understood_in_two_ways_ends_the_connection() {
     let (sandbox, daemon) = start();
     let host = format!("Host: {}\r\n", daemon.address);
-    // What a proxy in front might take for a second request, or for a body.
+    // A proxy in front of the daemon might take this for a second request, or for a body.
     let hidden = daemon.head("POST", "/devcontainers/app/recreate", "");
     for (head, status) in [
         (
@@ -312,7 +312,7 @@ fn p19_what_could_be_understood_in_two_ways_ends_the_connection() {
         ("POST / http/1.1\r\n", 505),
     ] {
         let (line, rest) = head.split_once("\r\n").unwrap();
-        // The head as it stands, for what is wrong in its first header; else the Host comes first.
+        // A head that begins with a bad header stays as it is; in all others the Host comes first.
         let head = match rest.starts_with([' ', '\t']) {
             true => format!("{line}\r\n{rest}{host}\r\n"),
             false => format!("{line}\r\n{host}{rest}\r\n"),
