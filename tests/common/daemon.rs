@@ -170,7 +170,7 @@ impl Daemon {
     }
 
     /// The number of lines of its log with this text.
-    pub fn said(&self, text: &str) -> usize {
+    pub fn log_count(&self, text: &str) -> usize {
         let lines = self.log.lines();
         lines.iter().filter(|line| line.contains(text)).count()
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::{Daemon, Stopwatch, eventually};
 
-/// The containers and dev containers, as the stream has told them so far.
+/// The containers and dev containers, as of the last line of the stream.
 pub struct Mirror {
     client: Client,
     pub containers: BTreeMap<String, Value>,

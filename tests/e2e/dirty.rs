@@ -167,7 +167,7 @@ fn p6_an_edit_after_the_cli_has_read_the_config_leaves_it_dirty() {
             .status,
         204
     );
-    assert_clean(&workspace, &daemon, "made anew from the new one");
+    assert_clean(&workspace, &daemon, "recreated from the new one");
 }
 
 /// Writes a file in the directory of the configuration.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-use crate::common::{Daemon, DaemonBuilder};
+use crate::common::{Daemon, DaemonBuilder, eventually};
 
 /// Made of a static busybox by `scripts/engine.sh`.
 pub(crate) const IMAGE: &str = "devcontainerd-base:latest";
@@ -167,15 +167,17 @@ impl PrivateEngine {
             host: String::new(),
         };
         engine.script(&["start"]);
-        engine.host = engine.ask_host();
+        engine.host = engine.read_host();
         engine
     }
 
-    /// Starts it again after it was killed, with the containers and volumes that it had.
+    /// Starts it again once it has ended, with the containers and volumes that it had.
     #[track_caller]
     pub(crate) fn restart(&mut self) {
+        let process = Path::new("/proc").join(self.pid());
+        eventually("dockerd has ended", || (!process.exists()).then_some(()));
         self.script(&["start", "--keep"]);
-        self.host = self.ask_host();
+        self.host = self.read_host();
     }
 
     /// The directory with its pid and its log.
@@ -184,7 +186,7 @@ impl PrivateEngine {
     }
 
     #[track_caller]
-    fn ask_host(&self) -> String {
+    fn read_host(&self) -> String {
         let environment = self.script(&["env"]);
         let host = environment.trim().strip_prefix("DOCKER_HOST=");
         host.expect("engine.sh env says DOCKER_HOST").to_owned()
@@ -205,11 +207,16 @@ impl PrivateEngine {
 
     /// Sends a signal to its dockerd.
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = fs::read_to_string(self.directory.join("pid")).unwrap();
         let sent = Command::new("kill")
-            .args(["-s", signal, pid.trim()])
+            .args(["-s", signal, &self.pid()])
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// The process id of its dockerd.
+    fn pid(&self) -> String {
+        let pid = fs::read_to_string(self.directory.join("pid")).unwrap();
+        pid.trim().to_owned()
     }
 }
 

@@ -232,8 +232,8 @@ fn p11_the_events_child_killed_two_hundred_times() {
                 known.elapsed()
             );
         }
-        assert!(daemon.said("docker events ended") <= 1, "said once");
-        assert_eq!(daemon.said("cannot be listed"), 0);
+        assert!(daemon.log_count("docker events ended") <= 1, "said once");
+        assert_eq!(daemon.log_count("cannot be listed"), 0);
     };
     std::thread::scope(|scope| {
         for _ in 0..KILLERS {
@@ -269,15 +269,15 @@ fn p9_a_minute_after_the_last_question_nothing_runs_and_nothing_wakes() {
     for _ in 0..2 {
         assert_eq!(daemon.get("/").status, 200);
     }
-    let asked = Stopwatch::start();
+    let idle = Stopwatch::start();
     daemon.follows();
     let patience = Duration::from_secs(75);
     while daemon.events_child().is_some() {
-        assert!(asked.elapsed() < patience, "the child is still there");
+        assert!(idle.elapsed() < patience, "the child is still there");
         // The other tests need the cores.
         std::thread::sleep(Duration::from_millis(200));
     }
-    assert!(asked.by_the_clock() > Duration::from_secs(59), "too early");
+    assert!(idle.by_the_clock() > Duration::from_secs(59), "too early");
     assert_eq!(daemon.children(), [0; 0]);
     assert_eq!(daemon.threads(), 4);
     eventually("it comes to rest", || {
@@ -329,8 +329,11 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
         mirror.until("all is well", |mirror| {
             mirror.warnings.is_empty().then_some(())
         });
-        assert_eq!(daemon.said("containers cannot be listed"), round + 1);
-        assert_eq!(daemon.said("containers can be listed again"), round + 1);
+        assert_eq!(daemon.log_count("containers cannot be listed"), round + 1);
+        assert_eq!(
+            daemon.log_count("containers can be listed again"),
+            round + 1
+        );
         daemon.follows();
     }
     engine.signal("STOP");
@@ -358,7 +361,7 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
     mirror.until_container("later", Some("created"));
     assert!(known.elapsed() < SOON, "{:?}", known.elapsed());
     assert!(
-        daemon.said("docker events") <= 2,
+        daemon.log_count("docker events") <= 2,
         "{:#?}",
         daemon.log.lines()
     );

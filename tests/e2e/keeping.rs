@@ -359,7 +359,7 @@ fn check_killed(stage: &Stage, killed: &Killed, has_state: bool) {
         stage.assert_kept(&before, killed.after, &case);
     }
     let only = stage.only_container();
-    let one = stage.workspace.wait_for(&second, "the end is told", |one| {
+    let one = stage.workspace.wait_for(&second, "the end shows", |one| {
         let listed = one["container"]["id"] == *only;
         listed && one["job"]["state"] != "running"
     });
@@ -367,10 +367,13 @@ fn check_killed(stage: &Stage, killed: &Killed, has_state: bool) {
         assert_eq!(one["container"]["name"], *stage.name, "{case}: {one:#}");
     }
     if has_state {
-        let told = stage.workspace.wait_for(&second, "interrupted", |one| {
+        let interrupted = stage.workspace.wait_for(&second, "interrupted", |one| {
             one["job"]["state"] == "interrupted"
         });
-        assert_eq!(told["job"]["kind"], "recreate", "{case}: {told:#}");
+        assert_eq!(
+            interrupted["job"]["kind"], "recreate",
+            "{case}: {interrupted:#}"
+        );
         if killed.after != After::Replaced {
             stage.workspace.wait_for(&second, KEPT, |one| {
                 one["error"]
@@ -872,7 +875,7 @@ fn p12_an_engine_that_is_killed_in_the_middle() {
         (now.same == before.same && stage.containers() == [&*old]).then_some(())
     });
     stage.assert_kept(&before, After::Restored, "killed engine");
-    let one = stage.workspace.wait_for(&daemon, "the end is told", |one| {
+    let one = stage.workspace.wait_for(&daemon, "the end shows", |one| {
         let error = one["error"].as_str().unwrap_or_default();
         one["container"]["id"] == *old && error.contains(KEPT)
     });
@@ -1112,7 +1115,7 @@ fn p12_one_that_is_removed_when_it_stops_is_kept_too() {
 }
 
 impl After {
-    fn told(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Self::Refused | Self::Untouched => "as before; it was never stopped",
             Self::Restored => "as before; a running one was stopped for a moment",
@@ -1145,7 +1148,7 @@ fn table() -> String {
         let cells = [
             cause.cause,
             "running, or stopped",
-            cause.after.told(),
+            cause.after.text(),
             &says.join(", "),
         ];
         writeln!(text, "{}", row(cells)).unwrap();
@@ -1155,7 +1158,7 @@ fn table() -> String {
         let before = ["stopped", "running"][usize::from(killed.running)];
         let after = match (killed.running, killed.after) {
             (false, After::Restored) => "as before; it was not started",
-            (_, after) => after.told(),
+            (_, after) => after.text(),
         };
         let says = match killed.after {
             After::Replaced => "(the job is `interrupted`)".to_owned(),

@@ -42,7 +42,7 @@ fn p2_a_hung_engine_is_bridged_by_the_last_good_list_and_recovers() {
         begun.elapsed()
     );
     engine.signal("CONT");
-    eventually("the engine is asked again", || {
+    eventually("the list is fresh again", || {
         let answer = daemon.get("/");
         (answer.status == 200 && !answer.headers.contains_key("age")).then_some(())
     });

@@ -53,13 +53,17 @@ fn the_static_binary_serves_from_scratch_without_any_right() {
         &image.0,
     ]);
     eventually("it answers /healthz", || {
-        let asked = try_docker(&["exec", &id, "/devcontainerd", "healthcheck"]);
-        asked.status.success().then_some(())
+        let checked = try_docker(&["exec", &id, "/devcontainerd", "healthcheck"]);
+        checked.status.success().then_some(())
     });
     let ready = ["exec", &id, "/devcontainerd", "healthcheck", "--url"];
-    let asked = |url| try_docker(&[&ready[..], &[url]].concat());
-    assert!(asked("http://127.0.0.1:3382/version").status.success());
-    let not_ready = asked("http://127.0.0.1:3382/readyz");
+    let healthcheck = |url| try_docker(&[&ready[..], &[url]].concat());
+    assert!(
+        healthcheck("http://127.0.0.1:3382/version")
+            .status
+            .success()
+    );
+    let not_ready = healthcheck("http://127.0.0.1:3382/readyz");
     let said = String::from_utf8_lossy(&not_ready.stderr).into_owned();
     assert!(said.contains("503"), "there is no docker in it: {said}");
 

@@ -178,7 +178,7 @@ fn p19_silent_connections_are_cut_off_after_ten_seconds() {
     });
     assert!(begun.elapsed().as_secs_f64() < PATIENCE.start, "at once");
     daemon.assert_unharmed(&before);
-    eventually("the last one that asked has given its slot back", || {
+    eventually("the slot of the last request is free", || {
         (daemon.threads() == 4).then_some(())
     });
 

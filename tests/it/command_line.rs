@@ -345,12 +345,12 @@ fn healthcheck_tells_whether_a_daemon_answers() {
         .arg("healthcheck")
         .env("DEVCONTAINERD_LISTEN", &daemon.address);
     assert!(from_environment.status().unwrap().success());
-    let nobody = TcpListener::bind("127.0.0.1:0")
+    let unused = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
     for url in [
-        format!("http://{nobody}"),
+        format!("http://{unused}"),
         format!("{url}/nope"),
         "unix:/nonexistent".into(),
         "nonsense".into(),

@@ -199,7 +199,7 @@ fn p16_a_hung_docker_ends_with_the_daemon() {
             (sandbox.calls("docker", "ps") > 0).then_some(())
         });
         let begun = Stopwatch::start();
-        eventually("somebody waits for it", || {
+        eventually("a request waits for it", || {
             (daemon.threads() >= 5).then_some(())
         });
         daemon.signal("TERM");

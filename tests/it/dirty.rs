@@ -200,7 +200,7 @@ fn a_config_that_is_missing_at_first_and_appears_is_created() {
     assert_eq!(
         daemon.changes(),
         json!([["devcontainer.json", "unknown"]]),
-        "and nobody waits"
+        "and no request hangs"
     );
 }
 
@@ -297,7 +297,7 @@ fn every_input_counts_from_the_first_request_on() {
     assert_eq!(
         daemon.changes(),
         both,
-        "the Dockerfile is told by the file that names it"
+        "the change is that of the file that names the Dockerfile"
     );
     assert_eq!(daemon.recreate("app").status, 204);
     assert_eq!(daemon.changes(), json!([]));
@@ -355,7 +355,7 @@ fn a_folder_and_a_configuration_that_come_later_are_found_by_the_first_request()
         shown(".devcontainer.json")
     );
     let calls = sandbox.calls("docker", "ps");
-    assert_eq!(calls, 1, "docker was not asked for that");
+    assert_eq!(calls, 1, "without another listing");
 }
 
 #[test]

@@ -22,11 +22,11 @@ fn start() -> (Sandbox, Daemon) {
 impl Sandbox {
     /// Sets the status of a container, or adds it, and emits an event.
     fn change(&self, number: u32, status: &str) {
-        self.change_untold(number, status);
+        self.change_without_event(number, status);
         self.event(number, "start");
     }
 
-    fn change_untold(&self, number: u32, status: &str) {
+    fn change_without_event(&self, number: u32, status: &str) {
         let state = serde_json::json!({"Status": status, "Running": status == "running"});
         self.container(number).set("State", state).save();
     }
@@ -195,7 +195,7 @@ fn server_sent_events_can_be_resumed() {
     assert_eq!(
         event(&mut client).1["name"],
         "box2",
-        "and nothing that was told"
+        "and nothing that the stream had before"
     );
     for unknown in ["1", "99999999999999", "x", "-1"] {
         assert_eq!(
@@ -319,18 +319,18 @@ fn a_reader_that_is_slow_slows_nobody_and_is_told_the_last_of_each() {
         let label = format!("{round} {label}");
         sandbox.container(2).label("large", &label).save();
         sandbox.event(2, "rename");
-        quick.until("it is told", |mirror| {
+        quick.until("it is there", |mirror| {
             let shown = mirror.container("box2")?["labels"]["large"] == *label;
             shown.then_some(())
         });
     }
     let last = quick.containers[&container_id(2)].clone();
-    let mut told = 0;
+    let mut changes = 0;
     while slow.containers.get(&container_id(2)) != Some(&last) {
         slow.next();
-        told += 1;
+        changes += 1;
     }
-    assert!(told < 30, "{told} of 30, each of a megabyte");
+    assert!(changes < 30, "{changes} of 30, each of a megabyte");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn p9_a_question_alone_starts_no_child_and_events_can_be_forbidden() {
         .start();
     let mut mirror = Mirror::of(&forbidden);
     let events = sandbox.calls("docker", "events");
-    sandbox.change_untold(2, "running");
+    sandbox.change_without_event(2, "running");
     mirror.until_container("box2", Some("running"));
     assert_eq!(sandbox.calls("docker", "events"), events);
     assert_eq!(forbidden.events_child(), None);
@@ -369,7 +369,7 @@ fn a_child_that_is_killed_is_started_again_and_nothing_is_lost() {
         kill(child);
         let begun = Stopwatch::start();
         let status = ["paused", "running"][round % 2];
-        sandbox.change_untold(1, status);
+        sandbox.change_without_event(1, status);
         mirror.until_container("box1", Some(status));
         assert!(
             begun.elapsed() < SOON,
@@ -378,7 +378,7 @@ fn a_child_that_is_killed_is_started_again_and_nothing_is_lost() {
         );
     }
     assert_eq!(
-        daemon.said("docker events ended (signal: 9"),
+        daemon.log_count("docker events ended (signal: 9"),
         1,
         "said once"
     );
@@ -401,7 +401,7 @@ fn check_useless(code: &str, starts: usize, why: &str) {
     for round in 0..4 {
         let changed = Stopwatch::start();
         let status = ["paused", "running"][round % 2];
-        sandbox.change_untold(1, status);
+        sandbox.change_without_event(1, status);
         mirror.until_container("box1", Some(status));
         assert!(changed.elapsed() < SOON + Duration::from_secs(1));
         assert_eq!(daemon.get("/healthz").status, 200);
@@ -412,7 +412,12 @@ fn check_useless(code: &str, starts: usize, why: &str) {
         started as f64 <= starts as f64 * seconds / 3.0,
         "{started} within {seconds} s"
     );
-    assert_eq!(daemon.said(why), 1, "said once: {:#?}", daemon.log.lines());
+    assert_eq!(
+        daemon.log_count(why),
+        1,
+        "said once: {:#?}",
+        daemon.log.lines()
+    );
     assert!(daemon.status("VmRSS") < 20_000);
 }
 
@@ -472,7 +477,7 @@ fn a_child_that_tells_nothing_is_found_out() {
     daemon.follows();
     sandbox.change(2, "running");
     mirror.until_container("box2", Some("running"));
-    sandbox.change_untold(3, "running");
+    sandbox.change_without_event(3, "running");
     let waiting = Stopwatch::start();
     while mirror.container("box3").is_none() {
         assert!(waiting.elapsed() < Duration::from_secs(70));
@@ -520,7 +525,7 @@ fn p3_a_container_whose_inspect_hangs_costs_only_its_own_news() {
     mirror.until("that is said", |mirror| {
         mirror.warnings.iter().any(|w| w == said).then_some(())
     });
-    assert_eq!(daemon.said(said), 1);
+    assert_eq!(daemon.log_count(said), 1);
     fs::remove_file(sandbox.path("hang")).unwrap();
     mirror.until_container("box1", Some("exited successfully"));
     mirror.until("it answers again", |mirror| {
@@ -587,7 +592,7 @@ fn p3_one_that_hung_and_is_removed_is_gone_and_costs_nothing() {
         (begun.elapsed() > Duration::from_secs(1)).then_some(())
     });
     assert!(inspects() - before <= 2, "{} more", inspects() - before);
-    assert_eq!(daemon.said("does not tell what happens"), 0);
+    assert_eq!(daemon.log_count("does not tell what happens"), 0);
 }
 
 #[test]
@@ -669,7 +674,7 @@ fn p2_an_engine_that_goes_and_comes_is_followed() {
             "not more than once a second"
         );
         let status = ["paused", "running"][round % 2];
-        sandbox.change_untold(1, status);
+        sandbox.change_without_event(1, status);
         fs::remove_file(sandbox.path("down")).unwrap();
         let begun = Stopwatch::start();
         mirror.until_container("box1", Some(status));
@@ -677,7 +682,7 @@ fn p2_an_engine_that_goes_and_comes_is_followed() {
         mirror.until("all is well", |mirror| {
             mirror.warnings.is_empty().then_some(())
         });
-        assert_eq!(daemon.said("containers cannot be listed"), round + 1);
+        assert_eq!(daemon.log_count("containers cannot be listed"), round + 1);
     }
     daemon.follows();
 }

@@ -50,15 +50,15 @@ fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
     sandbox.docker(DOWN);
     let daemon = sandbox.daemon().args("--cache-duration 0").start();
     let begun = Instant::now();
-    let asked = std::thread::scope(|scope| {
+    let requests = std::thread::scope(|scope| {
         let request = || {
-            let mut asked = 0;
+            let mut requests = 0;
             // A busy machine takes longer until there are enough requests.
-            while begun.elapsed() < Duration::from_millis(2500) || asked <= 25 {
+            while begun.elapsed() < Duration::from_millis(2500) || requests <= 25 {
                 assert_eq!(daemon.get("/").status, 500);
-                asked += 1;
+                requests += 1;
             }
-            asked
+            requests
         };
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(request)).collect();
         let counts = clients.into_iter().map(|client| client.join().unwrap());
@@ -66,7 +66,7 @@ fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
     });
     let most = begun.elapsed().as_secs() as usize + 2;
     let tried = sandbox.calls("docker", "ps");
-    assert!(asked > 100, "{asked}");
+    assert!(requests > 100, "{requests}");
     assert!((2..=most).contains(&tried), "{tried} times");
 }
 

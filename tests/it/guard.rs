@@ -31,7 +31,7 @@ fn start(arguments: &str) -> (Sandbox, Daemon) {
 
 /// Sends a request with these headers, among which the caller puts the Host.
 #[track_caller]
-fn ask(daemon: &Daemon, method: &str, target: &str, headers: &str) -> Response {
+fn request(daemon: &Daemon, method: &str, target: &str, headers: &str) -> Response {
     let head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
     let answer = parse(&daemon.raw(head.as_bytes()));
     assert_no_cors(&answer);
@@ -49,13 +49,13 @@ fn assert_no_cors(answer: &Response) {
 fn assert_refused(sandbox: &Sandbox, daemon: &Daemon, headers: &str, detail: &str) {
     let calls = sandbox.calls("devcontainer", "");
     for path in READS {
-        ask(daemon, "GET", path, headers).assert_error(403, "Forbidden", detail);
+        request(daemon, "GET", path, headers).assert_error(403, "Forbidden", detail);
     }
     for path in [WAIT, RECREATE, "/devcontainers/app/recreate", "/nope"] {
-        ask(daemon, "POST", path, headers).assert_error(403, "Forbidden", detail);
+        request(daemon, "POST", path, headers).assert_error(403, "Forbidden", detail);
     }
     for method in ["OPTIONS", "DELETE", "PUT"] {
-        let answer = ask(daemon, method, "/devcontainers/app", headers);
+        let answer = request(daemon, method, "/devcontainers/app", headers);
         answer.assert_error(403, "Forbidden", detail);
     }
     assert_eq!(sandbox.calls("devcontainer", ""), calls, "{headers}");
@@ -64,7 +64,7 @@ fn assert_refused(sandbox: &Sandbox, daemon: &Daemon, headers: &str, detail: &st
 #[track_caller]
 fn assert_served(sandbox: &Sandbox, daemon: &Daemon, headers: &str) {
     let calls = sandbox.calls("devcontainer", "up");
-    let status = |method, path| ask(daemon, method, path, headers).status;
+    let status = |method, path| request(daemon, method, path, headers).status;
     assert_eq!(status("GET", "/devcontainers"), 200, "{headers}");
     assert_eq!(status("POST", WAIT), 204, "{headers}");
     assert_eq!(sandbox.calls("devcontainer", "up"), calls + 1, "{headers}");
@@ -138,7 +138,7 @@ fn p17_what_stands_in_place_of_the_host_counts_as_one() {
     for (method, path) in [("GET", "/devcontainers"), ("POST", WAIT)] {
         for authority in ["evil.example", "", "user@localhost:x"] {
             let target = format!("http://{authority}{path}");
-            let answer = ask(&daemon, method, &target, &local);
+            let answer = request(&daemon, method, &target, &local);
             answer.assert_error(403, "Forbidden", "--allow-host");
         }
         for hosts in [
@@ -149,10 +149,14 @@ fn p17_what_stands_in_place_of_the_host_counts_as_one() {
             "Host: localhost\r\nhost: \r\n",
             "Host: \u{00ff}\r\nX-Forwarded-Host: localhost\r\nHost: localhost\r\n",
         ] {
-            assert_eq!(ask(&daemon, method, path, hosts).status, 400, "{hosts:?}");
+            assert_eq!(
+                request(&daemon, method, path, hosts).status,
+                400,
+                "{hosts:?}"
+            );
         }
         let forwarded = "Host: evil.example\r\nX-Forwarded-Host: localhost\r\nX-Forwarded-For: 127.0.0.1\r\nForwarded: host=localhost\r\n";
-        assert_eq!(ask(&daemon, method, path, forwarded).status, 403);
+        assert_eq!(request(&daemon, method, path, forwarded).status, 403);
         let old = format!("{method} {path} HTTP/1.0\r\nHost: evil.example\r\n\r\n");
         assert_eq!(parse(&daemon.raw(old.as_bytes())).status, 403);
     }
@@ -205,7 +209,11 @@ fn p17_other_pages_may_not_act() {
             "none".into()
         };
         let twice = format!("{host}{name}: {value}\r\n{name}: {value}\r\n");
-        assert_eq!(ask(&daemon, "POST", WAIT, &twice).status, 400, "{twice}");
+        assert_eq!(
+            request(&daemon, "POST", WAIT, &twice).status,
+            400,
+            "{twice}"
+        );
     }
     assert_eq!(sandbox.calls("devcontainer", ""), 0);
 
@@ -229,7 +237,7 @@ fn p17_no_answer_allows_other_pages_anything() {
     for origin in ["", "Origin: http://evil.example\r\n", &own] {
         for method in ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "TRACE"] {
             for path in READS.into_iter().chain([WAIT, RECREATE]) {
-                let answer = ask(&daemon, method, path, &format!("{host}{origin}{preflight}"));
+                let answer = request(&daemon, method, path, &format!("{host}{origin}{preflight}"));
                 if origin.contains("evil") {
                     assert_eq!(answer.status, 403, "{method} {path}");
                 } else if !["GET", "HEAD", "POST"].contains(&method) {

@@ -56,7 +56,7 @@ const ALL: [Operation; 4] = [START, STOP, RECREATE, DELETE];
 
 impl Operation {
     #[track_caller]
-    fn ask(&self, daemon: &Daemon, query: &str) -> Response {
+    fn request(&self, daemon: &Daemon, query: &str) -> Response {
         let path = format!("/devcontainers/app{}?{query}", self.path);
         daemon.request(self.method, &path, "")
     }
@@ -65,7 +65,7 @@ impl Operation {
     #[track_caller]
     fn begin(&self, sandbox: &Sandbox, daemon: &Daemon) -> Value {
         let _ = fs::remove_file(sandbox.path("waits"));
-        let accepted = self.ask(daemon, "wait=false");
+        let accepted = self.request(daemon, "wait=false");
         assert_eq!(accepted.status, 202, "{}: {accepted:?}", self.kind);
         eventually("it waits", || sandbox.path("waits").exists().then_some(()));
         accepted.json()
@@ -141,7 +141,7 @@ fn each_is_accepted_and_is_seen_while_it_runs() {
         let kind = operation.kind;
         let (sandbox, daemon) = start_for(&operation, WAIT);
         let id = daemon.devcontainer()["id"].as_str().unwrap().to_owned();
-        let accepted = operation.ask(&daemon, "wait=false");
+        let accepted = operation.request(&daemon, "wait=false");
         assert_eq!(accepted.status, 202, "{kind}: {accepted:?}");
         let location = format!("/devcontainers/{id}/logs");
         assert_eq!(accepted.headers["location"], location, "{kind}");
@@ -214,7 +214,7 @@ fn each_can_be_waited_for_and_followed() {
 fn a_container_is_stopped_started_and_removed_as_docker_does_it() {
     let (sandbox, daemon) = start("");
     let id = daemon.devcontainer()["container"]["id"].clone();
-    assert_eq!(STOP.ask(&daemon, "wait").status, 204);
+    assert_eq!(STOP.request(&daemon, "wait").status, 204);
     assert!(!runs(&sandbox, 1) && exists(&sandbox, 1));
     let stopped = daemon.devcontainer();
     assert_eq!(stopped["status"], "stopped", "{stopped}");
@@ -222,7 +222,7 @@ fn a_container_is_stopped_started_and_removed_as_docker_does_it() {
     assert_eq!(sandbox.calls("docker", "stop "), 1);
     assert_eq!(sandbox.calls("devcontainer", ""), 0);
 
-    assert_eq!(START.ask(&daemon, "wait").status, 204);
+    assert_eq!(START.request(&daemon, "wait").status, 204);
     let started = daemon.devcontainer();
     assert_eq!(started["status"], "running", "{started}");
     assert_eq!(started["container"]["id"], id, "the same: {started}");
@@ -251,10 +251,10 @@ fn a_container_is_stopped_started_and_removed_as_docker_does_it() {
 fn what_is_so_already_succeeds() {
     let (sandbox, daemon) = start("");
     let id = daemon.devcontainer()["container"]["id"].clone();
-    assert_eq!(START.ask(&daemon, "wait").status, 204);
+    assert_eq!(START.request(&daemon, "wait").status, 204);
     assert_eq!(daemon.devcontainer()["container"]["id"], id);
     for _ in 0..2 {
-        assert_eq!(STOP.ask(&daemon, "wait").status, 204);
+        assert_eq!(STOP.request(&daemon, "wait").status, 204);
         assert_eq!(daemon.devcontainer()["status"], "stopped");
     }
     // A predefined dev container without a container.
@@ -266,7 +266,7 @@ fn what_is_so_already_succeeds() {
     );
     let daemon = sandbox.daemon().args(&flag).start();
     for operation in [STOP, DELETE] {
-        let answer = operation.ask(&daemon, "wait");
+        let answer = operation.request(&daemon, "wait");
         assert_eq!(answer.status, 204, "{}: {answer:?}", operation.kind);
         let after = daemon.devcontainer();
         assert_eq!(after["status"], "stopped", "{after}");
@@ -274,7 +274,7 @@ fn what_is_so_already_succeeds() {
         assert_eq!(after["job"]["kind"], operation.kind, "{after}");
         assert!(after.get("container").is_none(), "{after}");
     }
-    assert_eq!(START.ask(&daemon, "wait").status, 204);
+    assert_eq!(START.request(&daemon, "wait").status, 204);
     assert_eq!(daemon.devcontainer()["container"]["name"], "made");
 }
 
@@ -339,12 +339,12 @@ fn the_services_of_a_compose_project_go_together() {
     make();
     let daemon = sandbox.daemon().args("--cache-duration 0").start();
     assert_eq!(daemon.devcontainer()["status"], "running");
-    assert_eq!(STOP.ask(&daemon, "wait").status, 204);
+    assert_eq!(STOP.request(&daemon, "wait").status, 204);
     let running = [1, 2, 3, 4].map(|number| runs(&sandbox, number));
     assert_eq!(running, [false, false, true, true], "stopped");
     assert_eq!(daemon.devcontainer()["status"], "stopped");
     make();
-    assert_eq!(DELETE.ask(&daemon, "").status, 204);
+    assert_eq!(DELETE.request(&daemon, "").status, 204);
     let there = [1, 2, 3, 4].map(|number| exists(&sandbox, number));
     assert_eq!(there, [false, false, true, true], "deleted");
 }
@@ -354,7 +354,7 @@ fn what_docker_says_is_the_error() {
     let said = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?";
     for operation in [STOP, DELETE] {
         let (sandbox, daemon) = start(&format!("echo '{said}' >&2; exit 1"));
-        let failed = operation.ask(&daemon, "wait=true");
+        let failed = operation.request(&daemon, "wait=true");
         failed.assert_error(500, &operation.message(), said);
         let after = daemon.devcontainer();
         assert_eq!(after["job"]["state"], "failed", "{after}");
@@ -366,7 +366,7 @@ fn what_docker_says_is_the_error() {
         assert!(last["output"].as_str().unwrap().contains(said), "{last}");
         // The next operation succeeds and clears the error.
         change(&sandbox, "");
-        assert_eq!(STOP.ask(&daemon, "wait").status, 204);
+        assert_eq!(STOP.request(&daemon, "wait").status, 204);
         let after = daemon.devcontainer();
         assert!(after.get("error").is_none(), "{after}");
     }
@@ -375,7 +375,7 @@ fn what_docker_says_is_the_error() {
         r#"echo '{"outcome":"error","message":"it broke"}'; exit 1"#,
     );
     START
-        .ask(&daemon, "wait")
+        .request(&daemon, "wait")
         .assert_error(500, &START.message(), "it broke");
     assert_eq!(daemon.devcontainer()["job"]["kind"], "start");
 }
@@ -389,7 +389,7 @@ fn p14_while_one_runs_every_other_is_refused() {
             .iter()
             .flat_map(|o| [(o, ""), (o, "wait"), (o, "follow")])
         {
-            let answer = second.ask(&daemon, query);
+            let answer = second.request(&daemon, query);
             let message = "Devcontainer operation in progress";
             answer.assert_error(409, message, "one operation at a time");
         }
@@ -411,7 +411,7 @@ fn only_folders_that_may_be_operated_on_are() {
     let flag = format!("--workspace-root {}", elsewhere.display());
     let daemon = sandbox.daemon().args(&flag).start();
     for operation in ALL {
-        let refused = operation.ask(&daemon, "wait=true");
+        let refused = operation.request(&daemon, "wait=true");
         refused.assert_error(403, "Workspace folder not allowed", "");
     }
     assert!(runs(&sandbox, 1));
@@ -519,7 +519,11 @@ fn check_cancel(hang: &str) {
             "",
         );
         // The next operation succeeds and takes its place.
-        assert_eq!(operation.ask(&daemon, "wait=true").status, 204, "{kind}");
+        assert_eq!(
+            operation.request(&daemon, "wait=true").status,
+            204,
+            "{kind}"
+        );
         if let Some(after) = app(&daemon) {
             assert_eq!(after["job"]["state"], "succeeded", "{after}");
             assert!(after.get("error").is_none(), "{after}");

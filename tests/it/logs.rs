@@ -277,7 +277,7 @@ done"#;
 #[test]
 fn p19_followers_that_go_away_are_noticed() {
     let (sandbox, daemon) = running();
-    eventually("nobody is connected", || {
+    eventually("no client is connected", || {
         (daemon.threads() == 5).then_some(())
     });
     let descriptors = daemon.descriptors();

@@ -338,8 +338,8 @@ fn p14_a_second_operation_on_the_same_is_refused_and_on_another_it_runs() {
 fn p14_of_many_who_ask_at_once_one_is_let_in() {
     let (sandbox, daemon) = start("while [ ! -e $R/go ]; do sleep 0.02; done");
     let statuses = std::thread::scope(|scope| {
-        let ask = || daemon.post("/devcontainers/app/recreate").status;
-        let clients: Vec<_> = (0..20).map(|_| scope.spawn(ask)).collect();
+        let request = || daemon.post("/devcontainers/app/recreate").status;
+        let clients: Vec<_> = (0..20).map(|_| scope.spawn(request)).collect();
         let mut all: Vec<u16> = clients.into_iter().map(|c| c.join().unwrap()).collect();
         all.sort();
         all

@@ -205,7 +205,7 @@ fn p7_a_read_only_directory_is_said_once() {
         "{line}"
     );
     serves(&sandbox, &daemon);
-    assert_eq!(daemon.said("restart"), 1);
+    assert_eq!(daemon.log_count("restart"), 1);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
     let path = inside.join(state_file(&sandbox).strip_prefix("/").unwrap());
     let state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(state["version"], 2);
-    assert_eq!(daemon.said("cannot be written"), 1, "it is said once");
+    assert_eq!(daemon.log_count("cannot be written"), 1, "it is said once");
     let grown = format!(
         "mount -o remount,size=1m '{}'",
         sandbox.state_home().display()

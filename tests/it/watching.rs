@@ -176,7 +176,7 @@ fn where_the_limit_of_watches_is_reached_requests_are_told_rightly() {
         daemon.json("/").get("warnings").is_none().then_some(())
     });
     assert_eq!(daemon.get("/readyz").status, 200);
-    assert_eq!(daemon.said("cannot be watched"), 1, "said once");
+    assert_eq!(daemon.log_count("cannot be watched"), 1, "said once");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn p8_directories_that_somebody_is_still_in_are_seen_to_go() {
         settled(&daemon);
         fs::create_dir_all(app.sandbox.path("work/app/.devcontainer")).unwrap();
         fs::write(app.sandbox.config("app"), MADE_FROM).unwrap();
-        until_logged(&daemon, CLEAN, 1, "made anew");
+        until_logged(&daemon, CLEAN, 1, "made again");
         app.sh(EDIT);
         until_logged(&daemon, DIRTY, 2, "edited in the new one");
         inside.kill().unwrap();
@@ -314,7 +314,7 @@ fn p8_a_path_that_cannot_be_followed_blinds_no_other() {
     daemon.json("/");
     settled(&daemon);
     app.sh(EDIT);
-    until_logged(&daemon, DIRTY, 1, "beside the others");
+    until_logged(&daemon, DIRTY, 1, "in spite of the others");
     assert_eq!(
         daemon.threads(),
         daemon.threads().min(5),

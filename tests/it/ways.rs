@@ -197,7 +197,7 @@ fn check(daemon: &Daemon, hints: Hints, directory: &Path, code: &str, expected: 
     } else {
         NO_LONGER
     };
-    let before = daemon.said(text);
+    let before = daemon.log_count(text);
     if hints == Hints::TooMany {
         daemon.signal("STOP");
         flood(directory);
@@ -209,7 +209,7 @@ fn check(daemon: &Daemon, hints: Hints, directory: &Path, code: &str, expected: 
     }
     if hints != Hints::None {
         eventually(&format!("{way} is noticed: {text}"), || {
-            (daemon.said(text) > before).then_some(())
+            (daemon.log_count(text) > before).then_some(())
         });
         let took = begun.elapsed();
         assert!(hints == Hints::TooMany || took < NOTICED, "{way}: {took:?}");

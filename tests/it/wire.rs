@@ -393,7 +393,7 @@ fn a_client_that_closed_its_sending_half_gets_its_answers() {
     assert_eq!(
         client.answer().status,
         102,
-        "it is asked whether it is there"
+        "a heartbeat finds out whether it is there"
     );
     sandbox.write("go", "");
     assert_eq!(client.answer().status, 204);
