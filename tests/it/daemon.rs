@@ -1,14 +1,15 @@
-//! The manifest of the daemon, and its signals.
+//! The manifest of the daemon, its signals, and its rest.
 
+use std::fs;
 use std::time::Duration;
 
-use crate::common::{DaemonBuilder, Sandbox, Stopwatch, eventually};
+use crate::common::{Daemon, DaemonBuilder, Sandbox, Stopwatch, eventually};
 use serde_json::{Value, json};
 
 /// Makes the devcontainer stand-in wait for the file `go`.
 const WAITS: &str = "echo begun >$R/begun; while [ ! -e $R/go ]; do sleep 0.01; done";
 
-fn begin_operation(sandbox: &Sandbox, builder: DaemonBuilder) -> crate::common::Daemon {
+fn begin_operation(sandbox: &Sandbox, builder: DaemonBuilder) -> Daemon {
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
     let daemon = builder.start();
@@ -127,7 +128,7 @@ fn p16_an_operation_that_does_not_end_is_ended_within_15_seconds() {
     assert!(took.as_secs() < 15, "{took:?}");
     daemon.log.wait_for("recreate interrupted");
     let left = sandbox.read("left");
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", left.trim())).unwrap_or_default();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", left.trim())).unwrap_or_default();
     assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
 }
 
@@ -279,4 +280,37 @@ fn p4_ids_and_names_are_the_same_after_a_restart() {
     let alone = list();
     assert_eq!(alone.len(), 2, "{alone:?}");
     assert_eq!(alone[1].2, first[3].2);
+}
+
+/// The number of voluntary context switches of each thread. A thread that sleeps again has been woken.
+fn switches(daemon: &Daemon) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    let status = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")));
+    let line = |status: std::io::Result<String>| {
+        let status = status.unwrap();
+        let found = status.lines().find(|line| line.starts_with("voluntary"));
+        found.unwrap().to_owned()
+    };
+    status.map(line).collect()
+}
+
+#[test]
+fn p9_while_nobody_asks_nothing_runs() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &folder);
+    let daemon = sandbox.following_daemon().start();
+    assert_eq!(daemon.get("/").status, 200);
+    // These are main, accept, refresher and watcher.
+    eventually("the connection has ended", || {
+        (daemon.threads() == 4).then_some(())
+    });
+    // Time itself is tested here: nothing may happen in it.
+    let quiet = Duration::from_secs(2);
+    eventually("it comes to rest", || {
+        let before = switches(&daemon);
+        std::thread::sleep(quiet);
+        (switches(&daemon) == before).then_some(())
+    });
+    assert_eq!(daemon.children(), [0; 0]);
 }

@@ -1,7 +1,7 @@
 //! Routes, methods and the form of responses.
 
+use super::lifecycle::{runs, start};
 use crate::common::{Daemon, Response, Sandbox, container_id};
-use serde_json::{Value, json};
 
 const PREFIX: &str = "/api/v0/containers";
 const JSON: &str = "application/json; charset=utf-8";
@@ -17,7 +17,7 @@ fn ways(path: &str) -> [String; 4] {
     ]
 }
 
-fn with_app() -> (Sandbox, Daemon) {
+pub(super) fn with_app() -> (Sandbox, Daemon) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
@@ -275,119 +275,6 @@ fn queries_that_make_no_sense_are_refused() {
     assert_eq!(daemon.get("/?unknown=x&&y").status, 200);
 }
 
-fn fields(value: &Value) -> Vec<&str> {
-    let fields = value.as_object().unwrap().keys();
-    fields.map(String::as_str).collect()
-}
-
-#[test]
-fn the_fields_are_exactly_those_of_the_contract() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
-    sandbox
-        .container(2)
-        .set(
-            "NetworkSettings",
-            json!({"Ports": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "81/udp": null}}),
-        )
-        .set(
-            "Mounts",
-            json!([{"Type": "bind", "Source": "/s", "Destination": "/d"}]),
-        )
-        .save();
-    let daemon = sandbox.daemon().start();
-    let all = daemon.json("/");
-    assert_eq!(fields(&all), ["containers"]);
-    let mut expected = vec![
-        "created_at",
-        "devcontainer_dirty",
-        "devcontainer_status",
-        "id",
-        "image",
-        "labels",
-        "name",
-        "ports",
-        "running",
-        "status",
-        "volumes",
-    ];
-    assert_eq!(fields(&all["containers"][0]), expected);
-    expected.remove(2);
-    let plain = &all["containers"][1];
-    assert_eq!(fields(plain), expected);
-    assert_eq!(plain["id"], container_id(2));
-    assert_eq!(plain["name"], "box2");
-    assert_eq!(plain["created_at"], "2020-01-01T00:00:00Z");
-    assert_eq!(plain["volumes"], json!({"/s": "/d"}));
-    assert_eq!(
-        plain["ports"],
-        json!([
-            {"port": 80, "network": "tcp", "host_ip": "127.0.0.1", "host_port": 8080},
-            {"port": 81, "network": "udp"},
-        ])
-    );
-
-    let one = daemon.devcontainer();
-    let mut expected = vec![
-        "config_path",
-        "container",
-        "dirty",
-        "id",
-        "name",
-        "running",
-        "status",
-        "workspace_folder",
-    ];
-    assert_eq!(fields(&one), expected);
-    assert_eq!(one["container"], all["containers"][0]);
-
-    let recreated = daemon.post("/devcontainers/app/recreate?wait=true");
-    assert_eq!(recreated.status, 204);
-    sandbox.devcontainer("echo no >&2; exit 1");
-    daemon
-        .post("/devcontainers/app/recreate?wait=true")
-        .assert_error(500, "Could not recreate devcontainer", "no");
-    sandbox.write(
-        "work/app/.devcontainer/devcontainer.json",
-        r#"{"image":"x"}"#,
-    );
-    let one = daemon.devcontainer();
-    expected.extend(["changes", "error", "job"]);
-    expected.sort_unstable();
-    assert_eq!(fields(&one), expected);
-    assert_eq!(fields(&one["changes"][0]), ["change", "path"]);
-    assert_eq!(
-        fields(&one["job"]),
-        ["finished_at", "kind", "started_at", "state"]
-    );
-    for (field, value) in [("kind", "recreate"), ("state", "failed")] {
-        assert_eq!(one["job"][field], value);
-    }
-    for time in ["started_at", "finished_at"] {
-        let time = one["job"][time].as_str().unwrap();
-        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
-    }
-
-    assert_eq!(daemon.json("/healthz"), json!({"status": "ok"}));
-    assert_eq!(daemon.json("/readyz"), json!({"status": "ready"}));
-    assert_eq!(
-        fields(&daemon.json("/version")),
-        ["arch", "commit", "os", "version"]
-    );
-}
-
-#[test]
-fn a_warning_is_listed_and_none_is_left_out() {
-    let (sandbox, daemon) = with_app();
-    assert_eq!(fields(&daemon.json("/")), ["containers"]);
-    sandbox.docker("echo 'careful now' >&2");
-    let daemon = sandbox.daemon().start();
-    let all = daemon.json("/");
-    assert_eq!(fields(&all), ["containers", "warnings"]);
-    assert!(all["warnings"].to_string().contains("careful now"));
-}
-
 #[test]
 fn readyz_names_what_is_missing() {
     let sandbox = Sandbox::new();
@@ -399,4 +286,32 @@ fn readyz_names_what_is_missing() {
     response.assert_error(503, "Not ready", "docker");
     response.assert_error(503, "Not ready", "devcontainer");
     assert_eq!(daemon.get("/healthz").status, 200);
+}
+
+#[test]
+fn other_methods_are_refused_with_those_that_are_allowed() {
+    let (sandbox, daemon) = start("");
+    for (method, path, allowed) in [
+        ("GET", "/start", "POST"),
+        ("DELETE", "/stop", "POST"),
+        ("PUT", "/cancel", "POST"),
+        ("HEAD", "/recreate", "POST"),
+        ("POST", "", "GET, HEAD, DELETE"),
+        ("DELETE", "/logs", "GET, HEAD"),
+    ] {
+        let answer = daemon.request(method, &format!("/devcontainers/app{path}"), "");
+        assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
+        assert_eq!(answer.headers["allow"], allowed, "{method} {path}");
+    }
+    for path in ["/start", "/stop", "/cancel"] {
+        daemon
+            .post(&format!("/devcontainers/nope{path}"))
+            .assert_error(404, "Devcontainer not found", "nope");
+        assert_eq!(daemon.post(path).status, 404);
+    }
+    assert_eq!(daemon.delete("/devcontainers").status, 405);
+    let malformed = daemon.delete("/devcontainers/app?wait=maybe");
+    assert_eq!(malformed.status, 400, "{malformed:?}");
+    assert!(runs(&sandbox, 1), "nothing was done");
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
 }

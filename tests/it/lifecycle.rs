@@ -1,69 +1,63 @@
-//! Starting, stopping, deleting and cancelling: the requests and their results.
+//! Starting, stopping and deleting: the requests and their results.
 
 use std::fs;
-use std::time::Duration;
 
-use crate::common::{
-    Daemon, Response, Sandbox, Stopwatch, container_id, eventually, operation_processes,
-};
+use crate::common::{Daemon, Response, Sandbox, container_id, eventually};
 use serde_json::{Value, json};
 
-/// The limit for the answer to a cancel: the processes get a TERM, two seconds, and a KILL.
-const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
-
 /// Makes a stand-in wait for `$R/go`.
-const WAIT: &str = ">$R/waits; while [ ! -e $R/go ]; do sleep 0.02; done";
+pub(super) const WAIT: &str = ">$R/waits; while [ ! -e $R/go ]; do sleep 0.02; done";
 
 /// An operation: its kind, its method and the end of its path, the status while it runs, and the status afterwards
 /// where it is listed then.
-struct Operation {
-    kind: &'static str,
-    method: &'static str,
-    path: &'static str,
-    status: &'static str,
-    after: Option<&'static str>,
+pub(super) struct Operation {
+    pub(super) kind: &'static str,
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) status: &'static str,
+    pub(super) after: Option<&'static str>,
 }
 
-const RECREATE: Operation = Operation {
+pub(super) const RECREATE: Operation = Operation {
     kind: "recreate",
     method: "POST",
     path: "/recreate",
     status: "starting",
     after: Some("running"),
 };
-const START: Operation = Operation {
+pub(super) const START: Operation = Operation {
     kind: "start",
     method: "POST",
     path: "/start",
     status: "starting",
     after: Some("running"),
 };
-const STOP: Operation = Operation {
+pub(super) const STOP: Operation = Operation {
     kind: "stop",
     method: "POST",
     path: "/stop",
     status: "stopping",
     after: Some("stopped"),
 };
-const DELETE: Operation = Operation {
+pub(super) const DELETE: Operation = Operation {
     kind: "delete",
     method: "DELETE",
     path: "",
     status: "deleting",
     after: None,
 };
-const ALL: [Operation; 4] = [START, STOP, RECREATE, DELETE];
+pub(super) const ALL: [Operation; 4] = [START, STOP, RECREATE, DELETE];
 
 impl Operation {
     #[track_caller]
-    fn request(&self, daemon: &Daemon, query: &str) -> Response {
+    pub(super) fn request(&self, daemon: &Daemon, query: &str) -> Response {
         let path = format!("/devcontainers/app{}?{query}", self.path);
         daemon.request(self.method, &path, "")
     }
 
     /// Begins it, and waits until a stand-in waits.
     #[track_caller]
-    fn begin(&self, sandbox: &Sandbox, daemon: &Daemon) -> Value {
+    pub(super) fn begin(&self, sandbox: &Sandbox, daemon: &Daemon) -> Value {
         let _ = fs::remove_file(sandbox.path("waits"));
         let accepted = self.request(daemon, "wait=false");
         assert_eq!(accepted.status, 202, "{}: {accepted:?}", self.kind);
@@ -72,25 +66,25 @@ impl Operation {
     }
 
     /// True if the container runs before it, and the status of the container.
-    fn state_before(&self) -> (bool, &'static str) {
+    pub(super) fn state_before(&self) -> (bool, &'static str) {
         match self.kind {
             "start" => (false, "exited"),
             _ => (true, "running"),
         }
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         format!("Could not {} devcontainer", self.kind)
     }
 }
 
 /// A sandbox with one running, detected dev container, and its daemon. Each operation runs `before` first.
-fn start(before: &str) -> (Sandbox, Daemon) {
+pub(super) fn start(before: &str) -> (Sandbox, Daemon) {
     start_for(&STOP, before)
 }
 
 /// A sandbox like that of [`start`], whose container does not run if the operation is a start.
-fn start_for(operation: &Operation, before: &str) -> (Sandbox, Daemon) {
+pub(super) fn start_for(operation: &Operation, before: &str) -> (Sandbox, Daemon) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     let config = sandbox.config("app");
@@ -108,29 +102,23 @@ fn start_for(operation: &Operation, before: &str) -> (Sandbox, Daemon) {
 }
 
 /// Sets the code that each operation runs first: in the CLI, and in `docker stop` and `docker rm`.
-fn change(sandbox: &Sandbox, before: &str) {
+pub(super) fn change(sandbox: &Sandbox, before: &str) {
     sandbox.devcontainer(before);
     sandbox.docker(&format!("case \"$1\" in stop|rm) {before}\n;; esac"));
 }
 
-#[track_caller]
-fn assert_cancelled_promptly(begun: Stopwatch) {
-    let took = begun.elapsed();
-    assert!(took < CANCELLED_WITHIN, "{took:?}");
-}
-
-fn runs(sandbox: &Sandbox, number: u32) -> bool {
+pub(super) fn runs(sandbox: &Sandbox, number: u32) -> bool {
     let container = sandbox.read(&format!("containers/{}", container_id(number)));
     container.contains(r#""Running":true"#)
 }
 
-fn exists(sandbox: &Sandbox, number: u32) -> bool {
+pub(super) fn exists(sandbox: &Sandbox, number: u32) -> bool {
     let file = format!("containers/{}", container_id(number));
     sandbox.path(&file).exists()
 }
 
 /// The dev container; `None` where it is not listed.
-fn app(daemon: &Daemon) -> Option<Value> {
+pub(super) fn app(daemon: &Daemon) -> Option<Value> {
     let found = daemon.get("/devcontainers/app");
     (found.status == 200).then(|| found.json())
 }
@@ -381,27 +369,6 @@ fn what_docker_says_is_the_error() {
 }
 
 #[test]
-fn p14_while_one_runs_every_other_is_refused() {
-    for running in ALL {
-        let (sandbox, daemon) = start_for(&running, WAIT);
-        running.begin(&sandbox, &daemon);
-        for (second, query) in ALL
-            .iter()
-            .flat_map(|o| [(o, ""), (o, "wait"), (o, "follow")])
-        {
-            let answer = second.request(&daemon, query);
-            let message = "Devcontainer operation in progress";
-            answer.assert_error(409, message, "one operation at a time");
-        }
-        sandbox.write("go", "");
-        eventually("it ends", || {
-            let ended = app(&daemon).is_none_or(|one| one["job"]["state"] == "succeeded");
-            ended.then_some(())
-        });
-    }
-}
-
-#[test]
 fn only_folders_that_may_be_operated_on_are() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
@@ -416,196 +383,4 @@ fn only_folders_that_may_be_operated_on_are() {
     }
     assert!(runs(&sandbox, 1));
     assert_eq!(sandbox.calls("devcontainer", ""), 0);
-}
-
-#[test]
-fn other_methods_are_refused_with_those_that_are_allowed() {
-    let (sandbox, daemon) = start("");
-    for (method, path, allowed) in [
-        ("GET", "/start", "POST"),
-        ("DELETE", "/stop", "POST"),
-        ("PUT", "/cancel", "POST"),
-        ("HEAD", "/recreate", "POST"),
-        ("POST", "", "GET, HEAD, DELETE"),
-        ("DELETE", "/logs", "GET, HEAD"),
-    ] {
-        let answer = daemon.request(method, &format!("/devcontainers/app{path}"), "");
-        assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
-        assert_eq!(answer.headers["allow"], allowed, "{method} {path}");
-    }
-    for path in ["/start", "/stop", "/cancel"] {
-        daemon
-            .post(&format!("/devcontainers/nope{path}"))
-            .assert_error(404, "Devcontainer not found", "nope");
-        assert_eq!(daemon.post(path).status, 404);
-    }
-    assert_eq!(daemon.delete("/devcontainers").status, 405);
-    let malformed = daemon.delete("/devcontainers/app?wait=maybe");
-    assert_eq!(malformed.status, 400, "{malformed:?}");
-    assert!(runs(&sandbox, 1), "nothing was done");
-    assert_eq!(sandbox.calls("devcontainer", ""), 0);
-}
-
-#[test]
-fn there_may_be_nothing_to_cancel() {
-    let (_sandbox, daemon) = start("");
-    let nothing = || {
-        daemon.post("/devcontainers/app/cancel").assert_error(
-            409,
-            "No devcontainer operation in progress",
-            "",
-        );
-    };
-    nothing();
-    assert_eq!(daemon.recreate("app").status, 204);
-    nothing();
-    assert_eq!(daemon.devcontainer()["job"]["state"], "succeeded");
-}
-
-/// Cancels each operation while a stand-in hangs in this code. Asserts that all clients that wait for it get an answer.
-#[track_caller]
-fn check_cancel(hang: &str) {
-    for operation in ALL {
-        let kind = operation.kind;
-        let (sandbox, daemon) = start_for(&operation, &format!("echo to be cancelled >&2; {hang}"));
-        let path = format!("/devcontainers/app{}?wait=true", operation.path);
-        let mut waiting = daemon.client();
-        waiting.send(daemon.head(operation.method, &path, ""));
-        eventually("it hangs", || sandbox.path("waits").exists().then_some(()));
-        let logs = "/devcontainers/app/logs?follow=true";
-        let (_, mut follower) = daemon.stream("GET", logs, "");
-        assert!(
-            !operation_processes(daemon.pid()).is_empty(),
-            "{kind}: they are marked"
-        );
-
-        let begun = Stopwatch::start();
-        let answer = daemon.post("/devcontainers/app/cancel");
-        assert_eq!(
-            (answer.status, &*answer.body),
-            (204, ""),
-            "{kind}: {answer:?}"
-        );
-        assert_cancelled_promptly(begun);
-        let left = operation_processes(daemon.pid());
-        assert!(left.is_empty(), "{kind}: {left:?}");
-        change(&sandbox, "");
-        let after = daemon.devcontainer();
-        assert_eq!(after["job"]["state"], "cancelled", "{after}");
-        assert_eq!(after["job"]["kind"], kind, "{after}");
-        assert!(after["job"]["finished_at"].is_string(), "{after}");
-        let (runs, _) = operation.state_before();
-        assert_eq!(after["running"], runs, "as before: {after}");
-        assert_eq!(after["container"]["id"], container_id(1), "{after}");
-        assert_eq!(after["container"]["name"], "box1", "{after}");
-
-        waiting
-            .answer()
-            .assert_error(500, &operation.message(), "cancelled");
-        let mut last = Value::Null;
-        while let Some(line) = follower.json_line() {
-            last = line;
-        }
-        assert_eq!(last["outcome"], "cancelled", "{kind}: {last}");
-        let said = last["output"].as_str().unwrap();
-        assert!(
-            said.starts_with(&format!("{kind} cancelled after ")),
-            "{said}"
-        );
-        assert_eq!(daemon.log_of("app").last(), Some(&last), "{kind}");
-        daemon.post("/devcontainers/app/cancel").assert_error(
-            409,
-            "No devcontainer operation in progress",
-            "",
-        );
-        // The next operation succeeds and takes its place.
-        assert_eq!(
-            operation.request(&daemon, "wait=true").status,
-            204,
-            "{kind}"
-        );
-        if let Some(after) = app(&daemon) {
-            assert_eq!(after["job"]["state"], "succeeded", "{after}");
-            assert!(after.get("error").is_none(), "{after}");
-        }
-    }
-}
-
-#[test]
-fn p16_an_operation_that_hangs_is_cancelled() {
-    check_cancel(">$R/waits; sleep 1000");
-}
-
-#[test]
-fn p16_what_ignores_term_is_cancelled() {
-    check_cancel("trap '' TERM; >$R/waits; while :; do sleep 1; done");
-}
-
-#[test]
-fn p16_what_leaves_its_group_and_its_session_is_cancelled() {
-    check_cancel(
-        "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 1000 & sleep 1000' & >$R/waits; sleep 1000",
-    );
-}
-
-#[test]
-fn of_many_who_cancel_each_gets_an_answer() {
-    let (sandbox, daemon) = start("trap '' TERM; >$R/waits; while :; do sleep 1; done");
-    RECREATE.begin(&sandbox, &daemon);
-    let statuses = std::thread::scope(|scope| {
-        let cancel = || daemon.post("/devcontainers/app/cancel").status;
-        let clients: Vec<_> = (0..8).map(|_| scope.spawn(cancel)).collect();
-        let mut all: Vec<u16> = clients.into_iter().map(|c| c.join().unwrap()).collect();
-        all.sort();
-        all
-    });
-    assert_eq!(statuses[0], 204, "{statuses:?}");
-    assert!(
-        statuses.iter().all(|status| [204, 409].contains(status)),
-        "{statuses:?}"
-    );
-    assert_eq!(daemon.devcontainer()["job"]["state"], "cancelled");
-}
-
-#[test]
-fn the_cancel_of_one_does_not_touch_another() {
-    let sandbox = Sandbox::new();
-    for (number, name) in [(1, "app"), (2, "other")] {
-        let folder = sandbox.workspace(name);
-        sandbox.devcontainer_of(number, &folder);
-    }
-    sandbox.devcontainer(">$R/waits-${folder##*/}; while [ ! -e $R/go ]; do sleep 0.02; done");
-    let daemon = sandbox.daemon().start();
-    daemon.json("/");
-    for name in ["app", "other"] {
-        daemon.begin_recreate(name);
-        eventually("it waits", || {
-            let waits = sandbox.path(&format!("waits-{name}"));
-            waits.exists().then_some(())
-        });
-    }
-    assert_eq!(daemon.post("/devcontainers/app/cancel").status, 204);
-    let state = |name| daemon.json(&format!("/devcontainers/{name}"))["job"]["state"].clone();
-    assert_eq!(
-        (state("app"), state("other")),
-        ("cancelled".into(), "running".into())
-    );
-    sandbox.write("go", "");
-    eventually("the other one succeeds", || {
-        (state("other") == "succeeded").then_some(())
-    });
-}
-
-#[test]
-fn a_client_that_leaves_a_cancel_changes_nothing() {
-    let (sandbox, daemon) = start("trap '' TERM; >$R/waits; while :; do sleep 1; done");
-    RECREATE.begin(&sandbox, &daemon);
-    let mut client = daemon.client();
-    client.send(daemon.head("POST", "/devcontainers/app/cancel", ""));
-    drop(client);
-    eventually("it is cancelled all the same", || {
-        (daemon.devcontainer()["job"]["state"] == "cancelled").then_some(())
-    });
-    change(&sandbox, "");
-    assert_eq!(daemon.recreate("app").status, 204);
 }

@@ -6,16 +6,23 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod affected;
+mod bodies;
 mod bounds;
+mod cancel;
 mod command_line;
 mod daemon;
 mod dirty;
 mod errors;
 mod events;
+mod events_child;
+mod exclusion;
+mod fields;
 mod freshness;
 mod guard;
 mod http;
-mod idle;
+mod inputs;
+mod labels;
 mod lifecycle;
 mod listen;
 mod listing;
@@ -25,6 +32,7 @@ mod output;
 mod processes;
 mod replacing;
 mod restart;
+mod restoring;
 mod sink;
 mod watching;
 mod ways;

@@ -1,13 +1,12 @@
-//! Recreating dev containers: the requests, their results, and operations at the same time.
+//! Recreating dev containers: the requests and their results.
 
 use std::fs;
-use std::io::Write;
 use std::time::Duration;
 
 use crate::common::{BINARY, Daemon, LONG, Sandbox, Stopwatch, container_id, eventually};
 
 /// A sandbox with one dev container, and its daemon.
-fn start(devcontainer: &str) -> (Sandbox, Daemon) {
+pub(super) fn start(devcontainer: &str) -> (Sandbox, Daemon) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
@@ -18,7 +17,7 @@ fn start(devcontainer: &str) -> (Sandbox, Daemon) {
 }
 
 #[track_caller]
-fn job_state(daemon: &Daemon) -> String {
+pub(super) fn job_state(daemon: &Daemon) -> String {
     let job = &daemon.devcontainer()["job"];
     job["state"].as_str().unwrap_or_default().to_owned()
 }
@@ -256,100 +255,6 @@ fn a_failed_hook_leaves_a_running_container_and_an_error() {
     assert_eq!(after["dirty"], false, "it was made from what is on disk");
     fs::write(sandbox.config("app"), "{\"image\":\"new\"}").unwrap();
     assert_eq!(daemon.devcontainer()["changes"][0]["change"], "modified");
-}
-
-#[test]
-fn p13_a_client_that_goes_away_ends_no_operation() {
-    let (sandbox, daemon) = start("while [ ! -e $R/go ]; do sleep 0.02; done");
-    for path in [
-        "/devcontainers/app/recreate?wait=true",
-        "/devcontainers/container/made/recreate",
-        "/devcontainers/app/recreate?follow=true",
-    ] {
-        let path = path.replace(
-            "made",
-            daemon.devcontainer()["container"]["name"].as_str().unwrap(),
-        );
-        let _ = fs::remove_file(sandbox.path("go"));
-        let before = sandbox.calls("devcontainer", "up");
-        let mut client = daemon.connect();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        client.write_all(head.as_bytes()).unwrap();
-        eventually("the CLI runs", || {
-            (sandbox.calls("devcontainer", "up") > before).then_some(())
-        });
-        drop(client);
-        sandbox.write("go", "");
-        eventually("it has succeeded", || {
-            (job_state(&daemon) == "succeeded").then_some(())
-        });
-        assert_eq!(daemon.devcontainer()["container"]["name"], "made");
-    }
-    let threads = eventually("its threads end", || {
-        let threads = daemon.threads();
-        (threads <= 5).then_some(threads)
-    });
-    assert!(threads >= 4);
-}
-
-#[test]
-fn p14_a_second_operation_on_the_same_is_refused_and_on_another_it_runs() {
-    let sandbox = Sandbox::new();
-    for (number, name) in [(1, "a"), (2, "b")] {
-        let folder = sandbox.workspace(name);
-        sandbox.devcontainer_of(number, &folder);
-    }
-    sandbox.devcontainer(
-        ">$R/running-${folder##*/}; while [ ! -e $R/go-${folder##*/} ]; do sleep 0.02; done",
-    );
-    let daemon = sandbox.daemon().start();
-    daemon.json("/");
-    daemon.begin_recreate("a");
-    for path in [
-        "/devcontainers/a/recreate",
-        "/devcontainers/a/recreate?wait=true",
-        "/devcontainers/a/recreate?follow=true",
-        "/devcontainers/container/box1/recreate",
-    ] {
-        let message = "Devcontainer operation in progress";
-        daemon
-            .post(path)
-            .assert_error(409, message, "one operation at a time");
-    }
-    daemon.begin_recreate("b");
-    eventually("both run at once", || {
-        let runs = |name| sandbox.path(&format!("running-{name}")).exists();
-        (runs("a") && runs("b")).then_some(())
-    });
-    sandbox.write("go-b", "");
-    let state = |name| daemon.json(&format!("/devcontainers/{name}"))["job"]["state"].clone();
-    eventually("the later one ends first", || {
-        (state("b") == "succeeded").then_some(())
-    });
-    assert_eq!(state("a"), "running");
-    sandbox.write("go-a", "");
-    eventually("the other one ends", || {
-        (state("a") == "succeeded").then_some(())
-    });
-    assert_eq!(daemon.recreate("a").status, 204, "it is free again");
-}
-
-#[test]
-fn p14_of_many_who_ask_at_once_one_is_let_in() {
-    let (sandbox, daemon) = start("while [ ! -e $R/go ]; do sleep 0.02; done");
-    let statuses = std::thread::scope(|scope| {
-        let request = || daemon.post("/devcontainers/app/recreate").status;
-        let clients: Vec<_> = (0..20).map(|_| scope.spawn(request)).collect();
-        let mut all: Vec<u16> = clients.into_iter().map(|c| c.join().unwrap()).collect();
-        all.sort();
-        all
-    });
-    sandbox.write("go", "");
-    assert_eq!((statuses[0], statuses[1], statuses[19]), (202, 409, 409));
-    eventually("it ends", || {
-        (job_state(&daemon) == "succeeded").then_some(())
-    });
-    assert_eq!(sandbox.calls("devcontainer", "up"), 1);
 }
 
 #[test]
