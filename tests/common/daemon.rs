@@ -1,13 +1,13 @@
 //! The process of a daemon, from its command line to its end.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::process::{kill, operation_processes, send, zombies};
+use super::wait::Log;
 use super::{Stopwatch, eventually};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_devcontainerd");
@@ -104,42 +104,6 @@ impl DaemonBuilder {
             child,
             address,
             log,
-        }
-    }
-}
-
-/// The lines that a daemon has written on standard error.
-#[derive(Clone, Default)]
-pub struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
-
-impl Log {
-    fn collect(&self, stderr: impl Read) {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            self.0.0.lock().unwrap().push(line);
-            self.0.1.notify_all();
-        }
-    }
-
-    pub fn lines(&self) -> Vec<String> {
-        self.0.0.lock().unwrap().clone()
-    }
-
-    /// Waits for a line with `text` and returns the first one.
-    #[track_caller]
-    pub fn wait_for(&self, text: &str) -> String {
-        let waiting = Stopwatch::start();
-        let (lines, grown) = &*self.0;
-        let mut guard = lines.lock().unwrap();
-        loop {
-            if let Some(line) = guard.iter().find(|line| line.contains(text)) {
-                return line.clone();
-            }
-            if waiting.is_too_long() {
-                // The lock must not be poisoned: the end of the daemon needs it.
-                drop(guard);
-                panic!("never logged: {text}");
-            }
-            (guard, _) = grown.wait_timeout(guard, Duration::from_secs(1)).unwrap();
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Waiting for conditions, and time that other work on the machine does not use up.
+//! Waiting for conditions and for lines of a log, in time that other work on the machine does not use up.
 
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -62,5 +64,41 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         }
         assert!(!waiting.is_too_long(), "never: {what}");
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The lines that a daemon has written on standard error.
+#[derive(Clone, Default)]
+pub struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+impl Log {
+    pub(super) fn collect(&self, stderr: impl Read) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            self.0.0.lock().unwrap().push(line);
+            self.0.1.notify_all();
+        }
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.0.lock().unwrap().clone()
+    }
+
+    /// Waits for a line with `text` and returns the first one.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str) -> String {
+        let waiting = Stopwatch::start();
+        let (lines, grown) = &*self.0;
+        let mut guard = lines.lock().unwrap();
+        loop {
+            if let Some(line) = guard.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            if waiting.is_too_long() {
+                // The lock must not be poisoned: the end of the daemon needs it.
+                drop(guard);
+                panic!("never logged: {text}");
+            }
+            (guard, _) = grown.wait_timeout(guard, Duration::from_secs(1)).unwrap();
+        }
     }
 }
