@@ -184,7 +184,7 @@ stop() {
     fi
     if $keep; then become_root --keep; else become_root; fi
     if pid=$(ours pid); then
-        kill -CONT "$pid" # a stopped process cannot end
+        kill -CONT "$pid" 2>/dev/null || : # a stopped process cannot end
         containers=$(docker_here ps -aq 2>/dev/null) || containers=
         # shellcheck disable=SC2086 # one word each
         [ -z "$containers" ] || docker_here rm --force --volumes $containers >/dev/null 2>&1 || :

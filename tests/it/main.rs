@@ -34,6 +34,7 @@ mod replacing;
 mod restart;
 mod restoring;
 mod sink;
+mod structure;
 mod watching;
 mod ways;
 mod wire;

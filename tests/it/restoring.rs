@@ -197,7 +197,9 @@ fn p12_a_new_one_that_ran_is_not_removed_because_the_engine_stopped_it() {
         .replace("\"running\"", "\"exited\"");
     sandbox.write(&new, &stopped);
     fs::remove_file(sandbox.path("down")).unwrap();
-    daemon.log.wait_for("what an operation left is put right");
+    daemon
+        .log
+        .wait_for("containers that an operation left are repaired");
     assert!(sandbox.path(&new).exists(), "{:#?}", containers(&sandbox));
 }
 

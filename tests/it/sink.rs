@@ -177,7 +177,7 @@ fn a_missing_sink_is_said_and_delays_no_operation() {
     assert_eq!(daemon.recreate("app").status, 204);
     daemon
         .log
-        .wait_for("the log sink gets nothing of this operation: /nonexistent/sink was not found");
+        .wait_for("could not start the log sink, which receives nothing of this operation: /nonexistent/sink was not found");
 }
 
 #[test]
