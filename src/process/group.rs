@@ -1,4 +1,4 @@
-//! A child and everybody in the process group that it leads.
+//! A child and the process group that it leads.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -17,19 +17,20 @@ use super::table::Table;
 use super::{Ended, LINGER, RunLimits, SpawnError, Stream, orphans};
 use crate::base::poll::wait;
 
-/// How often to look where the kernel offers no descriptor to wait on, or a whole group is waited for.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The interval of checks if a child has no pidfd, or while a whole group is waited for.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A child and the process group that it leads.
 pub(super) struct Group {
     pub(super) child: Child,
     id: Option<Pid>,
-    /// Readable when the child has exited; where the kernel has none, we look again and again.
+    /// Readable once the child has exited. `None` if the kernel has no pidfds (pidfd_open(2)).
     pidfd: Option<OwnedFd>,
     reaped: bool,
 }
 
 impl Group {
+    /// Starts `command` as the leader of a new process group.
     pub(super) fn spawn(command: &mut Command) -> Result<Self, SpawnError> {
         let child = orphans::spawn(command.process_group(0)).map_err(|source| SpawnError {
             program: command.get_program().into(),
@@ -45,7 +46,7 @@ impl Group {
         })
     }
 
-    /// Drains the pipes until the child has exited or must end early.
+    /// Drains the pipes until the child has exited, and then returns `None`, or until it must end early.
     pub(super) fn drain(
         &self,
         pipes: &mut Pipes,
@@ -62,7 +63,7 @@ impl Group {
             if let Some(abort) = &limits.abort {
                 fds.push(PollFd::new(abort, PollFlags::IN));
             }
-            wait(&mut fds, self.next_look(limits.deadline));
+            wait(&mut fds, self.next_check(limits.deadline));
             drop(fds);
             if limits.abort.is_some_and(is_readable) {
                 return Some(Ended::Aborted);
@@ -72,24 +73,25 @@ impl Group {
         None
     }
 
-    fn next_look(&self, deadline: Instant) -> Instant {
+    fn next_check(&self, deadline: Instant) -> Instant {
         match self.pidfd {
             Some(_) => deadline,
-            None => deadline.min(Instant::now() + LOOK_AGAIN),
+            None => deadline.min(Instant::now() + CHECK_INTERVAL),
         }
     }
 
+    /// Waits until the child may have exited, or `deadline` has passed.
     pub(super) fn wait_for_exit(&self, deadline: Instant) {
         let mut fds: Vec<_> = self
             .pidfd
             .iter()
             .map(|fd| PollFd::new(fd, PollFlags::IN))
             .collect();
-        wait(&mut fds, self.next_look(deadline));
+        wait(&mut fds, self.next_check(deadline));
     }
 
-    /// Whether the child has exited. It is not reaped: while it is a zombie its number, which is also the group's,
-    /// belongs to nobody else, and the group can be signalled safely.
+    /// Returns whether the child has exited. It is not reaped: while it is a zombie, its id is not reused, which is also
+    /// the id of the group, so that the group can be signalled safely.
     pub(super) fn has_exited(&self) -> bool {
         let Some(id) = self.id else { return true };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -99,8 +101,8 @@ impl Group {
         )
     }
 
-    /// Sends TERM and waits until the whole group is gone, or `grace` is over.
-    pub(super) fn ask_to_end(
+    /// Sends TERM and waits up to `grace` for the whole group to end, draining the pipes meanwhile.
+    pub(super) fn terminate(
         &self,
         grace: Duration,
         pipes: &mut Pipes,
@@ -112,7 +114,7 @@ impl Group {
         self.signal(Signal::TERM);
         let deadline = Instant::now() + grace;
         while self.id.is_some_and(group_lives) && Instant::now() < deadline {
-            pipes.drain_for(LOOK_AGAIN, output);
+            pipes.drain_for(CHECK_INTERVAL, output);
         }
     }
 
@@ -122,13 +124,13 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         if let (Some(id), false) = (self.id, self.reaped) {
-            // An empty group is no error: everybody has gone already.
+            // It fails if the group is empty, which is fine.
             let _ = kill_process_group(id, signal);
         }
     }
 
-    /// Reaps the child and what of its group was left to us, and waits until those that were left to others are gone
-    /// too: a killed process takes a moment to end. One of another user stays.
+    /// Reaps the child and the orphans of its group, and waits up to [`LINGER`] until the group is empty, because a
+    /// killed process takes a moment to end. Processes of other users cannot be killed and may stay.
     pub(super) fn reap(&mut self) -> ExitStatus {
         let status = self.child.wait();
         self.reaped = true;
@@ -155,7 +157,7 @@ impl Drop for Group {
     }
 }
 
-/// Whether a process of the group `id` is alive. A zombie is not.
+/// Returns whether a process of the group `id` is alive. A zombie is not.
 fn group_lives(id: Pid) -> bool {
     let id = id.as_raw_pid();
     Table::read().alive().any(|entry| entry.group == id)

@@ -1,4 +1,4 @@
-//! Every process of an operation carries a mark in its environment, by which it is found wherever it went.
+//! Marks in the environment of the processes of an operation, by which they are found even outside their group.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
@@ -8,18 +8,19 @@ use rustix::process::{Pid, getpid, test_kill_process};
 
 use super::table::Entry;
 
-/// The environment variable: the daemon's process number, the time of its start, and the operation.
+/// The environment variable. Its value has the daemon's process id, its start time ([`Entry::start`]) and the operation,
+/// separated by colons.
 pub(super) const VARIABLE: &str = "DEVCONTAINERD_OPERATION";
 
-/// What one operation of one daemon is known by.
+/// The mark of one operation of one daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark(String);
 
 impl Mark {
-    /// Of an operation of this process.
+    /// Returns the mark of an operation of this process.
     pub(super) fn new(operation: &str) -> Self {
-        static US: OnceLock<(Pid, u64)> = OnceLock::new();
-        let (pid, start) = US.get_or_init(|| {
+        static THIS_DAEMON: OnceLock<(Pid, u64)> = OnceLock::new();
+        let (pid, start) = THIS_DAEMON.get_or_init(|| {
             let start = Entry::of(getpid()).map(|us| us.start);
             (getpid(), start.unwrap_or_default())
         });
@@ -30,24 +31,24 @@ impl Mark {
         &self.0
     }
 
-    /// What `process` was started with. `None` when it has no mark, or may not be looked at.
+    /// Returns the mark of `process`. Returns `None` if it has none, or its environment may not be read.
     pub(super) fn of(process: Pid) -> Option<Self> {
         let environment = std::fs::read(format!("/proc/{process}/environ")).ok()?;
         let variables = environment.split(|byte| *byte == 0);
         let mut values = variables.filter_map(|variable| {
-            let value = variable.strip_prefix(VARIABLE.as_bytes())?;
-            value.strip_prefix(b"=")
+            let assigned = variable.strip_prefix(VARIABLE.as_bytes())?;
+            assigned.strip_prefix(b"=")
         });
         let value = std::str::from_utf8(values.next()?).ok()?;
         Some(Self(value.to_owned()))
     }
 
-    /// Of the operation that this process was itself started by, if any.
+    /// Returns the mark of the operation that started this process, if there is one.
     pub(super) fn above_us() -> Option<Self> {
         std::env::var(VARIABLE).ok().map(Self)
     }
 
-    /// The process and the start of the daemon whose operation it is. `None` for what no daemon wrote.
+    /// Returns the process id and the start time of the daemon. Returns `None` if no daemon has written the mark.
     pub(super) fn daemon(&self) -> Option<(Pid, u64)> {
         let mut parts = self.0.splitn(3, ':');
         let pid = Pid::from_raw(parts.next()?.parse().ok().filter(|pid| *pid > 0)?)?;
@@ -56,7 +57,7 @@ impl Mark {
     }
 }
 
-/// Whether no process has this number and this start any more. One that may not be seen lives.
+/// Returns whether no process has this id and start time any more. A process that may not be seen counts as alive.
 pub(super) fn is_dead((pid, start): (Pid, u64)) -> bool {
     match Entry::of(pid) {
         Some(entry) => entry.start != start || !entry.alive,
@@ -64,7 +65,7 @@ pub(super) fn is_dead((pid, start): (Pid, u64)) -> bool {
     }
 }
 
-/// Whether a process belongs to the user that we are.
+/// Returns whether a process belongs to the user of this process.
 pub(super) fn is_of_our_user(entry: &Entry) -> bool {
     let owner = std::fs::metadata(format!("/proc/{}", entry.pid)).map(|process| process.uid());
     owner.is_ok_and(|owner| owner == rustix::process::geteuid().as_raw())

@@ -1,8 +1,8 @@
-//! The one place that runs other programs.
+//! The only module that runs other programs.
 //!
-//! Every child has a process group of its own, no standard input, a deadline, and somebody who drains both of its
-//! pipes at full speed. When it has ended, what is left of its group is killed, so that nothing outlives its caller.
-//! What an operation starts outside of its group is found by a mark, and what loses its parent becomes our child.
+//! Every child leads a process group, has no standard input and a deadline, and its output is drained as it comes.
+//! When the child has ended, the rest of its group is killed, so that no process outlives the call. Processes of an
+//! operation outside its group are found by a mark in their environment, and orphans become children of this process.
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,8 @@ use std::{fmt, io};
 use group::Group;
 use pipes::Pipes;
 
-mod ending;
-mod feeder;
 mod group;
+mod kill;
 mod marks;
 mod operation;
 mod orphans;
@@ -23,18 +22,18 @@ mod pipes;
 mod priority;
 pub mod programs;
 pub mod signals;
+mod stdin_writer;
 mod table;
 
-pub use feeder::StdinWriter;
 pub use operation::{end_leftovers, is_orphaned, mark, run_operation};
 pub use orphans::{adopt_orphans, reap_orphans};
-pub use priority::{Priority, set_priority};
+pub use priority::{Priority, PriorityError, set_priority};
+pub use stdin_writer::StdinWriter;
 
-/// How long a pipe may stay open after the last process of the group was killed: a process that left the group
-/// can hold it.
+/// The time that pipes are drained after the group has been killed. A process outside the group can hold them open.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Which of a child's two streams.
+/// One of a child's two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -43,28 +42,28 @@ pub enum Stream {
     Stderr,
 }
 
-/// When a child must end.
+/// The limits of running a child.
 pub struct RunLimits<'a> {
-    /// After this it is ended.
+    /// The time at which the child is ended.
     pub deadline: Instant,
-    /// Becomes readable when it shall end early.
+    /// A descriptor that becomes readable if the child must end early.
     pub abort: Option<BorrowedFd<'a>>,
-    /// Between TERM and KILL; with zero there is no TERM.
+    /// The time between TERM and KILL. If it is zero, no TERM is sent.
     pub grace: Duration,
 }
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// By itself, or by somebody else's signal.
+    /// It has exited, or a signal from elsewhere has killed it.
     Exited(ExitStatus),
-    /// Its deadline passed.
+    /// It was ended at its deadline.
     TimedOut,
-    /// It was told to end.
+    /// It was ended because the abort descriptor became readable.
     Aborted,
 }
 
-/// A program that could not be run.
+/// A program that could not be started.
 #[derive(Debug)]
 pub struct SpawnError {
     program: PathBuf,
@@ -83,7 +82,7 @@ impl fmt::Display for SpawnError {
 
 impl std::error::Error for SpawnError {}
 
-/// Where `program` is: itself when it has a slash, else the first executable file of that name on `PATH`.
+/// Finds an executable file: `program` itself if it contains a slash, or else the first one of that name on `PATH`.
 pub fn find(program: &Path) -> Option<PathBuf> {
     let executable = |path: &Path| {
         path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
@@ -97,9 +96,10 @@ pub fn find(program: &Path) -> Option<PathBuf> {
         .find(|candidate| executable(candidate))
 }
 
-/// Runs `command` to its end and hands on what it prints as it comes.
+/// Runs `command` to its end and passes its output to `output` as it comes.
 ///
-/// Returns after its whole process group has ended. Blocks for as long as `limits` allow.
+/// Returns after the whole process group of the child has ended. Blocks for as long as `limits` allow, and up to 2 s
+/// longer. Fails if the program cannot be started.
 pub fn run(
     command: Command,
     limits: &RunLimits<'_>,
@@ -108,7 +108,7 @@ pub fn run(
     run_then(command, limits, output, || ())
 }
 
-/// `after` is called when the group has been killed and what outlived that may still hold the pipes.
+/// Runs `command`. Calls `after` once the group has been killed, when processes outside it may still hold the pipes.
 fn run_then(
     mut command: Command,
     limits: &RunLimits<'_>,
@@ -121,15 +121,15 @@ fn run_then(
         .stderr(Stdio::piped());
     let mut group = Group::spawn(&mut command)?;
     let mut pipes = Pipes::of(&mut group.child);
-    let early = group.drain(&mut pipes, limits, output);
-    let early = early.inspect(|_| group.ask_to_end(limits.grace, &mut pipes, output));
+    let ended_early = group.drain(&mut pipes, limits, output);
+    if ended_early.is_some() {
+        group.terminate(limits.grace, &mut pipes, output);
+    }
     group.kill();
     after();
     pipes.drain_for(LINGER, output);
-    Ok(match (early, group.reap()) {
-        (Some(early), _) => early,
-        (None, status) => Ended::Exited(status),
-    })
+    let status = group.reap();
+    Ok(ended_early.unwrap_or(Ended::Exited(status)))
 }
 
 #[cfg(test)]
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn p16_what_a_child_leaves_in_its_group_ends_with_it() {
+    fn p16_the_rest_of_a_group_ends_with_its_leader() {
         let begun = Instant::now();
         let (ended, out, _) = check("sleep 1000 & echo $!", &limits(100));
         assert!(matches!(ended, Ended::Exited(status) if status.success()));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_ends_it_early() {
+    fn an_abort_ends_a_child_early() {
         let abort = rustix::event::eventfd(1, rustix::event::EventfdFlags::CLOEXEC).unwrap();
         let (ended, ..) = check(
             "sleep 1000",
@@ -241,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn a_feeder_that_never_reads_is_given_up() {
-        let mut feeder = StdinWriter::spawn(sh("sleep 1000")).unwrap();
+    fn a_program_that_never_reads_is_given_up() {
+        let mut writer = StdinWriter::spawn(sh("sleep 1000")).unwrap();
         let deadline = Instant::now() + Duration::from_millis(100);
-        let error = feeder.feed(&vec![b'x'; 1 << 20], &|| deadline).unwrap_err();
+        let error = writer.feed(&vec![b'x'; 1 << 20], &|| deadline).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let begun = Instant::now();
-        feeder.finish(begun + Duration::from_millis(100));
+        writer.finish(begun + Duration::from_millis(100));
         assert!(begun.elapsed() < Duration::from_secs(20));
     }
 }

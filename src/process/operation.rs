@@ -1,27 +1,28 @@
-//! Programs that may leave processes anywhere, and that must not (P16).
+//! Programs that may leave processes outside their group, which must end with them (P16).
 
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::ending::end_all;
+use super::kill::kill_all;
 use super::marks::{self, Mark};
 use super::table::{Entry, Table};
 use super::{Ended, RunLimits, SpawnError, Stream, orphans, run_then};
 
-/// How long to go after processes that start others faster than they are ended.
-const CHASE: Duration = Duration::from_secs(1);
-/// The same for what dead daemons left.
-const CHASE_LEFTOVERS: Duration = Duration::from_secs(2);
+/// The time limit of killing the processes of an operation, which may start others meanwhile.
+const KILL_OPERATION: Duration = Duration::from_secs(1);
+/// The time limit of killing the processes that dead daemons left.
+const KILL_LEFTOVERS: Duration = Duration::from_secs(2);
 
-/// Operations that have not ended.
+/// The marks of all operations of this process that have not ended.
 static RUNNING: Mutex<Vec<Mark>> = Mutex::new(Vec::new());
 
-/// As `run`, but when the group of `command` has ended, so is whatever else was started by it: what left the group
-/// or the session carries a mark in its environment, and what has no environment any more is ended as an orphan
-/// once no operation runs. The helpers of podman's containers stay. `operation` names it among the running ones.
+/// Runs `command` as [`run`](super::run) does, and then kills all processes that it has left outside its group.
 ///
-/// Takes up to 2 s longer than `limits` allow.
+/// Those are found by a mark in their environment, which contains `operation`. Processes that have cleared their
+/// environment are killed as orphans once no operation runs. The helpers of podman's containers are not killed.
+///
+/// Blocks up to 2 s longer than `run`. Fails if the program cannot be started.
 pub fn run_operation(
     mut command: Command,
     operation: &str,
@@ -36,14 +37,14 @@ pub fn run_operation(
     ended
 }
 
-/// Marks `command` as part of an operation, for one that leaves nothing behind by itself.
+/// Marks `command` as part of an operation without killing its processes at its end. Others find them by the mark.
 pub fn mark(command: &mut Command, operation: &str) {
     command.env(marks::VARIABLE, Mark::new(operation).as_str());
 }
 
-/// Ends what operations of dead daemons left, of our user. Returns how many processes; takes up to 2 s.
+/// Kills the processes that operations of dead daemons of this user have left. Returns their number. Blocks up to 2 s.
 ///
-/// What a living daemon runs is left alone, and so is what was started by the same operation as this process.
+/// The processes of a living daemon are not killed, nor those of the operation that has started this process.
 pub fn end_leftovers() -> usize {
     let above_us = Mark::above_us().and_then(|mark| mark.daemon());
     let is_leftover = |entry: &Entry| {
@@ -51,17 +52,17 @@ pub fn end_leftovers() -> usize {
         daemon.is_some_and(|daemon| Some(daemon) != above_us && marks::is_dead(daemon))
             && marks::is_of_our_user(entry)
     };
-    let may_be = |_: &Table, entry: &Entry| is_leftover(entry);
-    end_all(CHASE_LEFTOVERS, &may_be, &is_leftover)
+    let is_candidate = |_: &Table, entry: &Entry| is_leftover(entry);
+    kill_all(KILL_LEFTOVERS, &is_candidate, &is_leftover)
 }
 
-/// Whether this process was started by an operation of a daemon that is dead.
+/// Returns whether an operation of a dead daemon has started this process.
 pub fn is_orphaned() -> bool {
     let daemon = Mark::above_us().and_then(|mark| mark.daemon());
     daemon.is_some_and(marks::is_dead)
 }
 
-/// An operation that has not ended.
+/// An operation in [`RUNNING`].
 struct Running(Mark);
 
 impl Running {
@@ -70,17 +71,19 @@ impl Running {
         Self(mark)
     }
 
-    /// Ends what is left of it, once its group has been killed.
+    /// Kills the processes that are left of the operation, once its group has been killed.
     fn end(self) {
         let is_marked = |process| Mark::of(process).as_ref() == Some(&self.0);
-        // Most are not, and the first look tells that at once.
-        let may_be = |_: &Table, entry: &Entry| is_marked(entry.pid);
-        end_all(CHASE, &may_be, &|entry| is_marked(entry.pid));
+        // Few processes are marked: checking that first avoids opening a pidfd for each process.
+        let is_candidate = |_: &Table, entry: &Entry| is_marked(entry.pid);
+        kill_all(KILL_OPERATION, &is_candidate, &|entry| is_marked(entry.pid));
         drop(self);
-        // While another one runs, an orphan without a mark may be one of its own. Asked again before each is killed:
-        // what was an orphan before the next operation began is none of that one's.
+        // While another operation runs, an orphan without a mark may belong to it. The check is repeated before each
+        // kill, because an operation may begin meanwhile.
         if running().is_empty() {
-            end_all(CHASE, &orphans::is_stray, &|_| running().is_empty());
+            kill_all(KILL_OPERATION, &orphans::is_stray, &|_| {
+                running().is_empty()
+            });
         }
     }
 }
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn p16_what_left_the_session_ends_before_its_pipe_is_waited_for() {
+    fn p16_a_process_outside_the_session_is_killed_before_its_pipe_is_drained() {
         let script =
             "setsid sh -c 'echo $$; exec sleep 1000' & sleep 0.2; echo $DEVCONTAINERD_OPERATION";
         let begun = Instant::now();
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn p16_a_mark_that_only_begins_alike_is_another_one() {
+    fn p16_a_mark_with_a_common_prefix_is_another_mark() {
         let mark = Mark::new("unit-2");
         let mut other = sleep(mark.as_str());
         check("true", "unit-");
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn p16_leftovers_are_told_by_the_number_and_the_start_of_their_daemon() {
+    fn p16_leftovers_are_recognized_by_the_id_and_start_time_of_their_daemon() {
         let ours = Mark::new("kept");
         let (pid, start) = ours.daemon().unwrap();
         let mut kept = sleep(ours.as_str());

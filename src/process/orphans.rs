@@ -1,4 +1,4 @@
-//! Children that we did not start: whoever loses its parent below us becomes ours, and somebody must reap it.
+//! Orphans: descendants whose parent has ended become children of this process, which must reap them.
 
 use std::io;
 use std::process::{Child, Command};
@@ -12,25 +12,24 @@ use rustix::process::{
 use super::priority;
 use super::table::{Entry, Table};
 
-/// Children whose status somebody wants. Locked while one is started, so that none ends before it is in here.
+/// Ids of children whose exit status is awaited. Locked while a child starts, so that it is listed before it can end.
 static AWAITED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Set once orphans are ours: whether all of them come from programs that we ran.
+/// Set once this process adopts orphans. True if all of them descend from programs that this process has run.
 static ADOPTED: OnceLock<bool> = OnceLock::new();
 
-/// From now on descendants that lose their parent become children of this process, which reaps them. The init
-/// process of a container gets those of everybody.
+/// Makes this process the parent of its orphaned descendants (PR_SET_CHILD_SUBREAPER(2const)) and starts to reap them.
 pub fn adopt_orphans() -> io::Result<()> {
     set_child_subreaper(Some(getpid()))?;
-    // The init process also gets what others left who entered its container, and whoever became this program by an
-    // exec may have had children before: such orphans cannot be told from those of an operation.
+    // The init process of a container also adopts the orphans of programs that others run in it, and a process that
+    // executes this program may have had children before. Those cannot be distinguished from orphans of an operation.
     let all_ours = getpid() != Pid::INIT && children().is_empty();
     let _ = ADOPTED.set(all_ours);
     reap_orphans();
     Ok(())
 }
 
-/// Reaps every orphan that has ended, and leaves children that somebody waits for alone.
+/// Reaps all orphans that have ended. Does not reap children whose exit status is awaited.
 pub fn reap_orphans() {
     if ADOPTED.get().is_none() {
         return;
@@ -41,13 +40,13 @@ pub fn reap_orphans() {
     }
     for child in children() {
         if !awaited.iter().any(|id| is(child, *id)) {
-            // Whether it still runs, or somebody else was faster, does not matter.
+            // It fails if another thread has reaped the child, and does nothing if the child still runs.
             let _ = waitpid(Some(child), WaitOptions::NOHANG);
         }
     }
 }
 
-/// Starts a child that somebody will wait for.
+/// Starts a child whose exit status will be awaited.
 pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
     let mut awaited = awaited();
     let child = priority::spawn(command)?;
@@ -55,14 +54,14 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Nobody waits for this child any more: it has been reaped.
+/// Ends the wait for a child that has been reaped.
 pub(super) fn forget(child: &Child) {
     awaited().retain(|id| *id != child.id());
-    // Some may have been overlooked while the list of children changed.
+    // An earlier pass may have missed orphans while the list of children changed.
     reap_orphans();
 }
 
-/// Whether `entry` is an orphan of a program that we ran, or below one.
+/// Returns whether `entry` is an orphan of a program that this process has run, or a descendant of one.
 pub(super) fn is_stray(table: &Table, entry: &Entry) -> bool {
     let us = getpid().as_raw_pid();
     let child = table.lineage(entry).find(|above| above.parent == us);
@@ -78,13 +77,14 @@ fn is(pid: Pid, id: u32) -> bool {
     u32::try_from(pid.as_raw_pid()) == Ok(id)
 }
 
-/// One call that tells whether there is anything to do at all. It cannot tell which child: rustix keeps that.
+/// Returns whether any child may have ended, with one system call. rustix does not return the id of that child.
 fn some_child_has_ended() -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     matches!(waitid(WaitId::All, options), Ok(Some(_)) | Err(Errno::INTR))
 }
 
-/// Each thread has a list of its own. A kernel may be built without them.
+/// Returns the ids of all children. Each thread has its own list of children (proc_tid_children(5)). A kernel may be
+/// built without these lists; then the table of processes is read.
 fn children() -> Vec<Pid> {
     let us = getpid().as_raw_pid();
     if !std::fs::exists(format!("/proc/self/task/{us}/children")).unwrap_or(false) {
@@ -93,14 +93,11 @@ fn children() -> Vec<Pid> {
         return children.map(|entry| entry.pid).collect();
     }
     let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
-    let lists = threads
-        .flatten()
-        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    let pids = |list: String| -> Vec<Pid> {
-        let words = list.split_whitespace();
-        words
-            .filter_map(|word| Pid::from_raw(word.parse().ok()?))
-            .collect()
-    };
-    lists.flat_map(pids).collect()
+    let mut children = Vec::new();
+    for thread in threads.flatten() {
+        let list = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        let ids = list.split_whitespace().filter_map(|word| word.parse().ok());
+        children.extend(ids.filter_map(Pid::from_raw));
+    }
+    children
 }

@@ -1,4 +1,4 @@
-//! Draining what a child prints, at full speed, whoever reads it.
+//! Draining a child's output as fast as it comes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,31 +11,32 @@ use rustix::event::{PollFd, PollFlags};
 use super::Stream;
 use crate::base::poll::wait;
 
-/// What is read at once.
+/// The number of bytes that are read at once.
 pub(super) const CHUNK: usize = 64 * 1024;
 
-/// The read ends of a child's pipes; an ended one is closed.
+/// The read ends of a child's pipes. A pipe is closed and becomes `None` at its end.
 pub(super) struct Pipes {
     stdout: Option<File>,
     stderr: Option<File>,
 }
 
 impl Pipes {
+    /// Takes the pipes of `child`.
     pub(super) fn of(child: &mut Child) -> Self {
-        let stdout = child.stdout.take().map(OwnedFd::from);
-        let stderr = child.stderr.take().map(OwnedFd::from);
+        let open = |fd: OwnedFd| nonblocking(fd.into());
         Self {
-            stdout: stdout.map(|fd| nonblocking(fd.into())),
-            stderr: stderr.map(|fd| nonblocking(fd.into())),
+            stdout: child.stdout.take().map(|pipe| open(pipe.into())),
+            stderr: child.stderr.take().map(|pipe| open(pipe.into())),
         }
     }
 
+    /// Returns the open pipes, to wait until one is readable.
     pub(super) fn poll_fds(&self) -> Vec<PollFd<'_>> {
-        let open = self.stdout.iter().chain(&self.stderr);
-        open.map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect()
+        let pipes = self.stdout.iter().chain(&self.stderr);
+        pipes.map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect()
     }
 
-    /// Hands on at most one chunk of each pipe, so that neither starves the other.
+    /// Passes at most one chunk of each pipe to `output`, so that neither starves the other.
     pub(super) fn read(&mut self, buffer: &mut [u8], output: &mut dyn FnMut(Stream, &[u8])) {
         for (stream, pipe) in [
             (Stream::Stdout, &mut self.stdout),
@@ -44,13 +45,13 @@ impl Pipes {
             match pipe.as_mut().map(|open| open.read(buffer)) {
                 Some(Ok(0)) => *pipe = None,
                 Some(Ok(length)) => output(stream, buffer.get(..length).unwrap_or_default()),
-                Some(Err(e)) if !may_come_back(&e) => *pipe = None,
+                Some(Err(e)) if !is_transient(&e) => *pipe = None,
                 Some(Err(_)) | None => {}
             }
         }
     }
 
-    /// Drains both until they have ended, at most for `time`.
+    /// Drains both pipes to their end, for at most `time`.
     pub(super) fn drain_for(&mut self, time: Duration, output: &mut dyn FnMut(Stream, &[u8])) {
         let deadline = Instant::now() + time;
         let mut buffer = vec![0; CHUNK];
@@ -66,15 +67,16 @@ impl Pipes {
     }
 }
 
-fn may_come_back(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
 }
 
+/// Makes reads and writes of `file` return an error instead of blocking.
 pub(super) fn nonblocking(file: File) -> File {
-    // Cannot fail on a pipe that we own; a pipe left blocking would still be drained, only without its deadline.
+    // It cannot fail on an open pipe. A blocking pipe would still be drained, only without a deadline.
     let _ = rustix::io::ioctl_fionbio(&file, true);
     file
 }

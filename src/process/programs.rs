@@ -1,10 +1,10 @@
-//! Where docker and the devcontainer CLI are.
+//! The paths of docker and the devcontainer CLI.
 
 use std::path::{Path, PathBuf};
 
 use crate::process;
 
-/// The two programs, as the command line names them.
+/// The programs that the command line names.
 #[derive(Clone, Debug)]
 pub struct Programs {
     docker: Option<PathBuf>,
@@ -12,7 +12,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// `None` stands for the program of the usual name on `PATH`.
+    /// Takes the paths or names of the programs. `None` stands for the default name on `PATH`.
     pub fn new(docker: Option<PathBuf>, devcontainer: Option<PathBuf>) -> Self {
         Self {
             docker,
@@ -20,36 +20,38 @@ impl Programs {
         }
     }
 
-    /// docker, or podman where only that is there. Looked for each time: it may be installed while we run.
+    /// Returns docker, or podman if only podman is installed. `PATH` is searched on each call, because a program may be
+    /// installed while the daemon runs.
     pub fn docker(&self) -> PathBuf {
         if let Some(named) = &self.docker {
             return named.clone();
         }
-        let usual = ["docker", "podman"].map(Path::new);
-        let found = usual.into_iter().find(|name| process::find(name).is_some());
+        let names = ["docker", "podman"].map(Path::new);
+        let found = names.into_iter().find(|name| process::find(name).is_some());
         found.unwrap_or(Path::new("docker")).to_path_buf()
     }
 
-    /// docker-compose, where docker has no `compose` of its own.
+    /// Returns the compose program for a docker without a `compose` command.
     pub fn compose(&self) -> PathBuf {
+        let podman_compose = Path::new("podman-compose");
         let is_podman = self
             .docker()
             .file_name()
             .is_some_and(|name| name == "podman");
-        let of_podman = Path::new("podman-compose");
-        match is_podman && process::find(of_podman).is_some() {
-            true => of_podman.into(),
-            false => "docker-compose".into(),
+        if is_podman && process::find(podman_compose).is_some() {
+            podman_compose.into()
+        } else {
+            "docker-compose".into()
         }
     }
 
-    /// The devcontainer CLI.
+    /// Returns the devcontainer CLI.
     pub fn devcontainer(&self) -> PathBuf {
-        let usual = || PathBuf::from("devcontainer");
-        self.devcontainer.clone().unwrap_or_else(usual)
+        let default = || PathBuf::from("devcontainer");
+        self.devcontainer.clone().unwrap_or_else(default)
     }
 
-    /// What is missing, and the mend.
+    /// Returns a message for each program that is not installed.
     pub fn missing(&self) -> Vec<String> {
         let docker = (self.docker(), "docker", "--docker");
         let devcontainer = (self.devcontainer(), "devcontainer CLI", "--devcontainer");

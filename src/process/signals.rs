@@ -1,4 +1,4 @@
-//! Signals, as something that can be waited for.
+//! Signals that a thread can wait for.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -11,25 +11,25 @@ use signal_hook::low_level::pipe;
 use crate::base::poll::wait;
 use crate::process;
 
-/// Signals that came and were not taken yet.
+/// The signals that have arrived and not been taken yet. Each descriptor is readable after its signal.
 pub struct Signals {
     stop: UnixStream,
     reload: UnixStream,
-    /// Children have ended.
+    /// SIGCHLD: children have ended.
     ended: UnixStream,
 }
 
-/// What a signal asks for.
+/// The request that a signal stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// TERM or INT.
+    /// TERM or INT: stop the daemon.
     Stop,
-    /// HUP.
+    /// HUP: read the manifest again.
     Reload,
 }
 
 impl Signals {
-    /// Takes over TERM, INT, HUP and CHLD. They are not blocked, so that children get theirs.
+    /// Installs handlers for TERM, INT, HUP and CHLD. The signals are not blocked, because children would inherit that.
     pub fn new() -> io::Result<Self> {
         let (stop, stop_signals) = UnixStream::pair()?;
         let (reload, reload_signals) = UnixStream::pair()?;
@@ -48,7 +48,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one. Meanwhile it reaps orphans.
+    /// Waits for the next request and reaps orphans meanwhile.
     pub fn wait(&mut self) -> Signal {
         loop {
             if let Some(signal) = self.take() {
@@ -60,12 +60,12 @@ impl Signals {
                 PollFd::new(&self.reload, PollFlags::IN),
                 PollFd::new(&self.ended, PollFlags::IN),
             ];
-            // Interrupted by a signal is what we wait for.
+            // A signal may interrupt it, which is what this waits for.
             let _ = poll(&mut fds, None);
         }
     }
 
-    /// Waits at most `time`, and less when a child ends, for one that asks to stop.
+    /// Waits up to `time`, or until a child ends. Returns whether a request to stop has arrived.
     pub fn stop_within(&mut self, time: Duration) -> bool {
         self.reap();
         let mut fds = [
@@ -77,7 +77,7 @@ impl Signals {
     }
 
     fn reap(&mut self) {
-        // Several at once are one, also when they do not fit into one read: then this is called again.
+        // One read takes many signals. If it does not take all, the descriptor stays readable.
         if self.ended.read(&mut [0; 64]).is_ok() {
             process::reap_orphans();
         }
@@ -87,7 +87,7 @@ impl Signals {
         if self.stop.read(&mut [0]).is_ok() {
             return Some(Signal::Stop);
         }
-        // Several at once are one.
+        // Several requests at once count as one.
         self.reload
             .read(&mut [0; 64])
             .is_ok()

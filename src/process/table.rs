@@ -1,30 +1,30 @@
-//! The processes of this machine, as /proc shows them (proc(5)).
+//! A table of the processes of this machine, read from /proc (proc(5)).
 
 use std::collections::HashMap;
 
 use rustix::process::{Pid, getpid};
 
-/// What is known of a process. Its number and the time of its start belong to it alone; its number may come again.
+/// A process. Its id may be reused, but the pair of id and start time is unique.
 pub(super) struct Entry {
     pub(super) pid: Pid,
     pub(super) parent: i32,
     pub(super) group: i32,
-    /// At most 15 bytes, as the kernel keeps it.
+    /// The name of its program, cut to 15 bytes by the kernel.
     pub(super) name: String,
-    /// In clock ticks since the machine started.
+    /// The time at which it started, in clock ticks since boot.
     pub(super) start: u64,
-    /// A zombie is not.
+    /// False for a zombie.
     pub(super) alive: bool,
 }
 
 impl Entry {
-    /// `None` when there is no such process, or it may not be seen.
+    /// Reads the entry of `pid`. Returns `None` if there is no such process, or it may not be seen.
     pub(super) fn of(pid: Pid) -> Option<Self> {
         let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
         Self::parse(pid, &String::from_utf8_lossy(&stat))
     }
 
-    /// Reads proc_pid_stat(5). The name stands in parentheses and may hold some itself.
+    /// Reads the format of proc_pid_stat(5). The name is in parentheses and may contain parentheses itself.
     fn parse(pid: Pid, stat: &str) -> Option<Self> {
         let (head, rest) = stat.rsplit_once(')')?;
         let (_, name) = head.split_once('(')?;
@@ -36,18 +36,18 @@ impl Entry {
             alive: !matches!(state, "Z" | "X"),
             parent: fields.next()?.parse().ok()?,
             group: fields.next()?.parse().ok()?,
-            // Field 22, where the group is field 5.
+            // The start time is field 22 and the group is field 5.
             start: fields.nth(16)?.parse().ok()?,
         })
     }
 
-    /// Whether its number still belongs to it, and it still runs the same program.
+    /// Returns whether the process still exists and still runs a program of this name.
     pub(super) fn is_current(&self) -> bool {
         Self::of(self.pid).is_some_and(|now| now.start == self.start && now.name == self.name)
     }
 }
 
-/// All processes that can be seen, one after the other: it is not the state of one moment.
+/// All visible processes. They are read one after the other, so that the table is not a snapshot of one moment.
 pub(super) struct Table(HashMap<i32, Entry>);
 
 impl Table {
@@ -58,7 +58,7 @@ impl Table {
         Self(entries.map(|e| (e.pid.as_raw_pid(), e)).collect())
     }
 
-    /// Zombies included.
+    /// Returns all processes, including zombies.
     pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
         self.0.values()
     }
@@ -67,14 +67,14 @@ impl Table {
         self.all().filter(|entry| entry.alive)
     }
 
-    /// The process, its parent, and so on, as long as they are known.
+    /// Returns the process, its parent and its further ancestors, as far as the table has them.
     pub(super) fn lineage<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
         let line = std::iter::successors(Some(entry), |entry| self.0.get(&entry.parent));
-        // Numbers that came again while the table was read could make a circle.
+        // Ids that were reused while the table was read could form a circle.
         line.take(self.0.len())
     }
 
-    /// Whether it is this process or one that it descends from.
+    /// Returns whether `entry` is this process or one of its ancestors.
     pub(super) fn is_above_us(&self, entry: &Entry) -> bool {
         let us = self.0.get(&getpid().as_raw_pid());
         us.is_some_and(|us| self.lineage(us).any(|above| above.pid == entry.pid))
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_look_like_anything() {
+    fn a_name_may_contain_parentheses_and_spaces() {
         let numbers = "7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 987 23";
         let pid = Pid::from_raw(1).unwrap();
         for (name, state, alive) in [("sh", "S", true), (") Z 1 (", "R", true), ("x", "Z", false)] {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn we_are_in_it_below_our_parent() {
+    fn this_process_is_in_the_table_with_its_parent() {
         let table = Table::read();
         let us = Entry::of(getpid()).unwrap();
         assert!(us.alive && us.is_current());

@@ -1,4 +1,4 @@
-//! Programs that are fed, such as the log sink.
+//! Programs that read data on their standard input, such as the log sink.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,34 +13,42 @@ use super::group::Group;
 use super::pipes::nonblocking;
 use crate::base::poll::wait;
 
-/// A program that is fed on its standard input and prints to nobody.
+/// The interval at which the deadline is checked while the program does not read.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A running program that receives data on its standard input. Its output is discarded.
 pub struct StdinWriter {
     group: Group,
+    /// `None` once it is closed.
     stdin: Option<File>,
 }
 
 impl StdinWriter {
-    /// Starts it.
+    /// Starts `command`.
     pub fn spawn(mut command: Command) -> Result<Self, SpawnError> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let mut group = Group::spawn(&mut command)?;
-        let stdin = group.child.stdin.take().map(OwnedFd::from);
-        let stdin = stdin.map(|fd| nonblocking(fd.into()));
+        let pipe = group.child.stdin.take().map(OwnedFd::from);
+        let stdin = pipe.map(|fd| nonblocking(fd.into()));
         Ok(Self { group, stdin })
     }
 
-    /// Writes all of `bytes`, and waits until `deadline` for a program that does not read.
-    /// `deadline` is asked again whenever the program has not read for a while.
-    pub fn feed(&mut self, mut bytes: &[u8], deadline: &dyn Fn() -> Instant) -> io::Result<()> {
+    /// Writes all of `bytes`. Blocks while the program does not read, but not beyond `deadline`.
+    ///
+    /// `deadline` is evaluated again every second, so that it may change meanwhile. Fails with
+    /// [`io::ErrorKind::TimedOut`] after the deadline, and with [`io::ErrorKind::BrokenPipe`] if the program has closed
+    /// its input.
+    pub fn feed(&mut self, bytes: &[u8], deadline: &dyn Fn() -> Instant) -> io::Result<()> {
         let Some(stdin) = &mut self.stdin else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        while !bytes.is_empty() {
-            match stdin.write(bytes) {
-                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+        let mut left = bytes;
+        while !left.is_empty() {
+            match stdin.write(left) {
+                Ok(written) => left = left.get(written..).unwrap_or_default(),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let now = Instant::now();
@@ -48,7 +56,7 @@ impl StdinWriter {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                     let mut fds = [PollFd::new(&*stdin, PollFlags::OUT)];
-                    wait(&mut fds, now + Duration::from_secs(1));
+                    wait(&mut fds, now + CHECK_INTERVAL);
                 }
                 Err(e) => return Err(e),
             }
@@ -56,7 +64,7 @@ impl StdinWriter {
         Ok(())
     }
 
-    /// Closes its input, gives it until `deadline` to end by itself, then kills it.
+    /// Closes the program's input, waits until `deadline` for it to exit, then kills it and its group.
     pub fn finish(mut self, deadline: Instant) {
         self.stdin = None;
         while !self.group.has_exited() && Instant::now() < deadline {
