@@ -1,6 +1,6 @@
-//! The program: reads its command line and does what that says.
+//! The program: reads its command line and does the task that it asks for.
 
-// Nothing that comes from outside may end a thread. Tests and benchmarks may.
+// Input from outside must not end a thread. Tests and benchmarks may panic.
 #![warn(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,47 +8,50 @@
     clippy::indexing_slicing
 )]
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
-use devcontainerd::cli::{self, Task, healthcheck};
-use devcontainerd::serve::{self, StartError};
-use devcontainerd::{logging, one_line, shim};
+use devcontainerd::cli::{self, Config, Task, healthcheck};
+use devcontainerd::{logging, one_line, serve, shim};
 
+/// The exit status for a command line, a variable or a manifest that cannot be used.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     if let Some(code) = shim::run(std::env::args_os()) {
         return code;
     }
-    let task = cli::parse(std::env::args_os().skip(1), &|name| std::env::var_os(name));
-    match task {
-        Ok(Task::Help) => print(cli::HELP),
+    let arguments = std::env::args_os().skip(1);
+    match cli::parse(arguments, &|name| std::env::var_os(name)) {
+        Ok(Task::Help) => print(&cli::help()),
         Ok(Task::Version) => print(concat!("devcontainerd ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Task::Healthcheck(url)) => match healthcheck::run(&url) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, ExitCode::FAILURE),
         },
-        Ok(Task::Serve(config)) => {
-            logging::start(config.log_level, config.log_json);
-            match serve::run(*config) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(StartError::Usage(error)) => fail(&error, USAGE.into()),
-                Err(StartError::Other(error)) => fail(&error, ExitCode::FAILURE),
-            }
-        }
+        Ok(Task::Serve(config)) => serve(*config),
         Err(error) => fail(&error, USAGE.into()),
     }
 }
 
-/// A reader that has enough closes the pipe; that is no failure.
+fn serve(config: Config) -> ExitCode {
+    logging::start(config.log_level, config.log_format);
+    match serve::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_usage() => fail(&error, USAGE.into()),
+        Err(error) => fail(&error, ExitCode::FAILURE),
+    }
+}
+
+/// A reader may close the pipe early, which is not a failure.
 fn print(text: &str) -> ExitCode {
-    use std::io::Write;
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-fn fail(error: &str, code: ExitCode) -> ExitCode {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "devcontainerd: {}", one_line(error));
+fn fail(error: &dyn Display, code: ExitCode) -> ExitCode {
+    let line = one_line(&error.to_string());
+    let _ = writeln!(std::io::stderr(), "devcontainerd: {line}");
     code
 }

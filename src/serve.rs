@@ -1,18 +1,16 @@
-//! Builds the parts, starts the threads, and stops them in order.
+//! Builds the parts of the daemon, starts its threads, and stops them in order.
 
-use std::fmt::Display;
-use std::io;
 use std::os::fd::AsFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use crate::base::notify::{Notifier, RescanSignal};
+use crate::base::sd_notify;
 use crate::base::time::Timestamp;
-use crate::cli::{Config, UsageError};
+use crate::cli::Config;
 use crate::daemon::operations::sink::Sink;
 use crate::daemon::operations::{OperationSettings, Operations};
 use crate::daemon::persist::Persister;
@@ -22,98 +20,125 @@ use crate::daemon::watcher::Watcher;
 use crate::devcontainer::resolve::canonical;
 use crate::docker::lister::Lister;
 use crate::http::{self, AllowedHosts, Bound, Limits, Service};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ManifestError};
+use crate::model::listen::ListenAddress;
 use crate::model::location::{Predefined, Resolved, Source};
-use crate::process;
 use crate::process::programs::Programs;
 use crate::process::signals::{Signal, Signals};
+use crate::process::{self, PriorityError};
 use crate::state::{Settings, State};
 use crate::store::Store;
 
-/// What running operations get to end when the daemon is told to stop.
-const JOBS_GRACE: Duration = Duration::from_secs(10);
-/// What puts containers right after that ends then, with its docker.
+/// The time that running operations get to end after the request to stop.
+const OPERATIONS_GRACE: Duration = Duration::from_secs(10);
+/// The time after that request at which the docker commands that still restore containers are ended.
 const LAST_CALL: Duration = Duration::from_millis(12_800);
-/// After this it ends, whatever still runs.
+/// The time after that request from which on the daemon waits for no operation and no thread any more.
 const LAST_MOMENT: Duration = Duration::from_millis(13_500);
-/// What requests that are being answered get.
+/// The time that requests get to be answered at the very end.
 const ANSWERS_GRACE: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(20);
+/// The interval at which the end of operations, threads and answers is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Why the daemon did not start.
+/// A daemon that could not be started.
+#[derive(Debug)]
 pub enum StartError {
-    /// Something on the command line, or in what it names, cannot be used.
-    Usage(UsageError),
-    /// Something else.
-    Other(String),
+    /// The manifest cannot be used.
+    Manifest(ManifestError),
+    /// The niceness of programs is not permitted.
+    ChildNice(PriorityError),
+    /// An address cannot be listened on.
+    Listen(ListenAddress, io::Error),
+    /// Signal handlers cannot be installed.
+    Signals(io::Error),
+    /// The process has no file descriptors left.
+    Descriptors(io::Error),
+    /// The thread of this name cannot be started.
+    Thread(&'static str, io::Error),
 }
 
-/// Runs until a signal stops it.
+impl StartError {
+    /// Returns whether the command line, the environment or the manifest must be changed.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Manifest(_) | Self::ChildNice(_) | Self::Listen(..) => true,
+            Self::Signals(_) | Self::Descriptors(_) | Self::Thread(..) => false,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(error) => write!(f, "--manifest: {error}"),
+            Self::ChildNice(error) => write!(f, "--child-nice {error}"),
+            Self::Listen(address, error) => {
+                let url = address.to_string();
+                let given = url.strip_prefix("http://").unwrap_or(&url);
+                write!(f, "--listen {given}: {error}")?;
+                if error.kind() == io::ErrorKind::AddrInUse {
+                    f.write_str("; is a daemon running already? Choose another address")?;
+                }
+                Ok(())
+            }
+            Self::Signals(error) => write!(f, "signals cannot be handled: {error}"),
+            Self::Descriptors(error) => write!(f, "no file descriptor can be created: {error}"),
+            Self::Thread(name, error) => write!(f, "the {name} thread cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Runs the daemon until a signal stops it.
 pub fn run(config: Config) -> Result<(), StartError> {
-    let other = |what: &'static str| move |e: io::Error| StartError::Other(format!("{what}: {e}"));
-    let (predefined, complaints) = read_predefined(&config).map_err(StartError::Usage)?;
-    set_priority(&config).map_err(StartError::Usage)?;
-    let mut signals = Signals::new().map_err(other("signals"))?;
+    let manifest = read_manifest(config.manifest.as_deref()).map_err(StartError::Manifest)?;
+    process::set_priority(config.child_priority).map_err(StartError::ChildNice)?;
+    let mut signals = Signals::new().map_err(StartError::Signals)?;
     if let Err(e) = process::adopt_orphans() {
-        log::warn!("processes that leave an operation's group may stay: {e}");
+        log::warn!("processes that leave an operation's group cannot be adopted: {e}");
     }
-    let bound = bind(&config)?;
-    for bound in &bound {
-        log::info!("listening on {}", bound.address);
+    let bound = bind(&config.listen)?;
+    log_problems(&manifest);
+    let daemon = Daemon::build(config).map_err(StartError::Descriptors)?;
+    daemon.predefine(manifest);
+    let stop = Arc::new(Notifier::new().map_err(StartError::Descriptors)?);
+    let threads = daemon.start_threads(bound, stop.clone())?;
+    if let Err(e) = sd_notify::ready() {
+        log::warn!("the service manager cannot be told that the daemon is ready: {e}");
     }
-    report(&complaints);
-    let parts = Parts::build(config).map_err(other("start"))?;
-    parts.predefine(predefined);
-    let stop = Arc::new(Notifier::new().map_err(other("start"))?);
-    let threads = parts.start_threads(bound, stop.clone())?;
-    notify_ready();
     while signals.wait() == Signal::Reload {
-        parts.reload();
+        daemon.reload();
     }
     log::info!("stopping");
-    parts.stop(&mut signals, &stop, &threads);
+    daemon.stop(&mut signals, &stop, &threads);
     Ok(())
 }
 
-fn set_priority(config: &Config) -> Result<(), UsageError> {
-    let nice = config.child_priority.nice.unwrap_or_default();
-    process::set_priority(config.child_priority).map_err(|e| format!("--child-nice {nice}: {e}"))
+fn bind(addresses: &[ListenAddress]) -> Result<Vec<Bound>, StartError> {
+    let mut bound = Vec::new();
+    for address in addresses {
+        let listener = Bound::new(address);
+        bound.push(listener.map_err(|e| StartError::Listen(address.clone(), e))?);
+    }
+    for bound in &bound {
+        log::info!("listening on {}", bound.address);
+    }
+    Ok(bound)
 }
 
-fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
-    let bind = |address| {
-        Bound::new(address).map_err(|e| {
-            let shown = address.to_string();
-            let shown = shown.strip_prefix("http://").unwrap_or(&shown);
-            let mend = match e.kind() {
-                io::ErrorKind::AddrInUse => "; is a daemon running already? Choose another address",
-                _ => "",
-            };
-            StartError::Usage(format!("--listen {shown}: {e}{mend}"))
-        })
-    };
-    config.listen.iter().map(bind).collect()
+fn read_manifest(path: Option<&Path>) -> Result<Manifest, ManifestError> {
+    path.map_or_else(|| Ok(Manifest::default()), Manifest::read)
 }
 
-/// The predefined dev containers, and what is odd about the manifest.
-fn read_predefined(config: &Config) -> Result<(Vec<Predefined>, Vec<String>), UsageError> {
-    let manifest = match &config.manifest {
-        Some(path) => Manifest::read(path).map_err(|e| format!("--manifest: {e}"))?,
-        None => Manifest::default(),
-    };
-    let folders = config.devcontainer_folders.iter().cloned();
-    let folders = folders.map(Predefined::folder);
-    let predefined = manifest.devcontainers.into_iter().chain(folders);
-    Ok((predefined.collect(), manifest.errors))
-}
-
-fn report(complaints: &[String]) {
-    for complaint in complaints {
-        log::error!("manifest: {complaint}");
+fn log_problems(manifest: &Manifest) {
+    for problem in &manifest.errors {
+        log::error!("manifest: {problem}");
     }
 }
 
-struct Parts {
+/// The parts that the threads share.
+struct Daemon {
     config: Config,
     shared: Arc<Shared>,
     programs: Arc<Programs>,
@@ -124,38 +149,44 @@ struct Parts {
     rescan_signal: RescanSignal,
 }
 
-impl Parts {
+impl Daemon {
     fn build(mut config: Config) -> io::Result<Self> {
-        let settings = Settings {
-            cache_for: config.cache_duration,
-            follows: config.events,
-            revision: Timestamp::now().as_millis().unsigned_abs(),
-        };
-        let state = State::new(&settings, Instant::now());
-        let programs = Programs::new(config.docker.clone(), config.devcontainer.clone());
-        let programs = Arc::new(programs);
+        let state = State::new(
+            &Settings {
+                cache_for: config.cache_duration,
+                follows: config.events,
+                revision: Timestamp::now().as_millis().unsigned_abs(),
+            },
+            Instant::now(),
+        );
+        let programs = Arc::new(Programs::new(
+            config.docker.clone(),
+            config.devcontainer.clone(),
+        ));
         let roots: Arc<[PathBuf]> = config
             .workspace_roots
             .iter()
             .map(|root| canonical(root))
             .collect();
         let rescan_signal = RescanSignal::new()?;
-        let shared = Shared::new(
+        let shared = Arc::new(Shared::new(
             state,
             config.list_timeout,
             roots.clone(),
             rescan_signal.clone(),
-        );
-        let shared = Arc::new(shared);
+        ));
         let store = Store::open(config.state_dir.as_deref());
         let persister = Arc::new(Persister::recover(shared.clone(), store));
-        let settings = OperationSettings {
-            roots: roots.clone(),
-            sink: config.log_sink.take().and_then(Sink::new),
-            timeout: config.job_timeout,
-            persister: persister.clone(),
-        };
-        let operations = Operations::new(shared.clone(), programs.clone(), settings)?;
+        let operations = Operations::new(
+            shared.clone(),
+            programs.clone(),
+            OperationSettings {
+                roots: roots.clone(),
+                sink: config.log_sink.take().and_then(Sink::new),
+                timeout: config.job_timeout,
+                persister: persister.clone(),
+            },
+        )?;
         Ok(Self {
             shared,
             programs,
@@ -168,28 +199,31 @@ impl Parts {
         })
     }
 
-    fn predefine(&self, predefined: Vec<Predefined>) {
-        let place = |p: &Predefined| {
-            let config: Option<&Path> = p.config.as_deref();
-            Resolved::resolve(&p.folder, config, Source::Predefined, &self.roots)
+    /// Makes the dev containers of the manifest and of `--devcontainer-folder` the predefined ones.
+    fn predefine(&self, manifest: Manifest) {
+        let folders = self.config.devcontainer_folders.iter().cloned();
+        let predefined = manifest
+            .devcontainers
+            .into_iter()
+            .chain(folders.map(Predefined::folder));
+        let resolve = |p: Predefined| {
+            let config = p.config.as_deref();
+            let resolved = Resolved::resolve(&p.folder, config, Source::Predefined, &self.roots);
+            (p, resolved)
         };
-        let defined = predefined.into_iter().map(|p| {
-            let place = place(&p);
-            (p, place)
-        });
-        let defined: Vec<_> = defined.collect();
-        let errors = self.shared.update(|state| state.predefine(defined));
+        let all: Vec<_> = predefined.map(resolve).collect();
+        let errors = self.shared.update(|state| state.predefine(all));
         for error in errors {
             log::error!("{error}");
         }
     }
 
-    /// A manifest that cannot be used changes nothing.
+    /// Reads the manifest again. One that cannot be used changes nothing.
     fn reload(&self) {
-        match read_predefined(&self.config) {
-            Ok((predefined, complaints)) => {
-                report(&complaints);
-                self.predefine(predefined);
+        match read_manifest(self.config.manifest.as_deref()) {
+            Ok(manifest) => {
+                log_problems(&manifest);
+                self.predefine(manifest);
                 self.shared
                     .update(|state| state.listing.invalidate(Instant::now(), Vec::new()));
                 log::info!("the manifest was read again");
@@ -198,7 +232,7 @@ impl Parts {
         }
     }
 
-    /// Returns those that end once `stop` is readable.
+    /// Starts all threads. Returns those that end once `stop` is readable.
     fn start_threads(
         &self,
         bound: Vec<Bound>,
@@ -230,59 +264,40 @@ impl Parts {
         ])
     }
 
-    /// Operations get a while to end, unless a second signal comes; then they are ended.
+    /// Gives operations, threads and answers time to end. A second signal ends running operations at once.
     fn stop(&self, signals: &mut Signals, stop: &Notifier, threads: &[JoinHandle<()>]) {
         let begun = Instant::now();
         self.shared.update(State::close);
         stop.notify();
         let running = || self.shared.read(|state| state.operations_running() > 0);
-        while running() && begun.elapsed() < JOBS_GRACE {
-            if signals.stop_within(LOOK) {
+        while running() && begun.elapsed() < OPERATIONS_GRACE {
+            if signals.stop_within(CHECK_INTERVAL) {
                 log::info!("stopping at once");
                 break;
             }
         }
         self.operations.interrupt();
         self.persister.save_what_is_new();
-        // Without them a hung docker and the files of unix sockets would stay.
+        // The threads end a docker command that hangs, and remove the files of unix sockets.
         let ended = || self.operations.are_idle() && threads.iter().all(JoinHandle::is_finished);
         while !ended() && begun.elapsed() < LAST_MOMENT {
             if begun.elapsed() > LAST_CALL {
                 self.operations.last_call();
             }
-            thread::sleep(LOOK);
+            thread::sleep(CHECK_INTERVAL);
         }
-        let answers = Instant::now();
-        while self.limits.answering() > 0 && answers.elapsed() < ANSWERS_GRACE {
-            thread::sleep(LOOK);
+        let answers_begun = Instant::now();
+        while self.limits.answering() > 0 && answers_begun.elapsed() < ANSWERS_GRACE {
+            thread::sleep(CHECK_INTERVAL);
         }
     }
 }
 
-fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    let failed = |e: io::Error| StartError::Other(format!("no thread can be started: {e}"));
+fn start(
+    name: &'static str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
     let thread = thread::Builder::new().name(name.into());
-    thread.spawn(run).map_err(failed)
-}
-
-/// Tells a service manager that the daemon answers (sd_notify(3)).
-fn notify_ready() {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let name = name.as_encoded_bytes();
-    let send = || {
-        let address = match name.strip_prefix(b"@") {
-            Some(name) => SocketAddr::from_abstract_name(name)?,
-            None => SocketAddr::from_pathname(Path::new(&*String::from_utf8_lossy(name)))?,
-        };
-        UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address)
-    };
-    if let Err(e) = send() {
-        warn_not_notified(&e);
-    }
-}
-
-fn warn_not_notified(error: &dyn Display) {
-    log::warn!("the service manager cannot be told that the daemon is ready: {error}");
+    let started = thread.spawn(run);
+    started.map_err(|e| StartError::Thread(name, e))
 }

@@ -1,4 +1,4 @@
-//! One operation at a time in a folder, also where several daemons see it.
+//! Locks on folders: one operation at a time in a folder, even if several daemons use it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,43 +8,46 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-/// A lock on a directory, given back when it is dropped, and by the kernel when its process ends in any way.
+/// A folder that this process may work in: nothing else has locked it.
 #[derive(Debug)]
-pub struct FolderLock {
-    directory: Option<File>,
+pub enum FolderLock {
+    /// An exclusive flock(2) lock. It is released when it is dropped, and by the kernel when the process ends.
+    Held {
+        /// The locked directory, which is kept open.
+        _directory: File,
+    },
+    /// The folder cannot be opened as a directory, or its file system has no locks. Others may work in it.
+    NotLockable,
 }
 
 impl FolderLock {
-    /// Locks `folder` with flock(2). `None`: somebody else has it.
-    ///
-    /// A folder that cannot be opened or is on a file system without locks cannot be locked. That is no error; whoever
-    /// must know that nobody else is at work there asks [`FolderLock::is_held`].
+    /// Locks `folder` without waiting. Returns `None` if it is locked already, by another process or by this one.
     pub fn take(folder: &Path) -> Option<Self> {
-        // A label may name anything: a pipe would be waited for, a device would do something.
+        // A label may name any path. Without these flags, opening a pipe would block and opening a device might act.
         let flags = OFlags::DIRECTORY | OFlags::NONBLOCK;
-        let directory = OpenOptions::new()
+        let opened = OpenOptions::new()
             .read(true)
             .custom_flags(flags.bits() as i32)
             .open(folder);
-        let Ok(directory) = directory else {
-            return Some(Self { directory: None });
+        let Ok(directory) = opened else {
+            return Some(Self::NotLockable);
         };
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Some(Self::Held {
+                _directory: directory,
+            }),
             Err(Errno::WOULDBLOCK) => None,
             Err(e) => {
                 let e = io::Error::from(e);
                 log::debug!("{} cannot be locked: {e}", folder.display());
-                Some(Self { directory: None })
+                Some(Self::NotLockable)
             }
-            Ok(()) => Some(Self {
-                directory: Some(directory),
-            }),
         }
     }
 
-    /// Whether nobody else can have it.
+    /// Returns whether the folder is locked, so that nothing else can lock it.
     pub fn is_held(&self) -> bool {
-        self.directory.is_some()
+        matches!(self, Self::Held { .. })
     }
 }
 
@@ -64,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_locked() {
+    fn a_path_that_is_not_a_directory_is_not_lockable() {
         let dir = TestDir::new();
         let fifo = dir.path().join("fifo");
         let made = std::process::Command::new("mkfifo").arg(&fifo).status();

@@ -1,15 +1,25 @@
-//! Our own log: one event a line, on standard error.
+//! The daemon's own log: one event a line, on standard error.
 
 use std::io::{self, Write};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use serde::Serialize;
 
+use super::json;
+use super::text::one_line;
 use super::time::Timestamp;
-use crate::base::text::one_line;
+
+/// The format of the daemon's own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Time, level and message, separated by spaces. Control characters are escaped.
+    Text,
+    /// A JSON object with `time`, `level` and `message`.
+    Json,
+}
 
 struct Logger {
-    json: bool,
+    format: LogFormat,
 }
 
 #[derive(Serialize)]
@@ -19,10 +29,9 @@ struct Event<'a> {
     message: &'a str,
 }
 
-/// Writes events of `level` and more serious ones from now on.
-pub fn start(level: LevelFilter, json: bool) {
-    // There is only one logger, and this is called once.
-    if log::set_boxed_logger(Box::new(Logger { json })).is_ok() {
+/// Starts to log events of `level` and more severe ones. Later calls have no effect.
+pub fn start(level: LevelFilter, format: LogFormat) {
+    if log::set_boxed_logger(Box::new(Logger { format })).is_ok() {
         log::set_max_level(level);
     }
 }
@@ -37,30 +46,27 @@ impl Log for Logger {
             return;
         }
         let message = record.args().to_string();
-        let line = format(
-            self.json,
-            Timestamp::now(),
-            record.level().as_str(),
-            &message,
-        );
-        // Nobody is left to be told that standard error is closed.
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        let level = record.level().as_str();
+        let line = self.format.line(Timestamp::now(), level, &message);
+        // If standard error is closed, there is no place left to report that.
+        let _ = io::stderr().lock().write_all(&line);
     }
 
     fn flush(&self) {}
 }
 
-fn format(json: bool, time: Timestamp, level: &str, message: &str) -> String {
-    if json {
-        let level = &level.to_ascii_lowercase();
-        let event = Event {
-            time,
-            level,
-            message,
-        };
-        return String::from_utf8(crate::base::json::to_line(&event)).unwrap_or_default();
+impl LogFormat {
+    /// Returns an event as one line; `level` is in capitals.
+    fn line(self, time: Timestamp, level: &str, message: &str) -> Vec<u8> {
+        match self {
+            Self::Text => format!("{time} {level:5} {}\n", one_line(message)).into_bytes(),
+            Self::Json => json::to_line(&Event {
+                time,
+                level: &level.to_ascii_lowercase(),
+                message,
+            }),
+        }
     }
-    format!("{time} {level:5} {}\n", one_line(message))
 }
 
 #[cfg(test)]
@@ -70,12 +76,15 @@ mod tests {
     #[test]
     fn an_event_is_one_line() {
         let time = Timestamp::from_millis(1);
+        let line = |format: LogFormat, level, message| {
+            String::from_utf8(format.line(time, level, message)).unwrap()
+        };
         assert_eq!(
-            format(false, time, "INFO", "a\nb\u{1b}[0m é\n"),
+            line(LogFormat::Text, "INFO", "a\nb\u{1b}[0m é\n"),
             "1970-01-01T00:00:00.001Z INFO  a\\nb\\u{1b}[0m é\n"
         );
         assert_eq!(
-            format(true, time, "WARN", "a\nb"),
+            line(LogFormat::Json, "WARN", "a\nb"),
             "{\"time\":\"1970-01-01T00:00:00.001Z\",\"level\":\"warn\",\"message\":\"a\\nb\"}\n"
         );
     }

@@ -8,6 +8,7 @@ pub mod notify;
 pub mod path_text;
 pub mod poll;
 pub mod regular_file;
+pub mod sd_notify;
 pub mod sort;
 #[cfg(test)]
 pub mod test_dir;

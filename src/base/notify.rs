@@ -1,4 +1,4 @@
-//! Bells: what one thread rings and another one can wait for together with other descriptors.
+//! Wake-ups that a thread can wait for together with other file descriptors.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,79 +7,79 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// Rung by some threads, heard by another one.
+/// A notification between threads, based on eventfd(2). Several notifications before a `take` count as one.
 #[derive(Debug)]
 pub struct Notifier(OwnedFd);
 
 impl Notifier {
-    /// One that nobody has rung. Fails where no descriptors are left.
+    /// Creates a notifier without a pending notification. Fails if the process has no file descriptors left.
     pub fn new() -> io::Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         Ok(Self(eventfd(0, flags)?))
     }
 
-    /// Wakes whoever waits for it.
+    /// Makes the descriptor readable until the next `take`. Never blocks.
     pub fn notify(&self) {
-        // Fails only when it was rung 2^64 - 2 times and never heard.
+        // It fails only if the counter is full (2^64 - 2). Then a notification is pending anyway.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
-    /// Whether somebody has rung since this was last asked.
+    /// Clears the pending notification. Returns whether there was one.
     pub fn take(&self) -> bool {
         rustix::io::read(&self.0, &mut [0; 8]).is_ok()
     }
 }
 
 impl AsFd for Notifier {
-    /// Readable once somebody has rung.
+    /// Returns a descriptor that is readable while a notification is pending.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-/// Wakes the watcher from another thread.
+/// Asks the watcher, from another thread, to check which directories it must watch.
 #[derive(Clone)]
-pub struct RescanSignal(Arc<Hint>);
+pub struct RescanSignal(Arc<Request>);
 
-struct Hint {
+struct Request {
     notifier: Notifier,
-    /// Whether something is elsewhere, though no event has told so.
-    elsewhere: AtomicBool,
+    /// True if paths may lead elsewhere although no event has said so.
+    retrace: AtomicBool,
 }
 
 impl RescanSignal {
-    /// One that nobody hears yet.
+    /// Creates a signal without a pending request. Fails if the process has no file descriptors left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(Hint {
+        Ok(Self(Arc::new(Request {
             notifier: Notifier::new()?,
-            elsewhere: AtomicBool::new(false),
+            retrace: AtomicBool::new(false),
         })))
     }
 
-    /// There may be other directories to watch.
+    /// Asks for a check because the inputs may have changed.
     pub fn request(&self) {
         self.0.notifier.notify();
     }
 
-    /// Something was found that events should have told: paths may lead elsewhere.
+    /// Asks for a check of all paths because a change was found that no event has reported.
     pub fn request_retrace(&self) {
-        self.0.elsewhere.store(true, Ordering::Release);
+        self.0.retrace.store(true, Ordering::Release);
         self.request();
     }
 
-    /// Whether somebody has rung since this was last asked.
+    /// Clears the pending request. Returns whether there was one.
     pub fn take(&self) -> bool {
         self.0.notifier.take()
     }
 
-    /// Whether paths may lead elsewhere, if so, once.
+    /// Clears the request to check all paths. Returns whether there was one.
     pub fn take_retrace(&self) -> bool {
-        self.0.elsewhere.swap(false, Ordering::AcqRel)
+        self.0.retrace.swap(false, Ordering::AcqRel)
     }
 }
 
 impl AsFd for RescanSignal {
-    /// Readable once somebody has rung.
+    /// Returns a descriptor that is readable while a request is pending.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.notifier.as_fd()
     }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, Timespec, poll};
 
-/// Waits until one of `fds` is ready or `deadline` has come. Interruptions are the caller's next look.
+/// Waits until one of `fds` is ready, `deadline` has passed, or a signal interrupts the wait. The caller checks which.
 pub fn wait(fds: &mut [PollFd<'_>], deadline: Instant) {
     let left = deadline.saturating_duration_since(Instant::now());
-    // One nanosecond short of a timer's grain would be a busy loop.
-    let left = left.max(Duration::from_micros(100));
-    let _ = poll(fds, Timespec::try_from(left).ok().as_ref());
+    // A timeout below the resolution of the timer would make the caller's loop a busy loop.
+    let timeout = left.max(Duration::from_micros(100));
+    let _ = poll(fds, Timespec::try_from(timeout).ok().as_ref());
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Gone when it is dropped.
+/// A directory that is removed when it is dropped.
 pub(crate) struct TestDir(PathBuf);
 
 impl TestDir {
@@ -12,7 +12,7 @@ impl TestDir {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("devcontainerd-unit-{}-{number}", std::process::id());
         let path = std::env::temp_dir().canonicalize().unwrap().join(name);
-        // Numbers of processes come again, and one that was killed left its directory.
+        // Process ids are reused, and a test that was killed has left its directory.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)

@@ -1,4 +1,4 @@
-//! Points in time: RFC 3339 in, RFC 3339 UTC out.
+//! Points in time, read and written as RFC 3339.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// A point in time to the nanosecond, shown as RFC 3339 in UTC.
+/// A point in time with nanoseconds, displayed as RFC 3339 in UTC.
 ///
-/// The fraction is shown with as many digits as it needs, as docker does.
+/// The fraction has as many digits as needed, as in the output of docker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
     seconds: i64,
@@ -18,7 +18,7 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The time now, in whole milliseconds: what is written down needs no more.
+    /// Returns the current time, cut to milliseconds, which is enough for the log and `state.json`.
     pub fn now() -> Self {
         let now = Self::from(SystemTime::now());
         Self {
@@ -27,12 +27,12 @@ impl Timestamp {
         }
     }
 
-    /// `seconds` and `nanos` since 1970-01-01T00:00:00Z.
+    /// Returns the time `seconds` and `nanos` after 1970-01-01T00:00:00Z.
     pub const fn new(seconds: i64, nanos: u32) -> Self {
         Self { seconds, nanos }
     }
 
-    /// A time in milliseconds since 1970, as the devcontainer CLI's log has it.
+    /// Returns the time `millis` milliseconds after 1970-01-01T00:00:00Z, the unit of the devcontainer CLI's log.
     pub fn from_millis(millis: i64) -> Self {
         Self {
             seconds: millis.div_euclid(1000),
@@ -40,44 +40,45 @@ impl Timestamp {
         }
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z, rounded down and saturating.
     pub fn as_millis(self) -> i64 {
         self.seconds
             .saturating_mul(1000)
             .saturating_add(i64::from(self.nanos / 1_000_000))
     }
 
-    /// Nanoseconds since 1970, as far as they can be counted.
+    /// Returns the nanoseconds since 1970-01-01T00:00:00Z, saturating.
     pub fn as_nanos(self) -> i64 {
         let nanos = self.seconds.saturating_mul(1_000_000_000);
         nanos.saturating_add(i64::from(self.nanos))
     }
 
-    /// Seconds from `earlier` to this time, negative where that is later.
+    /// Returns the seconds from `earlier` to this time. They are negative if `earlier` is later.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         (self.seconds - earlier.seconds) as f64
             + (f64::from(self.nanos) - f64::from(earlier.nanos)) / 1e9
     }
 
-    /// Reads an RFC 3339 time with `Z` or an offset (podman writes local offsets).
-    /// `None` where the text is not one.
+    /// Reads an RFC 3339 time with `Z` or an offset (podman writes local offsets). Returns `None` for other text.
     pub fn parse(text: &str) -> Option<Self> {
-        let (date, rest) = text.split_at_checked(10)?;
-        let rest = rest.strip_prefix(['T', 't', ' '])?;
-        let (clock, rest) = rest.split_at_checked(8)?;
-        let mut date = date.split('-').map(digits);
-        let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-        let mut clock = clock.split(':').map(digits);
-        let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+        let (date, separated) = text.split_at_checked(10)?;
+        let after_date = separated.strip_prefix(['T', 't', ' '])?;
+        let (clock, after_clock) = after_date.split_at_checked(8)?;
+        let mut date_fields = date.split('-').map(digits);
+        let mut next_of_date = || date_fields.next().flatten();
+        let (year, month, day) = (next_of_date()?, next_of_date()?, next_of_date()?);
+        let mut clock_fields = clock.split(':').map(digits);
+        let mut next_of_clock = || clock_fields.next().flatten();
+        let (hour, minute, second) = (next_of_clock()?, next_of_clock()?, next_of_clock()?);
         if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
             return None;
         }
         if hour > 23 || minute > 59 || second > 60 {
             return None;
         }
-        let (nanos, zone) = match rest.strip_prefix('.') {
-            Some(rest) => fraction(rest)?,
-            None => (0, rest),
+        let (nanos, zone) = match after_clock.strip_prefix('.') {
+            Some(after_point) => fraction(after_point)?,
+            None => (0, after_clock),
         };
         let local = days_from_civil(year, month, day) * SECONDS_PER_DAY
             + hour * 3600
@@ -90,12 +91,15 @@ impl Timestamp {
     }
 }
 
+/// Reads a number without a sign.
 fn digits(text: &str) -> Option<i64> {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok())?
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
-/// Nanoseconds and what follows the digits.
+/// Returns the nanoseconds of a fraction, and the text after its digits.
 fn fraction(text: &str) -> Option<(u32, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -107,7 +111,7 @@ fn fraction(text: &str) -> Option<(u32, &str)> {
     Some((value * scale, zone))
 }
 
-/// Seconds east of Greenwich.
+/// Returns the offset of `zone` from UTC in seconds, positive to the east.
 fn offset(zone: &str) -> Option<i64> {
     if zone.eq_ignore_ascii_case("z") {
         return Some(0);
@@ -121,22 +125,22 @@ fn offset(zone: &str) -> Option<i64> {
     Some(sign * (digits(hours)? * 3600 + digits(minutes)? * 60))
 }
 
-/// Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the leap
-/// day is the last of its year.
+/// Returns the days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the
+/// leap day is the last day of its year.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
+    let year_from_march = if month <= 2 { year - 1 } else { year };
+    let era = year_from_march.div_euclid(400);
+    let year_of_era = year_from_march.rem_euclid(400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
 }
 
-/// The inverse of [`days_from_civil`].
+/// Returns the year, month and day of a number that [`days_from_civil`] returns.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
+    let days_since_era_0 = days + 719_468;
+    let era = days_since_era_0.div_euclid(146_097);
+    let day_of_era = days_since_era_0.rem_euclid(146_097);
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -152,12 +156,11 @@ impl From<SystemTime> for Timestamp {
         match time.duration_since(UNIX_EPOCH) {
             Ok(after) => Self::new(after.as_secs() as i64, after.subsec_nanos()),
             Err(before) => {
-                let before = before.duration();
-                let nanos = before.subsec_nanos();
-                let seconds = -(before.as_secs() as i64);
-                match nanos {
+                let earlier = before.duration();
+                let seconds = -(earlier.as_secs() as i64);
+                match earlier.subsec_nanos() {
                     0 => Self::new(seconds, 0),
-                    _ => Self::new(seconds - 1, 1_000_000_000 - nanos),
+                    nanos => Self::new(seconds - 1, 1_000_000_000 - nanos),
                 }
             }
         }
@@ -167,8 +170,9 @@ impl From<SystemTime> for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.seconds.div_euclid(SECONDS_PER_DAY));
-        let second = self.seconds.rem_euclid(SECONDS_PER_DAY);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let second_of_day = self.seconds.rem_euclid(SECONDS_PER_DAY);
+        let (hour, minute) = (second_of_day / 3600, second_of_day / 60 % 60);
+        let second = second_of_day % 60;
         write!(
             f,
             "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
@@ -220,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn other_text_is_not_a_time() {
         for text in [
             "",
             "yesterday",

@@ -1,60 +1,145 @@
-//! Asks a daemon whether it answers: images without a shell have no `curl`.
+//! A check that a daemon answers, for images without `curl`.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+/// The limit of connecting, of each write and of each read.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// The length up to which an answer is read, in bytes.
+const MAX_ANSWER: u64 = 64 << 10;
+const DEFAULT_PATH: &str = "/healthz";
 
-/// Asks at `url` (`http://HOST:PORT[/path]` or `unix:/path`; the path is `/healthz` where none is given).
-/// The error says what came instead of an answer.
-pub fn run(url: &str) -> Result<(), String> {
-    let failed = |why: String| format!("no daemon answers at {url}: {why}");
-    let status = ask(url).map_err(|e| failed(e.to_string()))?;
-    match status.as_str() {
-        "200" => Ok(()),
-        status => Err(failed(format!("the status is {status:?}"))),
+/// A check that failed.
+#[derive(Debug)]
+pub struct HealthcheckError {
+    url: String,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    /// The URL has another form.
+    InvalidUrl,
+    /// Connecting, writing or reading failed, or took too long.
+    Io(io::Error),
+    /// The answer is not HTTP.
+    NotHttp,
+    /// The answer has another status than 200.
+    Status(u16),
+}
+
+impl fmt::Display for HealthcheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = &self.url;
+        match &self.cause {
+            Cause::InvalidUrl => write!(
+                f,
+                "--url {url}: it should be http://ADDRESS:PORT[/path] or unix:/path"
+            ),
+            Cause::Io(error) => write!(f, "no daemon answers at {url}: {error}"),
+            Cause::NotHttp => write!(f, "no daemon answers at {url}: the answer is not HTTP"),
+            Cause::Status(status) => write!(f, "the daemon at {url} answers with status {status}"),
+        }
     }
 }
 
-fn ask(url: &str) -> io::Result<String> {
+impl std::error::Error for HealthcheckError {}
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Sends a GET request to `url` (`http://ADDRESS:PORT[/path]` or `unix:/path`) and expects status 200.
+///
+/// Without a path, and for a unix socket, `/healthz` is requested.
+pub fn run(url: &str) -> Result<(), HealthcheckError> {
+    check(url).map_err(|cause| HealthcheckError {
+        url: url.to_owned(),
+        cause,
+    })
+}
+
+fn check(url: &str) -> Result<(), Cause> {
+    match request(url)? {
+        200 => Ok(()),
+        status => Err(Cause::Status(status)),
+    }
+}
+
+/// Returns the status of the answer.
+fn request(url: &str) -> Result<u16, Cause> {
     if let Some(path) = url.strip_prefix("unix:") {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        return exchange(stream, "localhost", "/healthz");
+        return exchange(stream, "localhost", DEFAULT_PATH);
     }
-    let invalid = || {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it should be http://ADDRESS:PORT[/path] or unix:/path",
-        )
-    };
-    let rest = url.strip_prefix("http://").ok_or_else(invalid)?;
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path = if path.len() > 1 { path } else { "/healthz" };
-    let address = address(host).ok_or_else(invalid)?;
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    let authority = url.strip_prefix("http://").ok_or(Cause::InvalidUrl)?;
+    let (host, path) = authority.split_at(authority.find('/').unwrap_or(authority.len()));
+    let stream = TcpStream::connect_timeout(&address(host).ok_or(Cause::InvalidUrl)?, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    exchange(stream, host, path)
+    let has_path = path.len() > 1;
+    exchange(stream, host, if has_path { path } else { DEFAULT_PATH })
 }
 
-/// We listen on addresses and on localhost only; a resolver would be a fifth of the program.
+/// Reads a socket address, or `localhost` with a port. The daemon listens on no other name, and a resolver would be a
+/// fifth of the program.
 fn address(host: &str) -> Option<SocketAddr> {
     host.replace("localhost", "127.0.0.1").parse().ok()
 }
 
-/// Returns the status of the answer.
-fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<String> {
+fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> Result<u16, Cause> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.take(64 << 10).read_to_string(&mut answer)?;
-    let status = answer
-        .split(' ')
-        .nth(1)
-        .filter(|_| answer.starts_with("HTTP/1."));
-    Ok(status.unwrap_or_default().to_owned())
+    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
+    status(&answer).ok_or(Cause::NotHttp)
+}
+
+/// Reads the status line (RFC 9112, 4).
+fn status(answer: &str) -> Option<u16> {
+    let mut words = answer.strip_prefix("HTTP/1.")?.split(' ');
+    words.nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_the_second_word() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", Some(200)),
+            ("HTTP/1.0 503 Service Unavailable\r\n", Some(503)),
+            ("", None),
+            ("HTTP/1.1", None),
+            ("HTTP/1.1 OK 200", None),
+            ("SSH-2.0 200 x", None),
+        ] {
+            assert_eq!(status(answer), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_url_and_the_answer() {
+        let shown = |cause| {
+            let url = "http://127.0.0.1:1/readyz".to_owned();
+            HealthcheckError { url, cause }.to_string()
+        };
+        assert_eq!(
+            shown(Cause::Status(503)),
+            "the daemon at http://127.0.0.1:1/readyz answers with status 503"
+        );
+        let refused = Cause::Io(io::ErrorKind::ConnectionRefused.into());
+        assert_eq!(
+            shown(refused),
+            "no daemon answers at http://127.0.0.1:1/readyz: connection refused"
+        );
+    }
 }

@@ -361,5 +361,7 @@ fn healthcheck_tells_whether_a_daemon_answers() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.contains(&url), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        let answers = stderr.contains("answers with status 404");
+        assert_eq!(answers, url.ends_with("/nope"), "{stderr}");
     }
 }

@@ -1,0 +1,237 @@
+//! The flags of the daemon. To add one takes a field of [`Config`] and a row of [`FLAGS`].
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+
+use super::config::Config;
+use super::values::{
+    Read, address, command, directory, host_name, log_format, log_level, path, program, seconds,
+    whole_number,
+};
+
+/// A flag of the daemon, which is also an environment variable.
+pub(super) struct Flag {
+    /// The name without dashes.
+    pub(super) name: &'static str,
+    pub(super) setting: Setting,
+    /// The default for the help, or an empty text.
+    pub(super) default: &'static str,
+    /// The meaning for the help, in lines.
+    help: &'static str,
+}
+
+/// The values that a flag takes, and the field that they set.
+#[derive(Clone, Copy)]
+pub(super) enum Setting {
+    /// No value; the variable takes true or false.
+    Switch(fn(&mut Config, bool)),
+    /// One value; the last one counts. The text is its placeholder in the help.
+    Single(&'static str, SetValue),
+    /// A value for each time that the flag is given; the variable separates them by commas.
+    Repeatable(&'static str, SetValue),
+}
+
+type SetValue = fn(&mut Config, &OsStr) -> Read<()>;
+
+impl Flag {
+    /// Returns the name of the environment variable.
+    pub(super) fn variable(&self) -> String {
+        let name = self.name.to_uppercase().replace('-', "_");
+        format!("DEVCONTAINERD_{name}")
+    }
+}
+
+pub(super) const LISTEN: Flag = Flag {
+    name: "listen",
+    setting: Setting::Repeatable("ADDR", |c, v| push(&mut c.listen, address(v))),
+    default: "127.0.0.1:3382",
+    help: "HOST:PORT, [::1]:PORT or unix:/path",
+};
+
+pub(super) const FLAGS: [Flag; 17] = [
+    LISTEN,
+    Flag {
+        name: "docker",
+        setting: Setting::Single("PATH", |c, v| put(&mut c.docker, program(v))),
+        default: "found on PATH",
+        help: "docker or podman",
+    },
+    Flag {
+        name: "devcontainer",
+        setting: Setting::Single("PATH", |c, v| put(&mut c.devcontainer, program(v))),
+        default: "found on PATH",
+        help: "devcontainer CLI",
+    },
+    Flag {
+        name: "manifest",
+        setting: Setting::Single("FILE", |c, v| put(&mut c.manifest, path(v))),
+        default: "",
+        help: "predefined dev containers, as JSON",
+    },
+    Flag {
+        name: "devcontainer-folder",
+        setting: Setting::Repeatable("DIR", |c, v| {
+            push(&mut c.devcontainer_folders, directory(v))
+        }),
+        default: "",
+        help: "workspace folder of one more predefined dev container",
+    },
+    Flag {
+        name: "workspace-root",
+        setting: Setting::Repeatable("DIR", |c, v| push(&mut c.workspace_roots, directory(v))),
+        default: "any folder",
+        help: "operate only on folders below this one",
+    },
+    Flag {
+        name: "state-dir",
+        setting: Setting::Single("DIR", |c, v| put(&mut c.state_dir, path(v))),
+        default: "$XDG_STATE_HOME/devcontainerd, else ~/.local/state/devcontainerd",
+        help: "where operations and the inputs of containers are kept\nacross restarts",
+    },
+    Flag {
+        name: "cache-duration",
+        setting: Setting::Single("SECS", |c, v| set(&mut c.cache_duration, seconds(v, 0.0))),
+        default: "10",
+        help: "maximum age of the container list while no events are followed",
+    },
+    Flag {
+        name: "list-timeout",
+        setting: Setting::Single("SECS", |c, v| set(&mut c.list_timeout, seconds(v, 0.1))),
+        default: "5",
+        help: "time limit of one listing",
+    },
+    Flag {
+        name: "no-events",
+        setting: Setting::Switch(|c, is_set| c.events = !is_set),
+        default: "",
+        help: "never run docker events, which takes about 25 MB",
+    },
+    Flag {
+        name: "job-timeout",
+        setting: Setting::Single("SECS", |c, v| set(&mut c.job_timeout, seconds(v, 0.1))),
+        default: "3600",
+        help: "time limit of one operation",
+    },
+    Flag {
+        name: "allow-host",
+        setting: Setting::Repeatable("NAME", |c, v| push(&mut c.allow_hosts, host_name(v))),
+        default: "",
+        help: "additional Host name to accept",
+    },
+    Flag {
+        name: "log-sink",
+        setting: Setting::Single("COMMAND", |c, v| put(&mut c.log_sink, command(v))),
+        default: "",
+        help: "program that receives the logs of operations as JSON lines on\n\
+               its standard input; the words of COMMAND are separated by\n\
+               spaces, and no shell is used",
+    },
+    Flag {
+        name: "child-nice",
+        setting: Setting::Single("N", |c, v| {
+            put(&mut c.child_priority.nice, whole_number(v, -20, 19))
+        }),
+        default: "the daemon's",
+        help: "niceness of the programs that the daemon runs, -20 to 19",
+    },
+    Flag {
+        name: "child-oom-score-adj",
+        setting: Setting::Single("N", |c, v| {
+            put(
+                &mut c.child_priority.oom_score_adj,
+                whole_number(v, -1000, 1000),
+            )
+        }),
+        default: "the daemon's",
+        help: "their oom_score_adj, -1000 to 1000: how soon the kernel kills\n\
+               them when memory is short",
+    },
+    Flag {
+        name: "log-level",
+        setting: Setting::Single("LEVEL", |c, v| set(&mut c.log_level, log_level(v))),
+        default: "info",
+        help: "error, warn, info, debug or trace",
+    },
+    Flag {
+        name: "log-format",
+        setting: Setting::Single("FORMAT", |c, v| set(&mut c.log_format, log_format(v))),
+        default: "text",
+        help: "text or json",
+    },
+];
+
+fn set<T>(field: &mut T, value: Read<T>) -> Read<()> {
+    *field = value?;
+    Ok(())
+}
+
+fn put<T>(field: &mut Option<T>, value: Read<T>) -> Read<()> {
+    *field = Some(value?);
+    Ok(())
+}
+
+fn push<T>(field: &mut Vec<T>, value: Read<T>) -> Read<()> {
+    field.push(value?);
+    Ok(())
+}
+
+const BEFORE_FLAGS: &str = "\
+Lists containers and dev containers, says which dev containers no longer match their configuration,
+and recreates, starts, stops and removes them.
+
+Usage: devcontainerd [serve] [flags]           run the daemon
+       devcontainerd healthcheck [--url URL]   exit 0 if the daemon answers
+
+Flags:
+";
+
+const AFTER_FLAGS: &str = "  --help, --version
+
+Each flag is also an environment variable: --cache-duration is DEVCONTAINERD_CACHE_DURATION. A flag
+takes precedence over its variable. The variable of a repeatable flag separates values by commas.
+
+Signals: TERM and INT stop the daemon, HUP makes it read the manifest again.
+";
+
+/// The column of the meanings of flags.
+const COLUMN: usize = 29;
+/// The length up to which a default stands on the last line of the meaning.
+const LENGTH: usize = 70;
+
+/// Returns the text that `--help` prints.
+pub fn help() -> String {
+    let mut text = BEFORE_FLAGS.to_owned();
+    for flag in &FLAGS {
+        let mut left = flag.usage();
+        for line in flag.meaning().lines() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {left:COLUMN$}{line}");
+            left.clear();
+        }
+    }
+    text + AFTER_FLAGS
+}
+
+impl Flag {
+    fn usage(&self) -> String {
+        match self.setting {
+            Setting::Switch(_) => format!("--{} ", self.name),
+            Setting::Single(value, _) | Setting::Repeatable(value, _) => {
+                format!("--{} {value}", self.name)
+            }
+        }
+    }
+
+    fn meaning(&self) -> String {
+        let mut text = self.help.to_owned();
+        if let Setting::Repeatable(..) = self.setting {
+            text += "; repeatable";
+        }
+        if !self.default.is_empty() {
+            let length = text.lines().last().unwrap_or_default().len() + self.default.len();
+            text += if length > LENGTH { "\n" } else { " " };
+            text += &format!("[{}]", self.default);
+        }
+        text
+    }
+}
