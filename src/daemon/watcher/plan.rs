@@ -1,4 +1,4 @@
-//! Which directories to watch, and for what, so that nothing can happen to a file without an event.
+//! The directories to watch, so that no input can change without an event.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -8,60 +8,62 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::model::inputs::{FileId, file_id};
 
-/// As many links as Linux follows on one path (path_resolution(7)).
+/// The maximum number of symbolic links on one path, as in Linux (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
-/// As many parts as are followed of one path, those of links included. Longer ones are looked at when somebody asks.
+/// The maximum number of components of one path, with those of links. Longer paths are not watched.
 const MAX_PARTS: u32 = 256;
-/// How many directories above that of an input are watched for being removed, and coming again. They tell it themselves
-/// only when nobody has them open any more, and a shell may be in them for days.
+/// The number of directories, from that of an input upwards, whose names are watched in their parents. A removed
+/// directory has an event of its own only when it is open nowhere any more, and a shell may stay in it for days.
 const LEVELS: usize = 2;
 
-/// What to watch, by resolved path: as text, since paths are compared part by part, which takes longer.
-pub(super) type Wanted = BTreeMap<OsString, Want>;
+/// The files and directories to watch, by resolved path. An `OsString` compares faster than a `PathBuf`.
+pub(super) type Plan = BTreeMap<OsString, Planned>;
 
-/// For what something is watched.
+/// A file or directory to watch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Want {
-    /// Which one is there: another one in its place is watched anew.
+pub(super) struct Planned {
+    /// Its identity. If another one takes its place, that one gets a new watch.
     pub(super) file: FileId,
-    /// What in it is of interest.
+    /// The names in the directory whose events count.
     pub(super) names: BTreeSet<OsString>,
-    pub(super) kind: Kind,
+    pub(super) purpose: Purpose,
 }
 
-/// Each includes what those before it are for.
+/// The events that are needed of a file or directory. Each variant for directories includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    /// A file, for what is written to it by another name.
-    Linked,
-    /// A directory on the way to others, for what becomes of itself.
-    OnTheWay,
-    /// For names in it that come and go.
+pub(super) enum Purpose {
+    /// A file with several hard links: writes to it by another name.
+    LinkedFile,
+    /// A directory on the way to another one: its own removal or renaming.
+    Passage,
+    /// Names that appear or disappear in the directory.
     Names,
-    /// For what the files of these names hold, too.
+    /// Changes of the files of these names.
     Contents,
-    /// The same for all names.
-    Everything,
+    /// Changes of all files in the directory.
+    AllContents,
 }
 
-/// Follows paths the way the kernel does, and notes what lies on them.
+/// Follows paths as the kernel does, and plans watches for everything on them.
 #[derive(Default)]
 pub(super) struct Tracer {
-    pub(super) wanted: Wanted,
-    /// Where directories are, by the paths that inputs have.
+    pub(super) plan: Plan,
+    /// The resolved paths of directories, or `None` for those that do not exist.
     resolved: HashMap<OsString, Option<PathBuf>>,
 }
 
-/// What may be spent on one path.
+/// The links and components that may still be followed on one path.
 struct Budget {
     links: u32,
     parts: u32,
 }
 
 impl Tracer {
-    /// Notes what has to be watched to learn of any change of the file at `path`, if that is absolute: its name in its
-    /// directory, every link on the way, and every directory on the way. Of what does not exist, the first missing name
-    /// in the nearest directory that does. In a directory that is an input itself, every name.
+    /// Plans the watches that report any change of the file at `path`, if `path` is absolute.
+    ///
+    /// They are for its name in its directory, and for every link and directory on the way. If the path does not exist,
+    /// they are for the first missing name in the last directory that exists. If it is a directory that is an input
+    /// itself, they are for every name in it.
     pub(super) fn trace(&mut self, path: &Path, is_directory: bool) {
         let mut budget = Budget {
             links: MAX_LINKS,
@@ -77,23 +79,22 @@ impl Tracer {
         let Some(directory) = self.directory(parent, &mut budget) else {
             return;
         };
-        let found = self.entry(&directory, name, &mut budget);
-        let holds = match found {
-            Some(found) if is_directory && self.wanted.contains_key(found.as_os_str()) => {
-                self.raise(&found, Kind::Everything);
+        // After all links, the file may be in another directory.
+        let container = match self.entry(&directory, name, &mut budget) {
+            Some(found) if is_directory && self.is_planned(&found) => {
+                self.raise(&found, Purpose::AllContents);
                 Some(found)
             }
-            // Where it is after all links, or where it would be.
             Some(found) => found.parent().map(Path::to_path_buf),
             None => Some(directory),
         };
-        if let Some(holds) = holds {
-            self.raise(&holds, Kind::Contents);
-            self.await_anew(&holds);
+        if let Some(container) = container {
+            self.raise(&container, Purpose::Contents);
+            self.watch_for_removal(&container);
         }
     }
 
-    /// Where the directory with this path is, whose parts are followed one after the other.
+    /// Resolves the path of a directory, component by component. Returns `None` if there is no such directory.
     fn directory(&mut self, path: &Path, budget: &mut Budget) -> Option<PathBuf> {
         let known = |path: &&Path| self.resolved.contains_key(path.as_os_str());
         let missing: Vec<&Path> = path.ancestors().take_while(|path| !known(path)).collect();
@@ -105,13 +106,11 @@ impl Tracer {
             at = match (path.file_name(), at) {
                 (Some(name), Some(parent)) => {
                     let found = self.entry(&parent, name, budget);
-                    let is_directory =
-                        |found: &PathBuf| self.wanted.contains_key(found.as_os_str());
-                    let found = found.filter(is_directory);
-                    if found.is_none() {
-                        self.await_anew(&parent);
+                    let directory = found.filter(|found| self.is_planned(found));
+                    if directory.is_none() {
+                        self.watch_for_removal(&parent);
                     }
-                    found
+                    directory
                 }
                 (Some(_), None) => None,
                 (None, _) => self.root(),
@@ -121,24 +120,25 @@ impl Tracer {
         at
     }
 
+    /// Plans a watch for the root directory.
     fn root(&mut self) -> Option<PathBuf> {
         let root = PathBuf::from("/");
         let metadata = root.metadata().ok()?;
-        self.want(&root, &metadata, Kind::OnTheWay);
+        self.add(&root, &metadata, Purpose::Passage);
         Some(root)
     }
 
-    /// Where `name` in the resolved `directory` leads.
+    /// Resolves `name` in the resolved `directory`, following links.
     fn entry(&mut self, directory: &Path, name: &OsStr, budget: &mut Budget) -> Option<PathBuf> {
         budget.parts = budget.parts.checked_sub(1)?;
         let path = directory.join(name);
         let metadata = path.symlink_metadata().ok();
         let is_directory = metadata.as_ref().is_some_and(Metadata::is_dir);
         if !is_directory {
-            self.name(directory, name);
+            self.add_name(directory, name);
         }
         let Some(metadata) = metadata else {
-            self.await_anew(directory);
+            self.watch_for_removal(directory);
             return None;
         };
         if metadata.is_symlink() {
@@ -146,13 +146,14 @@ impl Tracer {
             return self.follow(directory, &path.read_link().ok()?, budget);
         }
         if is_directory {
-            self.want(&path, &metadata, Kind::OnTheWay);
+            self.add(&path, &metadata, Purpose::Passage);
         } else if metadata.is_file() && metadata.nlink() > 1 {
-            self.want(&path, &metadata, Kind::Linked);
+            self.add(&path, &metadata, Purpose::LinkedFile);
         }
         Some(path)
     }
 
+    /// Resolves the `target` of a link in `directory`.
     fn follow(&mut self, directory: &Path, target: &Path, budget: &mut Budget) -> Option<PathBuf> {
         let mut at = directory.to_path_buf();
         for part in target.components() {
@@ -168,33 +169,38 @@ impl Tracer {
         Some(at)
     }
 
-    /// That directories above are removed is told by those that they are in.
-    fn await_anew(&mut self, directory: &Path) {
+    /// Adds the names of `directory` and of those above it to the watches of their parents, see [`LEVELS`].
+    fn watch_for_removal(&mut self, directory: &Path) {
         let above = directory.ancestors().take(LEVELS);
         for (parent, name) in above.filter_map(|at| Some((at.parent()?, at.file_name()?))) {
-            self.name(parent, name);
+            self.add_name(parent, name);
         }
     }
 
-    fn name(&mut self, directory: &Path, name: &OsStr) {
-        if let Some(want) = self.wanted.get_mut(directory.as_os_str()) {
-            want.names.insert(name.to_os_string());
-            want.kind = want.kind.max(Kind::Names);
+    /// Returns whether a watch is planned for the resolved path, as for every directory and no file with a single name.
+    fn is_planned(&self, path: &Path) -> bool {
+        self.plan.contains_key(path.as_os_str())
+    }
+
+    fn add_name(&mut self, directory: &Path, name: &OsStr) {
+        if let Some(planned) = self.plan.get_mut(directory.as_os_str()) {
+            planned.names.insert(name.to_os_string());
+            planned.purpose = planned.purpose.max(Purpose::Names);
         }
     }
 
-    fn raise(&mut self, directory: &Path, kind: Kind) {
-        if let Some(want) = self.wanted.get_mut(directory.as_os_str()) {
-            want.kind = want.kind.max(kind);
+    fn raise(&mut self, directory: &Path, purpose: Purpose) {
+        if let Some(planned) = self.plan.get_mut(directory.as_os_str()) {
+            planned.purpose = planned.purpose.max(purpose);
         }
     }
 
-    fn want(&mut self, path: &Path, metadata: &Metadata, kind: Kind) {
-        let want = self.wanted.entry(path.into());
-        want.or_insert_with(|| Want {
+    fn add(&mut self, path: &Path, metadata: &Metadata, purpose: Purpose) {
+        let planned = self.plan.entry(path.into());
+        planned.or_insert_with(|| Planned {
             file: file_id(metadata),
             names: BTreeSet::new(),
-            kind,
+            purpose,
         });
     }
 }
@@ -211,15 +217,15 @@ mod tests {
         tracer
     }
 
-    /// What is watched in `dir` for the file at `path`: `path Kind: names`, each path below `dir`.
+    /// Returns the watches in `dir` for the file at `path`, as `path Purpose: names` with paths below `dir`.
     fn traced(dir: &TestDir, path: &str) -> Vec<String> {
         shown(dir, &tracer(dir, path, false))
     }
 
     fn shown(dir: &TestDir, tracer: &Tracer) -> Vec<String> {
-        let show = |(path, want): (&OsString, &Want)| {
+        let show = |(path, planned): (&OsString, &Planned)| {
             let below = Path::new(path).strip_prefix(dir.path()).ok()?;
-            let names: Vec<_> = want
+            let names: Vec<_> = planned
                 .names
                 .iter()
                 .map(|name| name.to_str().unwrap())
@@ -227,19 +233,19 @@ mod tests {
             Some(format!(
                 "{} {:?}: {}",
                 below.display(),
-                want.kind,
+                planned.purpose,
                 names.join(" ")
             ))
         };
-        tracer.wanted.iter().filter_map(show).collect()
+        tracer.plan.iter().filter_map(show).collect()
     }
 
     #[test]
-    fn p8_a_file_is_watched_in_its_directory_and_those_above_for_their_own_fate() {
+    fn p8_a_file_is_watched_in_its_directory_and_the_directories_above_for_their_removal() {
         let dir = TestDir::new();
         dir.write("a/w/.devcontainer/devcontainer.json", "{}");
         let expected = [
-            " OnTheWay: ",
+            " Passage: ",
             "a Names: w",
             "a/w Names: .devcontainer",
             "a/w/.devcontainer Contents: devcontainer.json",
@@ -251,22 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn p8_what_is_missing_is_awaited_in_the_nearest_directory_that_exists() {
+    fn p8_a_missing_file_is_watched_for_in_the_nearest_directory_that_exists() {
         let dir = TestDir::new();
         dir.write("a/b/w/x", "");
-        let expected = [
-            " OnTheWay: ",
-            "a Names: b",
-            "a/b Names: w",
-            "a/b/w Names: c",
-        ];
+        let expected = [" Passage: ", "a Names: b", "a/b Names: w", "a/b/w Names: c"];
         assert_eq!(traced(&dir, "a/b/w/c/d/e"), expected);
-        let expected = [
-            " OnTheWay: ",
-            "a Names: b",
-            "a/b Names: w",
-            "a/b/w Names: x",
-        ];
+        let expected = [" Passage: ", "a Names: b", "a/b Names: w", "a/b/w Names: x"];
         assert_eq!(traced(&dir, "a/b/w/x/c"), expected);
     }
 
@@ -298,7 +294,7 @@ mod tests {
     fn p8_every_name_counts_in_a_directory_that_is_an_input() {
         let dir = TestDir::new();
         dir.write("w/f/x", "");
-        let expected = [" Names: w", "w Contents: f", "w/f Everything: "];
+        let expected = [" Names: w", "w Contents: f", "w/f AllContents: "];
         let tracer = tracer(&dir, "w/f", true);
         assert_eq!(shown(&dir, &tracer)[2], expected[2]);
     }
@@ -308,7 +304,7 @@ mod tests {
         let dir = TestDir::new();
         let file = dir.write("w/c.json", "{}");
         std::fs::hard_link(file, dir.path().join("other")).unwrap();
-        let expected = [" Names: w", "w Contents: c.json", "w/c.json Linked: "];
+        let expected = [" Names: w", "w Contents: c.json", "w/c.json LinkedFile: "];
         assert_eq!(traced(&dir, "w/c.json"), expected);
     }
 
@@ -322,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_take_for_ever_to_follow_is_given_up() {
+    fn paths_that_would_take_forever_to_follow_are_given_up() {
         let dir = TestDir::new();
         for number in 0..30 {
             let next = format!("d{}", number + 1);

@@ -1,0 +1,263 @@
+//! An inotify(7) instance, its watches, and its events.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use inotify::{Event, EventMask, Inotify, WatchDescriptor, WatchMask};
+use rustix::io::Errno;
+
+use super::Armed;
+use super::plan::{Plan, Planned, Purpose};
+use crate::model::inputs::FileId;
+
+/// The size of the buffer for events, in bytes. One event takes up to 272 bytes.
+const BUFFER: usize = 4096;
+/// The maximum number of reads in a row, so that a program that writes all the time cannot delay the scan.
+const READS: usize = 16;
+
+/// The events for a watch that mean that the content of a file has changed.
+const WRITTEN: EventMask = EventMask::MODIFY.union(EventMask::CLOSE_WRITE);
+
+const ITSELF: WatchMask = WatchMask::DELETE_SELF.union(WatchMask::MOVE_SELF);
+
+const NAMES: WatchMask = WatchMask::CREATE
+    .union(WatchMask::DELETE)
+    .union(WatchMask::MOVED_FROM)
+    .union(WatchMask::MOVED_TO);
+
+const CONTENTS: WatchMask = WatchMask::MODIFY
+    .union(WatchMask::CLOSE_WRITE)
+    .union(WatchMask::ATTRIB);
+
+/// An inotify instance and its watches.
+pub(super) struct Watches {
+    inotify: Inotify,
+    /// The watched files and directories by their resolved paths.
+    watched: BTreeMap<OsString, Watched>,
+    /// The events that count. A directory that is mounted in two places has one watch for both.
+    filters: HashMap<WatchDescriptor, NameFilter>,
+}
+
+/// A watch, and the file or directory that it is for.
+struct Watched {
+    watch: WatchDescriptor,
+    purpose: Purpose,
+    file: FileId,
+}
+
+/// The names in a watched directory whose events count.
+struct NameFilter {
+    directory: PathBuf,
+    names: BTreeSet<OsString>,
+    all_names: bool,
+}
+
+/// The events since the last scan.
+#[derive(Default)]
+pub(super) struct Hints {
+    /// True if there was an event that counts.
+    pub(super) any: bool,
+    /// True if an event was about more than the content of a file, so that a path may lead elsewhere now.
+    pub(super) retrace: bool,
+    /// True if there were too many events, and some are lost.
+    pub(super) overflow: bool,
+    /// The paths of files that were written to.
+    pub(super) written: HashSet<PathBuf>,
+}
+
+/// A file, or all files, of which no events can be received.
+#[derive(Debug)]
+pub(super) enum WatchError {
+    /// There is no inotify instance.
+    NoInstance(io::Error),
+    /// The watch of this path cannot be added.
+    NoWatch(OsString, io::Error),
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, error) = match self {
+            Self::NoInstance(error) => ("files".into(), error),
+            Self::NoWatch(path, error) => (path.to_string_lossy(), error),
+        };
+        let fix = match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOSPC) => "; raise fs.inotify.max_user_watches",
+            Some(Errno::MFILE) => "; raise fs.inotify.max_user_instances",
+            _ => "",
+        };
+        write!(
+            f,
+            "{what} cannot be watched ({error}{fix}); changes are found at the next request only"
+        )
+    }
+}
+
+impl AsFd for Watches {
+    /// Returns a descriptor that is readable while there are events.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+impl Watches {
+    /// Creates an inotify instance that watches nothing. Fails if this user has too many instances.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            inotify: Inotify::init()?,
+            watched: BTreeMap::new(),
+            filters: HashMap::new(),
+        })
+    }
+
+    /// Adds the pending events to `hints`. Never blocks.
+    pub(super) fn read(&mut self, hints: &mut Hints) {
+        let mut buffer = [0; BUFFER];
+        for _ in 0..READS {
+            // An error means that no event is left, or an interruption; events that are left wake the thread again.
+            let Ok(events) = self.inotify.read_events(&mut buffer) else {
+                return;
+            };
+            for event in events {
+                if event.mask.contains(EventMask::Q_OVERFLOW) {
+                    (hints.any, hints.overflow) = (true, true);
+                }
+                let Some(filter) = self.filters.get(&event.wd) else {
+                    continue;
+                };
+                if !filter.counts(event.name) {
+                    continue;
+                }
+                hints.add(&event, filter);
+                if event.mask.contains(EventMask::IGNORED) {
+                    // The watched directory is gone, and the kernel has removed the watch.
+                    self.filters.remove(&event.wd);
+                    self.watched.retain(|_, watched| watched.watch != event.wd);
+                }
+            }
+        }
+    }
+
+    /// Adds and removes watches so that exactly those of `plan` exist.
+    pub(super) fn arm(&mut self, plan: Plan) -> Armed {
+        self.remove_unplanned(&plan);
+        self.filters.clear();
+        let mut armed = Armed {
+            added: false,
+            failure: None,
+        };
+        for (path, planned) in plan {
+            let existing = self.watched.get(&path);
+            let watch = match existing {
+                Some(watched) => Ok(watched.watch.clone()),
+                None => {
+                    let mut watches = self.inotify.watches();
+                    watches.add(&path, planned.purpose.mask())
+                }
+            };
+            match watch {
+                Ok(watch) => {
+                    armed.added |= existing.is_none();
+                    self.keep(path, watch, planned);
+                }
+                // The path has changed since it was traced.
+                Err(e) if is_gone(&e) => armed.added = true,
+                Err(e) if planned.purpose.may_fail(&e) => {}
+                Err(e) => {
+                    let is_full = e.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
+                    armed.failure.get_or_insert(WatchError::NoWatch(path, e));
+                    if is_full {
+                        // No watch is left for the rest of the plan. A later call tries again.
+                        break;
+                    }
+                }
+            }
+        }
+        armed
+    }
+
+    fn remove_unplanned(&mut self, plan: &Plan) {
+        let inotify = &self.inotify;
+        self.watched.retain(|path, watched| {
+            let is_planned = plan.get(path).is_some_and(|planned| {
+                (planned.purpose, planned.file) == (watched.purpose, watched.file)
+            });
+            if !is_planned {
+                // It fails if the directory is gone, because then the watch is gone too.
+                let _ = inotify.watches().remove(watched.watch.clone());
+            }
+            is_planned
+        });
+    }
+
+    fn keep(&mut self, path: OsString, watch: WatchDescriptor, planned: Planned) {
+        let entry = self.filters.entry(watch.clone());
+        let filter = entry.or_insert_with(|| NameFilter::new(&path));
+        filter.all_names |= planned.purpose == Purpose::AllContents;
+        filter.names.extend(planned.names);
+        let watched = Watched {
+            watch,
+            purpose: planned.purpose,
+            file: planned.file,
+        };
+        self.watched.insert(path, watched);
+    }
+}
+
+impl Hints {
+    fn add(&mut self, event: &Event<&OsStr>, filter: &NameFilter) {
+        self.any = true;
+        if !WRITTEN.contains(event.mask) {
+            self.retrace = true;
+            return;
+        }
+        // An event without a name is about the watched file itself.
+        let path = match event.name {
+            Some(name) => filter.directory.join(name),
+            None => filter.directory.clone(),
+        };
+        self.written.insert(path);
+    }
+}
+
+impl NameFilter {
+    fn new(directory: &OsStr) -> Self {
+        Self {
+            directory: directory.into(),
+            names: BTreeSet::new(),
+            all_names: false,
+        }
+    }
+
+    /// Returns whether an event about `name`, or about the directory itself, counts.
+    fn counts(&self, name: Option<&OsStr>) -> bool {
+        name.is_none_or(|name| self.all_names || self.names.contains(name))
+    }
+}
+
+impl Purpose {
+    fn mask(self) -> WatchMask {
+        let directory = ITSELF.union(WatchMask::ONLYDIR);
+        // Two paths of one directory share a watch, which needs the events of both.
+        WatchMask::MASK_ADD.union(match self {
+            Self::LinkedFile => WatchMask::MODIFY.union(WatchMask::CLOSE_WRITE),
+            Self::Passage => directory,
+            Self::Names => directory.union(NAMES),
+            Self::Contents | Self::AllContents => directory.union(NAMES).union(CONTENTS),
+        })
+    }
+
+    /// Returns whether a failure is expected: a directory on the way may be searchable but not readable.
+    fn may_fail(self, error: &io::Error) -> bool {
+        self == Self::Passage && error.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
