@@ -1,6 +1,7 @@
-//! What stands in `state.json`.
+//! The format of `state.json`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -10,10 +11,10 @@ use crate::model::inputs::Content;
 use crate::state::baseline::{Baseline, InputOrigin};
 use crate::state::persisted::{Persisted, Record};
 
-/// Of the format that is written. The first one had no baselines. A file of a version that is neither is not ours to
-/// understand.
+/// The version that is written.
 const VERSION: u32 = 2;
-const READ_TOO: u32 = 1;
+/// The version before, which had no baselines. It can still be read.
+const OLDER_VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct Contents {
@@ -28,30 +29,60 @@ struct Versioned {
     version: Option<u32>,
 }
 
-/// The text of the file.
+/// Returns the contents of the file.
 pub(super) fn to_json(persisted: Persisted) -> Vec<u8> {
     let contents = Contents {
         version: VERSION,
         operations: persisted.operations,
         baselines: persisted.baselines.into_iter().collect(),
     };
-    // Our types have text keys and no failing parts: there is no way for this to fail.
+    // Serializing fails only for maps whose keys are not text, and for types whose `Serialize` fails.
     serde_json::to_vec(&contents).unwrap_or_default()
 }
 
-/// What the text says, or why it cannot be understood.
-pub(super) fn from_json(text: &[u8]) -> Result<Persisted, String> {
-    let versioned: Versioned = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    match versioned.version {
-        Some(VERSION | READ_TOO) => {}
-        Some(other) => {
-            return Err(format!(
-                "it has version {other}, not {READ_TOO} or {VERSION}"
-            ));
+/// A file that cannot be understood.
+#[derive(Debug)]
+pub(super) enum FormatError {
+    /// It is not JSON, or its fields are not those of the format.
+    Json(serde_json::Error),
+    /// It has no version.
+    NoVersion,
+    /// Another program, or a newer daemon, has written it.
+    OtherVersion(u32),
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => write!(f, "{error}"),
+            Self::NoVersion => f.write_str("it has no version"),
+            Self::OtherVersion(version) => {
+                write!(
+                    f,
+                    "it has version {version}, not {OLDER_VERSION} or {VERSION}"
+                )
+            }
         }
-        None => return Err("it has no version".to_owned()),
     }
-    let contents: Contents = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+}
+
+impl std::error::Error for FormatError {}
+
+impl From<serde_json::Error> for FormatError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
+/// Reads the contents of the file.
+pub(super) fn from_json(text: &[u8]) -> Result<Persisted, FormatError> {
+    let versioned: Versioned = serde_json::from_slice(text)?;
+    match versioned.version {
+        Some(VERSION | OLDER_VERSION) => {}
+        Some(other) => return Err(FormatError::OtherVersion(other)),
+        None => return Err(FormatError::NoVersion),
+    }
+    let contents: Contents = serde_json::from_slice(text)?;
     Ok(Persisted {
         operations: contents.operations,
         baselines: contents.baselines.into_iter().collect(),
@@ -62,7 +93,7 @@ impl Serialize for Baseline {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(
             self.inputs()
-                .map(|(name, was)| (path_to_text(name), word(was))),
+                .map(|(name, origin)| (path_to_text(name), word(origin))),
         )
     }
 }
@@ -71,9 +102,10 @@ impl<'de> Deserialize<'de> for Baseline {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let words: BTreeMap<String, String> = BTreeMap::deserialize(deserializer)?;
         let read = words.into_iter().map(|(name, word)| {
-            let was = from_word(&word)
-                .ok_or_else(|| serde::de::Error::custom(format!("{word:?} is no content")))?;
-            Ok((path_from_text(&name), was))
+            let origin = from_word(&word).ok_or_else(|| {
+                serde::de::Error::custom(format!("{word:?} is not the content of an input"))
+            })?;
+            Ok((path_from_text(&name), origin))
         });
         read.collect()
     }
@@ -84,17 +116,17 @@ const DIRECTORY: &str = "directory";
 const UNREADABLE: &str = "unreadable";
 const UNKNOWN: &str = "unknown";
 
-/// After the word for what is open.
+/// The character after the word of an [`InputOrigin::Open`].
 const OPEN: char = '?';
 
-fn word(was: InputOrigin) -> String {
+fn word(origin: InputOrigin) -> String {
     let word = |content| match content {
         Content::Absent => ABSENT.to_owned(),
         Content::Directory => DIRECTORY.to_owned(),
         Content::Unreadable => UNREADABLE.to_owned(),
         Content::Fingerprint(fingerprint) => fingerprint.to_string(),
     };
-    match was {
+    match origin {
         InputOrigin::Known(content) => word(content),
         InputOrigin::Open(content) => word(content) + &OPEN.to_string(),
         InputOrigin::Unknown => UNKNOWN.to_owned(),
@@ -115,10 +147,11 @@ fn from_word(word: &str) -> Option<InputOrigin> {
         UNREADABLE => Content::Unreadable,
         fingerprint => Content::Fingerprint(Uuid::parse_str(fingerprint).ok()?),
     };
-    Some(match is_open {
-        true => InputOrigin::Open(content),
-        false => InputOrigin::Known(content),
-    })
+    if is_open {
+        Some(InputOrigin::Open(content))
+    } else {
+        Some(InputOrigin::Known(content))
+    }
 }
 
 #[cfg(test)]
@@ -142,8 +175,8 @@ mod tests {
             Path::new("/srv/fixture/project")
         );
         assert_eq!(second.baselines.len(), 1);
-        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
-        let fixtures = std::fs::read_dir(fixtures).unwrap().count();
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
+        let fixtures = std::fs::read_dir(directory).unwrap().count();
         assert_eq!(fixtures, VERSION as usize, "one for each version");
     }
 
@@ -159,20 +192,21 @@ mod tests {
             ("d", InputOrigin::Open(Content::Absent)),
             ("e", InputOrigin::Open(Content::Unreadable)),
         ];
-        let inputs = inputs.map(|(name, was)| (PathBuf::from(name), was));
-        let odd = (PathBuf::from(odd), InputOrigin::Known(fingerprint));
-        let baseline: Baseline = inputs.into_iter().chain([odd.clone()]).collect();
+        let with_paths = inputs.map(|(name, origin)| (PathBuf::from(name), origin));
+        let odd_path = PathBuf::from(odd);
+        let odd_input = (odd_path.clone(), InputOrigin::Known(fingerprint));
+        let baseline: Baseline = with_paths.into_iter().chain([odd_input]).collect();
         let mut persisted =
             from_json(include_bytes!("../../tests/fixtures/state/v2.json")).unwrap();
-        persisted.operations[0].folder = odd.0.clone();
-        persisted.operations[0].config = Some(odd.0);
+        persisted.operations[0].folder = odd_path.clone();
+        persisted.operations[0].config = Some(odd_path);
         persisted.operations[0].made_from = Some(baseline.clone());
         persisted.baselines.insert("id".into(), baseline);
         assert_eq!(from_json(&to_json(persisted.clone())).unwrap(), persisted);
     }
 
     #[test]
-    fn what_is_not_ours_is_not_understood() {
+    fn other_files_are_not_understood() {
         for (text, why) in [
             (
                 r#"{"version":3,"operations":[]}"#,
@@ -182,12 +216,12 @@ mod tests {
             (r#"{"version":2}"#, "missing field"),
             (
                 r#"{"version":2,"operations":[],"baselines":{"a":{"b":"c"}}}"#,
-                "\"c\" is no content",
+                "\"c\" is not the content of an input",
             ),
             ("[2", "EOF"),
         ] {
-            let found = from_json(text.as_bytes()).unwrap_err();
-            assert!(found.contains(why), "{text}: {found}");
+            let error = from_json(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 }

@@ -1,10 +1,11 @@
-//! What outlives a restart: `state.json` in the state directory.
+//! The data that outlives a restart: `state.json` in the state directory.
 //!
-//! It is written whole to another file, synced and renamed, so that whoever reads it finds the old or the new one.
-//! Where the directory cannot be used, that is said once, and the daemon goes on without.
+//! The file is written as a whole under another name, synced and renamed, so that a reader finds either the old or the
+//! new one. If the directory cannot be used, the store warns once and keeps nothing.
 
 mod format;
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -12,61 +13,110 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
+use self::format::FormatError;
 use crate::base::regular_file;
 use crate::base::time::Timestamp;
 use crate::state::persisted::Persisted;
 
-/// What is read of what was written, for tests of what outlives a restart.
+/// Writes and reads `persisted`, for tests of the state after a restart.
 #[cfg(test)]
 pub(crate) fn round_trip(persisted: Persisted) -> Persisted {
     format::from_json(&format::to_json(persisted)).unwrap()
 }
 
 const FILE: &str = "state.json";
-/// A larger file is none of ours: neither read nor written.
+/// The maximum size of the file in bytes. A larger file is neither read nor written.
 const MAX_SIZE: u64 = 256 << 20;
 
-/// The state directory.
+/// The state directory, if it can be used.
 pub struct Store {
     directory: Option<Directory>,
 }
 
 struct Directory {
     path: PathBuf,
-    /// Held while the daemon lives: of two daemons, one writes.
+    /// A flock(2) lock that is held while the store exists, so that only one daemon writes.
     _lock: File,
-    /// How writing went; guards the file too.
+    /// The lock on the file, and the outcome of the last write.
     writing: Mutex<Writing>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Writing {
+    /// The last write succeeded, or there was none.
     Works,
+    /// The last write failed.
     Failed,
-    /// The file is somebody else's, and is left to them.
+    /// The file cannot be understood and cannot be renamed. It is not overwritten.
     GivenUp,
 }
 
-impl Store {
-    /// Opens `directory`, and makes it where it does not exist.
-    pub fn open(directory: Option<&Path>) -> Self {
-        let opened = match directory {
-            Some(path) => Directory::open(path).map_err(|e| format!("{}: {e}", path.display())),
-            None => Err("there is no home directory".to_owned()),
-        };
-        if let Err(why) = &opened {
-            log::warn!(
-                "nothing will outlive a restart, as the state directory cannot be used: {why}; name another one with \
-                 --state-dir"
-            );
+/// A state directory that cannot be used.
+#[derive(Debug)]
+enum OpenError {
+    /// None is named, and there is no home directory.
+    NoHome,
+    /// Another daemon has locked this directory.
+    InUse(PathBuf),
+    /// This directory cannot be created, opened, locked or written to.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHome => f.write_str("there is no home directory"),
+            Self::InUse(path) => write!(f, "{}: another devcontainerd uses it", path.display()),
+            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
         }
-        Self {
-            directory: opened.ok(),
+    }
+}
+
+/// A file that cannot be used.
+#[derive(Debug)]
+enum ReadError {
+    Io(io::Error),
+    /// It is larger than [`MAX_SIZE`].
+    TooLarge,
+    Format(FormatError),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "{error}"),
+            Self::TooLarge => write!(f, "it is larger than {} MiB", MAX_SIZE >> 20),
+            Self::Format(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Store {
+    /// Opens `directory` and creates it if it does not exist. If that fails, logs a warning and keeps nothing.
+    pub fn open(directory: Option<&Path>) -> Self {
+        match directory.ok_or(OpenError::NoHome).and_then(Directory::open) {
+            Ok(directory) => Self {
+                directory: Some(directory),
+            },
+            Err(e) => {
+                log::warn!(
+                    "the state directory cannot be used, nothing will outlive a restart: {e}; choose another one with \
+                     --state-dir"
+                );
+                Self { directory: None }
+            }
         }
     }
 
-    /// What was written last. A file that cannot be understood is set aside.
+    /// Returns the data that was saved last. A file that cannot be understood is renamed, with a warning.
     pub fn load(&self) -> Persisted {
         let Some(directory) = &self.directory else {
             return Persisted::default();
@@ -74,10 +124,9 @@ impl Store {
         let path = directory.path.join(FILE);
         match read(&path) {
             Ok(persisted) => persisted,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Persisted::default(),
+            Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::NotFound => Persisted::default(),
             Err(e) => {
-                if !set_aside(&path, &e) {
-                    // Better nothing is kept than that what is not ours is overwritten.
+                if !move_away(&path, &e) {
                     *directory.writing() = Writing::GivenUp;
                 }
                 Persisted::default()
@@ -85,8 +134,9 @@ impl Store {
         }
     }
 
-    /// Writes this in place of what was there. It is asked for when it is this caller's turn, so that the newest is
-    /// written last. Returns whether it is worth trying again.
+    /// Replaces the saved data. Blocks while another thread saves. Returns whether it is worth trying again.
+    ///
+    /// `persisted` is called once it is this thread's turn, so that the last write has the newest data.
     pub fn save(&self, persisted: impl FnOnce() -> Persisted) -> bool {
         let Some(directory) = &self.directory else {
             return false;
@@ -95,36 +145,37 @@ impl Store {
         if *writing == Writing::GivenUp {
             return false;
         }
-        let written = write(&directory.path, &format::to_json(persisted()));
-        if let (Err(e), Writing::Works) = (&written, *writing) {
-            let path = directory.path.display();
-            log::warn!(
-                "{FILE} in {path} cannot be written: {e}; a restart would find an older one"
-            );
+        match write(&directory.path, &format::to_json(persisted())) {
+            Ok(()) => *writing = Writing::Works,
+            Err(e) => {
+                if *writing == Writing::Works {
+                    let path = directory.path.display();
+                    log::warn!(
+                        "{FILE} in {path} cannot be written: {e}; after a restart, older data would be used"
+                    );
+                }
+                *writing = Writing::Failed;
+            }
         }
-        *writing = match written {
-            Ok(()) => Writing::Works,
-            Err(_) => Writing::Failed,
-        };
         *writing == Writing::Failed
     }
 }
 
 impl Directory {
-    fn open(path: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let lock = File::open(path)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(
-            |e| match io::Error::from(e) {
-                e if e.kind() == io::ErrorKind::WouldBlock => {
-                    io::Error::other("another devcontainerd uses it")
-                }
-                e => e,
-            },
-        )?;
-        // Whether it can be written is better known now than when it matters.
-        create(&temporary(path))?;
-        fs::remove_file(temporary(path))?;
+    fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |e: io::Error| OpenError::Io(path.to_path_buf(), e);
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(path).map_err(failed)?;
+        let lock = File::open(path).map_err(failed)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(OpenError::InUse(path.to_path_buf())),
+            Err(e) => return Err(failed(e.into())),
+        }
+        // A directory that cannot be written to is better reported now than at the first operation.
+        create(&temporary(path)).map_err(failed)?;
+        fs::remove_file(temporary(path)).map_err(failed)?;
         Ok(Self {
             path: path.to_path_buf(),
             _lock: lock,
@@ -137,41 +188,43 @@ impl Directory {
     }
 }
 
-fn read(path: &Path) -> io::Result<Persisted> {
+fn read(path: &Path) -> Result<Persisted, ReadError> {
     let (file, _) = regular_file::open(path)?;
     let mut text = Vec::new();
     file.take(MAX_SIZE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_SIZE {
-        return Err(io::Error::other("it is too large"));
+        return Err(ReadError::TooLarge);
     }
-    format::from_json(&text).map_err(io::Error::other)
+    format::from_json(&text).map_err(ReadError::Format)
 }
 
-/// Returns whether the name is free now.
-fn set_aside(path: &Path, why: &io::Error) -> bool {
+/// Renames a file that cannot be used. Returns whether its name is free now.
+fn move_away(path: &Path, why: &ReadError) -> bool {
     let now = Timestamp::now().as_millis();
-    let aside = path.with_file_name(format!("{FILE}.{now}.unreadable"));
+    let kept = path.with_file_name(format!("{FILE}.{now}.unreadable"));
     let shown = path.display();
-    match fs::rename(path, &aside) {
-        Ok(()) => log::warn!(
-            "{shown} cannot be used: {why}; it is kept as {}",
-            aside.display()
-        ),
+    match fs::rename(path, &kept) {
+        Ok(()) => {
+            log::warn!(
+                "{shown} cannot be used: {why}; it is kept as {}",
+                kept.display()
+            );
+            true
+        }
         Err(e) => {
             log::warn!(
-                "{shown} cannot be used: {why}; nor can it be set aside: {e}; nothing is written there"
+                "{shown} cannot be used: {why}; it cannot be renamed: {e}; the state is not saved"
             );
-            return false;
+            false
         }
     }
-    true
 }
 
 fn temporary(directory: &Path) -> PathBuf {
     directory.join(format!("{FILE}.new"))
 }
 
-/// A new file, whatever was there before, a link somewhere else included.
+/// Creates a new file in place of any file or link of this name.
 fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -186,7 +239,10 @@ fn create(path: &Path) -> io::Result<File> {
 
 fn write(directory: &Path, contents: &[u8]) -> io::Result<()> {
     if contents.len() as u64 > MAX_SIZE {
-        return Err(io::Error::other("it would be too large"));
+        return Err(io::Error::other(format!(
+            "it would be larger than {} MiB",
+            MAX_SIZE >> 20
+        )));
     }
     let new = temporary(directory);
     let written = create(&new).and_then(|mut file| {
@@ -195,7 +251,7 @@ fn write(directory: &Path, contents: &[u8]) -> io::Result<()> {
         fs::rename(&new, directory.join(FILE))
     });
     if written.is_err() {
-        // Half of it takes room that may be what is missing.
+        // A partial file may take the last room on the disk.
         let _ = fs::remove_file(&new);
     }
     written?;
@@ -208,7 +264,7 @@ mod tests {
     use crate::base::test_dir::TestDir;
     use std::os::unix::fs::PermissionsExt;
 
-    /// What the newest fixture has.
+    /// Returns the data of the newest fixture.
     fn persisted() -> Persisted {
         let persisted = format::from_json(include_bytes!("../../tests/fixtures/state/v2.json"));
         persisted.unwrap()
@@ -219,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn p7_what_was_saved_is_loaded_by_the_next_one() {
+    fn p7_saved_data_is_loaded_by_the_next_daemon() {
         let dir = TestDir::new();
         let path = dir.path().join("a/b");
         let store = Store::open(Some(&path));
@@ -232,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn p7_a_file_that_cannot_be_understood_is_set_aside() {
+    fn p7_a_file_that_cannot_be_understood_is_renamed() {
         let mut whole = format::to_json(persisted());
         whole.truncate(whole.len() / 2);
         let truncated = String::from_utf8(whole).unwrap();
@@ -250,11 +306,11 @@ mod tests {
             assert_eq!(store.load(), Persisted::default(), "{text}");
             store.save(persisted);
             assert_eq!(store.load(), persisted(), "{text}");
-            let aside = fs::read_dir(dir.path()).unwrap().flatten();
-            let mut aside =
-                aside.filter(|f| f.path().extension().is_some_and(|e| e == "unreadable"));
+            let files = fs::read_dir(dir.path()).unwrap().flatten();
+            let mut kept =
+                files.filter(|f| f.path().extension().is_some_and(|e| e == "unreadable"));
             assert_eq!(
-                fs::read_to_string(aside.next().unwrap().path()).unwrap(),
+                fs::read_to_string(kept.next().unwrap().path()).unwrap(),
                 text
             );
         }
@@ -272,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn p7_of_two_daemons_one_writes() {
+    fn p7_only_one_of_two_daemons_writes() {
         let dir = TestDir::new();
         let first = Store::open(Some(dir.path()));
         let second = Store::open(Some(dir.path()));
@@ -281,10 +337,10 @@ mod tests {
     }
 
     #[test]
-    fn p7_what_cannot_be_written_is_tried_again() {
+    fn p7_a_write_that_fails_is_tried_again() {
         let dir = TestDir::new();
         let store = Store::open(Some(dir.path()));
-        // Not even root can make a file where a directory is that is not empty.
+        // Not even root can create a file in place of a directory that is not empty.
         dir.write("state.json.new/in-the-way", "");
         assert!(store.save(persisted));
         fs::remove_dir_all(temporary(dir.path())).unwrap();
