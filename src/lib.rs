@@ -9,6 +9,12 @@
     clippy::indexing_slicing
 )]
 
+// Only `main.rs`, the tests and the benchmarks use this library. Everything that they do not use is private, so that
+// the compiler finds dead code.
+pub use base::logging;
+pub use base::text::one_line;
+pub use process::end_leftovers;
+
 mod base;
 pub mod cli;
 mod daemon;
@@ -17,11 +23,8 @@ mod docker;
 mod http;
 mod manifest;
 mod model;
-pub mod process;
+mod process;
 pub mod serve;
 pub mod shim;
 mod state;
 mod store;
-
-pub use base::logging;
-pub use base::text::one_line;

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::common::{
     BINARY, Daemon, DaemonBuilder, LONG, NO_EVENTS, Sandbox, Stopwatch, eventually,
 };
-use devcontainerd::process;
+use devcontainerd::end_leftovers;
 
 /// `escape NAME` starts a process that leaves the session and every parent, writes its number into `$R/NAME`, and
 /// stays.
@@ -193,12 +193,12 @@ fn p16_leftovers_of_a_killed_daemon_are_ended_and_those_of_a_living_one_stay() {
     }
     let before = spared.processes();
     assert!(before.len() >= 2, "{before:?}");
-    process::end_leftovers();
+    end_leftovers();
     assert!(is_running(number(&killed, "one")), "its daemon lives");
     dead.signal("KILL");
     dead.wait();
     // A daemon of another test may have ended them already.
-    process::end_leftovers();
+    end_leftovers();
     eventually("nothing is left", || {
         killed.processes().is_empty().then_some(())
     });
