@@ -1,4 +1,4 @@
-//! What it takes until a change shows, and what that costs.
+//! The time until a change shows, and its cost in CPU time.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -16,11 +16,11 @@ const CHANGES: usize = 200;
 const EDITS: usize = 200;
 const RENAMES: usize = 50;
 
-/// Lines of the stream, each with the time at which it came.
-struct Told(Receiver<(Instant, String)>);
+/// The lines of an event stream, each with the time at which it arrived.
+struct Lines(Receiver<(Instant, String)>);
 
-impl Told {
-    fn by(daemon: &Daemon) -> Self {
+impl Lines {
+    fn of(daemon: &Daemon) -> Self {
         let (_, client): (_, Client) = daemon.stream("GET", "/events", "");
         let (send, receive) = channel();
         let mut client = client;
@@ -34,8 +34,8 @@ impl Told {
         Self(receive)
     }
 
-    /// When a line came that has all of these.
-    fn of(&self, words: &[&str]) -> Instant {
+    /// Waits for a line that contains all of `words`, and returns its time.
+    fn wait_for(&self, words: &[&str]) -> Instant {
         loop {
             let (at, line) = self.0.recv_timeout(Duration::from_secs(30)).unwrap();
             if words.iter().all(|word| line.contains(word)) {
@@ -45,16 +45,17 @@ impl Told {
     }
 }
 
+/// Waits until a daemon follows events.
 pub(crate) fn follows(daemon: &Daemon) {
     daemon.follows();
-    // The listing with which that begins has ended, too.
+    // The listing at the beginning ends too.
     thread::sleep(Duration::from_secs(2));
 }
 
-/// Made, started, paused and so on by hand, with a stream open.
+/// Measures changes that docker commands make while a stream is open.
 pub(crate) fn changes(bench: &mut Bench) {
     let daemon = bench.daemon().start();
-    let told = Told::by(&daemon);
+    let lines = Lines::of(&daemon);
     follows(&daemon);
     let (mut listed, mut streamed, mut asked) = (vec![], vec![], vec![]);
     let mut change = |arguments: &[&str], name: &str, status: &str| {
@@ -68,7 +69,7 @@ pub(crate) fn changes(bench: &mut Bench) {
                 own.is_some_and(|own| own.contains(&format!("\"status\":\"{status}")))
             }
         };
-        eventually("it shows in the list", || {
+        eventually("the change shows in the list", || {
             let begun = Instant::now();
             let all = daemon.get("/").body;
             asked.push(milliseconds(begun.elapsed()));
@@ -76,8 +77,8 @@ pub(crate) fn changes(bench: &mut Bench) {
         });
         listed.push(milliseconds(done.elapsed()));
         let at = match status {
-            "" => told.of(&["_removed"]),
-            status => told.of(&[
+            "" => lines.wait_for(&["_removed"]),
+            status => lines.wait_for(&[
                 &format!("\"name\":\"{name}\""),
                 &format!("\"status\":\"{status}"),
             ]),
@@ -111,7 +112,7 @@ pub(crate) fn changes(bench: &mut Bench) {
 }
 
 pub(crate) fn edit_in_stream(bench: &mut Bench, daemon: &Daemon) {
-    let told = Told::by(daemon);
+    let lines = Lines::of(daemon);
     follows(daemon);
     let config = bench.world.config(0);
     let original = fs::read_to_string(&config).unwrap();
@@ -121,13 +122,14 @@ pub(crate) fn edit_in_stream(bench: &mut Bench, daemon: &Daemon) {
     );
     let mut times = vec![];
     for number in 0..EDITS {
-        let (content, dirty) = match number % 2 == 0 {
-            true => (format!(r#"{{"image": "other{number}"}}"#), "\"dirty\":true"),
-            false => (original.clone(), "\"dirty\":false"),
+        let (content, dirty) = if number % 2 == 0 {
+            (format!(r#"{{"image": "other{number}"}}"#), "\"dirty\":true")
+        } else {
+            (original.clone(), "\"dirty\":false")
         };
         fs::write(&config, content).unwrap();
         let written = Instant::now();
-        let at = told.of(&["\"type\":\"devcontainer\"", &folder, dirty]);
+        let at = lines.wait_for(&["\"type\":\"devcontainer\"", &folder, dirty]);
         times.push(milliseconds(at.saturating_duration_since(written)));
     }
     bench
@@ -136,12 +138,12 @@ pub(crate) fn edit_in_stream(bench: &mut Bench, daemon: &Daemon) {
         .target(Target::P99AtMost(100.0));
 }
 
-/// What a change costs of one container among 1,000: of daemons, of docker's clients, and of the engine.
+/// Measures the CPU time that a change of one container among 1,000 costs daemons, docker clients and the engine.
 pub(crate) fn one_of_many(bench: &mut Bench) {
     let name = "bench-one";
     run("docker", &["create", "--name", name, IMAGE]);
-    let pid = env::var("DEVCONTAINERD_ENGINE_DIR").unwrap();
-    let pid = fs::read_to_string(format!("{pid}/pid")).unwrap();
+    let directory = env::var("DEVCONTAINERD_ENGINE_DIR").unwrap();
+    let pid = fs::read_to_string(format!("{directory}/pid")).unwrap();
     let engine = || cpu_time_of(pid.trim());
     let rename = |number: usize| {
         let new = format!("{name}-{number}");
@@ -181,12 +183,12 @@ pub(crate) fn one_of_many(bench: &mut Bench) {
         (times, each)
     };
     let daemon = bench.started();
-    let told = Told::by(&daemon);
+    let lines = Lines::of(&daemon);
     follows(&daemon);
     let follower = measure(&daemon, &mut |named| {
-        told.of(&[named]);
+        lines.wait_for(&[named]);
     });
-    drop((told, daemon));
+    drop((lines, daemon));
     let polls = bench
         .daemon()
         .args("--no-events --cache-duration 0")
@@ -196,11 +198,10 @@ pub(crate) fn one_of_many(bench: &mut Bench) {
         assert!(polls.get("/").body.contains(named))
     });
     drop(polls);
-    let mut of =
-        |what: &str, index: usize| compare(&mut bench.report, what, index, &follower.1, &poller.1);
-    of("one change of 1,000: CPU time of docker clients", 1);
-    of("one change of 1,000: CPU time of the engine", 0);
-    of("one change of 1,000: CPU time of the daemon", 2);
+    for (index, what) in [(1, "docker clients"), (0, "the engine"), (2, "the daemon")] {
+        let what = format!("one change of 1,000: CPU time of {what}");
+        compare(&mut bench.report, &what, index, &follower.1, &poller.1);
+    }
     bench
         .report
         .many("one change of 1,000, to the stream", "ms", follower.0)
@@ -211,7 +212,7 @@ pub(crate) fn one_of_many(bench: &mut Bench) {
 }
 
 fn compare(report: &mut Report, what: &str, index: usize, ours: &[f64; 3], theirs: &[f64; 3]) {
-    // Not finer than what the kernel counts.
+    // The kernel counts in ticks.
     let least = TICK.as_secs_f64() * 1e3 / RENAMES as f64;
     report
         .one(what, "ms", ours[index])

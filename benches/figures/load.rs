@@ -1,4 +1,4 @@
-//! Requests over kept connections, and the floor: what answers them without doing anything.
+//! Requests over persistent connections, and a server that answers them without doing anything.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::common::LONG;
 use crate::report::{milliseconds, percentile};
 
-/// What came of a load.
+/// The result of sending requests for a while.
 pub(crate) struct Load {
     pub(crate) count: usize,
     time: Duration,
@@ -27,14 +27,14 @@ impl Load {
     }
 }
 
-/// Sends a request over and over on one connection for each core.
+/// Sends a request repeatedly, on one connection for each core.
 pub(crate) fn run(address: &str, request: &[u8], time: Duration) -> Load {
     let connections = thread::available_parallelism().unwrap().get();
     // All answers are as long as the first one.
     let length = fetch(address, request).len();
     let begun = Instant::now();
     let mut latencies: Vec<f64> = thread::scope(|scope| {
-        let on_one = || {
+        let on_one_connection = || {
             let mut stream = connect(address);
             let mut answer = vec![0; length];
             let mut latencies = Vec::with_capacity(100_000);
@@ -47,7 +47,9 @@ pub(crate) fn run(address: &str, request: &[u8], time: Duration) -> Load {
             }
             latencies
         };
-        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(on_one)).collect();
+        let threads: Vec<_> = (0..connections)
+            .map(|_| scope.spawn(on_one_connection))
+            .collect();
         let latencies = threads.into_iter().map(|thread| thread.join().unwrap());
         latencies.flatten().collect()
     });
@@ -61,7 +63,7 @@ pub(crate) fn run(address: &str, request: &[u8], time: Duration) -> Load {
     }
 }
 
-/// One whole answer with a `Content-Length`.
+/// Returns one whole answer, which must have a `Content-Length`.
 pub(crate) fn fetch(address: &str, request: &[u8]) -> Vec<u8> {
     let mut stream = connect(address);
     stream.write_all(request).unwrap();
@@ -70,8 +72,8 @@ pub(crate) fn fetch(address: &str, request: &[u8]) -> Vec<u8> {
     loop {
         let text = String::from_utf8_lossy(&answer);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.split("\r\nContent-Length: ").nth(1).unwrap();
-            let length = length.lines().next().unwrap().parse();
+            let after_name = head.split("\r\nContent-Length: ").nth(1).unwrap();
+            let length = after_name.lines().next().unwrap().parse();
             if length == Ok(body.len()) {
                 return answer;
             }
@@ -89,7 +91,7 @@ fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// Answers every request with the same bytes: as fast as this machine's loopback and two threads can be.
+/// A server that answers every request with the same bytes, as a bound of what loopback and two threads can do.
 pub(crate) struct Floor {
     pub(crate) address: String,
 }
@@ -99,7 +101,7 @@ impl Floor {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let answer: Arc<[u8]> = answer.into();
-        // Both kinds of threads end with the program, these with their connections.
+        // The listening thread ends with the program; the others end with their connections.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let answer = answer.clone();
@@ -109,7 +111,7 @@ impl Floor {
         Self { address }
     }
 
-    /// A request is short: it comes in one piece.
+    /// Answers the requests of a connection. A request is so short that it arrives in one read.
     fn serve(mut stream: TcpStream, answer: &[u8]) {
         stream.set_nodelay(true).unwrap();
         let mut request = [0; 4096];

@@ -1,7 +1,8 @@
-//! The figures of the README: the static binary on a real Docker engine, with the real devcontainer CLI.
+//! Measures the figures of the README, with the static binary, a real Docker engine and the real devcontainer CLI.
 //!
-//! `make bench` brings these and runs it; `make bench ARGS='start edit'` runs only these sections. It prints a table,
-//! and the same as JSON in its last line. It judges nothing: a figure that misses its target is marked, no failure.
+//! `make bench` installs these and runs the program; `make bench ARGS='start edit'` runs only these sections. The
+//! output is a table, and its data as JSON in the last line. A figure that misses its target is marked, but does not
+//! fail.
 
 mod changes;
 #[path = "../../tests/common/mod.rs"]
@@ -19,18 +20,20 @@ use self::load::{Floor, Load};
 use self::report::{Report, Target, milliseconds};
 use self::world::World;
 
-/// The dev containers that every daemon here knows.
+/// The number of dev containers in most sections.
 const DEVCONTAINERS: usize = 10;
+/// The number of containers in the sections about many.
 const MANY: usize = 1000;
 const STARTS: usize = 50;
-/// What is slower than a start, in turn with its peer.
+/// The number of samples of actions that are slower than a start.
 const LISTINGS: usize = 20;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
+/// The time for which an idle daemon is observed.
 const IDLE: Duration = Duration::from_secs(60);
 const EDITS: usize = 200;
 const RECREATES: usize = 7;
-/// Connections that take the whole list at once.
+/// The number of connections that request the whole list at once.
 const BURST: usize = 50;
 
 type Section = fn(&mut Bench);
@@ -58,7 +61,7 @@ impl Bench {
         DaemonBuilder::of(&self.binary)
     }
 
-    /// One that has answered `GET /`.
+    /// Starts a daemon that has answered `GET /`.
     fn started(&self) -> Daemon {
         let daemon = self.daemon().start();
         daemon.json("/");
@@ -94,11 +97,8 @@ fn main() {
 fn size(bench: &mut Bench) {
     let size = fs::metadata(&bench.binary).unwrap().len();
     let ldd = Command::new("ldd").arg(&bench.binary).output().unwrap();
-    let libraries = String::from_utf8(ldd.stdout).unwrap();
-    let libraries = libraries
-        .lines()
-        .filter(|line| line.contains(".so"))
-        .count();
+    let listed = String::from_utf8(ldd.stdout).unwrap();
+    let libraries = listed.lines().filter(|line| line.contains(".so")).count();
     let report = &mut bench.report;
     report
         .one("static binary", "bytes", size as f64)
@@ -165,7 +165,7 @@ fn list(bench: &mut Bench) {
         ours.push(load);
         theirs.push(load::run(&floor.address, request.as_bytes(), ROUND));
     }
-    let of = |loads: &[Load], figure: fn(&Load) -> f64| loads.iter().map(figure).collect();
+    let samples = |loads: &[Load], figure: fn(&Load) -> f64| loads.iter().map(figure).collect();
     let echo = "bare echo of the same bytes";
     let report = &mut bench.report;
     report
@@ -175,25 +175,25 @@ fn list(bench: &mut Bench) {
         .many(
             "GET / cached, 10 containers",
             "per s",
-            of(&ours, Load::per_second),
+            samples(&ours, Load::per_second),
         )
         .target(Target::AtLeast(50_000.0))
-        .peer(echo, of(&theirs, Load::per_second));
+        .peer(echo, samples(&theirs, Load::per_second));
     report
         .many(
             "GET / cached, p50",
             "ms",
-            of(&ours, |load| load.percentile(0.5)),
+            samples(&ours, |load| load.percentile(0.5)),
         )
-        .peer(echo, of(&theirs, |load| load.percentile(0.5)));
+        .peer(echo, samples(&theirs, |load| load.percentile(0.5)));
     report
         .many(
             "GET / cached, p99",
             "ms",
-            of(&ours, |load| load.percentile(0.99)),
+            samples(&ours, |load| load.percentile(0.99)),
         )
         .target(Target::AtMost(1.0))
-        .peer(echo, of(&theirs, |load| load.percentile(0.99)));
+        .peer(echo, samples(&theirs, |load| load.percentile(0.99)));
     report.many("GET / cached, CPU time of the daemon", "µs each", cpu);
 }
 
@@ -235,20 +235,21 @@ fn edit(bench: &mut Bench) {
     let mut times = vec![];
     for number in 0..EDITS {
         let dirty = number % 2 == 0;
-        let content = match dirty {
-            true => format!(r#"{{"image": "other{number}"}}"#),
-            false => original.clone(),
+        let content = if dirty {
+            format!(r#"{{"image": "other{number}"}}"#)
+        } else {
+            original.clone()
         };
         fs::write(&config, content).unwrap();
         let written = Instant::now();
         common::eventually("the edit shows", || {
-            let all = daemon.json("/devcontainers");
-            let mut all = all["devcontainers"].as_array().unwrap().iter();
+            let answer = daemon.json("/devcontainers");
+            let mut all = answer["devcontainers"].as_array().unwrap().iter();
             let edited = all.find(|d| d["workspace_folder"] == *folder).unwrap();
             (edited["dirty"] == dirty).then_some(())
         });
         times.push(milliseconds(written.elapsed()));
-        // So that the watcher has seen it too.
+        // The watcher gets time to notice the edit too.
         thread::sleep(Duration::from_millis(25));
     }
     bench
@@ -260,10 +261,13 @@ fn edit(bench: &mut Bench) {
 
 fn recreate(bench: &mut Bench) {
     let workspace = bench.world.workspace("recreated");
-    let daemon = bench.daemon().arg("--devcontainer-folder");
-    let daemon = daemon.arg(workspace.to_str().unwrap()).start();
+    let daemon = bench
+        .daemon()
+        .arg("--devcontainer-folder")
+        .arg(workspace.to_str().unwrap())
+        .start();
     let (mut cli, mut ours) = (vec![], vec![]);
-    // The first one of all has no container to remove.
+    // The first time there is no container to remove.
     world::up(&workspace);
     for _ in 0..RECREATES {
         let begun = Instant::now();
@@ -285,18 +289,21 @@ fn recreate(bench: &mut Bench) {
         .many("recreate", "ms", ours)
         .peer("the CLI alone", cli);
     report
-        .many("recreate, what the daemon adds", "ms", added)
+        .many("recreate, added by the daemon", "ms", added)
         .target(Target::AtMost(50.0));
 }
 
-/// As many dev containers, each with its own folder, as there are containers in the next section.
+/// Measures [`MANY`] dev containers, each with its own folder.
 fn watched(bench: &mut Bench) {
     let world = World::new("many", MANY);
     let state = bench.world.workspace("state");
     let start = || {
         let begun = Instant::now();
-        let daemon = bench.daemon().arg("--state-dir");
-        let daemon = daemon.arg(state.to_str().unwrap()).start();
+        let daemon = bench
+            .daemon()
+            .arg("--state-dir")
+            .arg(state.to_str().unwrap())
+            .start();
         daemon.json("/devcontainers");
         (milliseconds(begun.elapsed()), daemon)
     };
@@ -310,7 +317,7 @@ fn watched(bench: &mut Bench) {
     let (_, daemon) = start();
     let settled = Instant::now();
     let mut before = 0;
-    common::eventually("all is watched", || {
+    common::eventually("all dev containers are watched", || {
         thread::sleep(Duration::from_millis(200));
         let same = daemon.watches() == before && before > MANY;
         before = daemon.watches();
@@ -337,20 +344,17 @@ fn watched(bench: &mut Bench) {
         fs::write(&config, r#"{"image": "other"}"#).unwrap();
         let written = Instant::now();
         let name = world.name(number);
-        match number % 2 {
-            0 => {
-                let edited = daemon.json(&format!("/devcontainers/{name}"));
-                assert_eq!(edited["dirty"], true);
-                answered.push(milliseconds(written.elapsed()));
-            }
-            _ => {
-                daemon
-                    .log
-                    .wait_for(&format!("dev container {name} no longer"));
-                noticed.push(milliseconds(written.elapsed()));
-            }
+        if number % 2 == 0 {
+            let edited = daemon.json(&format!("/devcontainers/{name}"));
+            assert_eq!(edited["dirty"], true);
+            answered.push(milliseconds(written.elapsed()));
+        } else {
+            daemon
+                .log
+                .wait_for(&format!("dev container {name} no longer"));
+            noticed.push(milliseconds(written.elapsed()));
         }
-        // So that the watcher has seen it too.
+        // The watcher gets time to notice the edit too.
         thread::sleep(Duration::from_millis(50));
     }
     let before = cpu_time(&daemon);
@@ -387,7 +391,7 @@ fn many(bench: &mut Bench) {
     changes::one_of_many(bench);
 }
 
-/// What of it is in memory, and how much of that is its own.
+/// Measures the memory that is resident, and the part of it that is private.
 fn memory(report: &mut Report, daemon: &Daemon, when: &str, target: Option<f64>) {
     let resident = report.one(
         &format!("resident memory, {when}"),
@@ -404,20 +408,20 @@ fn memory(report: &mut Report, daemon: &Daemon, when: &str, target: Option<f64>)
     );
 }
 
-/// USER_HZ, the unit of proc_pid_stat(5), is 100 everywhere.
+/// The unit of proc_pid_stat(5): USER_HZ is 100 on all architectures.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The processor time it has had.
+/// Returns the CPU time of a daemon.
 fn cpu_time(daemon: &Daemon) -> Duration {
     cpu_time_of(&daemon.pid().to_string())
 }
 
 fn cpu_time_of(pid: &str) -> Duration {
-    // utime and stime, counted from what follows the name.
+    // Fields 14 and 15, utime and stime, are at index 11 after the name.
     ticks(pid, 11)
 }
 
-/// The same of its children that have ended.
+/// Returns the CPU time of the children of a daemon that have ended.
 fn children_cpu_time(daemon: &Daemon) -> Duration {
     ticks(&daemon.pid().to_string(), 13)
 }
@@ -429,19 +433,19 @@ fn ticks(pid: &str, field: usize) -> Duration {
     TICK * ticks.map(|ticks| ticks.parse::<u32>().unwrap()).sum()
 }
 
-/// How often its threads went to sleep: what woke them is one less each.
+/// Returns how often the threads of a daemon have gone to sleep.
 fn switches(daemon: &Daemon) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
-    let of = |task: fs::DirEntry| {
+    let switches_of = |task: fs::DirEntry| {
         let status = fs::read_to_string(task.path().join("status")).unwrap();
         let mut lines = status.lines();
         let found = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         found.unwrap().trim().parse::<u64>().unwrap()
     };
-    tasks.flatten().map(of).sum()
+    tasks.flatten().map(switches_of).sum()
 }
 
-/// Runs a command to its end. Returns what it printed.
+/// Runs a command to its end and returns its output.
 fn run(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());

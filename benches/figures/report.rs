@@ -1,4 +1,4 @@
-//! Figures, as a table for people and as JSON.
+//! The report: figures as a table and as JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,23 +9,24 @@ pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Of sorted values.
+/// Returns a percentile of sorted values; `share` is from 0 to 1.
 pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len() - 1;
     sorted[(last as f64 * share).round() as usize]
 }
 
-/// What is aimed at.
+/// A limit that a figure should keep to.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
-    /// For the median.
+    /// The maximum of the median.
     AtMost(f64),
-    /// For the median.
+    /// The minimum of the median.
     AtLeast(f64),
+    /// The maximum of the 99th percentile.
     P99AtMost(f64),
 }
 
-/// What was measured, sorted.
+/// Sorted measurements.
 struct Samples(Vec<f64>);
 
 impl Samples {
@@ -65,7 +66,7 @@ impl Figure {
         self
     }
 
-    /// Something else that was measured in turn with it.
+    /// Adds another measurement for comparison, whose samples were taken alternately.
     pub(crate) fn peer(&mut self, what: &'static str, samples: Vec<f64>) -> &mut Self {
         self.peer = Some((what, Samples::new(samples)));
         self
@@ -86,10 +87,13 @@ impl Figure {
 
     fn row(&self) -> [String; 8] {
         let Samples(samples) = &self.samples;
-        // Of few samples the 99th percentile is the largest one.
-        let of = |least: usize, value: f64| match samples.len() < least {
-            true => String::new(),
-            false => shown(value),
+        // With few samples the 99th percentile is the maximum, and a single sample is the median.
+        let shown_from = |least: usize, value: f64| {
+            if samples.len() < least {
+                String::new()
+            } else {
+                shown(value)
+            }
         };
         let target = self.target.map_or_else(String::new, |target| {
             let missed = if self.meets(target) { "" } else { " MISSED" };
@@ -103,10 +107,10 @@ impl Figure {
         [
             self.what.clone(),
             self.unit.into(),
-            of(2, self.samples.min()),
+            shown_from(2, self.samples.min()),
             shown(self.samples.median()),
-            of(100, self.samples.p99()),
-            of(2, self.samples.max()),
+            shown_from(100, self.samples.p99()),
+            shown_from(2, self.samples.max()),
             target,
             peer.map_or_else(String::new, |((what, peer), ratio)| {
                 format!("{ratio:.2} x {} ({what})", shown(peer.median()))
@@ -165,7 +169,16 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let titles = ["", "", "min", "median", "p99", "max", "target", "beside"];
+        let titles = [
+            "",
+            "",
+            "min",
+            "median",
+            "p99",
+            "max",
+            "target",
+            "compared with",
+        ];
         let mut rows = vec![titles.map(str::to_owned)];
         rows.extend(self.0.iter().map(Figure::row));
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
@@ -173,9 +186,10 @@ impl fmt::Display for Report {
         for row in &rows {
             let mut line = String::new();
             for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-                line += &match (2..6).contains(&column) {
-                    true => format!("{cell:>width$}  "),
-                    false => format!("{cell:<width$}  "),
+                line += &if (2..6).contains(&column) {
+                    format!("{cell:>width$}  ")
+                } else {
+                    format!("{cell:<width$}  ")
                 };
             }
             writeln!(f, "{}", line.trim_end())?;
@@ -185,7 +199,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// With three digits that count.
+/// Returns a value with at least three significant digits.
 fn shown(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 || size.fract() == 0.0 => format!("{value:.0}"),

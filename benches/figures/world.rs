@@ -1,4 +1,4 @@
-//! Containers on the engine, and workspace folders on disk; gone when the benchmark ends.
+//! Containers on the engine and workspace folders on disk, which are removed at the end of the benchmark.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,18 @@ use crate::report::milliseconds;
 use crate::run;
 
 pub(crate) const IMAGE: &str = "devcontainerd-base:latest";
-/// `docker create` and `docker rm` at once.
+/// The number of docker commands that run at once.
 const WORKERS: usize = 4;
 
 pub(crate) struct World {
     root: PathBuf,
-    /// What the names of folders begin with.
+    /// The prefix of the names of workspace folders.
     prefix: &'static str,
     containers: Vec<String>,
 }
 
 impl World {
-    /// So many dev containers: folders with a configuration, and containers with their labels.
+    /// Creates dev containers: folders with a configuration, and containers with their labels.
     pub(crate) fn new(prefix: &'static str, devcontainers: usize) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -42,12 +42,11 @@ impl World {
                 r#"devcontainer.metadata=[{"remoteUser":"dev"}]"#.into(),
             ]
         });
-        let labels = labels.collect();
-        world.create(labels);
+        world.create(labels.collect());
         world
     }
 
-    /// Adds plain containers until there are so many in all.
+    /// Adds containers that are not dev containers until there are `count`.
     pub(crate) fn fill(&mut self, count: usize) {
         let labels = (self.containers.len()..count).map(|number| {
             vec![
@@ -59,7 +58,7 @@ impl World {
         self.create(labels.collect());
     }
 
-    /// Of a dev container.
+    /// Returns the name of a dev container.
     pub(crate) fn name(&self, number: usize) -> String {
         format!("{}{number}", self.prefix)
     }
@@ -72,7 +71,7 @@ impl World {
         self.folder(number).join(".devcontainer/devcontainer.json")
     }
 
-    /// A folder with a configuration and no container.
+    /// Creates a folder with a configuration, without a container.
     pub(crate) fn workspace(&self, name: &str) -> PathBuf {
         let folder = self.root.join(name);
         fs::create_dir_all(folder.join(".devcontainer")).unwrap();
@@ -81,11 +80,11 @@ impl World {
         folder
     }
 
-    /// What an agent does that polls docker. Returns how many milliseconds it took.
+    /// Lists and inspects all containers, as a program that polls docker does. Returns the time in milliseconds.
     pub(crate) fn poll(&self) -> f64 {
         let begun = Instant::now();
-        let ids = run("docker", &["ps", "--all", "--quiet", "--no-trunc"]);
-        let ids = ids.lines();
+        let listed = run("docker", &["ps", "--all", "--quiet", "--no-trunc"]);
+        let ids = listed.lines();
         run(
             "docker",
             &["inspect"].into_iter().chain(ids).collect::<Vec<_>>(),
@@ -93,7 +92,7 @@ impl World {
         milliseconds(begun.elapsed())
     }
 
-    /// One container for each list of labels.
+    /// Creates a container for each list of labels.
     fn create(&mut self, labels: Vec<Vec<String>>) {
         let create = |labels: &Vec<String>| {
             let mut arguments = vec!["create"];
@@ -113,7 +112,7 @@ impl Drop for World {
     }
 }
 
-/// Makes the container of a folder anew, with the CLI and nothing else.
+/// Recreates the container of a folder with the devcontainer CLI alone.
 pub(crate) fn up(folder: &Path) {
     let mut command = Command::new("devcontainer");
     command.args(["up", "--log-format", "json", "--remove-existing-container"]);
@@ -124,7 +123,7 @@ pub(crate) fn up(folder: &Path) {
         .stderr(Stdio::null());
     let mut cli = command.process_group(0).spawn().unwrap();
     assert!(cli.wait().unwrap().success(), "{command:?}");
-    // It leaves a `docker run` client in its group.
+    // The CLI leaves a `docker run` client in its group.
     let group = format!("-{}", cli.id());
     let _ = Command::new("kill")
         .args(["-s", "KILL", "--", &group])
