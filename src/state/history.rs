@@ -68,6 +68,10 @@ impl Changes {
                 let subjects: HashSet<String> = changes.iter().map(Change::subject).collect();
                 self.log
                     .retain(|(_, earlier)| !subjects.contains(&earlier.subject()));
+                // Views that differ in their order alone differ in their revision, too: encoders rely on that.
+                if changes.is_empty() {
+                    self.revision += 1;
+                }
                 for what in changes {
                     self.revision += 1;
                     self.log.push((self.revision, what));

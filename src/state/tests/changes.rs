@@ -58,6 +58,21 @@ fn each_change_has_a_revision_and_equal_states_have_none() {
 }
 
 #[test]
+fn another_order_is_another_revision_without_changes() {
+    let mut world = world();
+    world.run(1, "/w", None);
+    world.run(2, "/v", None);
+    world.list();
+    let before = world.state.view();
+    world.containers.reverse();
+    world.list();
+    let after = world.state.view();
+    assert_ne!(before.containers, after.containers);
+    assert!(after.revision > before.revision);
+    assert_eq!(since(&mut world, before.revision), named(&[]));
+}
+
+#[test]
 fn of_each_object_the_last_change_is_told() {
     let mut world = world();
     world.run(1, "/w", None);
