@@ -1,4 +1,4 @@
-//! Where to listen.
+//! Addresses to listen on.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,20 +7,32 @@ use std::path::PathBuf;
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// `127.0.0.1:3382`, `[::1]:3382`, `localhost:3382`.
+    /// `127.0.0.1:3382`, `[::1]:3382` or `localhost:3382`.
     Tcp(SocketAddr),
     /// `unix:/path`.
     Unix(PathBuf),
 }
 
+/// The reason why a text is no address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenAddressError {
+    /// It has another form.
+    Form,
+    /// The path of a unix socket is relative.
+    RelativePath,
+    /// Other machines can reach the address.
+    NotLoopback,
+}
+
 impl ListenAddress {
-    /// Reads an address. The error says what would be right.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Parses an address as `--listen` takes it.
+    pub fn parse(text: &str) -> Result<Self, ListenAddressError> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = PathBuf::from(path);
-            return match path.is_absolute() {
-                true => Ok(Self::Unix(path)),
-                false => Err("the path of a unix socket must be absolute".into()),
+            return if path.is_absolute() {
+                Ok(Self::Unix(path))
+            } else {
+                Err(ListenAddressError::RelativePath)
             };
         }
         let localhost = || {
@@ -28,15 +40,11 @@ impl ListenAddress {
             Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
         };
         let address = text.parse().ok().or_else(localhost);
-        let address: SocketAddr = address.ok_or(
-            "it should be HOST:PORT (HOST an IP address or localhost), [::1]:PORT or unix:/path",
-        )?;
-        match is_loopback(address.ip()) {
-            true => Ok(Self::Tcp(address)),
-            false => Err(
-                "it is not a loopback address: whoever reaches the port can run programs here; use 127.0.0.1, [::1] or unix:/path"
-                    .into(),
-            ),
+        let address: SocketAddr = address.ok_or(ListenAddressError::Form)?;
+        if is_loopback(address.ip()) {
+            Ok(Self::Tcp(address))
+        } else {
+            Err(ListenAddressError::NotLoopback)
         }
     }
 }
@@ -50,7 +58,21 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Whether an address is this machine, also where IPv4 is written as IPv6.
+impl fmt::Display for ListenAddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Form => {
+                "it should be HOST:PORT (HOST an IP address or localhost), [::1]:PORT or unix:/path"
+            }
+            Self::RelativePath => "the path of a unix socket must be absolute",
+            Self::NotLoopback => {
+                "it is not a loopback address: anyone who can reach it can run programs on this machine; use 127.0.0.1, [::1] or unix:/path"
+            }
+        })
+    }
+}
+
+/// True for an address of this machine only, also where IPv4 is written as IPv6.
 pub fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
@@ -69,7 +91,7 @@ mod tests {
             ("unix:/run/d.sock", "unix:/run/d.sock"),
         ] {
             let shown = ListenAddress::parse(text).map(|address| address.to_string());
-            assert_eq!(shown.as_deref(), Ok(expected));
+            assert_eq!(shown, Ok(expected.to_owned()));
         }
     }
 
@@ -87,7 +109,7 @@ mod tests {
             ("[::]:3382", "not a loopback address"),
             ("192.0.2.1:3382", "not a loopback address"),
         ] {
-            let error = ListenAddress::parse(text).unwrap_err();
+            let error = ListenAddress::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }
