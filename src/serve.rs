@@ -248,13 +248,13 @@ impl Daemon {
             rescan_signal: self.rescan_signal.clone(),
             events: EventsThread::default(),
         };
-        let service = Arc::new(Service {
-            shared: self.shared.clone(),
-            operations: self.operations.clone(),
-            programs: self.programs.clone(),
-            allowed_hosts: AllowedHosts(self.config.allow_hosts.clone()),
-            limits: self.limits.clone(),
-        });
+        let service = Arc::new(Service::new(
+            self.shared.clone(),
+            self.operations.clone(),
+            self.programs.clone(),
+            AllowedHosts(self.config.allow_hosts.clone()),
+            self.limits.clone(),
+        ));
         let watcher = Watcher::new(self.shared.clone(), self.rescan_signal.clone());
         start("watcher", move || watcher.run())?;
         let accept = move || http::accept(&bound, stop.as_fd(), &service);

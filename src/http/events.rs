@@ -1,4 +1,4 @@
-//! The stream of changes: everything once, then what changes, as it does.
+//! The stream of changes: a snapshot first, then each change when it happens.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -7,142 +7,120 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::encode::encode_change;
 use super::limits::Permit;
-use super::socket::{Peer, Socket};
-use super::stream::{Format, HEARTBEAT, write_chunk, write_end};
-use crate::base::json::to_line;
+use super::service::Service;
+use super::stream::{Format, StreamWriter};
+use super::text;
 use crate::base::notify::Notifier;
 use crate::base::poll::wait;
-use crate::base::text::one_line;
-use crate::daemon::shared::Shared;
-use crate::model::api::{Container, Devcontainer};
-use crate::state::{Body, Change, Update, View};
+use crate::state::{Change, Update, View};
 
-/// How often files are looked at where the system does not tell that they change.
-const LOOK: Duration = Duration::from_secs(1);
+/// The interval at which files are scanned while the watcher cannot tell of their changes.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Somebody who follows what changes.
+/// A client that follows changes.
 pub(super) struct EventStream {
-    shared: Arc<Shared>,
-    /// Rung when something may have changed.
+    /// Readable when the state may have changed.
     notifier: Arc<Notifier>,
     pub(super) format: Format,
-    /// The revision up to which the reader has been told, by an earlier stream.
-    told: Option<u64>,
-    /// One of the streams that there may be at once.
+    /// The last revision that the client has received, on an earlier stream.
+    seen: Option<u64>,
+    /// One of the streams that may be open at once.
     _permit: Permit,
 }
 
-/// For as long as it lives, somebody is interested in what changes.
-struct Interested<'a>(&'a Shared);
-
 impl EventStream {
+    /// Creates a stream that goes on after the revision `seen`, if its changes are still known.
     pub(super) fn new(
-        shared: &Arc<Shared>,
         notifier: Arc<Notifier>,
         format: Format,
-        told: Option<u64>,
+        seen: Option<u64>,
         permit: Permit,
     ) -> Self {
         Self {
-            shared: shared.clone(),
             notifier,
             format,
-            told,
+            seen,
             _permit: permit,
         }
     }
 
-    /// Sends each change when it happens, until nobody reads, or the daemon stops. What happened while the reader was
-    /// slow is told at once, the last state of each object alone.
-    pub(super) fn send(&self, socket: &Socket, is_1_1: bool) -> io::Result<()> {
-        let _interested = Interested::new(&self.shared);
-        let mut told = self.told;
-        let mut last_sent = Instant::now();
-        let mut is_silent = false;
-        while !self.shared.read(|state| state.is_closing()) {
-            let (news, is_blind) = self
-                .shared
-                .read(|state| (state.news(told), state.watcher_warning().is_some()));
-            let (sent, revision) = match news {
-                Update::Snapshot(view) => {
-                    self.snapshot(&view, socket, is_1_1)?;
-                    (true, view.revision)
-                }
-                Update::Changes(changes, revision) => {
-                    let mut out = Vec::new();
-                    for (number, what) in &changes {
-                        self.format.write_change(*number, what, &mut out);
-                    }
-                    if !out.is_empty() {
-                        write_chunk(socket, &[&out], is_1_1)?;
-                    }
-                    (!out.is_empty(), revision)
-                }
-            };
-            told = Some(revision);
-            if sent {
-                last_sent = Instant::now();
+    /// Sends each change when it happens, until the client goes away or the daemon stops. A client that reads slowly gets
+    /// only the last of several changes of one object.
+    pub(super) fn send(&self, service: &Service, out: &mut StreamWriter<'_>) -> io::Result<()> {
+        let _interest = service.interest();
+        let mut seen = self.seen;
+        while !service.is_closing() {
+            seen = Some(self.send_update(service, seen, out)?);
+            out.heartbeat_if_due()?;
+            let is_unwatched = service.watcher_warning().is_some();
+            let mut until = out.heartbeat_due();
+            if is_unwatched {
+                until = until.min(Instant::now() + SCAN_INTERVAL);
             }
-            if last_sent.elapsed() >= HEARTBEAT {
-                write_chunk(socket, &[self.format.heartbeat()], is_1_1)?;
-                last_sent = Instant::now();
-            }
-            let mut until = last_sent + HEARTBEAT;
-            if is_blind {
-                until = until.min(Instant::now() + LOOK);
-            }
-            self.wait(socket, is_silent, until);
-            match socket.peer() {
-                Peer::Gone => return Err(io::ErrorKind::ConnectionAborted.into()),
-                // One that sends no more may be gone: that shows when something is sent to it.
-                Peer::HalfClosed if !is_silent => {
-                    is_silent = true;
-                    write_chunk(socket, &[self.format.heartbeat()], is_1_1)?;
-                }
-                Peer::HalfClosed | Peer::Present => {}
-            }
-            if is_blind {
-                self.shared.scan();
+            self.wait(out, until);
+            out.check_peer()?;
+            if is_unwatched {
+                service.scan();
             }
         }
-        write_end(socket, is_1_1)
+        Ok(())
     }
 
-    fn snapshot(&self, view: &View, socket: &Socket, is_1_1: bool) -> io::Result<()> {
+    /// Sends the changes since a revision. Returns the revision after them.
+    fn send_update(
+        &self,
+        service: &Service,
+        seen: Option<u64>,
+        out: &mut StreamWriter<'_>,
+    ) -> io::Result<u64> {
+        match service.update_since(seen) {
+            Update::Snapshot(view) => {
+                self.send_snapshot(service, &view, out)?;
+                Ok(view.revision)
+            }
+            Update::Changes(changes, revision) => {
+                let mut lines = Vec::new();
+                for (revision, change) in &changes {
+                    self.format.write_change(*revision, change, &mut lines);
+                }
+                out.write(&[&lines])?;
+                Ok(revision)
+            }
+        }
+    }
+
+    fn send_snapshot(
+        &self,
+        service: &Service,
+        view: &View,
+        out: &mut StreamWriter<'_>,
+    ) -> io::Result<()> {
         if self.format == Format::Text {
-            let mut out = Vec::new();
-            for container in &view.containers {
-                out.extend_from_slice(container_text(container).as_bytes());
-            }
-            for devcontainer in &view.devcontainers {
-                out.extend_from_slice(devcontainer_text(devcontainer).as_bytes());
-            }
-            out.extend_from_slice(warnings_text(&view.all_warnings()).as_bytes());
-            // An empty chunk would be the end.
-            return match out.is_empty() {
-                true => write_chunk(socket, &[self.format.heartbeat()], is_1_1),
-                false => write_chunk(socket, &[&out], is_1_1),
+            let text = text::snapshot(view);
+            // A client should see at once that the stream has begun.
+            return if text.is_empty() {
+                out.heartbeat()
+            } else {
+                out.write(&[text.as_bytes()])
             };
         }
         let (before, after) = self.format.around(view.revision);
-        let body = view.snapshot_body();
-        write_chunk(
-            socket,
-            &[before.as_bytes(), &body, after.as_bytes()],
-            is_1_1,
-        )
+        let body = service.bodies.snapshot(view);
+        out.write(&[before.as_bytes(), &body, after.as_bytes()])
     }
 
-    /// Until something may have changed, the reader is gone, or that time.
-    fn wait(&self, socket: &Socket, is_silent: bool, until: Instant) {
-        // That it sends no more would be told again and again.
-        let of_interest = match is_silent {
-            true => PollFlags::empty(),
-            false => PollFlags::RDHUP,
+    /// Waits until the state may have changed, the client goes away, or that time has come.
+    fn wait(&self, out: &StreamWriter<'_>, until: Instant) {
+        // A sending half stays closed: it would end every wait at once.
+        let flags = if out.is_probed() {
+            PollFlags::empty()
+        } else {
+            PollFlags::RDHUP
         };
         let mut fds = [
-            PollFd::new(socket, of_interest),
+            PollFd::new(out.socket(), flags),
             PollFd::from_borrowed_fd(self.notifier.as_fd(), PollFlags::IN),
         ];
         wait(&mut fds, until);
@@ -150,116 +128,16 @@ impl EventStream {
     }
 }
 
-impl<'a> Interested<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        shared.update(|state| state.listing.interest.opened());
-        Self(shared)
-    }
-}
-
-impl Drop for Interested<'_> {
-    fn drop(&mut self) {
-        self.0
-            .update(|state| state.listing.interest.closed(Instant::now()));
-    }
-}
-
 impl Format {
-    fn write_change(self, revision: u64, what: &Change, out: &mut Vec<u8>) {
-        if self == Self::Text {
-            out.extend_from_slice(text(what).as_bytes());
-            return;
-        }
-        let (kind, object) = match what {
-            Change::Container(container) => ("container", to_line(container)),
-            Change::Devcontainer(devcontainer) => ("devcontainer", to_line(devcontainer)),
-            Change::Removed { devcontainer, id } => {
-                let kind = match devcontainer {
-                    true => "devcontainer_removed",
-                    false => "container_removed",
-                };
-                let id = Some(&**id);
-                (
-                    kind,
-                    to_line(&Body {
-                        id,
-                        ..Body::default()
-                    }),
-                )
+    fn write_change(self, revision: u64, change: &Change, out: &mut Vec<u8>) {
+        match self {
+            Self::Text => out.extend_from_slice(text::change(change).as_bytes()),
+            Self::JsonLines | Self::Events => {
+                let (before, after) = self.around(revision);
+                out.extend_from_slice(before.as_bytes());
+                out.extend(encode_change(revision, change));
+                out.extend_from_slice(after.as_bytes());
             }
-            Change::Warnings(warnings) => {
-                let warnings = Some(&**warnings);
-                (
-                    "warnings",
-                    to_line(&Body {
-                        warnings,
-                        ..Body::default()
-                    }),
-                )
-            }
-        };
-        let (before, after) = self.around(revision);
-        let head = format!("{before}{{\"type\":\"{kind}\",\"revision\":{revision},");
-        out.extend_from_slice(head.as_bytes());
-        // The object's own fields follow.
-        out.extend_from_slice(object.get(1..).unwrap_or_default());
-        out.extend_from_slice(after.as_bytes());
-    }
-}
-
-fn text(what: &Change) -> String {
-    match what {
-        Change::Container(container) => container_text(container),
-        Change::Devcontainer(devcontainer) => devcontainer_text(devcontainer),
-        Change::Removed { devcontainer, id } => {
-            let kind = if *devcontainer {
-                "devcontainer"
-            } else {
-                "container"
-            };
-            format!("{kind} {} removed\n", short(id))
         }
-        Change::Warnings(warnings) if warnings.is_empty() => "no warnings\n".to_owned(),
-        Change::Warnings(warnings) => warnings_text(warnings),
     }
-}
-
-fn container_text(container: &Container) -> String {
-    let info = &container.info;
-    let dirty = match container.devcontainer_dirty {
-        true => ", dirty",
-        false => "",
-    };
-    let (name, id, status) = (&info.name, short(&info.id), &info.status);
-    line(&format!("container {name} {id} {status}{dirty}"))
-}
-
-fn devcontainer_text(devcontainer: &Devcontainer) -> String {
-    let status = devcontainer.status.as_str();
-    let mut text = format!("devcontainer {} {status}", devcontainer.name);
-    if devcontainer.dirty {
-        let paths = devcontainer.changes.iter().map(|change| &*change.path);
-        let paths: Vec<&str> = paths.collect();
-        text = format!("{text}, dirty: {}", paths.join(", "));
-    }
-    if let Some(error) = &devcontainer.error {
-        text = format!("{text}, error: {error}");
-    }
-    line(&text)
-}
-
-fn warnings_text(warnings: &[String]) -> String {
-    let lines = warnings.iter();
-    lines
-        .map(|warning| line(&format!("warning: {warning}")))
-        .collect()
-}
-
-fn line(text: &str) -> String {
-    one_line(text) + "\n"
-}
-
-/// As docker shows ids.
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
 }

@@ -1,7 +1,7 @@
-//! No web page may act, and no name that somebody else controls may lead here (P17).
+//! The guard against web pages: no page may act, and no name that an attacker controls may lead here (P17).
 //!
-//! Whoever uses this port can run programs as the daemon's user, and a browser lets every page send requests to
-//! local ports. It cannot keep a page from sending them, but it tells whose they are.
+//! A client of this port can run programs as the daemon's user, and a browser lets every page send requests to local
+//! ports. A browser cannot keep a page from sending them, but it says which page they come from.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,41 +12,45 @@ use crate::model::listen::is_loopback;
 #[derive(Clone, Debug, Default)]
 pub struct AllowedHosts(pub Vec<String>);
 
+/// The reason to reject a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Forbidden {
+    /// This `Host` is neither this machine nor an allowed name: DNS rebinding would look like that.
+    Host(String),
+    /// A page of another site sent the request (`Sec-Fetch-Site` of W3C Fetch Metadata).
+    Site,
+    /// The page of this `Origin` sent the request (RFC 6454, section 7).
+    Origin(String),
+}
+
 impl AllowedHosts {
-    /// Whether a request may be served. The error says why not, and the mend.
-    pub(super) fn check(&self, request: &Request) -> Result<(), String> {
-        if let Some(host) = request.host.as_deref()
+    /// Admits requests for this machine that no page of another site sent.
+    pub(super) fn check(&self, request: &Request) -> Result<(), Forbidden> {
+        if let Some(host) = &request.host
             && !self.allows(host)
         {
-            return Err(format!(
-                "the Host {host:?} is not this machine; name it with --allow-host if it should be"
-            ));
+            return Err(Forbidden::Host(host.clone()));
         }
-        if let Some(site) = request.sec_fetch_site.as_deref()
-            && !matches!(site, "none" | "same-origin")
+        if let Some(site) = &request.sec_fetch_site
+            && !matches!(site.as_str(), "none" | "same-origin")
         {
-            return Err("requests of other web pages are not served (Sec-Fetch-Site)".into());
+            return Err(Forbidden::Site);
         }
-        if let Some(origin) = request.origin.as_deref() {
-            let host = request.host.as_deref().unwrap_or_default();
-            let origin_host = origin
-                .strip_prefix("http://")
-                .or_else(|| origin.strip_prefix("https://"));
-            if !origin_host.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) {
-                return Err(format!(
-                    "requests of the web page {origin:?} are not served (Origin)"
-                ));
-            }
+        if let Some(origin) = &request.origin
+            && !is_origin_of(origin, request.host.as_deref().unwrap_or_default())
+        {
+            return Err(Forbidden::Origin(origin.clone()));
         }
         Ok(())
     }
 
     fn allows(&self, host: &str) -> bool {
-        let name = match host.parse::<SocketAddr>() {
-            Ok(address) => return is_loopback(address.ip()),
-            Err(_) => without_port(host),
+        if let Ok(address) = host.parse::<SocketAddr>() {
+            return is_loopback(address.ip());
+        }
+        let Some(name) = without_port(host) else {
+            return false;
         };
-        let Some(name) = name else { return false };
         let bare = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
         if let Ok(ip) = bare.unwrap_or(name).parse::<IpAddr>() {
             return is_loopback(ip);
@@ -58,7 +62,14 @@ impl AllowedHosts {
     }
 }
 
-/// `None` where what follows the colon is no port.
+fn is_origin_of(origin: &str, host: &str) -> bool {
+    let without_scheme = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    without_scheme.is_some_and(|origin_host| origin_host.eq_ignore_ascii_case(host))
+}
+
+/// Removes the port, if there is one. Returns `None` where the part after the colon is no port.
 fn without_port(host: &str) -> Option<&str> {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => {
@@ -73,7 +84,7 @@ fn without_port(host: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn check(headers: &str) -> Result<(), String> {
+    fn check(headers: &str) -> Result<(), Forbidden> {
         let head = format!("GET / HTTP/1.1\r\n{headers}\r\n");
         let (request, _) = Request::parse(head.as_bytes()).unwrap().unwrap();
         AllowedHosts(vec!["devbox.example".into()]).check(&request)
@@ -110,7 +121,8 @@ mod tests {
             "2130706433",
             "localhost@evil.example",
         ] {
-            assert!(check(&format!("Host: {host}\r\n")).is_err(), "{host}");
+            let refused = Err(Forbidden::Host(host.into()));
+            assert_eq!(check(&format!("Host: {host}\r\n")), refused, "{host}");
         }
     }
 
@@ -118,7 +130,8 @@ mod tests {
     fn p17_the_authority_of_an_absolute_target_counts_in_place_of_the_host() {
         let head = b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let (request, _) = Request::parse(head).unwrap().unwrap();
-        assert!(AllowedHosts::default().check(&request).is_err());
+        let refused = Err(Forbidden::Host("evil.example".into()));
+        assert_eq!(AllowedHosts::default().check(&request), refused);
     }
 
     #[test]
@@ -134,7 +147,9 @@ mod tests {
             ("localhost:3382", false),
         ] {
             let headers = format!("Host: localhost:3382\r\nOrigin: {origin}\r\n");
-            assert_eq!(check(&headers).is_ok(), allowed, "{origin}");
+            let refused = Err(Forbidden::Origin(origin.into()));
+            let expected = if allowed { Ok(()) } else { refused };
+            assert_eq!(check(&headers), expected, "{origin}");
         }
     }
 
@@ -148,7 +163,12 @@ mod tests {
             ("", false),
         ] {
             let headers = format!("Host: localhost\r\nSec-Fetch-Site: {site}\r\n");
-            assert_eq!(check(&headers).is_ok(), allowed, "{site}");
+            let expected = if allowed {
+                Ok(())
+            } else {
+                Err(Forbidden::Site)
+            };
+            assert_eq!(check(&headers), expected, "{site}");
         }
     }
 }

@@ -1,44 +1,58 @@
-//! How many may be served at once, and how long an answer may take.
+//! The bounds of all that a client may cost (P19), and the counters that keep them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Connections at once; the next one is told to come again.
+/// Connections at once; further ones are answered 503 and closed.
 pub(super) const MAX_CONNECTIONS: usize = 64;
-/// Of these, streams.
+/// Streams at once, each on one of the connections.
 pub(super) const MAX_STREAMS: usize = 32;
+/// Bytes of a request head. Larger ones are rejected.
+pub(super) const MAX_HEAD: usize = 8 << 10;
+/// Headers of a request.
+pub(super) const MAX_HEADERS: usize = 64;
+/// Bytes of a request body.
+pub(super) const MAX_BODY: u64 = 64 << 10;
+/// For a request head, from its first byte or from the beginning of the connection, and again for a body.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a client to take an answer, or a piece of a stream.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two requests of a connection.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a client to notice that the daemon reads no more of what it sends.
+pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many connections and streams there are.
+/// Counts connections, streams and requests.
 #[derive(Default)]
 pub struct Limits {
     connections: Arc<AtomicUsize>,
     streams: Arc<AtomicUsize>,
-    answers: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
-/// One of a limited number; given back when it is dropped.
+/// The right to one of a limited number of places, given back on drop.
 pub(super) struct Permit(Arc<AtomicUsize>);
 
 impl Limits {
+    /// Returns `None` where [`MAX_CONNECTIONS`] are open.
     pub(super) fn connection(&self) -> Option<Permit> {
         Permit::take(&self.connections, MAX_CONNECTIONS)
     }
 
+    /// Returns `None` where [`MAX_STREAMS`] are open.
     pub(super) fn stream(&self) -> Option<Permit> {
         Permit::take(&self.streams, MAX_STREAMS)
     }
 
-    /// For as long as a request is being answered.
-    pub(super) fn answer(&self) -> Option<Permit> {
-        Permit::take(&self.answers, MAX_CONNECTIONS)
+    /// Counts a request until its answer is sent. A connection has one at a time.
+    pub(super) fn request(&self) -> Option<Permit> {
+        Permit::take(&self.requests, MAX_CONNECTIONS)
     }
 
-    /// How many requests are being answered.
+    /// Returns how many requests are being answered.
     pub fn answering(&self) -> usize {
-        self.answers.load(Ordering::Acquire)
+        self.requests.load(Ordering::Acquire)
     }
 }
 
@@ -63,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p19_slots_are_limited_and_given_back() {
+    fn p19_permits_are_limited_and_given_back() {
         let limits = Limits::default();
         let taken: Vec<Permit> = (0..MAX_CONNECTIONS)
             .filter_map(|_| limits.connection())

@@ -1,4 +1,4 @@
-//! The accept loop, and what it listens on.
+//! Listening sockets, and the loop that accepts connections on them.
 
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,21 +13,21 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 
 use super::connection;
-use super::handlers::Service;
-use super::limits::MAX_CONNECTIONS;
-use super::response::Answer;
+use super::errors::{Error, Limit};
+use super::response::{Answer, Delivery};
+use super::service::Service;
 use super::socket::{Socket, Stream};
 use crate::model::listen::ListenAddress;
 
-/// How long accepting pauses where the process has no descriptors or memory left.
-const PAUSE: Duration = Duration::from_millis(100);
-/// A connection needs little.
+/// The pause of accepting while the process has no descriptors or memory left.
+const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of stack of a connection's thread, which needs less than the default of 2 MiB.
 const STACK: usize = 256 << 10;
 
-/// A socket that listens.
+/// A listening socket.
 pub struct Bound {
     listener: Listener,
-    /// Where, with the port that the kernel chose where none was asked for.
+    /// Its address. For port 0 it has the port that the kernel chose.
     pub address: ListenAddress,
 }
 
@@ -35,11 +35,11 @@ enum Listener {
     Tcp(TcpListener),
     Unix(
         UnixListener,
-        #[allow(dead_code, reason = "it acts when it is dropped")] SocketFile,
+        #[allow(dead_code, reason = "its drop removes the file")] SocketFile,
     ),
 }
 
-/// A unix socket's file; removed when it is dropped.
+/// The file of a unix socket, removed on drop.
 struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
@@ -49,7 +49,7 @@ impl Drop for SocketFile {
 }
 
 impl Bound {
-    /// Listens on `address`.
+    /// Listens on `address`. Fails where it is in use; the file of a socket that nothing serves is replaced.
     pub fn new(address: &ListenAddress) -> io::Result<Self> {
         match address {
             ListenAddress::Tcp(address) => {
@@ -61,7 +61,7 @@ impl Bound {
             }
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
-                // Nobody else may connect, not even for a moment.
+                // No other user may connect, not even for a moment.
                 let before = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
                 let bound = UnixListener::bind(path);
                 rustix::process::umask(before);
@@ -92,17 +92,19 @@ impl AsFd for Bound {
     }
 }
 
-/// Removes a socket that a daemon left behind, but nothing else, and not one on which somebody answers.
+/// Removes a socket that an ended daemon left behind. Any other file, and a socket that is served, means that the address
+/// is in use.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type().is_socket(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(e),
     };
-    let refused = |e: io::Error| e.kind() == io::ErrorKind::ConnectionRefused;
-    match is_socket && UnixStream::connect(path).is_err_and(refused) {
-        true => fs::remove_file(path),
-        false => Err(io::ErrorKind::AddrInUse.into()),
+    let is_refused = |e: io::Error| e.kind() == io::ErrorKind::ConnectionRefused;
+    if is_socket && UnixStream::connect(path).is_err_and(is_refused) {
+        fs::remove_file(path)
+    } else {
+        Err(io::ErrorKind::AddrInUse.into())
     }
 }
 
@@ -123,19 +125,19 @@ pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
         }
         for (bound, _) in bound.iter().zip(ready).filter(|(_, ready)| *ready) {
             match bound.accept() {
-                Ok(stream) => begin(stream, service),
+                Ok(stream) => serve(stream, service),
                 Err(e) if is_exhausted(&e) => {
                     log::warn!("accepting pauses: {e}");
-                    thread::sleep(PAUSE);
+                    thread::sleep(EXHAUSTION_PAUSE);
                 }
-                // The client has gone again, or somebody else took it.
+                // The client has gone away in between.
                 Err(_) => {}
             }
         }
     }
 }
 
-/// Whether the process has run out of something: trying again at once would not help.
+/// True if the process has run out of descriptors or memory, so that it would fail again at once.
 fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
@@ -144,33 +146,33 @@ fn is_exhausted(error: &io::Error) -> bool {
         .any(|errno| Some(errno.raw_os_error()) == error.raw_os_error())
 }
 
-fn begin(stream: Stream, service: &Arc<Service>) {
-    // A client that has gone already makes this fail.
+/// Serves a connection on a thread of its own.
+fn serve(stream: Stream, service: &Arc<Service>) {
+    // This fails where the client has gone away already.
     let Ok(socket) = Socket::new(stream) else {
         return;
     };
     let Some(permit) = service.limits.connection() else {
-        return refuse(&socket);
+        return reject(&socket);
     };
     let service = service.clone();
-    let serve = move || {
+    let run = move || {
         connection::serve(socket, &service);
         drop(permit);
     };
     let thread = thread::Builder::new()
         .name("connection".into())
         .stack_size(STACK);
-    if let Err(e) = thread.spawn(serve) {
+    if let Err(e) = thread.spawn(run) {
         log::warn!("a connection is dropped: no thread can be started: {e}");
     }
 }
 
-/// Tells a client to come again. It must not keep the accept loop: what does not fit into the socket's buffer is
-/// not sent.
-fn refuse(socket: &Socket) {
-    let detail = format!("at most {MAX_CONNECTIONS} connections may be open at once; try again");
-    let answer = Answer::error(503, "Too many connections", &detail).with("Retry-After", "1");
-    let (bytes, _) = answer.encode(true, false, false);
+/// Tells a client to try again later. The accept loop must not wait for it: bytes that do not fit into the buffer of the
+/// socket are not sent.
+fn reject(socket: &Socket) {
+    let answer = Answer::from(Error::Limit(Limit::Connections));
+    let (bytes, _) = answer.encode(Delivery::LAST);
     let _ = socket.write(&bytes, Instant::now());
 }
 
@@ -191,9 +193,9 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(kind(Bound::new(&address)), Some(io::ErrorKind::AddrInUse));
         drop(bound);
-        assert!(!path.exists(), "it is removed at the end");
+        assert!(!path.exists(), "removed at the end");
         drop(UnixListener::bind(&path).unwrap());
-        assert!(path.exists(), "one that was killed leaves it");
+        assert!(path.exists(), "a killed daemon leaves it");
         drop(Bound::new(&address).unwrap());
         fs::write(&path, "not a socket").unwrap();
         assert_eq!(kind(Bound::new(&address)), Some(io::ErrorKind::AddrInUse));

@@ -1,22 +1,35 @@
-//! HTTP/1.0 and 1.1: listening, limits, the guard against web pages, routes and answers.
+//! The HTTP interface: listening, limits, the guard against web pages, routes and answers, for HTTP/1.0 and 1.1.
 //!
-//! The accept loop and the reading of requests are ours, with a bound and a deadline for everything that comes from
+//! A request goes through these modules in this order: `listener` accepts its connection, `connection` serves it,
+//! `reader` and `request` parse it, `guard` admits it, `routes` finds its action, `handlers` acts, and `response` or
+//! `stream` answers. `service` is the only module with access to the state, `errors` the only one that knows the error
+//! table.
+//!
+//! The accept loop and the parsing of requests are our own, with a bound and a deadline for everything that comes from
 //! outside. `tiny_http` gives the message types and writes the heads of answers.
 
 mod connection;
+mod encode;
+mod errors;
 mod events;
+#[cfg(test)]
+mod examples;
 mod guard;
 mod handlers;
 mod limits;
 mod listener;
 mod logs;
+mod query;
+mod reader;
 mod request;
 mod response;
 mod routes;
+mod service;
 mod socket;
 mod stream;
+mod text;
 
 pub use guard::AllowedHosts;
-pub use handlers::Service;
 pub use limits::Limits;
 pub use listener::{Bound, accept};
+pub use service::Service;

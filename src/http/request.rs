@@ -1,58 +1,87 @@
-//! The head of a request, read strictly: what could be understood in two ways is refused.
+//! The head of a request, parsed strictly: a head that two programs could read differently is rejected.
 
 use std::str::FromStr;
 
 use tiny_http::Method;
 
-/// What more than this is, is no request of ours.
-pub(super) const MAX_HEAD: usize = 8 << 10;
-const MAX_HEADERS: usize = 64;
+use super::limits::{MAX_HEAD, MAX_HEADERS};
+use super::response::Persistence;
 
-/// A request.
+/// A request without its body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) method: Method,
-    /// As it was sent, still encoded.
+    /// Percent-encoded, as the client sent it.
     pub(super) path: String,
-    /// What follows the question mark.
+    /// The part of the target after the question mark.
     pub(super) query: String,
-    /// Whether it is HTTP/1.1, not 1.0.
-    pub(super) is_1_1: bool,
-    pub(super) keep_alive: bool,
-    /// From the target where that has one, else from the header. HTTP/1.0 may have none.
+    pub(super) version: Version,
+    /// The client's wish for the connection after the answer.
+    pub(super) persistence: Persistence,
+    /// From the target where it has an authority, otherwise from the header. HTTP/1.0 requires none.
     pub(super) host: Option<String>,
     pub(super) origin: Option<String>,
     pub(super) sec_fetch_site: Option<String>,
     pub(super) accept: Option<String>,
     pub(super) last_event_id: Option<String>,
-    /// Whether the client waits for leave to send the body.
+    /// The client sends the body only after `100 Continue`.
     pub(super) expects_continue: bool,
-    pub(super) body: Framing,
+    pub(super) framing: Framing,
 }
 
-/// How the length of a body is told.
+/// The version of HTTP of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http10,
+    Http11,
+}
+
+/// The way in which the end of a body is marked. A request without a body has the length 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(u64),
     Chunked,
 }
 
-/// A head that is refused. After any of these the connection is closed: where the next request would begin is not
-/// known for sure.
-#[derive(Debug, PartialEq, Eq)]
+/// The reason to reject a head. The connection is closed after each of these, because the beginning of the next request
+/// is not known for sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadError {
     /// 400
-    Bad(&'static str),
+    Bad(Flaw),
     /// 431
     TooLarge,
-    /// 501
+    /// 501: a transfer coding other than chunked.
     Coding,
     /// 505
     Version,
 }
 
+/// The flaw of a head, or of the framing of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    Syntax,
+    Method,
+    /// The target is neither a path nor an `http` URL.
+    Target,
+    NoHost,
+    /// This header occurs more than once. Programs differ in which one counts.
+    Repeated(&'static str),
+    NotText(&'static str),
+    ContentLength,
+    LengthAndCoding,
+    CodingInHttp10,
+    Chunk,
+}
+
+impl From<Flaw> for HeadError {
+    fn from(flaw: Flaw) -> Self {
+        Self::Bad(flaw)
+    }
+}
+
 impl Request {
-    /// Reads a head from the beginning of `bytes`. Returns it and its length, or `None` where it is not complete.
+    /// Parses a head at the beginning of `bytes`. Returns it and its length, or `None` where it is not complete.
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Request::new(&mut headers);
@@ -61,45 +90,45 @@ impl Request {
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
             Err(httparse::Error::Version) => return Err(HeadError::Version),
-            Err(_) => return Err(HeadError::Bad("it is not a head of HTTP/1.1")),
+            Err(_) => return Err(Flaw::Syntax.into()),
         };
-        let is_1_1 = parsed.version == Some(1);
+        let version = match parsed.version {
+            Some(1) => Version::Http11,
+            _ => Version::Http10,
+        };
         let headers = Headers(parsed.headers);
         let method = parsed.method.unwrap_or_default();
-        let method = Method::from_str(method).map_err(|()| HeadError::Bad("bad method"))?;
+        let method = Method::from_str(method).map_err(|()| Flaw::Method)?;
         let (authority, path, query) = split_target(parsed.path.unwrap_or_default())?;
-        let host = headers.only("host")?;
-        if is_1_1 && host.is_none() {
-            return Err(HeadError::Bad("HTTP/1.1 needs a Host"));
+        let host = headers.only("Host")?;
+        if version == Version::Http11 && host.is_none() {
+            return Err(Flaw::NoHost.into());
         }
         let request = Self {
             method,
             path: path.into(),
             query: query.into(),
-            is_1_1,
-            keep_alive: headers.keep_alive(is_1_1),
+            version,
+            persistence: headers.persistence(version),
             host: authority.or(host).map(str::to_owned),
-            origin: headers.only("origin")?.map(str::to_owned),
-            sec_fetch_site: headers.only("sec-fetch-site")?.map(str::to_owned),
-            accept: headers.first("accept"),
-            last_event_id: headers.first("last-event-id"),
-            expects_continue: is_1_1
-                && headers
-                    .all("expect")
-                    .any(|v| v.eq_ignore_ascii_case(b"100-continue")),
-            body: headers.framing(is_1_1)?,
+            origin: headers.only("Origin")?.map(str::to_owned),
+            sec_fetch_site: headers.only("Sec-Fetch-Site")?.map(str::to_owned),
+            accept: headers.first("Accept"),
+            last_event_id: headers.first("Last-Event-ID"),
+            expects_continue: version == Version::Http11 && headers.expect_continue(),
+            framing: headers.framing(version)?,
         };
         Ok(Some((request, length)))
     }
 
-    /// Whether there is a body to read before the next request.
     pub(super) fn has_body(&self) -> bool {
-        self.body != Framing::Length(0)
+        self.framing != Framing::Length(0)
     }
 }
 
-/// Authority, path and query. A target is a path, or a whole address as proxies are sent it.
-fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), HeadError> {
+/// Splits a target into authority, path and query. It is a path, or an absolute URL as proxies receive it (RFC 9112,
+/// section 3.2).
+fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Flaw> {
     let (authority, rest) = match target.split_at_checked(7) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -107,7 +136,7 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), HeadError> {
             (Some(authority), rest)
         }
         _ if target.starts_with('/') => (None, target),
-        _ => return Err(HeadError::Bad("the target should be a path")),
+        _ => return Err(Flaw::Target),
     };
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     Ok((authority, if path.is_empty() { "/" } else { path }, query))
@@ -116,11 +145,10 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), HeadError> {
 struct Headers<'a>(&'a [httparse::Header<'a>]);
 
 impl<'a> Headers<'a> {
+    /// Returns the values of all headers with this name.
     fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let named = self
-            .0
-            .iter()
-            .filter(move |header| header.name.eq_ignore_ascii_case(name));
+        let is_named = move |header: &&httparse::Header<'a>| header.name.eq_ignore_ascii_case(name);
+        let named = self.0.iter().filter(is_named);
         named.map(|header| header.value.trim_ascii())
     }
 
@@ -129,50 +157,51 @@ impl<'a> Headers<'a> {
         std::str::from_utf8(value).ok().map(str::to_owned)
     }
 
-    /// A header that must not be there twice: programs differ in which one counts.
-    fn only(&self, name: &str) -> Result<Option<&'a str>, HeadError> {
+    /// Returns the value of a header that must not occur twice.
+    fn only(&self, name: &'static str) -> Result<Option<&'a str>, Flaw> {
         let mut values = self.all(name);
         let Some(value) = values.next() else {
             return Ok(None);
         };
         if values.next().is_some() {
-            return Err(HeadError::Bad(
-                "a header that must be unique is there twice",
-            ));
+            return Err(Flaw::Repeated(name));
         }
         let text = std::str::from_utf8(value);
-        text.map(Some)
-            .map_err(|_| HeadError::Bad("a header is not text"))
+        text.map(Some).map_err(|_| Flaw::NotText(name))
     }
 
-    fn keep_alive(&self, is_1_1: bool) -> bool {
-        let has = |token: &str| {
-            self.all("connection")
+    /// RFC 9112, section 9.3.
+    fn persistence(&self, version: Version) -> Persistence {
+        let has = |option: &str| {
+            self.all("Connection")
                 .flat_map(|value| value.split(|b| *b == b','))
-                .any(|value| value.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+                .any(|value| value.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
         };
-        !has("close") && (is_1_1 || has("keep-alive"))
+        if !has("close") && (version == Version::Http11 || has("keep-alive")) {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        }
+    }
+
+    fn expect_continue(&self) -> bool {
+        self.all("Expect")
+            .any(|value| value.eq_ignore_ascii_case(b"100-continue"))
     }
 
     /// RFC 9112, section 6.3, without its leniencies.
-    fn framing(&self, is_1_1: bool) -> Result<Framing, HeadError> {
-        let length = self.only("content-length")?;
-        let mut codings = self.all("transfer-encoding");
+    fn framing(&self, version: Version) -> Result<Framing, HeadError> {
+        let length = self.only("Content-Length")?;
+        let mut codings = self.all("Transfer-Encoding");
         match (codings.next(), codings.next(), length) {
-            (None, None, None) => Ok(Framing::Length(0)),
-            (None, None, Some(digits)) => {
-                let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-                let length = digits.parse().ok().filter(|_| plain);
-                length
-                    .map(Framing::Length)
-                    .ok_or(HeadError::Bad("bad Content-Length"))
+            (None, _, None) => Ok(Framing::Length(0)),
+            (None, _, Some(digits)) => {
+                let is_plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+                let length = digits.parse().ok().filter(|_| is_plain);
+                Ok(Framing::Length(length.ok_or(Flaw::ContentLength)?))
             }
-            (Some(_), _, Some(_)) => Err(HeadError::Bad(
-                "it has both a Content-Length and a Transfer-Encoding",
-            )),
-            (Some(_), _, None) if !is_1_1 => {
-                Err(HeadError::Bad("HTTP/1.0 has no Transfer-Encoding"))
-            }
+            (Some(_), _, Some(_)) => Err(Flaw::LengthAndCoding.into()),
+            (Some(_), _, None) if version == Version::Http10 => Err(Flaw::CodingInHttp10.into()),
             (Some(coding), None, None) if coding.eq_ignore_ascii_case(b"chunked") => {
                 Ok(Framing::Chunked)
             }
@@ -206,12 +235,14 @@ mod tests {
             (request.path.as_str(), request.query.as_str()),
             ("/a%20b", "wait=true&x")
         );
-        assert_eq!(request.body, Framing::Length(7));
-        assert!(request.keep_alive && request.is_1_1 && request.has_body());
+        assert_eq!(request.framing, Framing::Length(7));
+        assert_eq!(request.version, Version::Http11);
+        assert_eq!(request.persistence, Persistence::KeepAlive);
+        assert!(request.has_body());
     }
 
     #[test]
-    fn what_is_not_complete_is_waited_for() {
+    fn an_incomplete_head_is_not_parsed() {
         let head = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
         for end in 0..head.len() {
             assert_eq!(Request::parse(&head.as_bytes()[..end]), Ok(None), "{end}");
@@ -223,20 +254,24 @@ mod tests {
 
     #[test]
     fn connections_are_kept_as_the_version_and_the_header_say() {
+        use Persistence::{Close, KeepAlive};
         for (head, expected) in [
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", KeepAlive),
             (
                 "GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n",
-                false,
+                Close,
             ),
             (
                 "GET / HTTP/1.1\r\nHost: a\r\nConnection: te, close\r\n\r\n",
-                false,
+                Close,
             ),
-            ("GET / HTTP/1.0\r\n\r\n", false),
-            ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
+            ("GET / HTTP/1.0\r\n\r\n", Close),
+            (
+                "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+                KeepAlive,
+            ),
         ] {
-            assert_eq!(parse(head).keep_alive, expected, "{head}");
+            assert_eq!(parse(head).persistence, expected, "{head}");
         }
     }
 
@@ -256,15 +291,12 @@ mod tests {
         }
         for target in ["*", "localhost:80", "https://a/", "x/y"] {
             let head = format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n");
-            assert_eq!(
-                refused(&head),
-                HeadError::Bad("the target should be a path")
-            );
+            assert_eq!(refused(&head), HeadError::Bad(Flaw::Target));
         }
     }
 
     #[test]
-    fn p19_what_could_be_understood_in_two_ways_is_refused() {
+    fn p19_ambiguous_heads_are_rejected() {
         let head = |headers: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
         for headers in [
             "Host: b\r\n",
@@ -298,12 +330,12 @@ mod tests {
         ));
         assert_eq!(
             refused("GET / HTTP/1.1\r\n\r\n"),
-            HeadError::Bad("HTTP/1.1 needs a Host")
+            HeadError::Bad(Flaw::NoHost)
         );
     }
 
     #[test]
-    fn p19_other_versions_and_large_heads_are_refused() {
+    fn p19_other_versions_and_large_heads_are_rejected() {
         assert_eq!(refused("PRI * HTTP/2.0\r\n\r\n"), HeadError::Version);
         assert_eq!(refused("GET / HTTP/2.0\r\n\r\n"), HeadError::Version);
         let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(MAX_HEAD));

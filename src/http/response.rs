@@ -1,4 +1,4 @@
-//! Answers, and how they stand on the wire.
+//! Answers, and their bytes on the wire.
 
 use std::io;
 use std::sync::Arc;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
-use super::request::{HeadError, Request};
-use super::routes::RouteError;
+use super::request::{Request, Version};
 use crate::base::json::to_line;
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -18,28 +17,38 @@ pub(super) struct Answer {
     pub(super) body: Option<Arc<[u8]>>,
 }
 
-/// How long the body is.
+/// The state of a connection after an answer (RFC 9112, section 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    KeepAlive,
+    Close,
+}
+
+/// The properties of a request and its connection that shape the bytes of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivery {
+    pub(super) version: Version,
+    pub(super) persistence: Persistence,
+    /// Leave the body out, as an answer to HEAD does.
+    pub(super) head_only: bool,
+}
+
+/// The length of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// There must be none.
+    /// There is no body, and no length.
     None,
     Known(usize),
-    /// It is written as it comes.
+    /// The body is written piece by piece.
     Stream,
 }
 
-/// A body up to this size goes out with its head at once.
+/// Larger bodies are not copied for each client.
 const MAX_COPIED: usize = 16 << 10;
 const JSON: &str = "application/json; charset=utf-8";
 
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    message: &'a str,
-    detail: &'a str,
-}
-
 impl Answer {
-    /// 204
+    /// Returns 204 without a body.
     pub(super) fn empty() -> Self {
         Self {
             status: 204,
@@ -48,7 +57,7 @@ impl Answer {
         }
     }
 
-    /// JSON that is one line already.
+    /// Returns an answer whose body is a line of JSON.
     pub(super) fn line(status: u16, line: impl Into<Arc<[u8]>>) -> Self {
         Self {
             status,
@@ -57,13 +66,9 @@ impl Answer {
         }
     }
 
+    /// Returns an answer whose body is `value` as JSON.
     pub(super) fn json<T: Serialize>(status: u16, value: &T) -> Self {
         Self::line(status, to_line(value))
-    }
-
-    /// What could not be done, why, and where it can be said, the mend.
-    pub(super) fn error(status: u16, message: &str, detail: &str) -> Self {
-        Self::json(status, &ErrorBody { message, detail })
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -71,18 +76,12 @@ impl Answer {
         self
     }
 
-    /// What is sent; for HEAD without the body. It comes in two parts where the body is too large to be copied for
-    /// each client that takes its time.
-    pub(super) fn encode(
-        &self,
-        is_1_1: bool,
-        keep_alive: bool,
-        head_only: bool,
-    ) -> (Vec<u8>, Option<&[u8]>) {
+    /// Returns the bytes to send. They come in two parts where the body is too large to be copied for each client.
+    pub(super) fn encode(&self, delivery: Delivery) -> (Vec<u8>, Option<&[u8]>) {
         let body = self.body.as_deref();
         let length = body.map_or(Length::None, |body| Length::Known(body.len()));
-        let mut first = encode_head(self.status, &self.headers, length, is_1_1, keep_alive);
-        match body.filter(|_| !head_only) {
+        let mut first = encode_head(self.status, &self.headers, length, delivery);
+        match body.filter(|_| !delivery.head_only) {
             Some(body) if body.len() > MAX_COPIED => return (first, Some(body)),
             Some(body) => first.extend_from_slice(body),
             None => {}
@@ -91,47 +90,74 @@ impl Answer {
     }
 }
 
-/// The head of an answer. `Response` writes it, but for two things: it has no way to say `Connection`, and it gives
+impl Delivery {
+    /// For a client whose request is not known, or not complete: the connection cannot go on.
+    pub(super) const LAST: Self = Self {
+        version: Version::Http11,
+        persistence: Persistence::Close,
+        head_only: false,
+    };
+
+    /// For the answer to `request`.
+    pub(super) fn to(request: &Request, persistence: Persistence) -> Self {
+        Self {
+            version: request.version,
+            persistence,
+            head_only: request.method == tiny_http::Method::Head,
+        }
+    }
+}
+
+/// Encodes the head of an answer. `Response` does it except for two things: it cannot write `Connection`, and it gives
 /// a length where there must be none (RFC 9110, section 8.6).
 pub(super) fn encode_head(
     status: u16,
     headers: &[(&'static str, String)],
     length: Length,
-    is_1_1: bool,
-    keep_alive: bool,
+    delivery: Delivery,
 ) -> Vec<u8> {
+    let Delivery {
+        version,
+        persistence,
+        ..
+    } = delivery;
     let own = [("Server", "devcontainerd")];
-    let all = own
-        .into_iter()
-        .chain(headers.iter().map(|(n, v)| (*n, v.as_str())));
-    // Names and values are ours, and plain: none of them is lost here.
+    let others = headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let all = own.into_iter().chain(others);
+    // Names and values are our own and plain ASCII: none of them is lost here.
     let headers = all.filter_map(|(name, value)| Header::from_bytes(name, value).ok());
     let known = match length {
         Length::Known(length) => Some(length),
         Length::None => Some(0),
         Length::Stream => None,
     };
-    let version = HTTPVersion(1, u8::from(is_1_1));
+    let minor = match version {
+        Version::Http10 => 0,
+        Version::Http11 => 1,
+    };
     let mut head = Vec::with_capacity(512);
-    let response = Response::new(
+    // Writing to memory does not fail.
+    let _ = Response::new(
         StatusCode(status),
         headers.collect(),
         io::empty(),
         known,
         None,
-    );
-    // Writing to memory does not fail.
-    let _ =
-        response
-            .with_chunked_threshold(usize::MAX)
-            .raw_print(&mut head, version, &[], true, None);
-    if length == Length::None || (length == Length::Stream && !is_1_1) {
+    )
+    .with_chunked_threshold(usize::MAX)
+    .raw_print(&mut head, HTTPVersion(1, minor), &[], true, None);
+    let has_no_length = match length {
+        Length::None => true,
+        Length::Stream => version == Version::Http10,
+        Length::Known(_) => false,
+    };
+    if has_no_length {
         remove(&mut head, b"Content-Length: 0\r\n");
     }
-    let connection: &[u8] = match (keep_alive, is_1_1) {
-        (true, true) => b"",
-        (true, false) => b"Connection: keep-alive\r\n",
-        (false, _) => b"Connection: close\r\n",
+    let connection: &[u8] = match (persistence, version) {
+        (Persistence::KeepAlive, Version::Http11) => b"",
+        (Persistence::KeepAlive, Version::Http10) => b"Connection: keep-alive\r\n",
+        (Persistence::Close, _) => b"Connection: close\r\n",
     };
     // Before the empty line at the end.
     let end = head.len().saturating_sub(2);
@@ -145,106 +171,78 @@ fn remove(bytes: &mut Vec<u8>, part: &[u8]) {
     }
 }
 
-impl From<HeadError> for Answer {
-    fn from(error: HeadError) -> Self {
-        match error {
-            HeadError::Bad(why) => Self::error(400, "Bad request", why),
-            HeadError::TooLarge => {
-                let detail = "the head of a request may have 8 KiB and 63 headers";
-                Self::error(431, "Request head too large", detail)
-            }
-            HeadError::Coding => {
-                Self::error(501, "Transfer-Encoding not supported", "only chunked is")
-            }
-            HeadError::Version => {
-                let detail = "HTTP/1.0 and HTTP/1.1 are";
-                Self::error(505, "HTTP version not supported", detail)
-            }
-        }
-    }
-}
-
-impl Answer {
-    pub(super) fn no_route(error: RouteError, request: &Request) -> Self {
-        let (method, path) = (request.method.as_str(), request.path.as_str());
-        match error {
-            RouteError::NotFound => {
-                Self::error(404, "Not found", &format!("there is nothing at {path}"))
-            }
-            RouteError::Method(allowed) => {
-                let detail = format!("{method} is not allowed at {path}, only {allowed}");
-                Self::error(405, "Method not allowed", &detail).with("Allow", allowed)
-            }
-            RouteError::Encoding => {
-                Self::error(400, "Bad request", "the path is not well-formed UTF-8")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Persistence::{Close, KeepAlive};
+    use Version::{Http10, Http11};
 
-    fn head(answer: &Answer, is_1_1: bool, keep_alive: bool, head_only: bool) -> Vec<String> {
-        let (bytes, _) = answer.encode(is_1_1, keep_alive, head_only);
+    fn delivery(version: Version, persistence: Persistence, head_only: bool) -> Delivery {
+        Delivery {
+            version,
+            persistence,
+            head_only,
+        }
+    }
+
+    fn lines(answer: &Answer, delivery: Delivery) -> Vec<String> {
+        let (bytes, _) = answer.encode(delivery);
         let text = String::from_utf8(bytes).unwrap();
-        let lines = text
-            .split("\r\n")
-            .filter(|line| !line.starts_with("Date: "));
+        let lines = text.split("\r\n");
+        let lines = lines.filter(|line| !line.starts_with("Date: "));
         lines.map(str::to_owned).collect()
     }
 
     #[test]
     fn an_answer_with_a_body() {
-        let answer = Answer::error(404, "Not found", "x").with("Age", "3");
-        let body = "{\"message\":\"Not found\",\"detail\":\"x\"}\n";
+        let answer = Answer::json(404, &"x").with("Age", "3");
         let mut expected = vec![
             "HTTP/1.1 404 Not Found",
             "Server: devcontainerd",
             "Content-Type: application/json; charset=utf-8",
             "Age: 3",
-            "Content-Length: 37",
+            "Content-Length: 4",
             "",
-            body,
+            "\"x\"\n",
         ];
-        assert_eq!(head(&answer, true, true, false), expected);
+        assert_eq!(lines(&answer, delivery(Http11, KeepAlive, false)), expected);
         expected[6] = "";
-        assert_eq!(head(&answer, true, true, true), expected);
+        assert_eq!(lines(&answer, delivery(Http11, KeepAlive, true)), expected);
         expected.insert(5, "Connection: close");
-        assert_eq!(head(&answer, true, false, true), expected);
+        assert_eq!(lines(&answer, delivery(Http11, Close, true)), expected);
         expected[0] = "HTTP/1.0 404 Not Found";
         expected[5] = "Connection: keep-alive";
-        assert_eq!(head(&answer, false, true, true), expected);
+        assert_eq!(lines(&answer, delivery(Http10, KeepAlive, true)), expected);
     }
 
     #[test]
     fn a_large_body_is_not_copied() {
         let body = vec![b'x'; MAX_COPIED + 1];
         let answer = Answer::line(200, body.clone());
-        let (head, rest) = answer.encode(true, true, false);
+        let (head, rest) = answer.encode(delivery(Http11, KeepAlive, false));
         assert!(head.ends_with(b"\r\nContent-Length: 16385\r\n\r\n"));
         assert_eq!(rest, Some(&body[..]));
-        assert_eq!(answer.encode(true, true, true), (head, None));
+        let head_only = answer.encode(delivery(Http11, KeepAlive, true));
+        assert_eq!(head_only, (head, None));
     }
 
     #[test]
     fn a_204_has_no_length() {
         assert_eq!(
-            head(&Answer::empty(), true, true, false),
+            lines(&Answer::empty(), delivery(Http11, KeepAlive, false)),
             ["HTTP/1.1 204 No Content", "Server: devcontainerd", "", ""]
         );
     }
 
     #[test]
     fn a_stream_is_chunked_or_ends_with_the_connection() {
-        let lines = |is_1_1| {
-            let head = encode_head(200, &[], Length::Stream, is_1_1, false);
+        let head = |version| {
+            let head = encode_head(200, &[], Length::Stream, delivery(version, Close, false));
             String::from_utf8(head).unwrap()
         };
-        assert!(lines(true).contains("\r\nTransfer-Encoding: chunked\r\n"));
-        assert!(!lines(false).contains("Transfer-Encoding"));
-        assert!(!lines(false).contains("Content-Length"));
-        assert!(lines(false).contains("\r\nConnection: close\r\n"));
+        assert!(head(Http11).contains("\r\nTransfer-Encoding: chunked\r\n"));
+        assert!(!head(Http10).contains("Transfer-Encoding"));
+        assert!(!head(Http10).contains("Content-Length"));
+        assert!(head(Http10).contains("\r\nConnection: close\r\n"));
     }
 }

@@ -1,4 +1,6 @@
-//! From a method and a path to what is asked for.
+//! The table of routes: from a method and a path to an action, without a look at anything else.
+
+use std::fmt;
 
 use tiny_http::Method;
 
@@ -7,97 +9,113 @@ use crate::model::operation::OperationKind;
 /// Every path is also served below this one.
 const PREFIX: &str = "/api/v0/containers";
 
-/// What a request asks for. Names are decoded.
+/// The purpose of a request. Names are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Containers,
     Devcontainers,
     Devcontainer(String),
+    /// Recreates the dev container that this container belongs to.
     RecreateContainer(String),
-    /// An operation on a dev container.
+    /// Begins an operation on a dev container.
     Operate(OperationKind, String),
+    /// Ends the running operation of a dev container.
     Cancel(String),
     Logs(String),
-    /// What changes.
     Events,
     Healthz,
     Readyz,
     Version,
 }
 
-/// Why a request asks for nothing.
+/// A method that a route can have. HEAD is served wherever GET is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Get,
+    Post,
+    Delete,
+}
+
+/// A request that no route serves.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RouteError {
-    /// 404
+    /// No route has the path.
     NotFound,
-    /// 405, and what would be allowed.
-    Method(&'static str),
-    /// 400
+    /// The path has routes, but with these methods only.
+    MethodNotAllowed(Allowed),
+    /// The path is not valid percent-encoded UTF-8.
     Encoding,
 }
 
-const READ: &str = "GET, HEAD";
-const ACT: &str = "POST";
-const READ_OR_DELETE: &str = "GET, HEAD, DELETE";
+/// The methods of a path, shown as the `Allow` header has them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Allowed(Vec<Verb>);
 
-/// What is asked for.
+/// All routes, one a line. The guard admits or refuses a request before this table is read, and treats all routes
+/// alike.
+fn action(verb: Verb, segments: &[&str]) -> Option<Action> {
+    use Action::*;
+    use OperationKind as Kind;
+    use Verb::*;
+    let action = match (verb, segments) {
+        (Get, [""]) => Containers,
+        (Get, ["healthz"]) => Healthz,
+        (Get, ["readyz"]) => Readyz,
+        (Get, ["version"]) => Version,
+        (Get, ["events"]) => Events,
+        (Get, ["devcontainers"]) => Devcontainers,
+        (Get, ["devcontainers", id]) => Devcontainer(id.to_string()),
+        (Get, ["devcontainers", id, "logs"]) => Logs(id.to_string()),
+        (Delete, ["devcontainers", id]) => Operate(Kind::Delete, id.to_string()),
+        (Post, ["devcontainers", id, "recreate"]) => Operate(Kind::Recreate, id.to_string()),
+        (Post, ["devcontainers", id, "start"]) => Operate(Kind::Start, id.to_string()),
+        (Post, ["devcontainers", id, "stop"]) => Operate(Kind::Stop, id.to_string()),
+        (Post, ["devcontainers", id, "cancel"]) => Cancel(id.to_string()),
+        (Post, ["devcontainers", "container", id, "recreate"]) => RecreateContainer(id.to_string()),
+        _ => return None,
+    };
+    Some(action)
+}
+
+/// Finds the action for a request.
 pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
-    let below = path.strip_prefix(PREFIX);
-    let path = below
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-        .unwrap_or(path);
+    let (_, path) = split_prefix(path);
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
-    let segments: Option<Vec<String>> = path.split('/').map(decode).collect();
+    // A decoded `/` belongs to a name, so that the path is split first.
+    let segments: Option<Vec<String>> = path.split('/').map(percent_decode).collect();
     let segments = segments.ok_or(RouteError::Encoding)?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let (allowed, action) = match segments[..] {
-        [""] => (READ, Action::Containers),
-        ["healthz"] => (READ, Action::Healthz),
-        ["readyz"] => (READ, Action::Readyz),
-        ["version"] => (READ, Action::Version),
-        ["devcontainers"] => (READ, Action::Devcontainers),
-        ["events"] => (READ, Action::Events),
-        ["devcontainers", id] if *method == Method::Delete => (
-            READ_OR_DELETE,
-            Action::Operate(OperationKind::Delete, id.into()),
-        ),
-        ["devcontainers", id] => (READ_OR_DELETE, Action::Devcontainer(id.into())),
-        ["devcontainers", id, "logs"] => (READ, Action::Logs(id.into())),
-        ["devcontainers", id, "recreate"] => {
-            (ACT, Action::Operate(OperationKind::Recreate, id.into()))
-        }
-        ["devcontainers", id, "start"] => (ACT, Action::Operate(OperationKind::Start, id.into())),
-        ["devcontainers", id, "stop"] => (ACT, Action::Operate(OperationKind::Stop, id.into())),
-        ["devcontainers", id, "cancel"] => (ACT, Action::Cancel(id.into())),
-        ["devcontainers", "container", id, "recreate"] => {
-            (ACT, Action::RecreateContainer(id.into()))
-        }
-        _ => return Err(RouteError::NotFound),
-    };
-    let fits = match method {
-        Method::Get | Method::Head => allowed != ACT,
-        Method::Post => allowed == ACT,
-        Method::Delete => allowed == READ_OR_DELETE,
-        _ => false,
-    };
-    match fits {
-        true => Ok(action),
-        false => Err(RouteError::Method(allowed)),
+    if let Some(action) = Verb::of(method).and_then(|verb| action(verb, &segments)) {
+        return Ok(action);
+    }
+    let has_route = |verb: &Verb| action(*verb, &segments).is_some();
+    let allowed: Vec<Verb> = Verb::ALL.into_iter().filter(has_route).collect();
+    if allowed.is_empty() {
+        Err(RouteError::NotFound)
+    } else {
+        Err(RouteError::MethodNotAllowed(Allowed(allowed)))
     }
 }
 
-/// `%2F` and its like; `None` where that is not well-formed, or not UTF-8.
-pub(super) fn decode(text: &str) -> Option<String> {
+/// Splits a path into the optional prefix, empty where the path has none, and the rest.
+pub(super) fn split_prefix(path: &str) -> (&'static str, &str) {
+    match path.strip_prefix(PREFIX) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => (PREFIX, rest),
+        _ => ("", path),
+    }
+}
+
+/// Replaces `%2F` and its like. Returns `None` where an escape is malformed or the result is not UTF-8.
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => {
-                let (high, low) = (hex(bytes.next()?)?, hex(bytes.next()?)?);
-                decoded.push(high << 4 | low);
-            }
-            byte => decoded.push(byte),
+        if byte == b'%' {
+            let (high, low) = (hex(bytes.next()?)?, hex(bytes.next()?)?);
+            decoded.push(high << 4 | low);
+        } else {
+            decoded.push(byte);
         }
     }
     String::from_utf8(decoded).ok()
@@ -108,11 +126,41 @@ fn hex(byte: u8) -> Option<u8> {
     u8::try_from(digit).ok()
 }
 
+impl Verb {
+    const ALL: [Self; 3] = [Self::Get, Self::Post, Self::Delete];
+
+    fn of(method: &Method) -> Option<Self> {
+        match method {
+            Method::Get | Method::Head => Some(Self::Get),
+            Method::Post => Some(Self::Post),
+            Method::Delete => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verbs: Vec<&str> = self.0.iter().map(|verb| verb.as_str()).collect();
+        f.write_str(&verbs.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Routes a path in each of its spellings.
+    #[track_caller]
     fn check(method: Method, path: &str, expected: Result<Action, RouteError>) {
         for path in [path.to_owned(), format!("{path}/")] {
             assert_eq!(route(&method, &path), expected, "{path}");
@@ -121,53 +169,58 @@ mod tests {
         }
     }
 
+    #[track_caller]
+    fn check_allowed(method: Method, path: &str, expected: &str) {
+        match route(&method, path) {
+            Err(RouteError::MethodNotAllowed(allowed)) => assert_eq!(allowed.to_string(), expected),
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
     #[test]
     fn every_route_with_and_without_prefix_and_trailing_slash() {
         use Action::*;
-        check(Method::Get, "", Ok(Containers));
-        check(Method::Head, "", Ok(Containers));
-        check(Method::Get, "/devcontainers", Ok(Devcontainers));
-        check(Method::Get, "/events", Ok(Events));
-        check(Method::Post, "/events", Err(RouteError::Method(READ)));
-        check(
-            Method::Get,
-            "/devcontainers/x",
-            Ok(Devcontainer("x".into())),
-        );
-        check(Method::Get, "/devcontainers/x/logs", Ok(Logs("x".into())));
-        check(
-            Method::Post,
-            "/devcontainers/x/recreate",
-            Ok(Operate(OperationKind::Recreate, "x".into())),
-        );
-        check(
-            Method::Post,
-            "/devcontainers/x/start",
-            Ok(Operate(OperationKind::Start, "x".into())),
-        );
-        check(
-            Method::Post,
-            "/devcontainers/x/stop",
-            Ok(Operate(OperationKind::Stop, "x".into())),
-        );
-        check(
-            Method::Delete,
-            "/devcontainers/x",
-            Ok(Operate(OperationKind::Delete, "x".into())),
-        );
-        check(
-            Method::Post,
-            "/devcontainers/x/cancel",
-            Ok(Cancel("x".into())),
-        );
-        check(
-            Method::Post,
-            "/devcontainers/container/x/recreate",
-            Ok(RecreateContainer("x".into())),
-        );
-        check(Method::Get, "/healthz", Ok(Healthz));
-        check(Method::Get, "/readyz", Ok(Readyz));
-        check(Method::Get, "/version", Ok(Version));
+        use OperationKind as Kind;
+        let name = || "x".to_owned();
+        for (method, path, expected) in [
+            (Method::Get, "", Containers),
+            (Method::Head, "", Containers),
+            (Method::Get, "/devcontainers", Devcontainers),
+            (Method::Get, "/events", Events),
+            (Method::Get, "/devcontainers/x", Devcontainer(name())),
+            (Method::Get, "/devcontainers/x/logs", Logs(name())),
+            (
+                Method::Post,
+                "/devcontainers/x/recreate",
+                Operate(Kind::Recreate, name()),
+            ),
+            (
+                Method::Post,
+                "/devcontainers/x/start",
+                Operate(Kind::Start, name()),
+            ),
+            (
+                Method::Post,
+                "/devcontainers/x/stop",
+                Operate(Kind::Stop, name()),
+            ),
+            (
+                Method::Delete,
+                "/devcontainers/x",
+                Operate(Kind::Delete, name()),
+            ),
+            (Method::Post, "/devcontainers/x/cancel", Cancel(name())),
+            (
+                Method::Post,
+                "/devcontainers/container/x/recreate",
+                RecreateContainer(name()),
+            ),
+            (Method::Get, "/healthz", Healthz),
+            (Method::Get, "/readyz", Readyz),
+            (Method::Get, "/version", Version),
+        ] {
+            check(method, path, Ok(expected));
+        }
     }
 
     #[test]
@@ -206,27 +259,37 @@ mod tests {
     }
 
     #[test]
-    fn wrong_methods_and_unknown_paths() {
-        check(Method::Post, "", Err(RouteError::Method(READ)));
-        check(
-            Method::Post,
-            "/devcontainers/x",
-            Err(RouteError::Method(READ_OR_DELETE)),
-        );
-        check(
-            Method::Get,
-            "/devcontainers/x/recreate",
-            Err(RouteError::Method(ACT)),
-        );
-        check(Method::Options, "/healthz", Err(RouteError::Method(READ)));
-        check(Method::Get, "/devcontainers/x/y", Err(RouteError::NotFound));
-        check(Method::Get, "/nope", Err(RouteError::NotFound));
-        check(Method::Get, "//healthz", Err(RouteError::NotFound));
-        assert_eq!(
-            route(&Method::Get, "/api/v0/containersx"),
-            Err(RouteError::NotFound)
-        );
-        assert_eq!(route(&Method::Get, "/api/v0"), Err(RouteError::NotFound));
+    fn wrong_methods_name_the_right_ones() {
+        for (method, path, allowed) in [
+            (Method::Post, "", "GET, HEAD"),
+            (Method::Post, "/events", "GET, HEAD"),
+            (Method::Options, "/healthz", "GET, HEAD"),
+            (Method::Post, "/devcontainers/x", "GET, HEAD, DELETE"),
+            (Method::Get, "/devcontainers/x/recreate", "POST"),
+            (Method::Put, "/devcontainers/container//recreate", "POST"),
+        ] {
+            check_allowed(method, path, allowed);
+        }
+    }
+
+    #[test]
+    fn unknown_paths_are_not_found() {
+        for path in ["/devcontainers/x/y", "/nope", "//healthz"] {
+            check(Method::Get, path, Err(RouteError::NotFound));
+        }
+        for path in ["/api/v0/containersx", "/api/v0"] {
+            assert_eq!(route(&Method::Get, path), Err(RouteError::NotFound));
+        }
+    }
+
+    #[test]
+    fn the_prefix_ends_with_a_segment() {
+        let below = "/api/v0/containers/devcontainers/x";
+        assert_eq!(split_prefix(below), (PREFIX, "/devcontainers/x"));
+        assert_eq!(split_prefix(PREFIX), (PREFIX, ""));
+        for path in ["/devcontainers/x", "/api/v0/containersx"] {
+            assert_eq!(split_prefix(path), ("", path));
+        }
     }
 
     proptest! {

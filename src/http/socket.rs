@@ -13,28 +13,30 @@ use rustix::net::{SendFlags, send};
 
 use crate::base::poll::wait;
 
-/// Whether somebody is still at the other end.
+/// The state of the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Present,
-    /// It sends no more. It may still read, or be gone: that shows when something is sent to it.
+    /// It closed its sending half. It may still read, or be gone, which shows once it is sent something.
     HalfClosed,
     Gone,
 }
 
+/// A connected stream of either kind.
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
+/// The socket of one connection.
 pub(super) struct Socket {
     stream: Stream,
-    /// What the kernel was told last: telling it again costs a system call.
+    /// The timeout that the kernel has, so that setting it again costs no system call.
     read_timeout: Cell<Duration>,
 }
 
 impl Socket {
-    /// Answers go out at once.
+    /// Prepares a stream. Small answers are sent without delay.
     pub(super) fn new(stream: Stream) -> io::Result<Self> {
         if let Stream::Tcp(tcp) = &stream {
             tcp.set_nodelay(true)?;
@@ -45,7 +47,7 @@ impl Socket {
         })
     }
 
-    /// Reads what there is; waits at most `time` for the first byte.
+    /// Reads the bytes that are there, and waits at most `time` for the first one.
     pub(super) fn read(&self, buffer: &mut [u8], time: Duration) -> io::Result<usize> {
         // Zero would mean no limit.
         let time = time.max(Duration::from_millis(1));
@@ -67,7 +69,8 @@ impl Socket {
         }
     }
 
-    /// Writes all of `bytes`; an error after `deadline`. One that has passed already leaves what fits at once.
+    /// Writes all of `bytes`, or fails after `deadline`. After a deadline in the past, the bytes that fit into the buffer are
+    /// written all the same.
     pub(super) fn write(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             match send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
@@ -84,39 +87,44 @@ impl Socket {
         let mut fds = [PollFd::new(self, PollFlags::OUT)];
         wait(&mut fds, deadline);
         let [fd] = &fds;
-        match fd.revents().is_empty() && Instant::now() >= deadline {
-            true => Err(io::ErrorKind::TimedOut.into()),
-            false => Ok(()),
+        if fd.revents().is_empty() && Instant::now() >= deadline {
+            Err(io::ErrorKind::TimedOut.into())
+        } else {
+            Ok(())
         }
     }
 
+    /// Returns the state of the other end, without waiting.
     pub(super) fn peer(&self) -> Peer {
         let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
         if !matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..)) {
             return Peer::Present;
         }
         let [fd] = &fds;
-        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-        match fd.revents() {
-            events if events.intersects(gone) => Peer::Gone,
-            events if events.contains(PollFlags::RDHUP) => Peer::HalfClosed,
-            _ => Peer::Present,
+        let events = fd.revents();
+        if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            Peer::Gone
+        } else if events.contains(PollFlags::RDHUP) {
+            Peer::HalfClosed
+        } else {
+            Peer::Present
         }
     }
 
-    /// Closes after the last answer. Were it closed at once, and something that the client had sent not been read, the
-    /// kernel would reset the connection, and what is still on its way to the client would be lost.
+    /// Closes the sending half after the last answer, and reads for at most `time` until the client closes its own. If
+    /// the connection were closed while bytes from the client are unread, the kernel would reset it, and the rest of the
+    /// answer would be lost (RFC 9112, section 9.6).
     pub(super) fn close_gently(&self, time: Duration) {
         let deadline = Instant::now() + time;
-        let shut = match &self.stream {
+        let shutdown = match &self.stream {
             Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
             Stream::Unix(unix) => unix.shutdown(Shutdown::Write),
         };
         let mut scratch = [0; 8192];
-        let mut open = shut.is_ok();
-        while open && Instant::now() < deadline {
+        let mut is_open = shutdown.is_ok();
+        while is_open && Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
-            open = matches!(self.read(&mut scratch, left), Ok(1..));
+            is_open = matches!(self.read(&mut scratch, left), Ok(1..));
         }
     }
 }

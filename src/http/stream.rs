@@ -1,22 +1,24 @@
-//! What all streams have in common: three forms, chunks, heartbeats.
+//! Streams: their three formats, chunks, heartbeats, and clients that go away.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use super::limits::WRITE_TIMEOUT;
-use super::response::{Length, encode_head};
-use super::socket::Socket;
+use super::request::Version;
+use super::response::{Delivery, Length, encode_head};
+use super::socket::{Peer, Socket};
 
-/// A quiet stream says that often that it is still there.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The longest silence of a stream.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// What is larger is not copied for each who takes its time.
+/// Larger parts are not copied for each client.
 const MAX_COPIED: usize = 64 << 10;
 
-/// How lines are written.
+/// The format of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     JsonLines,
+    /// Server-sent events (WHATWG HTML, section 9.2).
     Events,
     Text,
 }
@@ -30,16 +32,16 @@ impl Format {
         }
     }
 
-    /// The head of the answer.
-    pub(super) fn head(self, is_1_1: bool, keep_alive: bool) -> Vec<u8> {
+    /// Returns the head of the answer.
+    pub(super) fn head(self, delivery: Delivery) -> Vec<u8> {
         let headers = [
             ("Content-Type", self.content_type().to_owned()),
             ("Cache-Control", "no-store".to_owned()),
         ];
-        encode_head(200, &headers, Length::Stream, is_1_1, keep_alive)
+        encode_head(200, &headers, Length::Stream, delivery)
     }
 
-    pub(super) fn heartbeat(self) -> &'static [u8] {
+    fn heartbeat(self) -> &'static [u8] {
         match self {
             Self::JsonLines => b"{\"type\":\"heartbeat\"}\n",
             Self::Events => b": heartbeat\n\n",
@@ -47,40 +49,155 @@ impl Format {
         }
     }
 
-    /// What stands before and after a line of JSON with this number.
-    pub(super) fn around(self, number: u64) -> (String, &'static str) {
+    /// Returns the text before and after a line of JSON that has this id.
+    pub(super) fn around(self, id: u64) -> (String, &'static str) {
         match self {
-            Self::Events => (format!("id: {number}\ndata: "), "\n"),
+            Self::Events => (format!("id: {id}\ndata: "), "\n"),
             Self::JsonLines | Self::Text => (String::new(), ""),
         }
     }
 }
 
-/// Sends `parts` as one piece.
-pub(super) fn write_chunk(socket: &Socket, parts: &[&[u8]], is_1_1: bool) -> io::Result<()> {
-    let deadline = Instant::now() + WRITE_TIMEOUT;
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let size = format!("{length:x}\r\n");
-    let (before, after): (&[u8], &[u8]) = match is_1_1 {
-        true => (size.as_bytes(), b"\r\n"),
-        false => (b"", b""),
-    };
-    let mut small = before.to_vec();
-    for part in parts {
-        if part.len() > MAX_COPIED {
-            socket.write(&small, deadline)?;
-            small.clear();
-            socket.write(part, deadline)?;
-        } else {
-            small.extend_from_slice(part);
-        }
-    }
-    small.extend_from_slice(after);
-    socket.write(&small, deadline)
+/// Writes a stream to a client, and notices when it goes away.
+pub(super) struct StreamWriter<'a> {
+    socket: &'a Socket,
+    version: Version,
+    format: Format,
+    last_sent: Instant,
+    /// A heartbeat was sent to find out if a client that closed its sending half still reads.
+    is_probed: bool,
 }
 
-/// Says that nothing more comes.
-pub(super) fn write_end(socket: &Socket, is_1_1: bool) -> io::Result<()> {
-    let end: &[u8] = if is_1_1 { b"0\r\n\r\n" } else { b"" };
-    socket.write(end, Instant::now() + WRITE_TIMEOUT)
+impl<'a> StreamWriter<'a> {
+    pub(super) fn new(socket: &'a Socket, version: Version, format: Format) -> Self {
+        Self {
+            socket,
+            version,
+            format,
+            last_sent: Instant::now(),
+            is_probed: false,
+        }
+    }
+
+    pub(super) fn socket(&self) -> &'a Socket {
+        self.socket
+    }
+
+    /// True once the client is known to have closed its sending half.
+    pub(super) fn is_probed(&self) -> bool {
+        self.is_probed
+    }
+
+    /// Sends `parts` as one chunk. Sends nothing where they are empty, because an empty chunk ends a stream.
+    pub(super) fn write(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length == 0 {
+            return Ok(());
+        }
+        let deadline = Instant::now() + WRITE_TIMEOUT;
+        let (mut small, after): (Vec<u8>, &[u8]) = match self.version {
+            Version::Http10 => (Vec::new(), b""),
+            Version::Http11 => (format!("{length:x}\r\n").into_bytes(), b"\r\n"),
+        };
+        for part in parts {
+            if part.len() > MAX_COPIED {
+                self.socket.write(&small, deadline)?;
+                small.clear();
+                self.socket.write(part, deadline)?;
+            } else {
+                small.extend_from_slice(part);
+            }
+        }
+        small.extend_from_slice(after);
+        self.socket.write(&small, deadline)?;
+        self.last_sent = Instant::now();
+        Ok(())
+    }
+
+    pub(super) fn heartbeat(&mut self) -> io::Result<()> {
+        self.write(&[self.format.heartbeat()])
+    }
+
+    /// Returns when the next heartbeat is due.
+    pub(super) fn heartbeat_due(&self) -> Instant {
+        self.last_sent + HEARTBEAT
+    }
+
+    pub(super) fn heartbeat_if_due(&mut self) -> io::Result<()> {
+        if Instant::now() < self.heartbeat_due() {
+            return Ok(());
+        }
+        self.heartbeat()
+    }
+
+    /// Fails where the client is gone. A client that closed its sending half may still read: it is sent a heartbeat once,
+    /// which resets the connection of a client that is gone.
+    pub(super) fn check_peer(&mut self) -> io::Result<()> {
+        match self.socket.peer() {
+            Peer::Present => Ok(()),
+            Peer::Gone => Err(io::ErrorKind::ConnectionAborted.into()),
+            Peer::HalfClosed if self.is_probed => Ok(()),
+            Peer::HalfClosed => {
+                self.is_probed = true;
+                self.heartbeat()
+            }
+        }
+    }
+
+    /// Marks the end of the stream.
+    pub(super) fn finish(self) -> io::Result<()> {
+        let end: &[u8] = match self.version {
+            Version::Http10 => b"",
+            Version::Http11 => b"0\r\n\r\n",
+        };
+        self.socket.write(end, Instant::now() + WRITE_TIMEOUT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use crate::http::socket::Stream;
+
+    /// Returns the bytes that a client receives.
+    fn received(version: Version, write: impl FnOnce(&mut StreamWriter<'_>)) -> String {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let socket = Socket::new(Stream::Unix(server)).unwrap();
+        let mut out = StreamWriter::new(&socket, version, Format::JsonLines);
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            client.read_to_string(&mut text).unwrap();
+            text
+        });
+        write(&mut out);
+        out.finish().unwrap();
+        drop(socket);
+        reader.join().unwrap()
+    }
+
+    #[test]
+    fn parts_are_one_chunk_and_no_parts_are_none() {
+        let write = |out: &mut StreamWriter<'_>| {
+            out.write(&[b"ab", b"", b"cd"]).unwrap();
+            out.write(&[b""]).unwrap();
+            out.heartbeat().unwrap();
+        };
+        let heartbeat = "{\"type\":\"heartbeat\"}\n";
+        let chunked = format!("4\r\nabcd\r\n15\r\n{heartbeat}\r\n0\r\n\r\n");
+        assert_eq!(heartbeat.len(), 0x15);
+        assert_eq!(received(Version::Http11, write), chunked);
+        assert_eq!(received(Version::Http10, write), format!("abcd{heartbeat}"));
+    }
+
+    #[test]
+    fn large_parts_keep_their_place() {
+        let large = "x".repeat(MAX_COPIED + 1);
+        let write = |out: &mut StreamWriter<'_>| {
+            out.write(&[b"a", large.as_bytes(), b"b"]).unwrap();
+        };
+        assert_eq!(received(Version::Http10, write), format!("a{large}b"));
+    }
 }

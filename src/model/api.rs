@@ -1,9 +1,8 @@
-//! The wire types: what the answers say, field by field.
+//! The wire types: the JSON of answers, streams and logs, field by field.
 
 use std::sync::Arc;
 
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::base::time::Timestamp;
@@ -11,39 +10,19 @@ use crate::model::container::ContainerInfo;
 use crate::model::operation::{OperationKind, OperationState};
 
 /// A container as the answers show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Container {
-    /// What docker says.
+    /// The facts that docker knows.
+    #[serde(flatten)]
     pub info: Arc<ContainerInfo>,
-    /// Whether it was made from other inputs than those on disk.
+    /// True if it was made from other inputs than those on disk.
     pub devcontainer_dirty: bool,
-    /// Of the dev container that it belongs to.
+    /// The status of the dev container that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub devcontainer_status: Option<Status>,
 }
 
-impl Serialize for Container {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let info = &*self.info;
-        let length = 10 + usize::from(self.devcontainer_status.is_some());
-        let mut fields = serializer.serialize_struct("Container", length)?;
-        fields.serialize_field("created_at", &info.created_at)?;
-        fields.serialize_field("id", &info.id)?;
-        fields.serialize_field("name", &info.name)?;
-        fields.serialize_field("image", &info.image)?;
-        fields.serialize_field("labels", &info.labels)?;
-        fields.serialize_field("running", &info.running)?;
-        fields.serialize_field("ports", &info.ports)?;
-        fields.serialize_field("status", &info.status)?;
-        fields.serialize_field("volumes", &info.volumes)?;
-        fields.serialize_field("devcontainer_dirty", &self.devcontainer_dirty)?;
-        if let Some(status) = self.devcontainer_status {
-            fields.serialize_field("devcontainer_status", &status)?;
-        }
-        fields.end()
-    }
-}
-
-/// What a dev container is doing.
+/// The status of a dev container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -61,22 +40,8 @@ pub enum Status {
     Error,
 }
 
-/// How an input differs from what the container was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    /// Other content.
-    Modified,
-    /// It did not exist.
-    Created,
-    /// It exists no more.
-    Removed,
-    /// It is younger than the container, and nothing tells what it was.
-    Unknown,
-}
-
 impl Status {
-    /// The word on the wire.
+    /// Returns the word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -89,21 +54,35 @@ impl Status {
     }
 }
 
+/// The difference between an input and the one that the container was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// It has other content.
+    Modified,
+    /// It did not exist.
+    Created,
+    /// It no longer exists.
+    Removed,
+    /// It is younger than the container, and its earlier content is not known.
+    Unknown,
+}
+
 /// An input that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InputChange {
     /// The file.
     pub path: String,
-    /// How it changed.
+    /// The difference.
     pub change: ChangeKind,
 }
 
 /// The running or last operation of a dev container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Job {
-    /// What it does.
+    /// The kind of operation.
     pub kind: OperationKind,
-    /// Where it stands.
+    /// Its state.
     pub state: OperationState,
     /// When it began.
     pub started_at: Timestamp,
@@ -117,26 +96,26 @@ pub struct Job {
 pub struct Devcontainer {
     /// From the manifest, or derived from folder and config.
     pub id: Uuid,
-    /// Unique among those listed.
+    /// Unique among all that are listed.
     pub name: String,
     /// As it was written in the manifest or the label.
     pub workspace_folder: String,
-    /// As it was written, or found by the search order of the specification.
+    /// As it was written, or found by the search order of the Dev Container Specification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_path: Option<String>,
-    /// Whether its container runs.
+    /// True if its container runs.
     pub running: bool,
-    /// What it is doing.
+    /// Its status.
     pub status: Status,
-    /// Whether its container was made from other inputs than those on disk.
+    /// True if its container was made from other inputs than those on disk.
     pub dirty: bool,
-    /// Which inputs those are.
+    /// The inputs that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<InputChange>,
     /// Its container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
-    /// Why the last operation failed.
+    /// The reason why the last operation failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The running or last operation.
@@ -144,10 +123,113 @@ pub struct Devcontainer {
     pub job: Option<Job>,
 }
 
-/// A line of an operation's log, as `/logs` and the log sink have it.
+/// The body of `GET /`.
+#[derive(Debug, Serialize)]
+pub struct ContainerList<'a> {
+    /// All containers.
+    pub containers: &'a [Container],
+    /// All warnings.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<&'a str>,
+}
+
+/// The body of `GET /devcontainers`.
+#[derive(Debug, Serialize)]
+pub struct DevcontainerList<'a> {
+    /// All dev containers.
+    pub devcontainers: &'a [Arc<Devcontainer>],
+}
+
+/// A line of `GET /events`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// Everything at once.
+    Snapshot {
+        /// The number of the last change in it.
+        revision: u64,
+        /// All containers.
+        containers: &'a [Container],
+        /// All dev containers.
+        devcontainers: &'a [Arc<Devcontainer>],
+        /// All warnings.
+        warnings: &'a [String],
+    },
+    /// A new or changed container.
+    Container {
+        /// The number of the change.
+        revision: u64,
+        /// The container after it.
+        #[serde(flatten)]
+        container: &'a Container,
+    },
+    /// A new or changed dev container.
+    Devcontainer {
+        /// The number of the change.
+        revision: u64,
+        /// The dev container after it.
+        #[serde(flatten)]
+        devcontainer: &'a Devcontainer,
+    },
+    /// A container that is no longer listed.
+    ContainerRemoved {
+        /// The number of the change.
+        revision: u64,
+        /// The id of the container.
+        id: &'a str,
+    },
+    /// A dev container that is no longer listed.
+    DevcontainerRemoved {
+        /// The number of the change.
+        revision: u64,
+        /// The id of the dev container.
+        id: &'a str,
+    },
+    /// Other warnings than before.
+    Warnings {
+        /// The number of the change.
+        revision: u64,
+        /// All warnings.
+        warnings: &'a [String],
+    },
+}
+
+/// The body of every answer that is an error.
+#[derive(Debug, Serialize)]
+pub struct ErrorBody<'a> {
+    /// The thing that could not be done.
+    pub message: &'a str,
+    /// The reason, and where possible how to fix it.
+    pub detail: &'a str,
+}
+
+/// The body of `GET /healthz` and of `GET /readyz`.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum Health {
+    /// The process serves requests.
+    Ok,
+    /// Everything that the daemon needs is there.
+    Ready,
+}
+
+/// The body of `GET /version`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BuildInfo {
+    /// The version of this package.
+    pub version: &'static str,
+    /// The commit that it was built from.
+    pub commit: &'static str,
+    /// The operating system that it was built for.
+    pub os: &'static str,
+    /// The architecture that it was built for.
+    pub arch: &'static str,
+}
+
+/// A line of an operation's log, as `GET /devcontainers/{dc}/logs` and the log sink have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogLine {
-    /// Whose log it is, for those who collect logs of many sources.
+    /// The source of the log, for programs that collect logs of many sources.
     pub log_source_id: Uuid,
     /// When the CLI wrote it.
     pub created_at: Timestamp,
@@ -155,18 +237,18 @@ pub struct LogLine {
     pub level: LogLevel,
     /// The text, terminal escapes included.
     pub output: Box<str>,
-    /// On the last line of an operation: how it ended.
+    /// The result of the operation, on its last line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OperationState>,
 }
 
-/// How serious a line is.
+/// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// What happens.
+    /// A normal line.
     Info,
-    /// What went wrong.
+    /// A failure.
     Error,
 }
 

@@ -52,7 +52,7 @@ pub struct Port {
 }
 
 /// What docker says about a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ContainerInfo {
     /// When it was created, by the engine's clock.
     pub created_at: Timestamp,

@@ -41,7 +41,6 @@ pub use self::ingest::Inventory;
 pub use self::operation::Refusal;
 pub use self::scan::{Found, ScanTarget, Unsettled};
 pub use self::step::{Next, Step};
-pub use self::view::Body;
 pub use self::view::View;
 pub use crate::model::ids::Key;
 

@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::State;
 use super::devcontainers::Entry;
 use super::operation::Activity;
-use crate::base::json::to_line;
 use crate::base::sort::by_text;
 use crate::model::api::{Container, Devcontainer, InputChange, Status};
 use crate::model::container::ContainerInfo;
@@ -31,79 +29,9 @@ pub struct View {
     pub failure: Option<String>,
     /// The number of the last change that this shows.
     pub revision: u64,
-    containers_body: OnceLock<Arc<[u8]>>,
-    devcontainers_body: OnceLock<Arc<[u8]>>,
-    snapshot_body: OnceLock<Arc<[u8]>>,
-}
-
-/// Everything that an answer may hold; what is `None` is left out.
-#[derive(Default, Serialize)]
-pub struct Body<'a> {
-    /// What kind of line it is.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<&'static str>,
-    /// The revision that it shows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<u64>,
-    /// Which object it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<&'a str>,
-    /// All containers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub containers: Option<&'a [Container]>,
-    /// All dev containers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub devcontainers: Option<&'a [Arc<Devcontainer>]>,
-    /// All that is odd.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warnings: Option<&'a [String]>,
 }
 
 impl View {
-    /// The answer to `GET /`: made once, however many ask.
-    pub fn containers_body(&self) -> Arc<[u8]> {
-        let make = || self.containers_body_with(&[]).into();
-        self.containers_body.get_or_init(make).clone()
-    }
-
-    /// The same with more warnings.
-    pub fn containers_body_with(&self, more: &[String]) -> Vec<u8> {
-        let warnings: Vec<String> = self.warnings.iter().chain(more).cloned().collect();
-        to_line(&Body {
-            containers: Some(&self.containers),
-            warnings: Some(&*warnings).filter(|warnings| !warnings.is_empty()),
-            ..Body::default()
-        })
-    }
-
-    /// The answer to `GET /devcontainers`.
-    pub fn devcontainers_body(&self) -> Arc<[u8]> {
-        let make = || {
-            to_line(&Body {
-                devcontainers: Some(&self.devcontainers),
-                ..Body::default()
-            })
-            .into()
-        };
-        self.devcontainers_body.get_or_init(make).clone()
-    }
-
-    /// Everything at once, as the stream of changes begins with it.
-    pub fn snapshot_body(&self) -> Arc<[u8]> {
-        let make = || {
-            to_line(&Body {
-                kind: Some("snapshot"),
-                revision: Some(self.revision),
-                id: None,
-                containers: Some(&self.containers),
-                devcontainers: Some(&self.devcontainers),
-                warnings: Some(&self.all_warnings()),
-            })
-            .into()
-        };
-        self.snapshot_body.get_or_init(make).clone()
-    }
-
     /// What is odd, and what those who follow changes cannot be told by a status.
     pub fn all_warnings(&self) -> Vec<String> {
         let failure = self.failure.iter().map(|reason| {

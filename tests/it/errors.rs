@@ -87,7 +87,7 @@ fn no_such_container() {
         response.assert_error(
             404,
             "Container not found",
-            "no container has the id or name",
+            "no container has the name or id",
         );
     }
 }
@@ -102,14 +102,14 @@ fn a_prefix_that_fits_several() {
         daemon.post(&recreate(prefix)).assert_error(
             409,
             "Ambiguous container ID",
-            "give more of it",
+            "give more digits",
         );
     }
     let too_short = &twelve[1..];
     daemon.post(&recreate(too_short)).assert_error(
         404,
         "Container not found",
-        "12 characters or more",
+        "at least 12 digits",
     );
     assert_eq!(daemon.post(&recreate(&container_id(1))).status, 204);
 }

@@ -26,7 +26,7 @@ fn p2_the_last_good_list_serves_while_docker_fails_with_a_warning_and_its_age() 
     assert_eq!(
         stale.json()["warnings"][0],
         format!(
-            "this list is {age} s old: docker ps failed (exit status: 1): Cannot connect to the Docker daemon"
+            "containers cannot be listed, this list is {age} s old: docker ps failed (exit status: 1): Cannot connect to the Docker daemon"
         )
     );
     assert_eq!(daemon.devcontainer()["name"], "app");

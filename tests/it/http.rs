@@ -138,7 +138,7 @@ fn a_container_is_recreated_by_id_name_and_prefix() {
     let id = daemon.devcontainer()["container"]["id"].clone();
     let id = id.as_str().unwrap();
     assert_eq!(recreate(&id[..63]).status, 204);
-    let short = "no container has the id or name \"00000000000\"";
+    let short = "no container has the name or id \"00000000000\"";
     recreate("00000000000").assert_error(404, "Container not found", short);
     assert_eq!(sandbox.calls("devcontainer", "up"), 3);
 }
@@ -226,7 +226,7 @@ fn unknown_paths_are_not_found() {
     }
     daemon
         .post("/nope")
-        .assert_error(404, "Not found", "nothing at /nope");
+        .assert_error(404, "Not found", "no route matches /nope");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn percent_encoding_is_decoded() {
     assert_eq!(response.status, 204);
     for bad in ["%", "%4", "%zz", "%ff", "%C3", "a%00%"] {
         let response = daemon.get(&format!("/devcontainers/{bad}"));
-        response.assert_error(400, "Bad request", "not well-formed UTF-8");
+        response.assert_error(400, "Bad request", "not valid percent-encoded UTF-8");
     }
     let nul = daemon.get("/devcontainers/app%00");
     nul.assert_error(404, "Devcontainer not found", "app\\0");

@@ -1,0 +1,222 @@
+//! The bodies and lines that show the state, encoded once for each revision.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::base::json::to_line;
+use crate::model::api::{ContainerList, DevcontainerList, Event};
+use crate::state::{Change, View};
+
+/// The bytes of the newest view that was asked for, shared by all connections.
+#[derive(Default)]
+pub(super) struct Bodies {
+    newest: Mutex<Arc<Encoded>>,
+}
+
+/// The bytes of one view, each made at its first use.
+#[derive(Default)]
+struct Encoded {
+    revision: u64,
+    containers: OnceLock<Arc<[u8]>>,
+    devcontainers: OnceLock<Arc<[u8]>>,
+    snapshot: OnceLock<Arc<[u8]>>,
+}
+
+impl Bodies {
+    /// Returns the body of `GET /`.
+    pub(super) fn containers(&self, view: &View) -> Arc<[u8]> {
+        let encode = || encode_containers(view, None).into();
+        self.of(view).containers.get_or_init(encode).clone()
+    }
+
+    /// Returns the body of `GET /devcontainers`.
+    pub(super) fn devcontainers(&self, view: &View) -> Arc<[u8]> {
+        let list = DevcontainerList {
+            devcontainers: &view.devcontainers,
+        };
+        let encode = || to_line(&list).into();
+        self.of(view).devcontainers.get_or_init(encode).clone()
+    }
+
+    /// Returns the line with which a stream of changes begins.
+    pub(super) fn snapshot(&self, view: &View) -> Arc<[u8]> {
+        let encode = || encode_snapshot(view).into();
+        self.of(view).snapshot.get_or_init(encode).clone()
+    }
+
+    /// Equal revisions mean equal views. A view that another connection has outrun is encoded for itself, so that the bytes
+    /// of the newest view stay.
+    fn of(&self, view: &View) -> Arc<Encoded> {
+        // No panic can leave it half changed.
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.revision == view.revision {
+            return newest.clone();
+        }
+        let encoded = Arc::new(Encoded {
+            revision: view.revision,
+            ..Encoded::default()
+        });
+        if newest.revision < view.revision {
+            *newest = encoded.clone();
+        }
+        encoded
+    }
+}
+
+/// Returns the body of `GET /` with a warning that concerns this answer alone.
+pub(super) fn containers_with_warning(view: &View, warning: &str) -> Vec<u8> {
+    encode_containers(view, Some(warning))
+}
+
+fn encode_containers(view: &View, warning: Option<&str>) -> Vec<u8> {
+    let warnings = view.warnings.iter().map(String::as_str);
+    to_line(&ContainerList {
+        containers: &view.containers,
+        warnings: warnings.chain(warning).collect(),
+    })
+}
+
+fn encode_snapshot(view: &View) -> Vec<u8> {
+    to_line(&Event::Snapshot {
+        revision: view.revision,
+        containers: &view.containers,
+        devcontainers: &view.devcontainers,
+        warnings: &view.all_warnings(),
+    })
+}
+
+/// Returns the line of a stream for one change.
+pub(super) fn encode_change(revision: u64, change: &Change) -> Vec<u8> {
+    to_line(&match change {
+        Change::Container(container) => Event::Container {
+            revision,
+            container,
+        },
+        Change::Devcontainer(devcontainer) => Event::Devcontainer {
+            revision,
+            devcontainer,
+        },
+        Change::Removed {
+            devcontainer: false,
+            id,
+        } => Event::ContainerRemoved { revision, id },
+        Change::Removed {
+            devcontainer: true,
+            id,
+        } => Event::DevcontainerRemoved { revision, id },
+        Change::Warnings(warnings) => Event::Warnings { revision, warnings },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::examples;
+
+    /// The fields of the examples, as every version of the daemon has written them.
+    const INFO: &str = r#""created_at":"1970-01-01T00:00:00Z","id":"0123456789abcdef","name":"box","image":"debian:12","labels":{"a":"é","b":"\"2\"\n"},"running":true,"ports":[{"port":80,"network":"tcp","host_ip":"127.0.0.1","host_port":8080},{"port":53,"network":"udp"}],"status":"running","volumes":{"/s":"/d"}"#;
+    const PLAIN: &str = r#""devcontainer_dirty":false"#;
+    const DIRTY: &str = r#""devcontainer_dirty":true,"devcontainer_status":"running""#;
+    const BARE: &str = r#""id":"00000000-0000-0000-0000-000000000000","name":"app","workspace_folder":"/w/app","running":false,"status":"stopped","dirty":false"#;
+    const FULL_BEFORE: &str = r#""id":"00000000-0000-0000-0000-000000000000","name":"app","workspace_folder":"/w/app","config_path":"/w/app/.devcontainer.json","running":true,"status":"running","dirty":true,"changes":[{"path":"/w/app/Dockerfile","change":"modified"}]"#;
+    const FULL_AFTER: &str = r#""error":"it broke","job":{"kind":"recreate","state":"failed","started_at":"1970-01-01T00:00:01Z","finished_at":"1970-01-01T00:00:02.5Z"}"#;
+
+    fn full() -> String {
+        format!(r#"{FULL_BEFORE},"container":{{{INFO},{DIRTY}}},{FULL_AFTER}"#)
+    }
+
+    fn containers() -> String {
+        format!(r#""containers":[{{{INFO},{PLAIN}}},{{{INFO},{DIRTY}}}]"#)
+    }
+
+    fn devcontainers() -> String {
+        format!(r#""devcontainers":[{{{BARE}}},{{{}}}]"#, full())
+    }
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_line_keeps_its_bytes() {
+        let full = full();
+        let expected = [
+            format!(r#"{{"type":"container","revision":7,{INFO},{PLAIN}}}"#),
+            format!(r#"{{"type":"container","revision":7,{INFO},{DIRTY}}}"#),
+            format!(r#"{{"type":"devcontainer","revision":7,{BARE}}}"#),
+            format!(r#"{{"type":"devcontainer","revision":7,{full}}}"#),
+            r#"{"type":"container_removed","revision":7,"id":"0123456789abcdef"}"#.to_owned(),
+            r#"{"type":"devcontainer_removed","revision":7,"id":"00000000-0000-0000-0000-000000000000"}"#
+                .to_owned(),
+            r#"{"type":"warnings","revision":7,"warnings":[]}"#.to_owned(),
+            r#"{"type":"warnings","revision":7,"warnings":["odd","a\nb"]}"#.to_owned(),
+        ];
+        let changes = examples::changes();
+        assert_eq!(changes.len(), expected.len());
+        for (change, expected) in changes.iter().zip(expected) {
+            let line = encode_change(7, change);
+            assert_eq!(text(&line), expected + "\n");
+        }
+    }
+
+    #[test]
+    fn every_body_keeps_its_bytes() {
+        let (bodies, view) = (Bodies::default(), examples::view());
+        let (containers, devcontainers) = (containers(), devcontainers());
+        assert_eq!(
+            text(&bodies.containers(&view)),
+            format!("{{{containers},\"warnings\":[\"odd\"]}}\n")
+        );
+        assert_eq!(
+            text(&containers_with_warning(&view, "old")),
+            format!("{{{containers},\"warnings\":[\"odd\",\"old\"]}}\n")
+        );
+        assert_eq!(
+            text(&bodies.devcontainers(&view)),
+            format!("{{{devcontainers}}}\n")
+        );
+        assert_eq!(
+            text(&bodies.snapshot(&view)),
+            format!(
+                "{{\"type\":\"snapshot\",\"revision\":7,{containers},{devcontainers},\"warnings\":[\"odd\"]}}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn every_body_of_an_empty_view_keeps_its_bytes() {
+        let (bodies, view) = (Bodies::default(), View::default());
+        assert_eq!(text(&bodies.containers(&view)), "{\"containers\":[]}\n");
+        assert_eq!(
+            text(&containers_with_warning(&view, "old")),
+            "{\"containers\":[],\"warnings\":[\"old\"]}\n"
+        );
+        assert_eq!(
+            text(&bodies.devcontainers(&view)),
+            "{\"devcontainers\":[]}\n"
+        );
+        assert_eq!(
+            text(&bodies.snapshot(&view)),
+            "{\"type\":\"snapshot\",\"revision\":0,\"containers\":[],\"devcontainers\":[],\"warnings\":[]}\n"
+        );
+    }
+
+    #[test]
+    fn a_view_is_encoded_once_and_only_the_newest_is_kept() {
+        let bodies = Bodies::default();
+        let mut view = examples::view();
+        let first = bodies.containers(&view);
+        assert!(Arc::ptr_eq(&first, &bodies.containers(&view)));
+        assert_eq!(Arc::strong_count(&first), 2);
+
+        view.revision += 1;
+        let second = bodies.containers(&view);
+        assert_eq!(Arc::strong_count(&first), 1, "the older bytes are dropped");
+        assert_eq!(first, second);
+
+        view.revision -= 1;
+        let outrun = bodies.containers(&view);
+        assert_eq!(Arc::strong_count(&outrun), 1, "they are not kept");
+        view.revision += 1;
+        assert!(Arc::ptr_eq(&second, &bodies.containers(&view)));
+    }
+}

@@ -1,0 +1,365 @@
+//! The error table: every error that a client can get, with its status, message and detail.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use tiny_http::Method;
+
+use super::guard::Forbidden;
+use super::limits::{MAX_BODY, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, MAX_STREAMS, READ_TIMEOUT};
+use super::query::QueryError;
+use super::request::{Flaw, HeadError};
+use super::response::Answer;
+use super::routes::RouteError;
+use crate::daemon::operations::StartError;
+use crate::model::api::ErrorBody;
+use crate::model::labels::LABEL_FOLDER;
+use crate::model::operation::{End, Ending, OperationKind};
+use crate::state::Refusal;
+
+/// The reason for an answer that is an error.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// The daemon is stopping.
+    Closing,
+    Forbidden(Forbidden),
+    Head(HeadError),
+    Limit(Limit),
+    /// The system has no descriptor left for a stream.
+    NoDescriptor(io::Error),
+    NoRoute {
+        error: RouteError,
+        method: Method,
+        path: String,
+    },
+    Query(QueryError),
+    /// There is no container list, on `GET /`.
+    NoContainers(String),
+    /// There is no container list, on any other route.
+    NoListing(String),
+    /// These parts of the daemon are not ready.
+    NotReady(Vec<String>),
+    Container(ContainerError),
+    /// No dev container has this id or name.
+    NoDevcontainer(String),
+    NotAllowed(String),
+    Refused(Refusal),
+    /// Another program holds the lock on the workspace folder.
+    Locked,
+    NothingToCancel,
+    /// An operation failed, or the system has nothing left for it.
+    Failed(OperationKind, String),
+}
+
+/// A bound that a client exceeded (P19).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    Connections,
+    Streams,
+    Time,
+    Body,
+}
+
+/// A container name or id that leads to no dev container.
+#[derive(Debug)]
+pub(super) enum ContainerError {
+    Empty,
+    NotFound(String),
+    /// Several ids begin with this prefix.
+    Ambiguous(String),
+    /// The container with this name has no workspace folder.
+    NotDevcontainer(String),
+}
+
+/// Status, message and detail. The detail says why, and where possible how to fix it.
+type Row = (u16, Cow<'static, str>, Cow<'static, str>);
+
+fn row(
+    status: u16,
+    message: impl Into<Cow<'static, str>>,
+    detail: impl Into<Cow<'static, str>>,
+) -> Row {
+    (status, message.into(), detail.into())
+}
+
+impl Error {
+    fn into_row(self) -> Row {
+        match self {
+            Self::Closing => refusal_row(Refusal::Closing),
+            Self::Forbidden(why) => row(403, "Forbidden", why.to_string()),
+            Self::Head(error) => head_row(&error),
+            Self::Limit(limit) => limit_row(limit),
+            Self::NoDescriptor(error) => row(503, "Too many streams", error.to_string()),
+            Self::NoRoute {
+                error,
+                method,
+                path,
+            } => route_row(&error, &method, &path),
+            Self::Query(error) => row(400, "Bad request", error.to_string()),
+            Self::NoContainers(why) => row(500, "Could not get containers.", why),
+            Self::NoListing(why) => row(500, "Could not list containers", why),
+            Self::NotReady(missing) => row(503, "Not ready", missing.join("; ")),
+            Self::Container(error) => container_row(&error),
+            Self::NoDevcontainer(name) => {
+                let detail =
+                    format!("no dev container has the id or name {name:?}; see /devcontainers");
+                row(404, "Devcontainer not found", detail)
+            }
+            Self::NotAllowed(why) => row(403, "Workspace folder not allowed", why),
+            Self::Refused(refusal) => refusal_row(refusal),
+            Self::Locked => in_progress_row(
+                "another program, most likely another devcontainerd, holds the lock on the workspace folder (flock); try again when it has finished",
+            ),
+            Self::NothingToCancel => row(
+                409,
+                "No devcontainer operation in progress",
+                "no operation is running for this dev container",
+            ),
+            Self::Failed(kind, why) => {
+                row(500, format!("Could not {} devcontainer", kind.verb()), why)
+            }
+        }
+    }
+
+    /// Converts the error of an operation that did not begin.
+    pub(super) fn of_start(error: StartError, kind: OperationKind) -> Self {
+        match error {
+            StartError::NotAllowed(why) => Self::NotAllowed(why),
+            StartError::NoResources(why) => Self::Failed(kind, why),
+            StartError::Refused(refusal) => Self::Refused(refusal),
+            StartError::Locked => Self::Locked,
+        }
+    }
+
+    /// The header that tells a client how to go on, if there is one for the error.
+    fn header(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::NoRoute {
+                error: RouteError::MethodNotAllowed(allowed),
+                ..
+            } => Some(("Allow", allowed.to_string())),
+            Self::Limit(Limit::Connections | Limit::Streams) => Some(("Retry-After", "1".into())),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        let header = error.header();
+        let (status, message, detail) = error.into_row();
+        let body = ErrorBody {
+            message: &message,
+            detail: &detail,
+        };
+        let mut answer = Self::json(status, &body);
+        answer.headers.extend(header);
+        answer
+    }
+}
+
+fn head_row(error: &HeadError) -> Row {
+    match error {
+        HeadError::Bad(flaw) => row(400, "Bad request", flaw.to_string()),
+        HeadError::TooLarge => {
+            let detail = format!(
+                "the request head exceeds {} KiB or {MAX_HEADERS} headers",
+                MAX_HEAD >> 10
+            );
+            row(431, "Request head too large", detail)
+        }
+        HeadError::Coding => row(
+            501,
+            "Transfer-Encoding not supported",
+            "only chunked is supported",
+        ),
+        HeadError::Version => row(
+            505,
+            "HTTP version not supported",
+            "only HTTP/1.0 and HTTP/1.1 are supported",
+        ),
+    }
+}
+
+fn limit_row(limit: Limit) -> Row {
+    match limit {
+        Limit::Connections => {
+            let detail =
+                format!("at most {MAX_CONNECTIONS} connections may be open at once; try again");
+            row(503, "Too many connections", detail)
+        }
+        Limit::Streams => {
+            let detail = format!("at most {MAX_STREAMS} streams may be open at once");
+            row(503, "Too many streams", detail)
+        }
+        Limit::Time => {
+            let limit = READ_TIMEOUT.as_secs();
+            let detail = format!("the request was not complete within {limit} s");
+            row(408, "Request timeout", detail)
+        }
+        Limit::Body => {
+            let detail = format!(
+                "the body exceeds {} KiB; no route needs one",
+                MAX_BODY >> 10
+            );
+            row(413, "Request body too large", detail)
+        }
+    }
+}
+
+fn route_row(error: &RouteError, method: &Method, path: &str) -> Row {
+    match error {
+        RouteError::NotFound => row(404, "Not found", format!("no route matches {path}")),
+        RouteError::MethodNotAllowed(allowed) => {
+            let detail = format!("{method} is not allowed at {path}, only {allowed}");
+            row(405, "Method not allowed", detail)
+        }
+        RouteError::Encoding => row(
+            400,
+            "Bad request",
+            "the path is not valid percent-encoded UTF-8",
+        ),
+    }
+}
+
+fn container_row(error: &ContainerError) -> Row {
+    match error {
+        ContainerError::Empty => row(
+            400,
+            "Missing container ID or name",
+            "the path is /devcontainers/container/{id or name}/recreate",
+        ),
+        ContainerError::NotFound(name) => {
+            let detail = format!(
+                "no container has the name or id {name:?}; a short id needs at least 12 digits"
+            );
+            row(404, "Container not found", detail)
+        }
+        ContainerError::Ambiguous(prefix) => {
+            let detail = format!("several container ids begin with {prefix}; give more digits");
+            row(409, "Ambiguous container ID", detail)
+        }
+        ContainerError::NotDevcontainer(name) => {
+            let detail =
+                format!("container {name} is not a dev container: it has no label {LABEL_FOLDER}");
+            row(400, "Missing workspace folder label", detail)
+        }
+    }
+}
+
+fn refusal_row(refusal: Refusal) -> Row {
+    match refusal {
+        Refusal::Closing => row(503, "API closed", "the daemon is about to stop"),
+        Refusal::Gone => row(
+            404,
+            "Devcontainer not found",
+            "the dev container no longer exists",
+        ),
+        Refusal::Repairing => in_progress_row(
+            "containers that an earlier operation left are being cleaned up; try again in a moment",
+        ),
+        Refusal::InProgress => in_progress_row(
+            "an operation is already running for this dev container; wait for it, follow its log, or cancel it",
+        ),
+    }
+}
+
+fn in_progress_row(detail: &'static str) -> Row {
+    row(409, "Devcontainer operation in progress", detail)
+}
+
+/// Returns the answer to a client that waited for an operation to succeed.
+pub(super) fn result(end: &End, kind: OperationKind) -> Result<Answer, Error> {
+    if end.ending == Ending::Succeeded {
+        return Ok(Answer::empty());
+    }
+    let explanation = end.explanation(kind);
+    let no_reason = || "no reason was given".to_owned();
+    Err(Error::Failed(kind, explanation.unwrap_or_else(no_reason)))
+}
+
+/// Returns the warning for a list that is served because there is no newer one.
+pub(super) fn stale_warning(age: Duration, reason: &str) -> String {
+    let age = age.as_secs();
+    format!("containers cannot be listed, this list is {age} s old: {reason}")
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax => f.write_str("malformed HTTP/1.1 request head"),
+            Self::Method => f.write_str("malformed method"),
+            Self::Target => f.write_str("the target should be a path"),
+            Self::NoHost => f.write_str("HTTP/1.1 requires a Host header"),
+            Self::Repeated(name) => write!(f, "the header {name} must be unique, but occurs twice"),
+            Self::NotText(name) => write!(f, "the header {name} is not UTF-8 text"),
+            Self::ContentLength => f.write_str("malformed Content-Length"),
+            Self::LengthAndCoding => {
+                f.write_str("the request has both a Content-Length and a Transfer-Encoding")
+            }
+            Self::CodingInHttp10 => f.write_str("HTTP/1.0 has no Transfer-Encoding"),
+            Self::Chunk => f.write_str("malformed chunk"),
+        }
+    }
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotBoolean(name) => write!(f, "{name} should be true or false"),
+            Self::NotLineNumber => f.write_str("offset should be the number of a line, from 0"),
+            Self::UnknownFormat => f.write_str("format should be json or text"),
+        }
+    }
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(host) => write!(
+                f,
+                "the Host {host:?} is not this machine; if it is, allow it with --allow-host"
+            ),
+            Self::Site => {
+                f.write_str("requests from other web sites are rejected (Sec-Fetch-Site)")
+            }
+            Self::Origin(origin) => {
+                write!(
+                    f,
+                    "requests from the web page {origin:?} are rejected (Origin)"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_tell_how_to_go_on() {
+        let headers = |error: Error| {
+            let answer = Answer::from(error);
+            let own = answer.headers.into_iter().skip(1);
+            own.collect::<Vec<_>>()
+        };
+        let again = [("Retry-After", "1".to_owned())];
+        assert_eq!(headers(Error::Limit(Limit::Streams)), again);
+        assert_eq!(headers(Error::Limit(Limit::Connections)), again);
+        assert_eq!(headers(Error::Closing), []);
+    }
+
+    #[test]
+    fn an_error_is_one_line_with_message_and_detail() {
+        let answer = Answer::from(Error::Failed(OperationKind::Stop, "no \"docker\"".into()));
+        assert_eq!(answer.status, 500);
+        let expected = concat!(
+            r#"{"message":"Could not stop devcontainer","detail":"no \"docker\""}"#,
+            "\n"
+        );
+        assert_eq!(answer.body.as_deref(), Some(expected.as_bytes()));
+    }
+}

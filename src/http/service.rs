@@ -1,0 +1,180 @@
+//! The parts of the daemon that answers need, and all access of answers to the state.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::encode::Bodies;
+use super::errors::{ContainerError, Error};
+use super::guard::AllowedHosts;
+use super::limits::Limits;
+use crate::base::notify::Notifier;
+use crate::daemon::current::{Current, NoView};
+use crate::daemon::operations::Operations;
+use crate::daemon::operations::journal::Journal;
+use crate::daemon::shared::Shared;
+use crate::model::api::Devcontainer;
+use crate::model::ids::Key;
+use crate::model::labels::LABEL_FOLDER;
+use crate::model::operation::OperationKind;
+use crate::process;
+use crate::process::programs::Programs;
+use crate::state::{Selected, State, Update, View};
+
+/// The daemon as the HTTP interface sees it, shared by all connections.
+pub struct Service {
+    shared: Arc<Shared>,
+    operations: Arc<Operations>,
+    programs: Arc<Programs>,
+    pub(super) allowed_hosts: AllowedHosts,
+    pub(super) limits: Arc<Limits>,
+    pub(super) bodies: Bodies,
+}
+
+/// Keeps the daemon following docker's events for as long as a client follows changes.
+pub(super) struct Interest<'a>(&'a Shared);
+
+impl Service {
+    /// Creates a service that admits requests for `allowed_hosts` and counts them in `limits`.
+    pub fn new(
+        shared: Arc<Shared>,
+        operations: Arc<Operations>,
+        programs: Arc<Programs>,
+        allowed_hosts: AllowedHosts,
+        limits: Arc<Limits>,
+    ) -> Self {
+        Self {
+            shared,
+            operations,
+            programs,
+            allowed_hosts,
+            limits,
+            bodies: Bodies::default(),
+        }
+    }
+
+    /// True once the daemon is about to stop.
+    pub(super) fn is_closing(&self) -> bool {
+        self.shared.read(|state| state.is_closing())
+    }
+
+    /// Returns the current view. Where docker gives no list, the error is built from the reason.
+    pub(super) fn current(&self, no_list: fn(String) -> Error) -> Result<Current, Error> {
+        let current = self.shared.current_for_the_interested();
+        current.map_err(|no_view| match no_view {
+            NoView::Closing => Error::Closing,
+            NoView::Failed(reason) => no_list(reason),
+        })
+    }
+
+    /// Returns the current view for every route but `GET /`.
+    pub(super) fn view(&self) -> Result<Arc<View>, Error> {
+        Ok(self.current(Error::NoListing)?.view)
+    }
+
+    /// Finds a dev container by id or name. A known one needs no listing, so that it is found while docker hangs.
+    pub(super) fn known(&self, id_or_name: &str) -> Result<Key, Error> {
+        let find = || self.shared.read(|state| state.find(id_or_name));
+        if let Some(key) = find() {
+            return Ok(key);
+        }
+        self.view()?;
+        find().ok_or_else(|| Error::NoDevcontainer(id_or_name.to_owned()))
+    }
+
+    /// Finds the dev container that a container belongs to.
+    pub(super) fn owner_of(&self, container: &str) -> Result<Key, Error> {
+        if container.is_empty() {
+            return Err(Error::Container(ContainerError::Empty));
+        }
+        self.view()?;
+        self.shared.read(|state| owner_of(state, container))
+    }
+
+    /// Returns a dev container as it is now, without waiting for a newer list.
+    pub(super) fn shown(&self, key: Key) -> Option<Arc<Devcontainer>> {
+        let (id, view) = self.shared.read(|state| (state.id(key), state.view()));
+        let mut all = view.devcontainers.iter();
+        all.find(|one| Some(one.id) == id).cloned()
+    }
+
+    /// Returns the log of the running or last operation.
+    pub(super) fn journal(&self, key: Key) -> Option<Arc<Journal>> {
+        self.operations.journal(key)
+    }
+
+    /// Begins an operation. Returns its log.
+    pub(super) fn start(&self, key: Key, kind: OperationKind) -> Result<Arc<Journal>, Error> {
+        let started = self.operations.start(key, kind);
+        started.map_err(|error| Error::of_start(error, kind))
+    }
+
+    /// Ends the running operation of a dev container. Returns its log.
+    pub(super) fn cancel(&self, key: Key) -> Result<Arc<Journal>, Error> {
+        self.operations.cancel(key).ok_or(Error::NothingToCancel)
+    }
+
+    /// Returns the parts of the daemon that are missing, each with its reason.
+    pub(super) fn missing(&self) -> Result<Vec<String>, Error> {
+        let mut missing = self.programs.missing();
+        let failure = match self.shared.current() {
+            Err(NoView::Closing) => return Err(Error::Closing),
+            Err(NoView::Failed(reason)) => Some(reason),
+            Ok(current) => current.stale.map(|(_, reason)| reason),
+        };
+        let has_docker = process::find(&self.programs.docker()).is_some();
+        if let Some(reason) = failure.filter(|_| has_docker) {
+            missing.push(format!("docker: {reason}"));
+        }
+        missing.extend(self.watcher_warning().map(|why| format!("watcher: {why}")));
+        Ok(missing)
+    }
+
+    /// Returns the reason why the watcher notices no changes of files, if there is one.
+    pub(super) fn watcher_warning(&self) -> Option<String> {
+        self.shared
+            .read(|state| state.watcher_warning().map(str::to_owned))
+    }
+
+    /// Returns the changes since a revision, or a snapshot.
+    pub(super) fn update_since(&self, revision: Option<u64>) -> Update {
+        self.shared.read(|state| state.news(revision))
+    }
+
+    /// Scans the inputs of all dev containers for changes.
+    pub(super) fn scan(&self) {
+        self.shared.scan();
+    }
+
+    /// Returns a notifier of every change of the state.
+    pub(super) fn notifier(&self) -> Result<Arc<Notifier>, Error> {
+        self.shared.notifier().map_err(Error::NoDescriptor)
+    }
+
+    /// Begins to follow docker's events, until the returned guard is dropped.
+    pub(super) fn interest(&self) -> Interest<'_> {
+        self.shared.update(|state| state.listing.interest.opened());
+        Interest(&self.shared)
+    }
+}
+
+fn owner_of(state: &State, container: &str) -> Result<Key, Error> {
+    let error = match state.select(container) {
+        Selected::One(info) if info.labels.get(LABEL_FOLDER).is_none() => {
+            ContainerError::NotDevcontainer(info.name.clone())
+        }
+        Selected::One(info) => {
+            let owner = state.owner(&info.id);
+            return owner.ok_or_else(|| Error::NoDevcontainer(info.name.clone()));
+        }
+        Selected::None => ContainerError::NotFound(container.to_owned()),
+        Selected::Ambiguous => ContainerError::Ambiguous(container.to_owned()),
+    };
+    Err(Error::Container(error))
+}
+
+impl Drop for Interest<'_> {
+    fn drop(&mut self) {
+        self.0
+            .update(|state| state.listing.interest.closed(Instant::now()));
+    }
+}
