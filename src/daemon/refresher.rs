@@ -12,7 +12,7 @@ use super::persist::Persister;
 use super::shared::Shared;
 use crate::base::notify::{Notifier, RescanSignal};
 use crate::docker::lister::Lister;
-use crate::docker::{ListError, events};
+use crate::docker::{self, events};
 use crate::model::ids::Key;
 use crate::model::listing::{Fault, Scope};
 use crate::model::location::{Declared, Resolved};
@@ -144,7 +144,7 @@ impl Refresher {
         &mut self,
         scope: &Scope,
         known: Vec<(Key, Declared)>,
-    ) -> Result<Inventory, ListError> {
+    ) -> Result<Inventory, docker::Error> {
         let program = self.programs.docker();
         let listed = self.docker.list(&program, scope)?;
         let entry_places: Vec<(Key, Resolved)> = known

@@ -1,147 +1,226 @@
-//! Runs docker and keeps what it prints, within bounds.
+//! The one place that runs docker: with a deadline, a way to end it early, and bounds on what is kept of its output.
 
-use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use crate::process::{self, Ended, RunLimits, Stream};
+use super::error::{Error, Stderr};
+use crate::process::{self, Ended, RunLimits, SpawnError, Stream};
 
-/// What one command may print; beyond it something is wrong.
+/// The bytes that an answer may have; the inspect of a hundred containers has one megabyte.
 const MAX_OUTPUT: usize = 64 << 20;
-/// What is kept of a command's complaints.
+/// The bytes of standard error that are kept.
 const MAX_STDERR: usize = 16 << 10;
 
-/// docker, and what becomes readable when it shall end early.
+/// Docker's program, and how its processes are ended.
 #[derive(Clone, Copy)]
-pub(super) struct Program<'a> {
-    pub(super) path: &'a Path,
-    pub(super) stop: BorrowedFd<'a>,
+pub(super) struct Runner<'a> {
+    /// docker or podman.
+    pub(super) program: &'a Path,
+    /// Becomes readable when a command must end early.
+    pub(super) abort: Option<BorrowedFd<'a>>,
+    pub(super) tracking: Tracking<'a>,
 }
 
-/// What one command printed.
-pub(super) struct Printed {
-    command: &'static str,
+/// How the processes of a command are found again.
+#[derive(Clone, Copy)]
+pub(super) enum Tracking<'a> {
+    /// By the mark in the caller's own environment, if it has one.
+    Inherited,
+    /// By this mark, should the daemon die.
+    Marked(&'a str),
+    /// By this mark, as soon as the command has ended: what it leaves behind is ended wherever it went.
+    Thorough(&'a str),
+}
+
+/// The output and the exit status of a command.
+pub(super) struct Output {
+    command: String,
+    status: ExitStatus,
     pub(super) stdout: Vec<u8>,
-    pub(super) stderr: String,
-    pub(super) failed: Option<String>,
+    pub(super) stderr: Stderr,
 }
 
-/// Why there is no listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListError(String);
+/// The beginning of what a stream brings, and its whole length.
+pub(super) struct Capture {
+    limit: usize,
+    bytes: Vec<u8>,
+    length: usize,
+}
 
-impl ListError {
-    pub(super) fn new(said: String) -> Self {
-        Self(said)
+impl Runner<'_> {
+    /// Runs docker with `arguments`, the first of which is the verb. A command that fails is an `Output`, too.
+    ///
+    /// # Errors
+    ///
+    /// `Spawn`, `TimedOut`, `Aborted` and `TooLong`.
+    pub(super) fn run(&self, arguments: &[&str], deadline: Instant) -> Result<Output, Error> {
+        let command = format!("docker {}", arguments.first().copied().unwrap_or_default());
+        let mut stdout = Capture::new(MAX_OUTPUT);
+        let mut stderr = Capture::new(MAX_STDERR);
+        let ended = self.stream(arguments, deadline, &mut |stream, bytes| match stream {
+            Stream::Stdout => stdout.push(bytes),
+            Stream::Stderr => stderr.push(bytes),
+        });
+        let ended = ended.map_err(Error::Spawn)?;
+        if stdout.length > MAX_OUTPUT {
+            let limit = MAX_OUTPUT;
+            return Err(Error::TooLong { command, limit });
+        }
+        match ended {
+            Ended::Exited(status) => Ok(Output {
+                command,
+                status,
+                stdout: stdout.bytes,
+                stderr: Stderr::new(&stderr.bytes),
+            }),
+            Ended::TimedOut => Err(Error::TimedOut {
+                command,
+                list_timeout: None,
+            }),
+            Ended::Aborted => Err(Error::Aborted { command }),
+        }
+    }
+
+    /// Runs docker and hands on what it prints as it comes.
+    pub(super) fn stream(
+        &self,
+        arguments: &[&str],
+        deadline: Instant,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Ended, SpawnError> {
+        let mut command = Command::new(self.program);
+        command.args(arguments);
+        let limits = RunLimits {
+            deadline,
+            abort: self.abort,
+            grace: Duration::ZERO,
+        };
+        match self.tracking {
+            Tracking::Inherited => process::run(command, &limits, output),
+            Tracking::Marked(mark) => {
+                process::mark(&mut command, mark);
+                process::run(command, &limits, output)
+            }
+            Tracking::Thorough(mark) => process::run_operation(command, mark, &limits, output),
+        }
     }
 }
 
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl Output {
+    pub(super) fn succeeded(&self) -> bool {
+        self.status.success()
+    }
+
+    /// The output of a command that succeeded.
+    pub(super) fn checked(self) -> Result<Self, Error> {
+        if self.succeeded() {
+            Ok(self)
+        } else {
+            Err(self.failure())
+        }
+    }
+
+    /// The error of a command that failed, or that brought nothing but warnings.
+    pub(super) fn failure(&self) -> Error {
+        Error::Failed {
+            command: self.command.clone(),
+            status: self.status,
+            stderr: self.stderr.clone(),
+        }
+    }
+
+    /// The error of a command whose answer is not the JSON that it should be.
+    pub(super) fn unreadable(&self, source: serde_json::Error) -> Error {
+        Error::Unreadable {
+            command: self.command.clone(),
+            source,
+        }
+    }
+
+    /// Standard output in lines, without blank ones and blanks around.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.stdout);
+        let lines = text.lines().map(str::trim);
+        lines
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 }
 
-impl std::error::Error for ListError {}
-
-pub(super) enum Failure {
-    TimedOut,
-    Other(ListError),
-}
-
-impl Printed {
-    /// What stands on standard error, but for ids that were not found, in docker's and in podman's words, and without
-    /// the time at which podman says it.
-    pub(super) fn complaints(&self) -> Vec<String> {
-        let lines = self
-            .stderr
-            .lines()
-            .map(|line| without_time(line).trim_end());
-        let lines = lines.filter(|line| !line.trim().is_empty() && !says_missing(line));
-        lines.map(str::to_owned).collect()
+impl Capture {
+    /// Keeps at most `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            bytes: Vec::new(),
+            length: 0,
+        }
     }
 
-    /// Whether it says that there is no container `id`.
-    pub(super) fn misses(&self, id: &str) -> bool {
-        let mut lines = self.stderr.lines();
-        lines.any(|line| says_missing(line) && line.contains(id))
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = self.limit.saturating_sub(self.bytes.len());
+        let kept = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        self.bytes.extend_from_slice(kept);
+        self.length = self.length.saturating_add(bytes.len());
     }
 
-    pub(super) fn error(&self) -> ListError {
-        let status = self.failed.as_deref().unwrap_or("no container");
-        let said = self.stderr.trim();
-        ListError::new(match said {
-            "" => format!("{} failed ({status}) and said nothing", self.command),
-            said => format!("{} failed ({status}): {said}", self.command),
-        })
+    /// The bytes that came, those included that are not kept.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-fn without_time(line: &str) -> &str {
-    let timed = line.strip_prefix("time=\"");
-    let text = timed.and_then(|rest| rest.split_once("\" "));
-    text.map_or(line, |(_, text)| text)
-}
-
-pub(super) fn says_missing(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    [
-        "no such object",
-        "no such container",
-        "no such image",
-        "image not known",
-    ]
-    .iter()
-    .any(|words| line.contains(words))
-}
-
-pub(super) fn run(
-    program: Program<'_>,
-    name: &'static str,
-    arguments: &[&str],
-    deadline: Instant,
-) -> Result<Printed, Failure> {
-    let mut command = Command::new(program.path);
-    command.args(arguments);
-    let limits = RunLimits {
-        deadline,
-        abort: Some(program.stop),
-        grace: Duration::ZERO,
-    };
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let ended = process::run(command, &limits, &mut |stream, bytes| match stream {
-        Stream::Stdout => keep(&mut stdout, bytes, MAX_OUTPUT + 1),
-        Stream::Stderr => keep(&mut stderr, bytes, MAX_STDERR),
-    });
-    let ended = ended.map_err(|e| Failure::Other(ListError::new(e.to_string())))?;
-    if stdout.len() > MAX_OUTPUT {
-        let limit = MAX_OUTPUT >> 20;
-        return Err(Failure::Other(ListError::new(format!(
-            "{name} printed more than {limit} MiB"
-        ))));
-    }
-    match ended {
-        Ended::Exited(status) => Ok(Printed {
-            command: name,
-            stdout,
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-            failed: (!status.success()).then(|| status.to_string()),
-        }),
-        Ended::TimedOut => Err(Failure::TimedOut),
-        Ended::Aborted => Err(Failure::Other(ListError::new(
-            "the daemon is about to stop".into(),
-        ))),
-    }
-}
-
-pub(super) fn keep(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) {
-    let room = limit.saturating_sub(buffer.len()).min(bytes.len());
-    buffer.extend_from_slice(bytes.get(..room).unwrap_or_default());
-}
-
-/// Whether docker could have printed this as an id. Nothing else may become an argument.
+/// Returns whether docker could have printed this as an id: 12 to 64 hexadecimal digits. Nothing else of its output
+/// may become an argument.
 pub fn is_id(text: &str) -> bool {
     (12..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> Result<Output, Error> {
+        let shell = Runner {
+            program: Path::new("/bin/sh"),
+            abort: None,
+            tracking: Tracking::Inherited,
+        };
+        shell.run(&["-c", script], Instant::now() + Duration::from_secs(20))
+    }
+
+    #[test]
+    fn a_failed_command_is_an_output_and_an_error_once_checked() {
+        let output = run("echo out; echo 'Error: no such object: x' >&2; exit 1").unwrap();
+        assert_eq!(output.lines(), ["out"]);
+        assert!(output.stderr.misses("x"));
+        let error = output.checked().err().unwrap();
+        assert!(error.is_about_missing() && !error.is_aborted());
+        assert_eq!(
+            error.to_string(),
+            "docker -c failed (exit status: 1): Error: no such object: x"
+        );
+    }
+
+    #[test]
+    fn an_answer_without_end_is_an_error() {
+        let error = run("head -c 70000000 /dev/zero").err().unwrap();
+        assert_eq!(error.to_string(), "docker -c printed more than 64 MiB");
+    }
+
+    #[test]
+    fn a_capture_keeps_the_beginning_and_counts_all() {
+        let mut capture = Capture::new(5);
+        for bytes in [&b"abc"[..], b"def", b"g"] {
+            capture.push(bytes);
+        }
+        assert_eq!((capture.bytes(), capture.length()), (&b"abcde"[..], 7));
+    }
 }

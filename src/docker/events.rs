@@ -1,20 +1,23 @@
-//! `docker events`: which containers may have changed, as it happens.
+//! `docker events`: names containers that may have changed, as it happens.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::command::{is_id, keep};
+use super::command::{Capture, Runner, Tracking, is_id};
+use super::error::Stderr;
 use crate::base::notify::Notifier;
+use crate::base::text::shorten;
 use crate::model::listing::Fault;
-use crate::process::{self, Ended, RunLimits, Stream};
+use crate::process::{Ended, Stream};
 
-/// What may change what we show. A container that cannot be started shows in the events of its network alone. Each of
-/// docker and podman has words that the other does not know; that is no error, and one of several fits.
+/// The events that may change what is shown. A container that cannot be started shows in the events of its network
+/// alone. docker and podman each have words that the other does not know; an unknown word is no error, and an event
+/// passes if one of several fits.
 const FILTERS: [&str; 15] = [
     "type=container",
     "type=network",
@@ -32,153 +35,181 @@ const FILTERS: [&str; 15] = [
     "event=connect",
     "event=disconnect",
 ];
-/// It listens some time after it was started; what happens until then it tells as well. Times are given to it in whole
-/// seconds.
+/// `--since` is this long before the start, so that nothing is lost until docker listens; it takes whole seconds.
 const LOOK_BACK: Duration = Duration::from_secs(1);
-/// An event holds all labels.
+/// The bytes of a line; an event holds all labels.
 const MAX_LINE: usize = 4 << 20;
-/// What is kept of its complaints, and how many are too many.
+/// The bytes of standard error that are kept.
 const MAX_STDERR: usize = 4 << 10;
-const MANY_COMPLAINTS: usize = 1 << 20;
-/// No engine has more to tell than so many events in that time.
+/// The bytes of standard error after which the child is of no use.
+const MANY_WARNINGS: usize = 1 << 20;
+/// No engine has more events than this within `MANY_WITHIN`.
 const MANY: usize = 10_000;
 const MANY_WITHIN: Duration = Duration::from_secs(10);
-/// It is to run until it is told to end.
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
-/// What it is called among the processes of the daemon.
+/// The child has no deadline.
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// The mark of the child among the daemon's processes. By it the next daemon ends the child of a daemon that was killed.
 const MARK: &str = "events";
 
-/// What it has printed, line by line.
+/// Reads the output of the child line by line.
 #[derive(Default)]
 struct Lines {
     /// The beginning of a line whose end has not come yet.
-    begun: Vec<u8>,
-    since: Option<Instant>,
+    partial: Vec<u8>,
+    counted_since: Option<Instant>,
     count: usize,
 }
 
-/// Runs `docker events` until it ends, prints what is no event, or `stop` is rung. Names of containers that may have
-/// changed are told as they come. Returns why it has ended.
-pub fn follow(program: &Path, stop: &Notifier, tell: &mut dyn FnMut(HashSet<String>)) -> Fault {
+/// Why the child is not to be believed any more.
+#[derive(Debug, PartialEq, Eq)]
+enum Oddity {
+    /// A line is no event; this is its beginning.
+    NoEvent(String),
+    LongLine,
+    ManyEvents,
+    ManyWarnings,
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEvent(line) => write!(f, "printed what is no event: {line:?}"),
+            Self::LongLine => write!(f, "printed a line of more than {MAX_LINE} bytes"),
+            Self::ManyEvents => {
+                let seconds = MANY_WITHIN.as_secs();
+                write!(f, "told more than {MANY} events within {seconds} s")
+            }
+            Self::ManyWarnings => f.write_str("complains without end"),
+        }
+    }
+}
+
+/// Runs `docker events` until it ends, something about it is odd, or `stop` is notified. Hands the ids of containers
+/// that may have changed to `report`, as they come. Returns why it has ended.
+pub fn follow(program: &Path, stop: &Notifier, report: &mut dyn FnMut(HashSet<String>)) -> Fault {
+    let docker = Runner {
+        program,
+        abort: Some(stop.as_fd()),
+        tracking: Tracking::Marked(MARK),
+    };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let since = now.unwrap_or_default().saturating_sub(LOOK_BACK).as_secs();
-    let mut command = Command::new(program);
-    command.args(["events", "--format", "{{json .}}", "--since"]);
-    command.arg(since.to_string());
-    for filter in FILTERS {
-        command.args(["--filter", filter]);
-    }
-    // So the next daemon ends it where this one has no time for that.
-    process::mark(&mut command, MARK);
-    let limits = RunLimits {
-        deadline: Instant::now() + FOR_EVER,
-        abort: Some(stop.as_fd()),
-        grace: Duration::ZERO,
-    };
-    let (mut lines, mut stderr, mut fault) = (Lines::default(), Vec::new(), None);
-    let mut complained = 0;
-    let ended = process::run(command, &limits, &mut |stream, bytes| match stream {
-        Stream::Stdout if fault.is_none() => match lines.read(bytes, Instant::now()) {
-            Ok(ids) if ids.is_empty() => {}
-            Ok(ids) => tell(ids),
-            Err(what) => {
-                fault = Some(what);
-                stop.notify();
+    let since = since.to_string();
+    let mut arguments = vec!["events", "--format", "{{json .}}", "--since", &since];
+    arguments.extend(FILTERS.iter().flat_map(|filter| ["--filter", filter]));
+    let mut lines = Lines::default();
+    let mut stderr = Capture::new(MAX_STDERR);
+    let mut odd = None;
+    let mut take = |stream, bytes: &[u8]| {
+        if odd.is_some() {
+            return;
+        }
+        let taken = match stream {
+            Stream::Stdout => lines.read(bytes, Instant::now()),
+            Stream::Stderr => {
+                stderr.push(bytes);
+                if stderr.length() > MANY_WARNINGS {
+                    Err(Oddity::ManyWarnings)
+                } else {
+                    Ok(HashSet::new())
+                }
             }
-        },
-        Stream::Stdout => {}
-        Stream::Stderr => {
-            keep(&mut stderr, bytes, MAX_STDERR);
-            complained += bytes.len();
-            if complained > MANY_COMPLAINTS && fault.is_none() {
-                fault = Some("complains without end".to_owned());
+        };
+        match taken {
+            Ok(ids) if ids.is_empty() => {}
+            Ok(ids) => report(ids),
+            Err(oddity) => {
+                odd = Some(oddity);
                 stop.notify();
             }
         }
-    });
-    let said = String::from_utf8_lossy(&stderr);
-    if let Some(what) = fault {
-        return Fault::Odd(what);
+    };
+    let ended = docker.stream(&arguments, Instant::now() + FOREVER, &mut take);
+    if let Some(odd) = odd {
+        return Fault::Odd(odd.to_string());
     }
+    let stderr = Stderr::new(stderr.bytes());
     Fault::Ended(match ended {
         Err(e) => e.to_string(),
-        Ok(Ended::Exited(status)) => match said.trim() {
+        Ok(Ended::Exited(status)) => match stderr.text() {
             "" => format!("docker events ended ({status}) and said nothing"),
-            said => format!("docker events ended ({status}): {said}"),
+            text => format!("docker events ended ({status}): {text}"),
         },
         Ok(Ended::TimedOut | Ended::Aborted) => "docker events was ended".to_owned(),
     })
 }
 
 impl Lines {
-    /// The containers that are named in the lines that end with these bytes. An error says what is wrong with one.
-    fn read(&mut self, bytes: &[u8], now: Instant) -> Result<HashSet<String>, String> {
+    /// The containers that are named in the lines that end within `bytes`.
+    fn read(&mut self, bytes: &[u8], now: Instant) -> Result<HashSet<String>, Oddity> {
         let mut ids = HashSet::new();
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
-            self.begun.extend_from_slice(line);
-            let line = std::mem::take(&mut self.begun);
+            self.partial.extend_from_slice(line);
+            let line = std::mem::take(&mut self.partial);
             self.count(now)?;
             if !line.trim_ascii().is_empty() {
                 ids.extend(container(&line)?);
             }
         }
-        self.begun.extend_from_slice(rest);
-        match self.begun.len() > MAX_LINE {
-            true => Err(format!("printed a line of more than {MAX_LINE} bytes")),
-            false => Ok(ids),
+        self.partial.extend_from_slice(rest);
+        if self.partial.len() > MAX_LINE {
+            return Err(Oddity::LongLine);
         }
+        Ok(ids)
     }
 
-    fn count(&mut self, now: Instant) -> Result<(), String> {
-        let since = *self.since.get_or_insert(now);
+    fn count(&mut self, now: Instant) -> Result<(), Oddity> {
+        let since = *self.counted_since.get_or_insert(now);
         if now.saturating_duration_since(since) > MANY_WITHIN {
-            (self.since, self.count) = (Some(now), 0);
+            self.counted_since = Some(now);
+            self.count = 0;
         }
         self.count += 1;
-        match self.count > MANY {
-            true => {
-                let seconds = MANY_WITHIN.as_secs();
-                Err(format!("told more than {MANY} events within {seconds} s"))
-            }
-            false => Ok(()),
+        if self.count > MANY {
+            return Err(Oddity::ManyEvents);
         }
+        Ok(())
     }
 }
 
-/// The container that may have changed by an event, if it is about one. podman has no actor, and gives the container's
-/// id for what happens between it and a network.
-fn container(line: &[u8]) -> Result<Option<String>, String> {
+/// The container that may have changed by an event; `None` if the event is about something else. podman's events have
+/// no `Actor`: their `ID` is the container's, also in events of networks.
+fn container(line: &[u8]) -> Result<Option<String>, Oddity> {
     let event: Value = serde_json::from_slice(line).unwrap_or_default();
     let text = |path: &str| event.pointer(path).and_then(Value::as_str);
-    let (actor, by_podman) = (text("/Actor/ID"), text("/ID"));
-    let id = match text("/Type") {
-        Some("container") => actor.or(by_podman),
-        Some("network") => {
-            let id = text("/Actor/Attributes/container").or(by_podman);
-            // A network that was made or removed names none.
-            return Ok(id.filter(|id| is_id(id)).map(str::to_owned));
+    let valid = |id: &&str| is_id(id);
+    match text("/Type") {
+        Some("container") => {
+            let id = text("/Actor/ID").or(text("/ID")).filter(valid);
+            let id = id.ok_or_else(|| no_event(line))?;
+            Ok(Some(id.to_owned()))
         }
-        Some(_) => return Ok(None),
-        None => None,
-    };
-    let id = id.filter(|id| is_id(id)).map(|id| Some(id.to_owned()));
-    id.ok_or_else(|| {
-        let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
-        format!("printed what is no event: {shown:?}")
-    })
+        Some("network") => {
+            // An event about a network that was made or removed names no container.
+            let id = text("/Actor/Attributes/container").or(text("/ID"));
+            Ok(id.filter(valid).map(str::to_owned))
+        }
+        Some(_) => Ok(None),
+        None => Err(no_event(line)),
+    }
+}
+
+fn no_event(line: &[u8]) -> Oddity {
+    Oddity::NoEvent(shorten(&String::from_utf8_lossy(line)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const ID: &str = "7ce1707fff40068290c0696a7df2dba87c486a52e4de7dd775da0b29d6bb2197";
 
-    fn read(text: &str) -> Result<Vec<String>, String> {
+    fn read(text: &str) -> Result<Vec<String>, Oddity> {
         let ids = Lines::default().read(text.as_bytes(), Instant::now());
         ids.map(|ids| ids.into_iter().collect())
     }
@@ -206,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_said() {
+    fn lines_that_are_no_events_are_odd() {
         for line in [
             "{{json .}}",
             "{",
@@ -215,22 +246,32 @@ mod tests {
             r#"{"Type":"container","Actor":{"ID":"--all"}}"#,
             r#"{"Type":"container","ID":"x y"}"#,
         ] {
-            let error = read(&format!("{line}\n")).unwrap_err();
-            assert!(error.starts_with("printed what is no event: "), "{error}");
+            let odd = read(&format!("{line}\n")).unwrap_err();
+            assert_eq!(odd, Oddity::NoEvent(line.to_owned()));
+            assert_eq!(
+                odd.to_string(),
+                format!("printed what is no event: {line:?}")
+            );
         }
         let long = "x".repeat(MAX_LINE + 1);
-        assert!(read(&long).unwrap_err().contains("4194304 bytes"));
+        assert_eq!(read(&long), Err(Oddity::LongLine));
+        assert_eq!(
+            Oddity::LongLine.to_string(),
+            "printed a line of more than 4194304 bytes"
+        );
     }
 
     #[test]
-    fn more_events_than_an_engine_has_are_said() {
+    fn more_events_than_an_engine_has_are_odd() {
         let line = format!("{{\"Type\":\"container\",\"ID\":\"{ID}\"}}\n");
         let (mut lines, t) = (Lines::default(), Instant::now());
         let most = line.repeat(MANY);
         let later = t + MANY_WITHIN + Duration::from_secs(1);
         assert_eq!(lines.read(most.as_bytes(), t).map(|ids| ids.len()), Ok(1));
         assert!(lines.read(most.as_bytes(), later).is_ok());
-        assert!(lines.read(line.as_bytes(), later).is_err());
+        let odd = lines.read(line.as_bytes(), later).unwrap_err();
+        assert_eq!(odd, Oddity::ManyEvents);
+        assert_eq!(odd.to_string(), "told more than 10000 events within 10 s");
     }
 
     proptest! {

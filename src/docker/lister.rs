@@ -1,4 +1,4 @@
-//! Lists containers: `docker ps` for the ids, `docker inspect` of what may have changed.
+//! Lists containers: `docker ps` for the ids, `docker inspect` of those that may have changed.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
@@ -6,31 +6,30 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
-use super::command::{Failure, ListError, Program, run};
-use super::inspect::Read;
-use super::inspecting::{BATCH, Inspected, inspect_alone, inspect_together};
+use super::backoff::{Backoff, Silence};
+use super::command::{Runner, Tracking, is_id};
+use super::error::Error;
+use super::inspect::info::Read;
+use super::inspector::{BATCH, Inspection, inspect_alone, inspect_together};
 use super::ports;
 use crate::base::notify::Notifier;
-use crate::base::sort::by_text;
 use crate::base::text::{enumerate, shorten};
-use crate::docker::command::is_id;
-use crate::model::container::ContainerInfo;
+use crate::model::container::{ContainerInfo, RunState};
 use crate::model::listing::{Listed, Scope};
 
-/// What events name is inspected together within the first of these; where that hangs, each alone within the second.
-/// The third is for finding out whether docker answers at all, and whether a container that hung does so again.
-/// Many may take longer, and so may a machine that is slow.
+/// The time for containers that events name, inspected together, and the additional time for each of them.
 const TOGETHER: Duration = Duration::from_millis(500);
 const TOGETHER_MORE: Duration = Duration::from_millis(10);
+/// The time for a container of a batch that hung, inspected alone.
 const ALONE: Duration = Duration::from_secs(1);
+/// The time to find out whether docker answers at all, and whether a container that hung still does.
 const PROBE: Duration = Duration::from_millis(150);
-/// How many times as long as a `ps` took an `inspect` may take before it is said to hang, if that is more.
+/// On a slow machine, the times above are at least this many times as long as the last `ps` took.
 const SLOWER: u32 = 4;
-/// How often those are read that docker tries to start again and again: not all that becomes of them is told.
-const UNSTEADY_EVERY: Duration = Duration::from_secs(2);
-/// How many that were silent before are tried again at once.
-const FEW: usize = 4;
+/// How often restarting containers are inspected: docker emits no event for some restarts.
+const RESTARTING_EVERY: Duration = Duration::from_secs(2);
+/// How many containers without an answer are tried again at once.
+const RETRIED_AT_ONCE: usize = 4;
 
 /// Docker's command line, and what is known from earlier listings.
 pub struct Lister {
@@ -40,19 +39,22 @@ pub struct Lister {
     ids: HashSet<String>,
     known: HashMap<String, Known>,
     backoff: Backoff,
-    /// What the last `ps` and the last `inspect` complained about.
-    complaints: [Vec<String>; 2],
-    /// Counts readings.
-    readings: u64,
-    /// How long docker last took to tell which containers there are.
+    /// Warnings of the last `ps`.
+    ps_warnings: Vec<String>,
+    /// Warnings of the last `inspect`.
+    inspect_warnings: Vec<String>,
+    /// The number of this reading.
+    reading: u64,
+    /// How long the last `ps` took.
     ps_took: Duration,
 }
 
-/// What was last read of a container.
+/// The last reading of a container.
 struct Known {
-    /// `None`: it could not be read.
+    /// `None` if it could not be read.
     info: Option<Arc<ContainerInfo>>,
     warnings: Vec<String>,
+    /// The number of the reading.
     reading: u64,
 }
 
@@ -65,277 +67,298 @@ impl Lister {
             ids: HashSet::new(),
             known: HashMap::new(),
             backoff: Backoff::default(),
-            complaints: [Vec::new(), Vec::new()],
-            readings: 0,
+            ps_warnings: Vec::new(),
+            inspect_warnings: Vec::new(),
+            reading: 0,
             ps_took: Duration::ZERO,
         }
     }
 
-    /// Lists all containers, running or not, and reads by running `program` what `scope` says.
+    /// Lists all containers, running or not, by running `program`; `scope` says which ones are inspected.
     ///
-    /// A container whose inspect hangs is shown as it was last known, with a warning, or left out; from then on it
-    /// is inspected alone, after a pause that grows to 30 s. One that was removed in between is left out.
-    pub fn list(&mut self, program: &Path, scope: &Scope) -> Result<Listed, ListError> {
+    /// A container whose inspect hangs is shown in its last known state, with a warning, or left out. From then on it
+    /// is inspected alone, after a pause that grows to 30 s. A container that is removed during the listing is left
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// docker fails, or takes longer than the timeout.
+    pub fn list(&mut self, program: &Path, scope: &Scope) -> Result<Listed, Error> {
         let stop = self.stop.clone();
-        let program = Program {
-            path: program,
-            stop: stop.as_fd(),
+        let docker = Runner {
+            program,
+            abort: Some(stop.as_fd()),
+            tracking: Tracking::Inherited,
         };
-        self.readings += 1;
-        let untold = match scope {
-            Scope::All => self.list_all(program, None)?,
-            Scope::Changed(named) => self.list_all(program, Some(named))?,
-            Scope::Named(named) if named.is_empty() => self.try_again(program)?,
-            Scope::Named(named) => self.read_named(program, named)?,
+        self.reading += 1;
+        let unreported = match scope {
+            Scope::All => self.list_all(docker, None)?,
+            Scope::Changed(changed) => self.list_all(docker, Some(changed))?,
+            Scope::Named(named) if named.is_empty() => self.retry(docker)?,
+            Scope::Named(named) => self.read_named(docker, named)?,
         };
-        self.listed(untold)
+        self.listed(unreported)
     }
 
-    /// `changed`: all else that is known may be taken as true. `None`: nothing may. Returns what is different all the
-    /// same.
+    /// Lists all ids. With `changed`, inspects these, the new ones and some others; without, all. Returns the ids that
+    /// are different though `changed` does not name them.
     fn list_all(
         &mut self,
-        program: Program<'_>,
+        docker: Runner<'_>,
         changed: Option<&HashSet<String>>,
-    ) -> Result<Vec<String>, ListError> {
+    ) -> Result<Vec<String>, Error> {
         let begun = Instant::now();
         let deadline = begun + self.timeout;
-        let (ids, complaints) = self.ids(program, deadline)?;
+        let (ids, warnings) = self.ps(docker, deadline)?;
         self.ps_took = begun.elapsed();
         let before = std::mem::replace(&mut self.ids, ids);
-        self.complaints = [complaints, Vec::new()];
-        let asked = match changed {
+        self.ps_warnings = warnings;
+        self.inspect_warnings = Vec::new();
+        let to_read = match changed {
             None => self.ids.iter().cloned().collect(),
-            Some(changed) => self.to_be_read(changed),
+            Some(changed) => self.to_read(changed),
         };
         let listed = Instant::now();
         let half = listed + deadline.saturating_duration_since(listed) / 2;
-        let (asked, due) = self.backoff.part(asked, listed);
-        let mut inspected = inspect_together(program, &asked, half);
-        let suspects = std::mem::take(&mut inspected.timed_out);
+        let (together, hung) = self.backoff.split(to_read, listed);
+        let mut inspection = inspect_together(docker, &together, half);
+        let suspects = std::mem::take(&mut inspection.timed_out);
         let (share, end) = (self.timeout / 4, deadline - self.timeout / 20);
-        let alone = suspects.into_iter().chain(due.iter().cloned());
-        inspected.merge(inspect_alone(program, alone.collect(), share, end));
-        let untold = changed.map(|changed| self.untold(&before, changed, &inspected));
-        self.take(asked.into_iter().chain(due), inspected)?;
-        Ok(untold.unwrap_or_default())
+        let alone = suspects.into_iter().chain(hung.iter().cloned());
+        inspection.merge(inspect_alone(docker, alone.collect(), share, end));
+        let unreported = changed.map(|changed| self.unreported(&before, changed, &inspection));
+        self.take(together.into_iter().chain(hung), inspection)?;
+        Ok(unreported.unwrap_or_default())
     }
 
-    /// What is new, what has changed, and some of the rest, so that nothing stays wrong for good.
-    fn to_be_read(&self, changed: &HashSet<String>) -> Vec<String> {
+    /// The ids that are new or `changed`, and those that were read longest ago, so that no error stays for good.
+    fn to_read(&self, changed: &HashSet<String>) -> Vec<String> {
         let is_known = |id: &&String| self.known.contains_key(*id) && !changed.contains(*id);
-        let (rest, mut read): (Vec<&String>, Vec<&String>) = self.ids.iter().partition(is_known);
-        let reading = |id: &&String| {
-            let known = self.known.get(*id);
-            known
-                .map_or(0, |known| known.reading)
-                .to_be_bytes()
-                .to_vec()
-        };
-        read.extend(by_text(rest, reading).into_iter().take(BATCH));
+        let (mut others, mut read): (Vec<&String>, Vec<&String>) =
+            self.ids.iter().partition(is_known);
+        others.sort_by_key(|id| self.known.get(*id).map(|known| known.reading));
+        read.extend(others.into_iter().take(BATCH));
         read.into_iter().cloned().collect()
     }
 
-    /// What has come or gone, begun or ended to run, though it was said to be unchanged.
-    fn untold(
+    /// The ids that have come or gone, or whose containers have started or stopped, though `changed` does not name
+    /// them.
+    fn unreported(
         &self,
         before: &HashSet<String>,
         changed: &HashSet<String>,
-        inspected: &Inspected,
+        inspection: &Inspection,
     ) -> Vec<String> {
         let runs = |info: Option<&ContainerInfo>| info.is_some_and(|info| info.running);
-        let is_other = |id: &&String| {
+        let is_different = |id: &&String| {
             let last = self.known.get(*id).and_then(|known| known.info.as_deref());
-            let read = inspected.found.get(*id);
+            let read = inspection.found.get(*id);
             let now = read.map(|read| runs(read.info.as_ref()));
             !before.contains(*id) || now.is_some_and(|now| now != runs(last))
         };
         let gone = before.iter().filter(|id| !self.ids.contains(*id));
-        let other = self.ids.iter().filter(is_other);
-        let untold = gone.chain(other).filter(|id| !changed.contains(*id));
-        untold.cloned().collect()
+        let different = self.ids.iter().filter(is_different);
+        let unreported = gone.chain(different).filter(|id| !changed.contains(*id));
+        unreported.cloned().collect()
     }
 
-    /// Whatever hangs, the others of those named are there within 2 s.
+    /// Inspects only the containers that events name. One hanging inspect delays the others by at most 2 s.
     fn read_named(
         &mut self,
-        program: Program<'_>,
+        docker: Runner<'_>,
         named: &HashSet<String>,
-    ) -> Result<Vec<String>, ListError> {
+    ) -> Result<Vec<String>, Error> {
         let begun = Instant::now();
-        self.backoff.named(named);
-        let (asked, due) = self.backoff.part(named.iter().cloned().collect(), begun);
-        let mut inspected = match u32::try_from(asked.len()).unwrap_or(u32::MAX) {
-            // To be alone is what comes next.
-            1 => Inspected {
-                timed_out: asked.clone(),
-                ..Inspected::default()
+        self.backoff.shorten(named);
+        let (together, hung) = self.backoff.split(named.iter().cloned().collect(), begun);
+        let mut inspection = match u32::try_from(together.len()).unwrap_or(u32::MAX) {
+            // A single one is inspected alone below.
+            1 => Inspection {
+                timed_out: together.clone(),
+                ..Inspection::default()
             },
             many => {
                 let time = self.patience(TOGETHER) + TOGETHER_MORE.saturating_mul(many);
-                inspect_together(program, &asked, begun + time.min(self.timeout / 2))
+                inspect_together(docker, &together, begun + time.min(self.timeout / 2))
             }
         };
-        let suspects = std::mem::take(&mut inspected.timed_out);
-        let again: Vec<String> = due.into_iter().filter(|id| named.contains(id)).collect();
-        for (ids, time) in [(suspects, ALONE), (again.clone(), PROBE)] {
+        let suspects = std::mem::take(&mut inspection.timed_out);
+        let retried: Vec<String> = hung.into_iter().filter(|id| named.contains(id)).collect();
+        for (ids, time) in [(suspects, ALONE), (retried.clone(), PROBE)] {
             let share = self.patience(time);
-            inspected.merge(inspect_alone(program, ids, share, Instant::now() + share));
+            inspection.merge(inspect_alone(docker, ids, share, Instant::now() + share));
         }
-        self.is_alive(program, &inspected)?;
-        self.take(asked.into_iter().chain(again), inspected)?;
+        self.check_alive(docker, &inspection)?;
+        self.take(together.into_iter().chain(retried), inspection)?;
         Ok(Vec::new())
     }
 
-    /// Those that were silent may have been so for a while only.
-    fn try_again(&mut self, program: Program<'_>) -> Result<Vec<String>, ListError> {
+    /// Tries containers again that docker did not answer for, and reads those that it restarts again and again.
+    fn retry(&mut self, docker: Runner<'_>) -> Result<Vec<String>, Error> {
         let begun = Instant::now();
         let mut due = self.backoff.due(begun);
-        due.truncate(FEW);
+        due.truncate(RETRIED_AT_ONCE);
         let share = self.patience(PROBE);
-        let mut inspected = inspect_alone(program, due.clone(), share, begun + share);
-        let unsteady = self.unsteady().map(|info| info.id.clone());
-        let mut unsteady: Vec<String> = unsteady.filter(|id| !self.backoff.contains(id)).collect();
+        let mut inspection = inspect_alone(docker, due.clone(), share, begun + share);
+        let restarting = self.restarting().map(|info| info.id.clone());
+        let mut restarting: Vec<String> =
+            restarting.filter(|id| !self.backoff.contains(id)).collect();
         let until = Instant::now() + self.patience(TOGETHER);
-        let read = inspect_together(program, &unsteady, until);
-        // There will be another time for these.
-        unsteady.retain(|id| !read.timed_out.contains(id) && !read.unanswered.contains(id));
-        inspected.merge(read);
-        self.take(due.into_iter().chain(unsteady), inspected)?;
+        let read = inspect_together(docker, &restarting, until);
+        // These come again soon, whether docker answers or not.
+        restarting.retain(|id| !read.timed_out.contains(id) && !read.unanswered.contains(id));
+        inspection.merge(read);
+        self.take(due.into_iter().chain(restarting), inspection)?;
         Ok(Vec::new())
     }
 
-    /// Those that docker tries to start again and again.
-    fn unsteady(&self) -> impl Iterator<Item = &Arc<ContainerInfo>> {
+    /// The containers that docker starts again and again.
+    fn restarting(&self) -> impl Iterator<Item = &Arc<ContainerInfo>> {
         let infos = self.known.values().filter_map(|known| known.info.as_ref());
-        infos.filter(|info| info.status == "restarting")
+        infos.filter(|info| info.run_state == RunState::Restarting)
     }
 
-    /// Where docker has said nothing about any container, it may not be for what these are.
-    fn is_alive(&self, program: Program<'_>, inspected: &Inspected) -> Result<(), ListError> {
-        if inspected.timed_out.is_empty() || !inspected.found.is_empty() {
+    /// If docker has answered for no container, it may not answer at all, whatever these containers are.
+    fn check_alive(&self, docker: Runner<'_>, inspection: &Inspection) -> Result<(), Error> {
+        if inspection.timed_out.is_empty() || !inspection.found.is_empty() {
             return Ok(());
         }
         let until = Instant::now() + self.patience(PROBE);
-        self.ids(program, until).map(drop)
+        self.ps(docker, until).map(drop)
     }
 
-    /// At least `time`; more where docker is slow.
+    /// At least `time`, and more if docker is slow.
     fn patience(&self, time: Duration) -> Duration {
         time.max(self.ps_took * SLOWER).min(self.timeout / 4)
     }
 
-    /// All ids, and what docker complained about.
-    fn ids(
+    /// All ids, and docker's warnings.
+    fn ps(
         &self,
-        program: Program<'_>,
+        docker: Runner<'_>,
         deadline: Instant,
-    ) -> Result<(HashSet<String>, Vec<String>), ListError> {
+    ) -> Result<(HashSet<String>, Vec<String>), Error> {
         let arguments = ["ps", "--all", "--quiet", "--no-trunc"];
-        let printed =
-            run(program, "docker ps", &arguments, deadline).map_err(|failure| match failure {
-                Failure::TimedOut => self.too_slow("docker ps"),
-                Failure::Other(error) => error,
-            })?;
-        if printed.failed.is_some() {
-            return Err(printed.error());
+        let output = docker
+            .run(&arguments, deadline)
+            .map_err(|error| match error {
+                Error::TimedOut { command, .. } => self.too_slow(command),
+                error => error,
+            })?
+            .checked()?;
+        let ids = output.lines();
+        if let Some(line) = ids.iter().find(|line| !is_id(line)) {
+            return Err(Error::NotAnId {
+                command: "docker ps".to_owned(),
+                line: shorten(line),
+            });
         }
-        let text = String::from_utf8_lossy(&printed.stdout);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let ids = lines.map(|line| match is_id(line) {
-            true => Ok(line.to_owned()),
-            false => Err(ListError::new(format!(
-                "docker ps printed what is not a container id: {:?}",
-                shorten(line)
-            ))),
-        });
-        Ok((ids.collect::<Result<_, _>>()?, printed.complaints()))
+        Ok((ids.into_iter().collect(), output.stderr.warnings()))
     }
 
-    fn too_slow(&self, command: &str) -> ListError {
-        ListError::new(format!(
-            "{command} did not finish within the limit of {} s (--list-timeout)",
-            self.timeout.as_secs_f64()
-        ))
+    fn too_slow(&self, command: String) -> Error {
+        Error::TimedOut {
+            command,
+            list_timeout: Some(self.timeout),
+        }
     }
 
-    /// Takes what was read of the containers that were `asked` about. One that docker did not tell of is gone, unless
-    /// it was silent.
+    /// Takes an inspection of the containers `read`. A container that is not in docker's answer is gone, unless docker
+    /// did not answer for it.
     fn take(
         &mut self,
-        asked: impl Iterator<Item = String>,
-        inspected: Inspected,
-    ) -> Result<(), ListError> {
-        if let Some(error) = inspected.error {
+        read: impl Iterator<Item = String>,
+        inspection: Inspection,
+    ) -> Result<(), Error> {
+        if let Some(error) = inspection.error {
             return Err(error);
         }
         let now = Instant::now();
-        for id in asked {
-            let hangs = inspected.timed_out.contains(&id);
-            if hangs || inspected.unanswered.contains(&id) {
-                self.backoff.add(&id, hangs, now);
+        for id in read {
+            let silence = if inspection.timed_out.contains(&id) {
+                Some(Silence::Hung)
+            } else if inspection.unanswered.contains(&id) {
+                Some(Silence::Unanswered)
+            } else {
+                None
+            };
+            if let Some(silence) = silence {
+                self.backoff.add(&id, silence, now);
                 self.ids.insert(id);
                 continue;
             }
             self.backoff.remove(&id);
-            if !inspected.found.contains_key(&id) {
+            if !inspection.found.contains_key(&id) {
                 self.ids.remove(&id);
             }
         }
-        for (id, read) in inspected.found {
+        for (id, read) in inspection.found {
             let last = self.known.get(&id).and_then(|known| known.info.as_ref());
-            let known = Known::new(read, last, self.readings);
+            let known = Known::new(read, last, self.reading);
             self.ids.insert(id.clone());
             self.known.insert(id, known);
         }
         let ids = &self.ids;
         self.known.retain(|id, _| ids.contains(id));
         self.backoff.retain(ids);
-        let [_, complaints] = &mut self.complaints;
-        *complaints = inspected.complaints;
+        self.inspect_warnings = inspection.warnings;
         Ok(())
     }
 
-    /// What is known now.
-    fn listed(&self, untold: Vec<String>) -> Result<Listed, ListError> {
+    /// The listing by what is known now.
+    fn listed(&self, unreported: Vec<String>) -> Result<Listed, Error> {
         let known = self.known.values().filter_map(|known| known.info.clone());
-        let containers = newest_first(known.collect());
-        let silent = self.backoff.ids().map(|id| {
+        let mut containers: Vec<Arc<ContainerInfo>> = known.collect();
+        // As docker lists them; podman lists the oldest first.
+        containers.sort_by(|a, b| {
+            let by_age = b.created_at.as_nanos().cmp(&a.created_at.as_nanos());
+            by_age.then_with(|| a.id.cmp(&b.id))
+        });
+        let unanswered = self.unanswered_names();
+        // There is nothing to show in their place.
+        if containers.is_empty() && unanswered.len() > 1 {
+            return Err(self.too_slow("docker inspect".to_owned()));
+        }
+        let restarting = self.restarting().next();
+        let restarting_at = restarting.map(|_| Instant::now() + RESTARTING_EVERY);
+        Ok(Listed {
+            warnings: self.warnings(&containers, &unanswered),
+            containers,
+            ids: self.ids.clone(),
+            untold: unreported,
+            retry_at: self.backoff.due_at().into_iter().chain(restarting_at).min(),
+        })
+    }
+
+    /// The names of the containers that docker does not answer for, sorted; the ids of those without a known name.
+    fn unanswered_names(&self) -> Vec<&str> {
+        let ids = self.backoff.ids();
+        let names = ids.map(|id| {
             let info = self.known.get(id).and_then(|known| known.info.as_ref());
             info.map_or(id.as_str(), |info| &info.name)
         });
-        let silent = by_text(silent.collect(), |name| name.as_bytes().to_vec());
-        // There is nothing to show in their place.
-        if containers.is_empty() && silent.len() > 1 {
-            return Err(self.too_slow("docker inspect"));
-        }
-        let odd = containers
-            .iter()
-            .filter_map(|info| self.known.get(&info.id));
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn warnings(&self, containers: &[Arc<ContainerInfo>], unanswered: &[&str]) -> Vec<String> {
+        let readable = containers.iter().filter_map(|one| self.known.get(&one.id));
         let unreadable = self.known.values().filter(|known| known.info.is_none());
-        let odd = odd
-            .chain(unreadable)
-            .flat_map(|known| known.warnings.clone());
-        let mut warnings: Vec<String> = self.complaints.concat().into_iter().chain(odd).collect();
-        if !silent.is_empty() {
+        let of_containers = readable.chain(unreadable).flat_map(|known| &known.warnings);
+        let of_commands = self.ps_warnings.iter().chain(&self.inspect_warnings);
+        let mut warnings: Vec<String> = of_commands.chain(of_containers).cloned().collect();
+        if !unanswered.is_empty() {
             warnings.push(format!(
-                "docker inspect does not answer for {}; what was last known is shown",
-                enumerate(&silent)
+                "docker inspect does not answer for {}; the last known state is shown",
+                enumerate(unanswered)
             ));
         }
         warnings.extend(ports::shared_host_ports(containers.iter().map(Arc::as_ref)));
-        // Both commands, and each batch, may say the same.
-        let mut said = HashSet::new();
-        warnings.retain(|warning| said.insert(warning.clone()));
-        let unsteady = self.unsteady().next();
-        let unsteady = unsteady.map(|_| Instant::now() + UNSTEADY_EVERY);
-        Ok(Listed {
-            containers,
-            ids: self.ids.clone(),
-            warnings,
-            untold,
-            retry_at: self.backoff.again_at().into_iter().chain(unsteady).min(),
-        })
+        // Several commands may give one warning.
+        let mut seen = HashSet::new();
+        warnings.retain(|warning| seen.insert(warning.clone()));
+        warnings
     }
 }
 
@@ -352,12 +375,4 @@ impl Known {
             reading,
         }
     }
-}
-
-/// As docker lists them. podman does the reverse.
-fn newest_first(containers: Vec<Arc<ContainerInfo>>) -> Vec<Arc<ContainerInfo>> {
-    by_text(containers, |info| {
-        let age = i64::MAX.abs_diff(info.created_at.as_nanos());
-        [&age.to_be_bytes(), info.id.as_bytes()].concat()
-    })
 }

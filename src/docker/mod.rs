@@ -3,11 +3,14 @@
 mod backoff;
 mod client;
 mod command;
+mod error;
 pub mod events;
 mod inspect;
-mod inspecting;
+mod inspector;
 pub mod lister;
 mod ports;
 
-pub use client::{Client, ClientError, Snapshot};
-pub use command::{ListError, is_id};
+pub use client::Client;
+pub use command::is_id;
+pub use error::Error;
+pub use inspect::snapshot::Snapshot;

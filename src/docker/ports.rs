@@ -1,11 +1,10 @@
-//! Ports as docker writes them, to ports as the answers show them.
+//! Reads ports as docker writes them into ports as they are shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use crate::base::sort::by_text;
 use crate::model::container::{ContainerInfo, Port};
 
 /// One host address and port, both text in docker's answer.
@@ -19,10 +18,10 @@ pub(super) struct Binding {
 /// `NetworkSettings.Ports`: container port to its bindings, `null` where it is exposed but not published.
 pub(super) type PortMap = BTreeMap<String, Option<Vec<Binding>>>;
 
-/// Reads the ports of the container called `name`; what cannot be read becomes a warning.
+/// Reads the ports of the container called `name`. A port that cannot be read becomes a warning.
 ///
-/// Docker binds a published port to the IPv4 and to the IPv6 address; such a pair is listed once, as the former,
-/// whatever their order is.
+/// Docker binds a published port to an IPv4 and to an IPv6 address. Such a pair is listed once, with the IPv4 address,
+/// in whichever order docker lists it.
 pub(super) fn convert(name: &str, ports: &PortMap, warnings: &mut Vec<String>) -> Vec<Port> {
     let mut converted: Vec<Port> = Vec::new();
     for (key, bindings) in ports {
@@ -55,8 +54,8 @@ pub(super) fn convert(name: &str, ports: &PortMap, warnings: &mut Vec<String>) -
                 host_ip: Some(binding.host_ip.clone()),
                 host_port: Some(host_port),
             };
-            let same = |earlier: &&mut Port| is_same_everywhere(earlier, &published);
-            match converted.iter_mut().find(same) {
+            let is_twin = |earlier: &&mut Port| are_twins(earlier, &published);
+            match converted.iter_mut().find(is_twin) {
                 None => converted.push(published),
                 Some(listed) if is_ipv6(listed) == Some(true) => *listed = published,
                 Some(_) => {}
@@ -66,7 +65,7 @@ pub(super) fn convert(name: &str, ports: &PortMap, warnings: &mut Vec<String>) -
     converted
 }
 
-/// `8080`, `8080/tcp`, `8080/udp`, `8080/sctp`. The error is the number that can be made out, or 0.
+/// Reads `8080`, `8080/tcp`, `8080/udp` or `8080/sctp`. The error is the number if at least that can be read, or 0.
 fn parse_key(key: &str) -> Result<(u16, &'static str), u16> {
     let (number, network) = key.split_once('/').unwrap_or((key, "tcp"));
     let port = parse_number(number);
@@ -82,21 +81,23 @@ fn parse_number(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| plain && *port != 0)
 }
 
-/// Whether both are one port of the host, once by IPv4 and once by IPv6.
-fn is_same_everywhere(a: &Port, b: &Port) -> bool {
-    let same = (a.port, a.network, a.host_port) == (b.port, b.network, b.host_port);
-    let versions = (is_ipv6(a), is_ipv6(b));
-    let differ = versions.0.is_none() || versions.1.is_none() || versions.0 != versions.1;
-    same && differ && is_local_or_any(a) && is_local_or_any(b)
+/// Returns whether both are one port of the host, bound to an IPv4 and to an IPv6 address.
+fn are_twins(a: &Port, b: &Port) -> bool {
+    let is_one_port = (a.port, a.network, a.host_port) == (b.port, b.network, b.host_port);
+    let versions_differ = match (is_ipv6(a), is_ipv6(b)) {
+        (Some(a), Some(b)) => a != b,
+        _ => true,
+    };
+    is_one_port && versions_differ && is_local_or_any(a) && is_local_or_any(b)
 }
 
-/// `None` for podman's empty address, which is any of either version.
+/// `None` for podman's empty address, which stands for both versions.
 fn is_ipv6(port: &Port) -> Option<bool> {
     let ip: IpAddr = port.host_ip.as_deref()?.parse().ok()?;
     Some(ip.is_ipv6())
 }
 
-/// Whether a port is bound to a loopback or an unspecified address (podman leaves that one empty).
+/// Returns whether a port is bound to a loopback or an unspecified address, which podman writes as an empty one.
 fn is_local_or_any(port: &Port) -> bool {
     match port.host_ip.as_deref() {
         None => false,
@@ -107,27 +108,25 @@ fn is_local_or_any(port: &Port) -> bool {
     }
 }
 
-/// Warns of host ports that several containers hold on different interfaces: a client on the host cannot tell
-/// which one answers.
+/// Warns of host ports that several containers hold on different interfaces: a client on the host cannot know which
+/// container answers.
 pub(super) fn shared_host_ports<'a>(
     containers: impl Iterator<Item = &'a ContainerInfo>,
 ) -> Vec<String> {
-    let mut holders: BTreeMap<(u16, &str), Vec<&str>> = BTreeMap::new();
+    let mut holders: BTreeMap<(u16, &str), BTreeSet<&str>> = BTreeMap::new();
     for container in containers {
         for port in container.ports.iter().filter(|port| is_local_or_any(port)) {
             let Some(host_port) = port.host_port else {
                 continue;
             };
             let ids = holders.entry((host_port, port.network)).or_default();
-            if !ids.contains(&container.id.as_str()) {
-                ids.push(&container.id);
-            }
+            ids.insert(&container.id);
         }
     }
     let shared = holders.into_iter().filter(|(_, ids)| ids.len() > 1);
     shared
         .map(|((port, _), ids)| {
-            let ids = by_text(ids, |id| id.as_bytes().to_vec());
+            let ids: Vec<&str> = ids.into_iter().collect();
             format!(
                 "host port {port} is mapped to multiple containers on different interfaces: {}",
                 ids.join(", ")
@@ -140,7 +139,7 @@ pub(super) fn shared_host_ports<'a>(
 mod tests {
     use super::*;
     use crate::base::time::Timestamp;
-    use crate::model::container::Pairs;
+    use crate::model::container::{Pairs, RunState};
 
     /// `ports` is docker's JSON; `expected` has one `host_ip:host_port->port/network` a port.
     fn check(ports: &str, expected: &[&str], warned: &[&str]) {
@@ -254,7 +253,8 @@ mod tests {
                 host_ip: Some(ip.into()),
                 host_port: Some(8080),
             }],
-            status: "running".into(),
+            run_state: RunState::Running,
+            error: None,
             volumes: Pairs::default(),
         }
     }

@@ -41,7 +41,7 @@ fn container(container: &Container) -> String {
     } else {
         ""
     };
-    let (name, id, status) = (&info.name, short(&info.id), &info.status);
+    let (name, id, status) = (&info.name, short(&info.id), info.status());
     line(&format!("container {name} {id} {status}{dirty}"))
 }
 

@@ -255,8 +255,7 @@ pub enum LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::Pairs;
-    use crate::model::container::Port;
+    use crate::model::container::{Pairs, Port, RunState};
 
     #[test]
     fn a_container_has_exactly_the_documented_fields() {
@@ -274,7 +273,8 @@ mod tests {
                     host_ip: None,
                     host_port: None,
                 }],
-                status: "running".into(),
+                run_state: RunState::Running,
+                error: None,
                 volumes: Pairs::default(),
             }),
             devcontainer_dirty: false,

@@ -1,8 +1,10 @@
 //! A container as docker describes it.
 
+use std::fmt;
+
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::base::sort::by_text;
 use crate::base::time::Timestamp;
 
 /// Text to text, sorted by key, in a third of the memory that a map would take.
@@ -18,13 +20,13 @@ impl Pairs {
 }
 
 impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Pairs {
-    /// Of two equal keys the first one stays.
+    /// The first of equal keys stays.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let pairs: Vec<(Box<str>, Box<str>)> = pairs
+        let mut pairs: Vec<(Box<str>, Box<str>)> = pairs
             .into_iter()
             .map(|(k, v)| (k.into(), v.into()))
             .collect();
-        let mut pairs = by_text(pairs, |(key, _)| key.as_bytes().to_vec());
+        pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
         pairs.dedup_by(|later, earlier| later.0 == earlier.0);
         Self(pairs.into_boxed_slice())
     }
@@ -51,8 +53,44 @@ pub struct Port {
     pub host_port: Option<u16>,
 }
 
-/// What docker says about a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The state of a container. Displays in words, such as `exited with code 3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// It has never run, or its start failed.
+    Created,
+    /// Its processes run.
+    Running,
+    /// Its processes are about to be ended. Only podman tells this from `Running`, and so it displays as `running`.
+    Stopping,
+    /// Its processes are paused.
+    Paused,
+    /// docker starts it again and again, because it ends.
+    Restarting,
+    /// It has ended with this exit code.
+    Exited(i64),
+    /// docker failed to remove it.
+    Dead,
+    /// Any other state, in docker's or podman's word.
+    Other(Box<str>),
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Created => f.write_str("created"),
+            Self::Running | Self::Stopping => f.write_str("running"),
+            Self::Paused => f.write_str("paused"),
+            Self::Restarting => f.write_str("restarting"),
+            Self::Exited(0) => f.write_str("exited successfully"),
+            Self::Exited(code) => write!(f, "exited with code {code}"),
+            Self::Dead => f.write_str("dead"),
+            Self::Other(word) => f.write_str(word),
+        }
+    }
+}
+
+/// A container, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerInfo {
     /// When it was created, by the engine's clock.
     pub created_at: Timestamp,
@@ -60,18 +98,47 @@ pub struct ContainerInfo {
     pub id: String,
     /// Without the leading slash that docker shows.
     pub name: String,
-    /// As it was named when the container was made.
+    /// The image, as it was named when the container was made.
     pub image: String,
-    /// All of them, those of the image included.
+    /// All labels, those of the image included.
     pub labels: Pairs,
-    /// Whether it has processes, paused ones included.
+    /// True if it has processes, paused ones included.
     pub running: bool,
     /// Published and exposed ports, sorted.
     pub ports: Vec<Port>,
-    /// `running`, `paused`, `exited with code 3: no space left`, ….
-    pub status: String,
+    /// Its state.
+    pub run_state: RunState,
+    /// Why docker could not start it or keep it running; never empty.
+    pub error: Option<Box<str>>,
     /// Source on the host to destination in the container.
     pub volumes: Pairs,
+}
+
+impl ContainerInfo {
+    /// The state in words: `running`, `paused`, `exited with code 3: no space left`, ….
+    pub fn status(&self) -> String {
+        match &self.error {
+            Some(error) => format!("{}: {error}", self.run_state),
+            None => self.run_state.to_string(),
+        }
+    }
+}
+
+/// Writes the fields as the answers show them, `status` in words.
+impl Serialize for ContainerInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("ContainerInfo", 9)?;
+        fields.serialize_field("created_at", &self.created_at)?;
+        fields.serialize_field("id", &self.id)?;
+        fields.serialize_field("name", &self.name)?;
+        fields.serialize_field("image", &self.image)?;
+        fields.serialize_field("labels", &self.labels)?;
+        fields.serialize_field("running", &self.running)?;
+        fields.serialize_field("ports", &self.ports)?;
+        fields.serialize_field("status", &self.status())?;
+        fields.serialize_field("volumes", &self.volumes)?;
+        fields.end()
+    }
 }
 
 #[cfg(test)]

@@ -13,14 +13,14 @@ use crate::base::time::Timestamp;
 pub struct OperationId(String);
 
 impl OperationId {
-    /// That of an operation that begins at `now`.
+    /// The id of an operation that begins at `now`.
     pub fn new(now: SystemTime) -> Self {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         Self(format!("{nanos:016x}"))
     }
 
-    /// `None` where the text is not one.
+    /// `None` if the text is not such an id.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
         (text.len() == 16 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
@@ -31,7 +31,7 @@ impl OperationId {
         &self.0
     }
 
-    /// When the operation began, to the millisecond.
+    /// The time at which the operation began, to the millisecond.
     pub fn began_at(&self) -> Timestamp {
         let nanos = u64::from_str_radix(&self.0, 16).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or_default())
@@ -58,7 +58,7 @@ impl From<OperationId> for String {
     }
 }
 
-/// A dev container inside the state, also when its id or name changes.
+/// Identifies a dev container in the state, also when its id or name changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(u32);
 

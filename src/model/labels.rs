@@ -1,19 +1,45 @@
 //! Labels of containers that mean something to the daemon.
 
+use serde::{Deserialize, Serialize};
+
 /// The label that makes a container a dev container: its workspace folder on the host.
 pub const LABEL_FOLDER: &str = "devcontainer.local_folder";
 
 /// The label with the path of its configuration.
 pub const LABEL_CONFIG: &str = "devcontainer.config_file";
 
-/// On every container of a compose project: the project's name.
+/// The label with the project's name, on every container of a compose project.
 pub const LABEL_COMPOSE_PROJECT: &str = "com.docker.compose.project";
 
-/// On every container of a compose project: which service it is.
+/// The label with the service's name, on every container of a compose project.
 pub const LABEL_COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
-/// `true` on containers that the CLI's own tests leave behind; they are no dev containers.
+/// The label that is `true` on containers that the CLI's own tests leave behind. They are not dev containers.
 pub const LABEL_TEST_RUN: &str = "devcontainer.is_test_run";
 
-/// The label of containers that an operation of ours made; its value is the operation's id.
+/// The label with the id of the operation that made a container.
 pub const LABEL_OPERATION: &str = "devcontainerd.operation";
+
+/// A service of a compose project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComposeService {
+    /// The project's name.
+    pub project: String,
+    /// The service's name in it.
+    pub service: String,
+}
+
+impl ComposeService {
+    /// The labels (`KEY=VALUE`) by which compose finds its containers.
+    pub fn labels(&self) -> [String; 2] {
+        [
+            self.project_label(),
+            format!("{LABEL_COMPOSE_SERVICE}={}", self.service),
+        ]
+    }
+
+    /// The label (`KEY=VALUE`) of all containers of the project.
+    pub fn project_label(&self) -> String {
+        format!("{LABEL_COMPOSE_PROJECT}={}", self.project)
+    }
+}

@@ -1,24 +1,25 @@
-//! Containers that are set aside, and the operations that did it.
+//! Containers that an operation replaces, and the names under which it parks them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::labels::{LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE};
-use crate::model::ids::OperationId;
+use super::container::RunState;
+use super::ids::OperationId;
+use super::labels::ComposeService;
 
-/// Between the name of a container that was set aside and what is noted after it.
+/// Between the name of a parked container and the note after it.
 const MARK: &str = ".devcontainerd-";
 
-/// What a container was doing before it was set aside.
+/// The run state of a container before an operation replaced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PriorState {
     /// Its processes ran.
     Running,
-    /// They were paused.
+    /// Its processes were paused.
     Paused,
-    /// It had none.
+    /// It had no processes.
     Stopped,
 }
 
@@ -32,37 +33,51 @@ impl PriorState {
     }
 }
 
-/// A container that an operation is to replace, as it was when that began.
+impl From<&RunState> for PriorState {
+    fn from(state: &RunState) -> Self {
+        match state {
+            RunState::Paused => Self::Paused,
+            RunState::Running | RunState::Restarting => Self::Running,
+            RunState::Created
+            | RunState::Stopping
+            | RunState::Exited(_)
+            | RunState::Dead
+            | RunState::Other(_) => Self::Stopped,
+        }
+    }
+}
+
+/// A container that an operation replaces, as it was when the operation began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Original {
     /// The whole id.
     pub id: String,
     /// Without the leading slash that docker shows.
     pub name: String,
-    /// What it was doing.
+    /// Its run state.
     pub was: PriorState,
-    /// Whether docker removes it as soon as it is stopped (`--rm`).
+    /// True if docker removes it as soon as it is stopped (`--rm`).
     #[serde(default)]
     pub removed_when_stopped: bool,
-    /// The networks that it must leave so that the ports it publishes are free; only for one that cannot be stopped.
+    /// The networks that it must leave to free the ports that it publishes, if it cannot be stopped.
     #[serde(default)]
     pub leaves_networks: Vec<String>,
-    /// Where it belongs to a compose project.
+    /// Its service, if it belongs to a compose project.
     #[serde(default)]
     pub compose: Option<ComposeService>,
 }
 
 impl Original {
-    /// As it was before it was set aside, where an earlier operation left it so.
+    /// If an earlier operation left it parked: as it was before that.
     pub fn before_parking(mut self) -> Self {
-        if let Some(aside) = ParkedName::parse(&self.name) {
-            self.name = aside.name;
-            self.was = aside.was;
+        if let Some(parked) = ParkedName::parse(&self.name) {
+            self.name = parked.name;
+            self.was = parked.was;
         }
         self
     }
 
-    /// Its name while it is set aside.
+    /// Its name while `operation` has it parked.
     pub fn parked_by(&self, operation: &OperationId) -> ParkedName {
         ParkedName {
             name: self.name.clone(),
@@ -72,43 +87,19 @@ impl Original {
     }
 }
 
-/// A service of a compose project.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ComposeService {
-    /// The project's name.
-    pub project: String,
-    /// The service's name in it.
-    pub service: String,
-}
-
-impl ComposeService {
-    /// The labels by which compose finds its containers.
-    pub fn labels(&self) -> [String; 2] {
-        [
-            self.project_label(),
-            format!("{LABEL_COMPOSE_SERVICE}={}", self.service),
-        ]
-    }
-
-    /// That of all containers of the project.
-    pub fn project_label(&self) -> String {
-        format!("{LABEL_COMPOSE_PROJECT}={}", self.project)
-    }
-}
-
-/// The name of a container that is set aside, taken apart.
+/// The name of a parked container, which says how to restore it: `NAME.devcontainerd-OPERATION-STATE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedName {
     /// Its own name.
     pub name: String,
-    /// Who set it aside.
+    /// The operation that parked it.
     pub operation: OperationId,
-    /// What it was doing.
+    /// Its run state before it was parked.
     pub was: PriorState,
 }
 
 impl ParkedName {
-    /// `None` for the name of a container that is not set aside.
+    /// `None` for the name of a container that is not parked.
     pub fn parse(name: &str) -> Option<Self> {
         let (name, note) = name.rsplit_once(MARK)?;
         let (operation, was) = note.split_once('-')?;
@@ -135,18 +126,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p12_a_name_says_all_that_is_needed_to_put_a_container_back() {
+    fn p12_a_name_says_all_that_is_needed_to_restore_a_container() {
         let operation =
             OperationId::new(UNIX_EPOCH + std::time::Duration::from_nanos(0x1234_5678_9abc));
         assert_eq!(operation.as_str(), "0000123456789abc");
         for was in [PriorState::Running, PriorState::Paused, PriorState::Stopped] {
             for name in ["vibrant_wing", "app.devcontainerd-x", "a-b.c"] {
-                let aside = ParkedName {
+                let parked = ParkedName {
                     name: name.into(),
                     operation: operation.clone(),
                     was,
                 };
-                assert_eq!(ParkedName::parse(&aside.to_string()), Some(aside));
+                assert_eq!(ParkedName::parse(&parked.to_string()), Some(parked));
             }
         }
     }

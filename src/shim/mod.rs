@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::docker::{Client, ClientError};
+use crate::docker::{self, Client};
 use crate::model::ids::OperationId;
-use crate::model::labels::{LABEL_FOLDER, LABEL_OPERATION};
-use crate::model::original::{ComposeService, Original, PriorState};
+use crate::model::labels::{ComposeService, LABEL_FOLDER, LABEL_OPERATION};
+use crate::model::original::{Original, PriorState};
 use crate::process;
 
 /// What the stand-in has to do, as JSON.
@@ -276,7 +276,7 @@ impl Plan {
                 docker.pause(&old.id).map_err(cannot_set_aside)?;
             }
             for network in &old.leaves_networks {
-                let left = docker.network("disconnect", network, &old.id);
+                let left = docker.disconnect(&old.id, network);
                 left.map_err(cannot_set_aside)?;
             }
         }
@@ -340,7 +340,7 @@ fn check_daemon() -> Result<(), String> {
     }
 }
 
-fn cannot_set_aside(error: ClientError) -> String {
+fn cannot_set_aside(error: docker::Error) -> String {
     format!("the old container cannot be set aside: {error}")
 }
 

@@ -8,7 +8,7 @@ use super::devcontainers::Entry;
 use super::operation::{Activity, Operation, PastOperation, Run};
 use super::persisted::{Persisted, Record};
 use crate::base::time::Timestamp;
-use crate::model::container::ContainerInfo;
+use crate::model::container::{ContainerInfo, RunState};
 use crate::model::ids::{Key, OperationId};
 use crate::model::operation::{LeftBy, OperationState, Repair, Repaired, Settlement};
 use crate::model::original::{Original, ParkedName};
@@ -189,7 +189,7 @@ impl Entry {
     /// Returns whether docker made a container of the operation only after its end, as docker finishes what it was asked for.
     fn has_half_made_of(&self, past: &PastOperation) -> bool {
         let is_half_made = |info: &Arc<ContainerInfo>| {
-            past.operation.has_labelled(info) && info.status.starts_with("created")
+            past.operation.has_labelled(info) && info.run_state == RunState::Created
         };
         past.end.ending.state() != OperationState::Succeeded && self.containers().any(is_half_made)
     }

@@ -195,7 +195,7 @@ fn p3_a_container_whose_inspect_hangs_costs_only_its_own_news() {
         "running",
         "as last known"
     );
-    let said = "docker inspect does not answer for box1; what was last known is shown";
+    let said = "docker inspect does not answer for box1; the last known state is shown";
     mirror.until("that is said", |mirror| {
         mirror.warnings.iter().any(|w| w == said).then_some(())
     });

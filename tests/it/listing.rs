@@ -128,7 +128,7 @@ fn p3_one_container_whose_inspect_hangs_costs_only_its_own_entry() {
     assert_eq!(containers[3]["name"], "renamed", "the others, as they are");
     assert_eq!(
         warnings(&daemon),
-        ["docker inspect does not answer for box3; what was last known is shown"]
+        ["docker inspect does not answer for box3; the last known state is shown"]
     );
     let begun = Stopwatch::start();
     assert_eq!(names(&daemon).len(), 5);

@@ -163,7 +163,7 @@ fn p12_what_docker_refused_for_a_while_is_put_back_afterwards() {
     daemon.recreate("app").assert_error(
         500,
         "Could not recreate devcontainer",
-        "cannot be put back",
+        "could not be restored",
     );
     // The listing after the end makes it try once more.
     eventually("it is tried again", || {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::docker::ClientError;
+use crate::docker;
 use crate::process::SpawnError;
 
 /// A reason why an operation failed.
@@ -14,7 +14,7 @@ pub(super) enum Failure {
     /// A path on which the devcontainer CLI is known to hang.
     UnusablePath(PathBuf),
     /// A docker command failed.
-    Docker(ClientError),
+    Docker(docker::Error),
     /// The devcontainer CLI could not be run.
     Spawn(SpawnError),
     /// The plan of the docker shim cannot be written as JSON.
@@ -70,8 +70,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
+impl From<docker::Error> for Failure {
+    fn from(error: docker::Error) -> Self {
         Self::Docker(error)
     }
 }

@@ -1,6 +1,7 @@
 //! Operations: a thread for each, which belongs to the daemon and not to the request that began it (P13).
 
 mod abort;
+mod aftermath;
 mod failure;
 pub mod journal;
 mod locks;

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::run::OperationRun;
-use super::settle::{self, Touch};
+use super::settle::{self, RestoreScope};
 use super::{Operations, end_leftovers};
 use crate::base::time::Timestamp;
-use crate::docker::ClientError;
+use crate::docker;
 use crate::model::ids::Key;
 use crate::model::operation::{LeftBy, Repair, Repaired};
 
@@ -42,14 +42,14 @@ impl Operations {
         self.settings.persister.save();
     }
 
-    fn settle_leftovers(&self, repair: &Repair) -> Result<Repaired, ClientError> {
+    fn settle_leftovers(&self, repair: &Repair) -> Result<Repaired, docker::Error> {
         let program = self.programs.docker();
         let docker = self.settling_client(&program, &repair.operation);
         let scope = match repair.left_by {
-            LeftBy::ThisRun => Touch::All,
-            LeftBy::Earlier | LeftBy::Unknown => Touch::SetAside,
+            LeftBy::ThisRun => RestoreScope::All,
+            LeftBy::Earlier | LeftBy::Unknown => RestoreScope::Parked,
         };
-        let report = settle::Ending {
+        let report = settle::EndReport {
             well: repair.made.is_some(),
             named: repair.made.as_deref(),
             deferred: true,
@@ -86,7 +86,7 @@ impl OperationRun {
     }
 }
 
-fn report(result: &Result<Repaired, ClientError>) {
+fn report(result: &Result<Repaired, docker::Error>) {
     match result {
         Ok(repaired) => {
             let summary = repaired.summary.as_deref().unwrap_or_default();

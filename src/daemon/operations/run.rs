@@ -15,7 +15,7 @@ use crate::base::flock::FolderLock;
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::log::Line;
 use crate::devcontainer::scan;
-use crate::docker::{Client, ClientError, Snapshot};
+use crate::docker::{self, Client, Snapshot};
 use crate::model::api::LogLevel;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::{ForceReread, Inputs};
@@ -112,7 +112,7 @@ impl OperationRun {
     fn for_all(
         &self,
         doing: &str,
-        act: impl Fn(&Client<'_>, &[&str]) -> Result<(), ClientError>,
+        act: impl Fn(&Client<'_>, &[&str]) -> Result<(), docker::Error>,
     ) -> Outcome {
         let program = self.operations.programs.docker();
         let docker = self.docker(&program);
@@ -121,11 +121,11 @@ impl OperationRun {
             ..docker
         };
         let acted = self.with_project(&docker).and_then(|all| {
-            let names: Vec<&str> = all.iter().map(|one| one.old.name.as_str()).collect();
+            let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
             if !names.is_empty() {
                 self.say(&format!("{doing} {}", names.join(", ")));
             }
-            let ids: Vec<&str> = all.iter().map(|one| one.old.id.as_str()).collect();
+            let ids: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
             act(&thorough, &ids)
         });
         match acted {
@@ -134,21 +134,24 @@ impl OperationRun {
         }
     }
 
-    fn with_project(&self, docker: &Client<'_>) -> Result<Vec<Snapshot>, ClientError> {
+    fn with_project(&self, docker: &Client<'_>) -> Result<Vec<Snapshot>, docker::Error> {
         let mut all = self.own_containers(docker)?;
         let projects = all
             .iter()
-            .filter_map(|one| Some(one.old.compose.as_ref()?.project_label()));
+            .filter_map(|one| Some(one.compose.as_ref()?.project_label()));
         for project in projects.collect::<HashSet<_>>() {
             let ids = docker.with_labels(&[project])?.into_iter();
-            let more = ids.filter(|id| all.iter().all(|one| one.old.id != *id));
+            let more = ids.filter(|id| all.iter().all(|one| one.id != *id));
             all.extend(docker.inspect(&more.collect::<Vec<_>>())?);
         }
         Ok(all)
     }
 
     /// Asks docker for the containers of the dev container: those that the last listing showed, and those that the CLI would find.
-    pub(super) fn own_containers(&self, docker: &Client<'_>) -> Result<Vec<Snapshot>, ClientError> {
+    pub(super) fn own_containers(
+        &self,
+        docker: &Client<'_>,
+    ) -> Result<Vec<Snapshot>, docker::Error> {
         let shared = &self.operations.shared;
         let listed = shared.read(|state| state.containers_of(self.key));
         let mut labels = vec![format!("{LABEL_FOLDER}={}", self.folder().display())];
@@ -170,8 +173,8 @@ impl OperationRun {
         // The CLI would take any container of the folder where no configuration is named.
         let is_unnamed = config.is_none();
         own.retain(|one| {
-            let fits = listed.contains(&one.old.id) || !is_unnamed || one.config.is_none();
-            fits && !one.is_test_run && !is_anothers(&one.old.id)
+            let fits = listed.contains(&one.id) || !is_unnamed || one.config.is_none();
+            fits && !one.is_test_run && !is_anothers(&one.id)
         });
         Ok(own)
     }
@@ -188,8 +191,8 @@ impl OperationRun {
     }
 
     /// Returns the end that a failed docker command means for the operation.
-    pub(super) fn stopped_by(&self, error: ClientError) -> Ending {
-        if error.aborted {
+    pub(super) fn stopped_by(&self, error: docker::Error) -> Ending {
+        if error.is_aborted() {
             self.aborted()
         } else {
             Failure::from(error).into()

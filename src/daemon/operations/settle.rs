@@ -1,325 +1,318 @@
-//! What an operation leaves behind: either its new container, or the old ones as they were.
+//! Settles what an operation did: either its new container stays, or the originals are restored.
 
-use crate::base::sort::by_text;
-use crate::docker::{Client, ClientError, Snapshot, is_id};
+use super::aftermath::{Aftermath, Kept, Lost};
+use crate::docker::{self, Client, Snapshot, is_id};
+use crate::model::container::RunState;
 use crate::model::ids::OperationId;
 use crate::model::labels::LABEL_OPERATION;
 use crate::model::original::{Original, ParkedName, PriorState};
 
-/// What became of the containers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fate {
-    /// The id of the new container, if it stays.
-    pub made: Option<String>,
-    /// Old ones that are there as they were: name, and whether it runs.
-    pub kept: Vec<(String, bool)>,
-    /// Names of old ones that are gone without a new one in their place, and what is left of them.
-    pub lost: Vec<(String, &'static str)>,
-    /// Whether one that was set aside is back.
-    pub put_back: bool,
-    /// What could not be put right, and why.
-    pub troubles: Vec<String>,
-}
-
-/// How far old containers that were not set aside are put back into their old state.
+/// Which originals are given back their prior run state, if the new container does not stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Touch {
-    /// Also where something else stopped them while the operation ran.
+pub enum RestoreScope {
+    /// All, those included that something else stopped while the operation ran.
     All,
-    /// Only where the operation did something to them: much may have happened since.
-    SetAside,
+    /// Those that the operation parked. The others may have been stopped on purpose since it ended.
+    Parked,
 }
 
-/// What is known of how an operation ended.
+/// The end of an operation, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ending<'a> {
-    /// Whether it did what it should.
+pub struct EndReport<'a> {
+    /// True if it succeeded.
     pub well: bool,
-    /// The container that the CLI named as the one that it made.
+    /// The container that the CLI reported to have made.
     pub named: Option<&'a str>,
-    /// Whether that was some time ago: much may have happened since.
+    /// True if it ended some time ago, so that the containers may have been used since.
     pub deferred: bool,
 }
 
-/// Settles what `operation` did, from what docker says now.
+/// The original that `snapshot` shows. If an earlier operation left it parked, it is as it was before that.
+pub fn original_of(snapshot: Snapshot) -> Original {
+    let removed_when_stopped = snapshot.auto_remove;
+    let original = Original {
+        was: PriorState::from(&snapshot.run_state),
+        leaves_networks: if removed_when_stopped && snapshot.publishes {
+            snapshot.networks
+        } else {
+            Vec::new()
+        },
+        id: snapshot.id,
+        name: snapshot.name,
+        removed_when_stopped,
+        compose: snapshot.compose,
+    };
+    original.before_parking()
+}
+
+/// Settles what `operation` did, by what docker says now.
 ///
-/// If a container that it made runs (or is there, where the operation ended well), the old ones that it set aside are
-/// removed. Otherwise what it made is removed, and the old ones are started and named as they were. May be called again
-/// after it failed, or was ended, at any point: the name, which says what is to be done, is put back last.
+/// If a container that it made runs (or exists, if the operation succeeded), the originals that it parked are removed.
+/// Otherwise the containers that it made are removed, and the originals are started and renamed back. May be called
+/// again after it failed, or was ended, at any point: the name, which says what is to be done, is restored last.
+///
+/// # Errors
+///
+/// docker did not say which containers there are; nothing was changed. Later failures are `troubles`.
 pub fn settle(
     docker: &Client<'_>,
     operation: &OperationId,
     originals: &[Original],
-    ended: &Ending<'_>,
-    touch: Touch,
-) -> Result<Fate, ClientError> {
-    // Only what has our label is ours to remove; the CLI also names a container that it only started.
-    let named = ended
-        .named
-        .filter(|id| is_id(id) && originals.iter().all(|old| old.id != **id));
-    let mut ids: Vec<String> = originals.iter().map(|old| old.id.clone()).collect();
-    ids.extend(named.map(str::to_owned));
-    let mut present = docker.inspect(&ids)?;
-    let named = present.iter().position(|one| Some(&*one.old.id) == named);
-    let named = named.map(|at| present.swap_remove(at));
-    let made = match &named {
-        // It is what was made.
-        Some(_) if ended.well => Vec::new(),
-        _ => made_by(docker, operation, originals, &present, touch)?,
+    report: &EndReport<'_>,
+    scope: RestoreScope,
+) -> Result<Aftermath, docker::Error> {
+    let settling = Settling {
+        docker,
+        operation,
+        originals,
+        scope,
     };
-    let mut fate = Fate::default();
-    let runs = |one: &&Snapshot| one.old.was != PriorState::Stopped && !one.restarting;
-    let stays = named.iter().chain(&made).find(runs);
-    let stays = stays.or(named.iter().chain(&made).next().filter(|_| ended.well));
-    if stays.is_some() {
-        fate.made = stays.map(|new| new.old.id.clone());
-        remove_set_aside(docker, &present, &mut fate);
-    } else if ended.deferred && made.iter().any(|new| new.has_run) {
-        // Somebody may have worked in the new one, and stopped it since.
+    let containers = settling.containers(report)?;
+    let mut aftermath = Aftermath::default();
+    if let Some(stays) = containers.new_one(report) {
+        aftermath.made = Some(stays.id.clone());
+        settling.remove_parked(&containers, &mut aftermath);
+    } else if report.deferred && containers.made.iter().any(|new| new.has_run) {
+        // It may have been worked in, and stopped since.
         let trouble = "both the old container and the new one are kept: the new one has run, but does not now";
-        fate.troubles.push(trouble.to_owned());
+        aftermath.troubles.push(trouble.to_owned());
     } else {
-        // What comes and goes may hold a port. The rest goes when it is no more needed to tell what happened.
-        let (again, rest): (Vec<&Snapshot>, Vec<&Snapshot>) =
-            made.iter().partition(|one| one.restarting);
-        remove_half_made(docker, &again, originals, &present, &mut fate);
-        let revived = revive_all(
-            docker, operation, originals, &present, &made, touch, &mut fate,
-        );
-        remove_half_made(docker, &rest, originals, &present, &mut fate);
-        rename_all(docker, revived, &mut fate);
+        settling.restore(&containers, &mut aftermath);
     }
-    Ok(fate)
+    Ok(aftermath)
 }
 
-/// What the operation made: containers with our label, and those of the same services, as compose knows nothing of
-/// labels of ours.
-fn made_by(
-    docker: &Client<'_>,
-    operation: &OperationId,
-    originals: &[Original],
-    present: &[Snapshot],
-    touch: Touch,
-) -> Result<Vec<Snapshot>, ClientError> {
-    let mut made = docker.with_labels(&[format!("{LABEL_OPERATION}={operation}")])?;
-    let is_renamed = |one: &Snapshot| {
-        originals
-            .iter()
-            .any(|o| o.id == one.old.id && o.name != one.old.name)
-    };
-    // Much later, a container of the same service is not the operation's.
-    if touch == Touch::All || present.iter().any(is_renamed) {
-        for service in originals.iter().filter_map(|old| old.compose.as_ref()) {
-            made.extend(docker.with_labels(&service.labels())?);
-        }
-    }
-    let mut made = by_text(made, |id| id.as_bytes().to_vec());
-    made.dedup();
-    made.retain(|id| originals.iter().all(|old| old.id != *id));
-    let mut made = docker.inspect(&made)?;
-    made.retain(|one| !one.one_off);
-    Ok(made)
+/// The containers that concern an operation, as docker knows them now.
+struct Containers {
+    /// Those of the originals that exist.
+    present: Vec<Snapshot>,
+    /// The container that the CLI reported to have made.
+    named: Option<Snapshot>,
+    /// The containers that the operation made. Not searched for if it succeeded and `named` exists.
+    made: Vec<Snapshot>,
 }
 
-fn remove_half_made(
-    docker: &Client<'_>,
-    made: &[&Snapshot],
-    originals: &[Original],
-    present: &[Snapshot],
-    fate: &mut Fate,
-) {
-    let is_gone = |old: &Original| !present.iter().any(|one| one.old.id == old.id);
-    // Where compose removed the old one already, the new one has its volumes.
-    if originals
-        .iter()
-        .any(|old| old.compose.is_some() && is_gone(old))
-    {
-        return;
+impl Containers {
+    /// The new container, if there is one that stays.
+    fn new_one(&self, report: &EndReport<'_>) -> Option<&Snapshot> {
+        let runs = |one: &&Snapshot| matches!(one.run_state, RunState::Running | RunState::Paused);
+        let mut candidates = self.named.iter().chain(&self.made);
+        let running = candidates.clone().find(runs);
+        running.or(candidates.next().filter(|_| report.well))
     }
-    for half in made {
-        if let Err(e) = docker.remove(&[&half.old.id]) {
-            let name = &half.old.name;
-            fate.troubles.push(format!(
-                "container {name}, which was half made, is still there: {e}"
-            ));
-        }
+
+    fn find(&self, original: &Original) -> Option<&Snapshot> {
+        self.present.iter().find(|one| one.id == original.id)
     }
 }
 
-fn remove_set_aside(docker: &Client<'_>, present: &[Snapshot], fate: &mut Fate) {
-    let aside = present.iter().map(|one| &one.old);
-    let aside = aside.filter(|old| ParkedName::parse(&old.name).is_some());
-    let aside: Vec<&str> = aside.map(|old| old.id.as_str()).collect();
-    if let Err(e) = docker.remove(&aside) {
-        let trouble =
-            format!("the old container, which is not needed any more, is still there: {e}");
-        fate.troubles.push(trouble);
-    }
-}
-
-/// An old container that does again what it did, its name now, and whether it is still to be renamed.
+/// An original in its prior run state, which may still have another name.
 struct Revived<'a> {
-    old: &'a Original,
-    name_now: &'a str,
-    renames: bool,
+    original: &'a Original,
+    current_name: &'a str,
+    needs_rename: bool,
 }
 
-fn revive_all<'a>(
-    docker: &Client<'_>,
-    operation: &OperationId,
+/// Settles one operation.
+struct Settling<'a> {
+    docker: &'a Client<'a>,
+    operation: &'a OperationId,
     originals: &'a [Original],
-    present: &'a [Snapshot],
-    made: &[Snapshot],
-    touch: Touch,
-    fate: &mut Fate,
-) -> Vec<Revived<'a>> {
-    let mut revived = Vec::new();
-    for old in originals {
-        let Some(now) = present.iter().find(|one| one.old.id == old.id) else {
-            fate.lost.push((old.name.clone(), what_is_left_of(old)));
-            continue;
+    scope: RestoreScope,
+}
+
+impl<'a> Settling<'a> {
+    fn containers(&self, report: &EndReport<'_>) -> Result<Containers, docker::Error> {
+        let is_original = |id: &str| self.originals.iter().any(|original| original.id == id);
+        // The CLI also reports a container that it only started.
+        let named = report.named.filter(|id| is_id(id) && !is_original(id));
+        let originals = self.originals.iter().map(|original| &*original.id);
+        let ids: Vec<String> = originals.chain(named).map(str::to_owned).collect();
+        let mut present = self.docker.inspect(&ids)?;
+        let position = present.iter().position(|one| Some(&*one.id) == named);
+        let named = position.map(|at| present.swap_remove(at));
+        let made = if named.is_some() && report.well {
+            Vec::new()
+        } else {
+            self.made(&present)?
         };
-        let is_aside =
-            ParkedName::parse(&now.old.name).is_some_and(|aside| aside.operation == *operation);
-        let renames = is_aside || (old.compose.is_some() && now.old.name != old.name);
-        if renames || touch == Touch::All {
-            // It is stopped after the new one is made, and docker goes on with that when its client is ended.
-            let may_be_stopping = !made.is_empty() && (is_aside || old.compose.is_some());
-            if let Err(e) = revive(docker, old, now, may_be_stopping) {
-                fate.troubles
-                    .push(not_put_back(&old.name, &now.old.name, &e));
+        Ok(Containers {
+            present,
+            named,
+            made,
+        })
+    }
+
+    /// The containers with the label of the operation, and those of the services of the originals: compose does not
+    /// know the label. Only these are the operation's to remove.
+    fn made(&self, present: &[Snapshot]) -> Result<Vec<Snapshot>, docker::Error> {
+        let label = format!("{LABEL_OPERATION}={}", self.operation);
+        let mut ids = self.docker.with_labels(&[label])?;
+        let is_renamed = |one: &Snapshot| {
+            let mut originals = self.originals.iter();
+            originals.any(|original| original.id == one.id && original.name != one.name)
+        };
+        // Some time after the operation, a container of the service need not be its own.
+        if self.scope == RestoreScope::All || present.iter().any(is_renamed) {
+            for service in self.originals.iter().filter_map(|one| one.compose.as_ref()) {
+                ids.extend(self.docker.with_labels(&service.labels())?);
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.retain(|id| self.originals.iter().all(|original| original.id != *id));
+        let mut made = self.docker.inspect(&ids)?;
+        made.retain(|one| !one.one_off);
+        Ok(made)
+    }
+
+    fn remove_parked(&self, containers: &Containers, aftermath: &mut Aftermath) {
+        let parked = containers.present.iter();
+        let parked = parked.filter(|one| ParkedName::parse(&one.name).is_some());
+        let ids: Vec<&str> = parked.map(|one| one.id.as_str()).collect();
+        if let Err(e) = self.docker.remove(&ids) {
+            let trouble = format!("the old container could not be removed: {e}");
+            aftermath.troubles.push(trouble);
+        }
+    }
+
+    /// Removes the containers that the operation made, and gives the originals back their run states and names.
+    fn restore(&self, containers: &Containers, aftermath: &mut Aftermath) {
+        let is_restarting = |one: &&Snapshot| one.run_state == RunState::Restarting;
+        let (restarting, others): (Vec<&Snapshot>, Vec<&Snapshot>) =
+            containers.made.iter().partition(is_restarting);
+        // A restarting container may hold a port that an original needs. The others tell what happened if this is cut
+        // short, and so they go later.
+        self.remove_made(&restarting, containers, aftermath);
+        let revived = self.revive_all(containers, aftermath);
+        self.remove_made(&others, containers, aftermath);
+        self.rename_all(revived, aftermath);
+    }
+
+    fn remove_made(&self, made: &[&Snapshot], containers: &Containers, aftermath: &mut Aftermath) {
+        // If compose has removed an original, the new container has its volumes.
+        let is_replaced = |one: &Original| one.compose.is_some() && containers.find(one).is_none();
+        if self.originals.iter().any(is_replaced) {
+            return;
+        }
+        for incomplete in made {
+            if let Err(e) = self.docker.remove(&[&incomplete.id]) {
+                let name = &incomplete.name;
+                aftermath.troubles.push(format!(
+                    "the incomplete new container {name} could not be removed: {e}"
+                ));
+            }
+        }
+    }
+
+    fn revive_all<'b>(
+        &self,
+        containers: &'b Containers,
+        aftermath: &mut Aftermath,
+    ) -> Vec<Revived<'b>>
+    where
+        'a: 'b,
+    {
+        let mut revived = Vec::new();
+        for original in self.originals {
+            let Some(now) = containers.find(original) else {
+                aftermath.lost.push(Lost {
+                    name: original.name.clone(),
+                    by_compose: original.compose.is_some(),
+                });
+                continue;
+            };
+            let is_compose = original.compose.is_some();
+            let parked = ParkedName::parse(&now.name);
+            let is_parked = parked.is_some_and(|parked| parked.operation == *self.operation);
+            let needs_rename = is_parked || (is_compose && now.name != original.name);
+            if needs_rename || self.scope == RestoreScope::All {
+                // Originals are stopped after the new container is made, and docker goes on with that even if its
+                // client is ended.
+                let may_be_stopping = !containers.made.is_empty() && (is_parked || is_compose);
+                if let Err(e) = self.revive(original, now, may_be_stopping) {
+                    let trouble = not_restored(&original.name, &now.name, &e);
+                    aftermath.troubles.push(trouble);
+                    continue;
+                }
+            }
+            revived.push(Revived {
+                original,
+                current_name: &now.name,
+                needs_rename,
+            });
+        }
+        revived
+    }
+
+    /// Restores the prior run state of an original.
+    fn revive(
+        &self,
+        original: &Original,
+        now: &Snapshot,
+        may_be_stopping: bool,
+    ) -> Result<(), docker::Error> {
+        let docker = self.docker;
+        let id = &original.id;
+        if now.auto_remove {
+            self.join_networks(original, now)?;
+        }
+        match (original.was, PriorState::from(&now.run_state)) {
+            (PriorState::Running, PriorState::Paused) => docker.unpause(id),
+            (PriorState::Running, PriorState::Stopped) => docker.start(id),
+            (PriorState::Running, PriorState::Running) if may_be_stopping && !now.auto_remove => {
+                docker.stop(&[id])?;
+                docker.start(id)
+            }
+            (PriorState::Paused, PriorState::Running) => docker.pause(id),
+            (PriorState::Paused, PriorState::Stopped) => {
+                docker.start(id)?;
+                docker.pause(id)
+            }
+            (PriorState::Running, PriorState::Running)
+            | (PriorState::Paused, PriorState::Paused)
+            | (PriorState::Stopped, _) => Ok(()),
+        }
+    }
+
+    fn join_networks(&self, original: &Original, now: &Snapshot) -> Result<(), docker::Error> {
+        let left = original.leaves_networks.iter();
+        for network in left.filter(|network| !now.networks.contains(network)) {
+            self.docker.connect(&original.id, network)?;
+        }
+        if !original.leaves_networks.is_empty() || !now.networks.is_empty() || !now.publishes {
+            return Ok(());
+        }
+        // The networks that it left are not known any more. podman's own is not called as docker's.
+        match self.docker.connect(&original.id, &now.own_network) {
+            Err(_) if now.own_network == "bridge" => self.docker.connect(&original.id, "podman"),
+            result => result,
+        }
+    }
+
+    fn rename_all(&self, revived: Vec<Revived<'_>>, aftermath: &mut Aftermath) {
+        for one in revived {
+            let original = one.original;
+            if one.needs_rename
+                && let Err(e) = self.docker.rename(&original.id, &original.name)
+            {
+                let trouble = not_restored(&original.name, one.current_name, &e);
+                aftermath.troubles.push(trouble);
                 continue;
             }
-        }
-        revived.push(Revived {
-            old,
-            name_now: &now.old.name,
-            renames,
-        });
-    }
-    revived
-}
-
-fn rename_all(docker: &Client<'_>, revived: Vec<Revived<'_>>, fate: &mut Fate) {
-    for Revived {
-        old,
-        name_now,
-        renames,
-    } in revived
-    {
-        if renames && let Err(e) = docker.rename(&old.id, &old.name) {
-            fate.troubles.push(not_put_back(&old.name, name_now, &e));
-            continue;
-        }
-        fate.put_back |= renames;
-        fate.kept
-            .push((old.name.clone(), old.was == PriorState::Running));
-    }
-}
-
-fn not_put_back(name: &str, name_now: &str, error: &ClientError) -> String {
-    format!("container {name} is there, as {name_now}, but cannot be put back: {error}")
-}
-
-/// Lets an old container do again what it did.
-fn revive(
-    docker: &Client<'_>,
-    old: &Original,
-    now: &Snapshot,
-    may_be_stopping: bool,
-) -> Result<(), ClientError> {
-    if now.old.removed_when_stopped {
-        join_networks(docker, old, now)?;
-    }
-    match (old.was, now.old.was) {
-        (PriorState::Stopped, _) => Ok(()),
-        (PriorState::Running, PriorState::Paused) => docker.unpause(&old.id),
-        (PriorState::Running, PriorState::Stopped) => docker.start(&old.id),
-        (PriorState::Running, PriorState::Running)
-            if may_be_stopping && !now.old.removed_when_stopped =>
-        {
-            docker.stop(&[&old.id])?;
-            docker.start(&old.id)
-        }
-        (PriorState::Paused, PriorState::Running) => docker.pause(&old.id),
-        (PriorState::Paused, PriorState::Stopped) => {
-            docker.start(&old.id).and_then(|()| docker.pause(&old.id))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn join_networks(docker: &Client<'_>, old: &Original, now: &Snapshot) -> Result<(), ClientError> {
-    let left = old.leaves_networks.iter();
-    for network in left.filter(|network| !now.networks.contains(network)) {
-        docker.network("connect", network, &old.id)?;
-    }
-    if !old.leaves_networks.is_empty() || !now.networks.is_empty() || !now.publishes {
-        return Ok(());
-    }
-    // Which ones it left is not known any more. podman's own is called otherwise than docker's.
-    let joined = docker.network("connect", &now.own_network, &old.id);
-    joined.or_else(|e| match now.own_network.as_str() {
-        "bridge" => docker.network("connect", "podman", &old.id),
-        _ => Err(e),
-    })
-}
-
-fn what_is_left_of(old: &Original) -> &'static str {
-    match old.compose {
-        Some(_) => {
-            " (compose replaces containers in place); its volumes are kept, and the next recreate makes it anew"
-        }
-        None => ", and not by this operation; its named volumes are kept",
-    }
-}
-
-impl Fate {
-    /// What became of the old containers, for the people whose operation failed; `None` where there were none.
-    pub fn summary(&self) -> Option<String> {
-        let mut parts = Vec::new();
-        if !self.kept.is_empty() && self.lost.is_empty() && self.troubles.is_empty() {
-            parts.push("nothing was lost".to_owned());
-        }
-        for (name, runs) in &self.kept {
-            let state = if *runs {
-                "runs as before"
-            } else {
-                "is as it was"
-            };
-            parts.push(format!("container {name} {state}"));
-        }
-        for (name, left) in &self.lost {
-            parts.push(format!("container {name} is gone{left}"));
-        }
-        parts.extend(self.troubles.iter().cloned());
-        match (parts.is_empty(), parts.split_first()) {
-            (false, Some((first, rest))) if !rest.is_empty() && first == "nothing was lost" => {
-                Some(format!("{first}: {}", rest.join("; ")))
-            }
-            (false, _) => Some(parts.join("; ")),
-            (true, _) => None,
+            aftermath.put_back |= one.needs_rename;
+            aftermath.kept.push(Kept {
+                name: original.name.clone(),
+                runs: original.was == PriorState::Running,
+            });
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn p12_a_summary_says_what_is_kept_and_what_is_not() {
-        let mut fate = Fate::default();
-        assert_eq!(fate.summary(), None);
-        fate.kept = vec![("a".into(), true), ("b".into(), false)];
-        let summary = fate.summary().unwrap();
-        assert_eq!(
-            summary,
-            "nothing was lost: container a runs as before; container b is as it was"
-        );
-        fate.lost = vec![("c".into(), "")];
-        let summary = fate.summary().unwrap();
-        assert!(!summary.contains("nothing was lost"), "{summary}");
-        assert!(summary.contains("container c is gone"), "{summary}");
+fn not_restored(name: &str, current_name: &str, error: &docker::Error) -> String {
+    if name == current_name {
+        format!("container {name} could not be restored: {error}")
+    } else {
+        format!("container {name} was renamed to {current_name} and could not be restored: {error}")
     }
 }

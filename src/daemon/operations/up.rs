@@ -6,14 +6,15 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::aftermath::Aftermath;
 use super::failure::Failure;
 use super::output::Output;
 use super::repair::NEW_CONTAINER_RUNS;
 use super::run::{OperationRun, Outcome};
-use super::settle::{self, Fate, Touch};
+use super::settle::{self, RestoreScope};
 use crate::devcontainer::cli::arguments::Up;
 use crate::devcontainer::config::jsonc as config;
-use crate::docker::ClientError;
+use crate::docker;
 use crate::model::operation::{ContainersReport, Ending, OperationKind, Settlement};
 use crate::model::original::Original;
 use crate::process::{self, RunLimits};
@@ -56,7 +57,7 @@ impl OperationRun {
     }
 
     /// Asks docker for the containers that the new one is to replace.
-    fn find_originals(&self) -> Result<Vec<Original>, ClientError> {
+    fn find_originals(&self) -> Result<Vec<Original>, docker::Error> {
         if self.kind != OperationKind::Recreate {
             return Ok(Vec::new());
         }
@@ -64,15 +65,15 @@ impl OperationRun {
         let docker = self.docker(&program);
         let mut found = self.own_containers(&docker)?;
         let configured = self.compose_service();
-        let services = found.iter().filter_map(|one| one.old.compose.clone());
+        let services = found.iter().filter_map(|one| one.compose.clone());
         let replaced = services.filter(|one| Some(&one.service) == configured.as_ref());
         for service in replaced.collect::<Vec<_>>() {
             let ids = docker.with_labels(&service.labels())?.into_iter();
-            let more = ids.filter(|id| found.iter().all(|one| one.old.id != *id));
+            let more = ids.filter(|id| found.iter().all(|one| one.id != *id));
             found.extend(docker.inspect(&more.collect::<Vec<_>>())?);
         }
         let lasting = found.into_iter().filter(|one| !one.one_off);
-        Ok(lasting.map(|one| one.old.before_parking()).collect())
+        Ok(lasting.map(settle::original_of).collect())
     }
 
     fn compose_service(&self) -> Option<String> {
@@ -202,7 +203,7 @@ impl OperationRun {
         originals: &[Original],
         succeeded: bool,
         named: Option<&str>,
-    ) -> Result<Fate, ClientError> {
+    ) -> Result<Aftermath, docker::Error> {
         let is_closing = self.operations.shared.read(|state| state.is_closing());
         let patience = if is_closing {
             SETTLE_PATIENCE_CLOSING
@@ -213,19 +214,19 @@ impl OperationRun {
         let until = Instant::now() + patience;
         loop {
             let docker = self.operations.settling_client(&program, &self.id);
-            let report = settle::Ending {
+            let report = settle::EndReport {
                 well: succeeded,
                 named,
                 deferred: false,
             };
-            match settle::settle(&docker, &self.id, originals, &report, Touch::All) {
+            match settle::settle(&docker, &self.id, originals, &report, RestoreScope::All) {
                 Err(_) if Instant::now() < until => thread::sleep(SETTLE_RETRY_EVERY),
                 settled => return settled,
             }
         }
     }
 
-    fn conclude(&self, ending: Ending, named: Option<String>, aftermath: &Fate) -> Outcome {
+    fn conclude(&self, ending: Ending, named: Option<String>, aftermath: &Aftermath) -> Outcome {
         for trouble in &aftermath.troubles {
             self.say(trouble);
         }
@@ -258,7 +259,7 @@ impl OperationRun {
 }
 
 /// Returns the report on the containers of an operation that did not succeed.
-fn report(aftermath: &Fate, named: Option<&str>) -> Option<ContainersReport> {
+fn report(aftermath: &Aftermath, named: Option<&str>) -> Option<ContainersReport> {
     let is_harmed = !aftermath.lost.is_empty() || !aftermath.troubles.is_empty();
     // The CLI names the container whose commands failed. Of one that was ended early it says nothing.
     let runs = aftermath.made.is_some() && named.is_none();

@@ -15,7 +15,7 @@ use super::*;
 use crate::base::time::Timestamp;
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::api::{ChangeKind, Devcontainer, Status};
-use crate::model::container::Pairs;
+use crate::model::container::{Pairs, RunState};
 use crate::model::ids::OperationId;
 use crate::model::inputs::{Content, Input, Inputs};
 use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
@@ -110,7 +110,8 @@ impl World {
             labels: labels.collect(),
             running: true,
             ports: Vec::new(),
-            status: "running".into(),
+            run_state: RunState::Running,
+            error: None,
             volumes: Pairs::default(),
         };
         self.places.insert(id(number), self.place(folder, config));

@@ -158,7 +158,7 @@ fn p12_what_docker_makes_after_the_end_is_removed() {
     ];
     let late = world.run(2, "/w", Some(CONFIG));
     late.labels = labels.into_iter().collect();
-    late.status = "created".into();
+    late.run_state = RunState::Created;
     late.running = false;
     world.list();
     assert_eq!(world.state.to_repair(), [key]);

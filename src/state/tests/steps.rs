@@ -126,7 +126,8 @@ fn info(number: u32, version: u32) -> Arc<ContainerInfo> {
         labels: Pairs::default(),
         running: version.is_multiple_of(2),
         ports: Vec::new(),
-        status: version.to_string(),
+        run_state: RunState::Other(version.to_string().into()),
+        error: None,
         volumes: Pairs::default(),
     })
 }
@@ -484,7 +485,7 @@ impl Sim {
         let view = self.state.view();
         let shown = view.containers.iter();
         shown
-            .map(|one| (one.info.id.clone(), one.info.status.clone()))
+            .map(|one| (one.info.id.clone(), one.info.status()))
             .collect()
     }
 

@@ -1,127 +1,73 @@
-//! `docker inspect`'s answer, read into what we show. podman's differs in small ways and is read too.
+//! A container as it is shown, from `docker inspect`.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::ports::{self, PortMap};
+use super::{Inspected, Mount};
 use crate::base::time::Timestamp;
+use crate::docker::ports;
 use crate::model::container::{ContainerInfo, Pairs};
 
-/// The fields that we use. Each may be missing or `null`, as it is now and then in one version or the other.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Inspected {
-    id: String,
-    #[serde(default)]
-    created: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    config: Option<Config>,
-    #[serde(default)]
-    state: Option<State>,
-    #[serde(default)]
-    network_settings: Option<NetworkSettings>,
-    #[serde(default)]
-    mounts: Option<Vec<Mount>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Config {
-    image: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct State {
-    status: Option<String>,
-    running: bool,
-    paused: bool,
-    restarting: bool,
-    dead: bool,
-    exit_code: i64,
-    error: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct NetworkSettings {
-    ports: Option<PortMap>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Mount {
-    name: Option<String>,
-    source: Option<String>,
-    destination: Option<String>,
-}
-
-/// What docker says about one container.
+/// The reading of one container.
 #[derive(Debug)]
-pub(super) struct Read {
-    pub(super) id: String,
-    /// `None`: it cannot be read.
-    pub(super) info: Option<ContainerInfo>,
-    /// What is odd about it.
-    pub(super) warnings: Vec<String>,
+pub(in crate::docker) struct Read {
+    /// The whole id.
+    pub(in crate::docker) id: String,
+    /// `None` if it cannot be read.
+    pub(in crate::docker) info: Option<ContainerInfo>,
+    /// Everything about it that is odd.
+    pub(in crate::docker) warnings: Vec<String>,
 }
 
-/// Reads a JSON array of containers. One that cannot be read becomes a warning and costs only itself; the error
-/// says why the whole is no such array.
-pub(super) fn parse(json: &[u8]) -> Result<Vec<Read>, serde_json::Error> {
+/// Reads a JSON array of containers. A container that cannot be read becomes a warning and costs only itself.
+///
+/// # Errors
+///
+/// The whole is not a JSON array.
+pub(in crate::docker) fn parse(json: &[u8]) -> Result<Vec<Read>, serde_json::Error> {
     if let Ok(all) = serde_json::from_slice::<Vec<Inspected>>(json) {
         return Ok(all.into_iter().map(convert).collect());
     }
-    let mut containers = Vec::new();
-    for value in serde_json::from_slice::<Vec<Value>>(json)? {
-        let id = value.get("Id").and_then(Value::as_str).unwrap_or("?");
-        let id = id.to_owned();
-        containers.push(match serde_json::from_value::<Inspected>(value) {
-            Ok(one) => convert(one),
-            Err(e) => Read {
-                warnings: vec![format!(
-                    "docker inspect of container {id} cannot be read: {e}"
-                )],
-                id,
-                info: None,
-            },
-        });
+    let values = serde_json::from_slice::<Vec<Value>>(json)?;
+    Ok(values.into_iter().map(parse_one).collect())
+}
+
+fn parse_one(value: Value) -> Read {
+    let id = value.get("Id").and_then(Value::as_str).unwrap_or("?");
+    let id = id.to_owned();
+    match serde_json::from_value::<Inspected>(value) {
+        Ok(inspected) => convert(inspected),
+        Err(e) => Read {
+            warnings: vec![format!(
+                "docker inspect of container {id} cannot be read: {e}"
+            )],
+            id,
+            info: None,
+        },
     }
-    Ok(containers)
 }
 
 fn convert(inspected: Inspected) -> Read {
     let mut warnings = Vec::new();
-    let config = inspected.config.unwrap_or_default();
-    let state = inspected.state.unwrap_or_default();
-    let name = inspected.name.unwrap_or_default();
-    let name = name.strip_prefix('/').unwrap_or(&name).to_owned();
-    let ports = inspected
-        .network_settings
-        .and_then(|n| n.ports)
-        .unwrap_or_default();
-    let created = inspected.created.as_deref().and_then(Timestamp::parse);
+    let name = inspected.plain_name().to_owned();
+    let created = Timestamp::parse(&inspected.created);
     if created.is_none() {
         warnings.push(format!(
             "container {name} has no creation time that can be read: {:?}",
-            inspected.created.unwrap_or_default()
+            inspected.created
         ));
     }
+    let error = inspected.state.error.as_deref();
     let info = ContainerInfo {
         created_at: created.unwrap_or(Timestamp::new(0, 0)),
         id: inspected.id.clone(),
-        ports: ports::convert(&name, &ports, &mut warnings),
+        ports: ports::convert(&name, &inspected.network_settings.ports, &mut warnings),
         name,
-        image: config.image.unwrap_or_default(),
-        labels: config.labels.unwrap_or_default().into_iter().collect(),
-        running: state.has_processes(),
-        status: state.describe(),
-        volumes: volumes(inspected.mounts.unwrap_or_default()),
+        image: inspected.config.image,
+        labels: inspected.config.labels.into_iter().collect(),
+        running: inspected.state.has_processes(),
+        run_state: inspected.state.run_state(),
+        error: error.filter(|error| !error.is_empty()).map(Box::from),
+        volumes: volumes(inspected.mounts),
     };
     Read {
         id: inspected.id,
@@ -130,44 +76,13 @@ fn convert(inspected: Inspected) -> Read {
     }
 }
 
-impl State {
-    /// docker's word for it. Versions without one have flags that say the same.
-    fn word(&self) -> &str {
-        match self.status.as_deref() {
-            Some(word) if !word.is_empty() => word,
-            _ if self.paused => "paused",
-            _ if self.restarting => "restarting",
-            _ if self.running => "running",
-            _ if self.dead => "dead",
-            _ => "exited",
-        }
-    }
-
-    fn has_processes(&self) -> bool {
-        self.running || matches!(self.word(), "running" | "paused" | "stopping")
-    }
-
-    fn describe(&self) -> String {
-        let mut text = match self.word() {
-            // podman's words: made but not set up yet, stopped by hand, about to stop.
-            "configured" | "initialized" => "created".to_owned(),
-            "exited" | "stopped" if self.exit_code == 0 => "exited successfully".to_owned(),
-            "exited" | "stopped" => format!("exited with code {}", self.exit_code),
-            "stopping" => "running".to_owned(),
-            word => word.to_owned(),
-        };
-        if let Some(error) = self.error.as_deref().filter(|error| !error.is_empty()) {
-            text.push_str(": ");
-            text.push_str(error);
-        }
-        text
-    }
-}
-
 fn volumes(mounts: Vec<Mount>) -> Pairs {
     let named = |mount: Mount| {
-        let source = mount.source.filter(|source| !source.is_empty());
-        let source = source.or(mount.name.filter(|name| !name.is_empty()))?;
+        let source = [mount.source, mount.name];
+        let source = source
+            .into_iter()
+            .flatten()
+            .find(|source| !source.is_empty())?;
         Some((source, mount.destination?))
     };
     mounts.into_iter().filter_map(named).collect()
@@ -201,7 +116,7 @@ mod tests {
             .pop()
             .unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
-        (container.status, container.running)
+        (container.status(), container.running)
     }
 
     #[test]
@@ -282,7 +197,7 @@ mod tests {
         format!(
             "{} {} {} {}| {} | {}",
             container.name,
-            container.status,
+            container.status(),
             container.running,
             ports
                 .iter()
@@ -370,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_real_dev_container_has_its_labels() {
-        let json = include_bytes!("../../tests/fixtures/inspect/devcontainer.json");
+        let json = include_bytes!("../../../tests/fixtures/inspect/devcontainer.json");
         let container = parse(json, &mut Vec::new()).unwrap().pop().unwrap();
         let label = |name| container.labels.get(name);
         assert_eq!(

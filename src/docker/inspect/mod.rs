@@ -1,0 +1,152 @@
+//! The answer of `docker inspect` and of `podman inspect`: its JSON, and the two readings of it.
+
+pub(super) mod info;
+pub(super) mod snapshot;
+
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use super::ports::PortMap;
+use crate::model::container::RunState;
+
+/// How docker and podman write a time that has not come.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// A container, in the fields that are used. A field may be missing or `null` in some version of docker or podman.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Inspected {
+    id: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    created: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    name: String,
+    /// The id of its image.
+    #[serde(default, deserialize_with = "null_as_default")]
+    image: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    state: State,
+    #[serde(default, deserialize_with = "null_as_default")]
+    config: Config,
+    #[serde(default, deserialize_with = "null_as_default")]
+    host_config: HostConfig,
+    #[serde(default, deserialize_with = "null_as_default")]
+    network_settings: NetworkSettings,
+    #[serde(default, deserialize_with = "null_as_default")]
+    mounts: Vec<Mount>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct State {
+    status: Option<String>,
+    running: bool,
+    paused: bool,
+    restarting: bool,
+    dead: bool,
+    exit_code: i64,
+    error: Option<String>,
+    started_at: Option<String>,
+}
+
+/// The configuration of a container or of an image.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    #[serde(deserialize_with = "null_as_default")]
+    image: String,
+    #[serde(deserialize_with = "null_as_default")]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct HostConfig {
+    auto_remove: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    network_mode: String,
+    #[serde(deserialize_with = "null_as_default")]
+    port_bindings: BTreeMap<String, IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct NetworkSettings {
+    #[serde(deserialize_with = "null_as_default")]
+    ports: PortMap,
+    #[serde(deserialize_with = "null_as_default")]
+    networks: BTreeMap<String, IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Mount {
+    name: Option<String>,
+    source: Option<String>,
+    destination: Option<String>,
+}
+
+/// An image, in the fields that are used.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Image {
+    id: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    config: Config,
+}
+
+impl Inspected {
+    /// The name without the slash that docker puts before it, unlike podman.
+    fn plain_name(&self) -> &str {
+        self.name.strip_prefix('/').unwrap_or(&self.name)
+    }
+}
+
+impl State {
+    /// docker's word for the state. Versions without one have flags for it.
+    fn word(&self) -> &str {
+        match self.status.as_deref() {
+            Some(word) if !word.is_empty() => word,
+            _ if self.paused => "paused",
+            _ if self.restarting => "restarting",
+            _ if self.running => "running",
+            _ if self.dead => "dead",
+            _ => "exited",
+        }
+    }
+
+    fn has_processes(&self) -> bool {
+        self.running || matches!(self.word(), "running" | "paused" | "stopping")
+    }
+
+    fn run_state(&self) -> RunState {
+        match self.word() {
+            // podman's words for a container that is made but not set up yet.
+            "created" | "configured" | "initialized" => RunState::Created,
+            "running" => RunState::Running,
+            // This word is podman's.
+            "stopping" => RunState::Stopping,
+            "paused" => RunState::Paused,
+            "restarting" => RunState::Restarting,
+            // podman's word for a container that was stopped and not cleaned up yet.
+            "exited" | "stopped" => RunState::Exited(self.exit_code),
+            "dead" => RunState::Dead,
+            other => RunState::Other(other.into()),
+        }
+    }
+
+    fn has_run(&self) -> bool {
+        let started_at = self.started_at.as_deref().unwrap_or_default();
+        !["", NEVER].contains(&started_at)
+    }
+}
+
+fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
