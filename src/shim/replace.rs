@@ -1,0 +1,150 @@
+//! `docker run` of a new dev container, in parts: if docker refuses to create it, no original is stopped.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use super::argv;
+use super::{Error, Plan, check_daemon, exit_code};
+use crate::docker::{self, Client};
+use crate::model::original::{Original, PriorState};
+
+/// The outcome of `docker create`.
+enum Created {
+    /// The id of the new container.
+    Container(String),
+    /// docker has failed, and has said why.
+    Refused(ExitCode),
+}
+
+impl Plan {
+    /// Creates the new container, parks and stops the originals, and starts the new one.
+    pub(super) fn replace(&self, run: &[OsString]) -> Result<ExitCode, Error> {
+        check_daemon()?;
+        let docker = self.client();
+        let labelled = argv::with_label(run, &self.operation);
+        let create = argv::without_flags_of_run(&labelled);
+        let created = if argv::has_name(&labelled) {
+            // It may be the name of an original.
+            self.park_originals(&docker)?;
+            self.create(&create)?
+        } else {
+            thread::scope(|scope| {
+                let parking = scope.spawn(|| self.park_originals(&docker));
+                let created = self.create(&create);
+                parking.join().unwrap_or(Err(Error::Panicked))?;
+                created
+            })?
+        };
+        match created {
+            Created::Container(id) => {
+                self.stop_originals(&docker)?;
+                self.start(&id)
+            }
+            Created::Refused(code) => Ok(code),
+        }
+    }
+
+    fn create(&self, arguments: &[OsString]) -> Result<Created, Error> {
+        let created = Command::new(&self.docker)
+            .arg("create")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|e| Error::cannot_run(&self.docker, e))?;
+        if !created.status.success() {
+            return Ok(Created::Refused(exit_code(created.status)));
+        }
+        // A pull may print before the id.
+        let printed = String::from_utf8_lossy(&created.stdout);
+        let id = printed.split_whitespace().last().unwrap_or_default();
+        Ok(Created::Container(id.to_owned()))
+    }
+
+    /// Frees the names of the originals. This comes before anything else is done to them: the new names say how to
+    /// restore them.
+    fn park_originals(&self, docker: &Client<'_>) -> Result<(), Error> {
+        for original in &self.replaces {
+            let parked = original.parked_by(&self.operation).to_string();
+            let renamed = docker.rename(&original.id, &parked);
+            unless_gone(renamed).map_err(Error::NotRenamed)?;
+        }
+        Ok(())
+    }
+
+    /// Frees the ports of the originals, and everything else that only one container can have.
+    fn stop_originals(&self, docker: &Client<'_>) -> Result<(), Error> {
+        check_daemon()?;
+        let begun = Instant::now();
+        let (stay, stop): (Vec<&Original>, Vec<&Original>) = self
+            .replaces
+            .iter()
+            .partition(|original| original.removed_when_stopped);
+        for paused in stop.iter().filter(|one| one.was == PriorState::Paused) {
+            // podman does not stop a paused container. If this fails, stopping it does, too, and says why.
+            let _ = docker.unpause(&paused.id);
+        }
+        let stop: Vec<&str> = stop.iter().map(|original| original.id.as_str()).collect();
+        unless_gone(docker.stop(&stop)).map_err(Error::NotStopped)?;
+        for original in stay {
+            Self::disable(docker, original).map_err(Error::NotStopped)?;
+        }
+        let names = self.replaces.iter().map(|original| original.name.as_str());
+        let names: Vec<&str> = names.collect();
+        if !names.is_empty() {
+            let seconds = begun.elapsed().as_secs_f64();
+            let names = names.join(", ");
+            let _ = writeln!(
+                io::stderr(),
+                "stopping the old container {names} took {seconds:.1} s"
+            );
+        }
+        Ok(())
+    }
+
+    /// Frees the ports of a container that docker would remove if it were stopped.
+    fn disable(docker: &Client<'_>, original: &Original) -> Result<(), docker::Error> {
+        if original.was == PriorState::Running {
+            docker.pause(&original.id)?;
+        }
+        for network in &original.leaves_networks {
+            docker.disconnect(&original.id, network)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the new container, and hands on what it prints for as long as it runs: to the CLI, `run` has failed when
+    /// it ends. `start --attach` would do that, too, but would hand on signals that are meant for this process.
+    fn start(&self, id: &str) -> Result<ExitCode, Error> {
+        check_daemon()?;
+        let docker = |arguments: [&str; 2]| {
+            let mut command = Command::new(&self.docker);
+            command.args(arguments).arg(id).stdin(Stdio::null());
+            command
+        };
+        let cannot_run = |e| Error::cannot_run(&self.docker, e);
+        let started = docker(["start", "--"]).stdout(Stdio::null()).status();
+        let started = started.map_err(cannot_run)?;
+        if !started.success() {
+            return Ok(exit_code(started));
+        }
+        let logs = docker(["logs", "--follow"]).status().map_err(cannot_run)?;
+        if !logs.success() {
+            // Some log drivers cannot be read.
+            let mut wait = docker(["wait", "--"]);
+            wait.stdout(Stdio::null()).status().map_err(cannot_run)?;
+        }
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+/// An original that was removed meanwhile is in the way of nothing.
+fn unless_gone(result: Result<(), docker::Error>) -> Result<(), docker::Error> {
+    match result {
+        Err(e) if e.is_about_missing() => Ok(()),
+        result => result,
+    }
+}
