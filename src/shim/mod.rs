@@ -174,13 +174,13 @@ impl Plan {
             .map_err(|e| Error::cannot_run(&self.docker, e))?;
         let printed = String::from_utf8_lossy(&output.stdout);
         let lines = printed.split_inclusive('\n');
-        let shown: String = lines.filter(|line| !self.replaces(line.trim())).collect();
+        let shown: String = lines.filter(|line| !self.is_original(line.trim())).collect();
         let _ = io::stdout().write_all(shown.as_bytes());
         Ok(exit_code(output.status))
     }
 
     /// Returns whether `id`, which docker may have shortened to 12 digits, is that of an original.
-    fn replaces(&self, id: &str) -> bool {
+    fn is_original(&self, id: &str) -> bool {
         let mut originals = self.replaces.iter();
         id.len() >= 12 && originals.any(|original| original.id.starts_with(id))
     }
@@ -188,8 +188,8 @@ impl Plan {
     /// `rm`, which removes nothing: the CLI removes an old container before it has a new one. It does not see the
     /// originals, compose replaces its own containers, and any other container is not ours to remove.
     fn remove(&self, arguments: &[OsString]) -> Result<ExitCode, Error> {
-        let is_original = |word: &OsString| word.to_str().is_some_and(|id| self.replaces(id));
-        if self.service.is_none() && !arguments.iter().any(is_original) {
+        let names_one = |word: &OsString| word.to_str().is_some_and(|id| self.is_original(id));
+        if self.service.is_none() && !arguments.iter().any(names_one) {
             let last = arguments.last().cloned().unwrap_or_default();
             let _ = writeln!(io::stderr(), "container {} is left alone", last.display());
         }
@@ -293,7 +293,7 @@ mod tests {
             ("123456789abc", false),
             ("", false),
         ] {
-            assert_eq!(plan.replaces(text), hidden, "{text}");
+            assert_eq!(plan.is_original(text), hidden, "{text}");
         }
     }
 
