@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::base::time::Timestamp;
 use crate::model::api::{ChangeKind, Container, Devcontainer, InputChange, Job, Status};
+use crate::model::container::RunState;
 use crate::model::container::{ContainerInfo, Port};
 use crate::model::operation::{OperationKind, OperationState};
 use crate::state::{Change, View};
@@ -31,7 +32,8 @@ fn info() -> Arc<ContainerInfo> {
         labels: [("b", "\"2\"\n"), ("a", "é")].into_iter().collect(),
         running: true,
         ports: vec![published, exposed],
-        status: "running".into(),
+        run_state: RunState::Running,
+        error: None,
         volumes: [("/s", "/d")].into_iter().collect(),
     })
 }

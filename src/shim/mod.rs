@@ -174,7 +174,9 @@ impl Plan {
             .map_err(|e| Error::cannot_run(&self.docker, e))?;
         let printed = String::from_utf8_lossy(&output.stdout);
         let lines = printed.split_inclusive('\n');
-        let shown: String = lines.filter(|line| !self.is_original(line.trim())).collect();
+        let shown: String = lines
+            .filter(|line| !self.is_original(line.trim()))
+            .collect();
         let _ = io::stdout().write_all(shown.as_bytes());
         Ok(exit_code(output.status))
     }
