@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::base::notify::{Notifier, RescanSignal};
 use crate::base::time::Timestamp;
 use crate::cli::{Config, UsageError};
+use crate::daemon::current::Observer;
 use crate::daemon::operations::sink::Sink;
 use crate::daemon::operations::{OperationSettings, Operations};
 use crate::daemon::persist::Persister;
@@ -27,7 +28,7 @@ use crate::model::location::{Predefined, Resolved, Source};
 use crate::process;
 use crate::process::programs::Programs;
 use crate::process::signals::{Signal, Signals};
-use crate::state::{Settings, State};
+use crate::state::{Applied, Fact, Settings, State};
 use crate::store::Store;
 
 /// What running operations get to end when the daemon is told to stop.
@@ -116,6 +117,7 @@ fn report(complaints: &[String]) {
 struct Parts {
     config: Config,
     shared: Arc<Shared>,
+    observer: Arc<Observer>,
     programs: Arc<Programs>,
     roots: Arc<[PathBuf]>,
     operations: Arc<Operations>,
@@ -128,7 +130,7 @@ impl Parts {
     fn build(mut config: Config) -> io::Result<Self> {
         let settings = Settings {
             cache_for: config.cache_duration,
-            follows: config.events,
+            allows_events: config.events,
             revision: Timestamp::now().as_millis().unsigned_abs(),
         };
         let state = State::new(&settings, Instant::now());
@@ -140,13 +142,13 @@ impl Parts {
             .map(|root| canonical(root))
             .collect();
         let rescan_signal = RescanSignal::new()?;
-        let shared = Shared::new(
-            state,
+        let shared = Arc::new(Shared::new(state));
+        let observer = Observer::new(
+            shared.clone(),
             config.list_timeout,
             roots.clone(),
             rescan_signal.clone(),
         );
-        let shared = Arc::new(shared);
         let store = Store::open(config.state_dir.as_deref());
         let persister = Arc::new(Persister::recover(shared.clone(), store));
         let settings = OperationSettings {
@@ -158,6 +160,7 @@ impl Parts {
         let operations = Operations::new(shared.clone(), programs.clone(), settings)?;
         Ok(Self {
             shared,
+            observer: Arc::new(observer),
             programs,
             roots,
             operations: Arc::new(operations),
@@ -178,9 +181,10 @@ impl Parts {
             (p, place)
         });
         let defined: Vec<_> = defined.collect();
-        let errors = self.shared.update(|state| state.predefine(defined));
-        for error in errors {
-            log::error!("{error}");
+        if let Applied::Rejected(errors) = self.shared.apply(Fact::Predefined(defined)) {
+            for error in errors {
+                log::error!("{error}");
+            }
         }
     }
 
@@ -190,8 +194,7 @@ impl Parts {
             Ok((predefined, complaints)) => {
                 report(&complaints);
                 self.predefine(predefined);
-                self.shared
-                    .update(|state| state.listing.invalidate(Instant::now(), Vec::new()));
+                self.shared.apply(Fact::ListOutdated(Vec::new()));
                 log::info!("the manifest was read again");
             }
             Err(error) => log::error!("{error}; the last good one stays in force"),
@@ -206,6 +209,7 @@ impl Parts {
     ) -> Result<[JoinHandle<()>; 2], StartError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
+            observer: self.observer.clone(),
             programs: self.programs.clone(),
             docker: Lister::new(self.config.list_timeout, stop.clone()),
             roots: self.roots.clone(),
@@ -216,12 +220,17 @@ impl Parts {
         };
         let service = Arc::new(Service {
             shared: self.shared.clone(),
+            observer: self.observer.clone(),
             operations: self.operations.clone(),
             programs: self.programs.clone(),
             allowed_hosts: AllowedHosts(self.config.allow_hosts.clone()),
             limits: self.limits.clone(),
         });
-        let watcher = Watcher::new(self.shared.clone(), self.rescan_signal.clone());
+        let watcher = Watcher::new(
+            self.shared.clone(),
+            self.observer.clone(),
+            self.rescan_signal.clone(),
+        );
         start("watcher", move || watcher.run())?;
         let accept = move || http::accept(&bound, stop.as_fd(), &service);
         Ok([
@@ -233,7 +242,7 @@ impl Parts {
     /// Operations get a while to end, unless a second signal comes; then they are ended.
     fn stop(&self, signals: &mut Signals, stop: &Notifier, threads: &[JoinHandle<()>]) {
         let begun = Instant::now();
-        self.shared.update(State::close);
+        self.shared.apply(Fact::Closing);
         stop.notify();
         let running = || self.shared.read(|state| state.operations_running() > 0);
         while running() && begun.elapsed() < JOBS_GRACE {

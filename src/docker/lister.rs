@@ -333,7 +333,7 @@ impl Lister {
             containers,
             ids: self.ids.clone(),
             warnings,
-            untold,
+            unreported: untold,
             retry_at: self.backoff.again_at().into_iter().chain(unsteady).min(),
         })
     }

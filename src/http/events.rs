@@ -14,9 +14,10 @@ use crate::base::json::to_line;
 use crate::base::notify::Notifier;
 use crate::base::poll::wait;
 use crate::base::text::one_line;
+use crate::daemon::current::Observer;
 use crate::daemon::shared::Shared;
 use crate::model::api::{Container, Devcontainer};
-use crate::state::{Body, Change, Update, View};
+use crate::state::{Body, Change, Fact, Update, View};
 
 /// How often files are looked at where the system does not tell that they change.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Somebody who follows what changes.
 pub(super) struct EventStream {
     shared: Arc<Shared>,
+    observer: Arc<Observer>,
     /// Rung when something may have changed.
     notifier: Arc<Notifier>,
     pub(super) format: Format,
@@ -39,6 +41,7 @@ struct Interested<'a>(&'a Shared);
 impl EventStream {
     pub(super) fn new(
         shared: &Arc<Shared>,
+        observer: &Arc<Observer>,
         notifier: Arc<Notifier>,
         format: Format,
         told: Option<u64>,
@@ -46,6 +49,7 @@ impl EventStream {
     ) -> Self {
         Self {
             shared: shared.clone(),
+            observer: observer.clone(),
             notifier,
             format,
             told,
@@ -61,10 +65,8 @@ impl EventStream {
         let mut last_sent = Instant::now();
         let mut is_silent = false;
         while !self.shared.read(|state| state.is_closing()) {
-            let (news, is_blind) = self
-                .shared
-                .read(|state| (state.news(told), state.watcher_warning().is_some()));
-            let (sent, revision) = match news {
+            let is_blind = self.shared.read(|state| state.watcher_warning().is_some());
+            let (sent, revision) = match self.shared.updates_since(told) {
                 Update::Snapshot(view) => {
                     self.snapshot(&view, socket, is_1_1)?;
                     (true, view.revision)
@@ -103,7 +105,7 @@ impl EventStream {
                 Peer::HalfClosed | Peer::Present => {}
             }
             if is_blind {
-                self.shared.scan();
+                self.observer.scan();
             }
         }
         write_end(socket, is_1_1)
@@ -152,15 +154,14 @@ impl EventStream {
 
 impl<'a> Interested<'a> {
     fn new(shared: &'a Shared) -> Self {
-        shared.update(|state| state.listing.interest.opened());
+        shared.apply(Fact::StreamOpened);
         Self(shared)
     }
 }
 
 impl Drop for Interested<'_> {
     fn drop(&mut self) {
-        self.0
-            .update(|state| state.listing.interest.closed(Instant::now()));
+        self.0.apply(Fact::StreamClosed);
     }
 }
 

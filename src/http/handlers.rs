@@ -14,19 +14,21 @@ use super::request::Request;
 use super::response::Answer;
 use super::routes::{self, Action};
 use super::stream::Format;
-use crate::daemon::current::{Current, NoView};
+use crate::daemon::current::{Current, NoView, Observer};
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::operations::{Operations, StartError};
 use crate::daemon::shared::Shared;
 use crate::model::ids::Key;
 use crate::model::operation::{End, Ending, OperationKind};
 use crate::process::programs::Programs;
-use crate::state::{Refusal, Selected, State, View};
+use crate::state::{Refusal, Selected, View};
 
 /// Everything that answers need.
 pub struct Service {
     /// What is true.
     pub shared: Arc<Shared>,
+    /// Returns the view as it is now.
+    pub observer: Arc<Observer>,
     /// What can be done.
     pub operations: Arc<Operations>,
     /// Where docker and the CLI are.
@@ -135,7 +137,7 @@ impl Service {
 
     /// Everything, or why not.
     fn current(&self, message: &str) -> Result<Current, Failed> {
-        let current = self.shared.current_for_the_interested();
+        let current = self.observer.current();
         current.map_err(|no_view| match no_view {
             NoView::Closing => closed(),
             NoView::Failed(reason) => Answer::error(500, message, &reason),
@@ -258,15 +260,12 @@ impl Service {
         if query.wait.unwrap_or(kind == OperationKind::Delete) {
             return Ok(Reply::AtTheEnd(journal, kind));
         }
-        let (id, view) = self
-            .shared
-            .read(|state: &mut State| (state.id(key), state.view()));
-        let found = id.and_then(|id| view.devcontainers.iter().find(|d| d.id == id));
+        let found = self.shared.read(|state| state.describe(key));
         let found = found.ok_or_else(|| unknown("of this operation"))?;
         let prefix = request.path.find("/devcontainers/");
         let prefix = request.path.get(..prefix.unwrap_or(0)).unwrap_or_default();
         let location = format!("{prefix}/devcontainers/{}/logs", found.id);
-        Ok(Answer::json(202, found).with("Location", location).into())
+        Ok(Answer::json(202, &found).with("Location", location).into())
     }
 
     fn log(
@@ -296,6 +295,7 @@ impl Service {
         let notifier = self.shared.notifier().map_err(no_notifier)?;
         let stream = EventStream::new(
             &self.shared,
+            &self.observer,
             notifier,
             query.format(request),
             last_event_id(request),
@@ -307,7 +307,7 @@ impl Service {
 
     fn readyz(&self) -> Answer {
         let mut missing = self.programs.missing();
-        let listing = match self.shared.current() {
+        let listing = match self.observer.probe() {
             Err(NoView::Closing) => return closed(),
             Err(NoView::Failed(reason)) => Some(reason),
             Ok(current) => current.stale.map(|(_, reason)| reason),

@@ -18,12 +18,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use self::plan::{Kind, Tracer, Want, Wanted};
+use super::current::Observer;
 use super::shared::Shared;
 use crate::base::notify::RescanSignal;
 use crate::base::poll::wait;
 use crate::devcontainer::config::jsonc as config;
 use crate::model::inputs::{Content, FileId, ForceReread, file_id};
-use crate::state::{ScanTarget, State};
+use crate::state::{Fact, ScanTarget};
 
 /// Programs save in several steps; they are looked at together.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -37,6 +38,7 @@ const ROUNDS: usize = 10;
 /// The inotify reader.
 pub struct Watcher {
     shared: Arc<Shared>,
+    observer: Arc<Observer>,
     rescan_signal: RescanSignal,
     watches: Option<Watches>,
     /// The paths for which all is watched.
@@ -80,9 +82,10 @@ struct Hints {
 
 impl Watcher {
     /// One that watches nothing yet. Where there is no inotify, it is tried again.
-    pub fn new(shared: Arc<Shared>, rescan_signal: RescanSignal) -> Self {
+    pub fn new(shared: Arc<Shared>, observer: Arc<Observer>, rescan_signal: RescanSignal) -> Self {
         Self {
             shared,
+            observer,
             rescan_signal,
             watches: Inotify::init().ok().map(Watches::new),
             armed_for: None,
@@ -144,9 +147,9 @@ impl Watcher {
         let mut is_armed = !hints.elsewhere;
         for _ in 0..ROUNDS {
             if due {
-                self.shared.rescan(&hints.written);
+                self.observer.rescan(&hints.written);
             }
-            let targets = self.shared.read(State::scan_targets);
+            let targets = self.shared.scan_targets();
             let traced = hash_of_paths(&targets);
             is_armed &= self.armed_for == Some(traced);
             if is_armed {
@@ -196,8 +199,7 @@ impl Watcher {
             if let Some(warning) = &warning {
                 log::warn!("{warning}");
             }
-            self.shared
-                .update(|state| state.set_watcher_warning(warning));
+            self.shared.apply(Fact::WatcherWarning(warning));
         }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 
 /// Revisions and names of what changed since then; `None`: everything is told.
 fn since(world: &mut World, revision: u64) -> Option<Vec<(u64, String)>> {
-    match world.state.news(Some(revision)) {
+    match world.state.updates_since(Some(revision)) {
         Update::Snapshot(_) => None,
         Update::Changes(changes, _) => {
             let named = changes.into_iter().map(|(revision, what)| {
@@ -107,9 +107,9 @@ fn that_listing_fails_is_told_once_and_that_it_does_not_any_more() {
     world.list();
     let first = now(&mut world);
     for _ in 0..3 {
-        world.state.finish_listing(Err("down".into()), world.now);
+        world.apply(Fact::Listed(Err("down".into())));
     }
-    let said = "containers cannot be listed: down; what was last known is shown";
+    let said = "containers cannot be listed: down; the last known state is shown";
     assert_eq!(since(&mut world, first), named(&[(first + 1, said)]));
     world.list();
     assert_eq!(since(&mut world, first), named(&[(first + 2, "")]));

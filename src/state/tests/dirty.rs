@@ -92,7 +92,7 @@ fn what_cannot_be_compared_is_a_change_of_unknown_kind() {
     for content in [Content::Unreadable, text("1"), Content::Unreadable] {
         world.wall += 1;
         world.disk.insert(CONFIG.into(), (content, world.wall));
-        world.look();
+        world.scan();
         let expected: &[ChangeKind] = if content == text("1") {
             &[]
         } else {
@@ -121,7 +121,7 @@ fn what_was_not_there_to_be_read_at_first_may_turn_out_to_be_what_it_was_made_fr
         };
         assert_eq!(world.changes(), [other]);
         world.disk.insert(CONFIG.into(), (text("1"), 5));
-        world.look();
+        world.scan();
         assert_eq!(world.changes(), [], "older, it is what it was made from");
         world.write(CONFIG, "2");
         assert_eq!(world.changes(), [Modified]);
@@ -129,7 +129,7 @@ fn what_was_not_there_to_be_read_at_first_may_turn_out_to_be_what_it_was_made_fr
         world.disk.insert(CONFIG.into(), (text("1"), 5));
         world.restart(persisted);
         world.predefine(&[predefined("/w", Some(CONFIG))]);
-        world.look();
+        world.scan();
         world.list();
         assert!(world.state.is_unsaved());
         world.write(CONFIG, "2");
@@ -184,9 +184,7 @@ fn the_configuration_of_its_container_stays_that_of_a_dev_container_when_the_sea
     let key = world.state.scan_targets()[0].key;
     let address = world.state.addresses()[0].1.clone();
     let place = world.place("/w", Some(CONFIG));
-    world
-        .state
-        .apply(vec![Found::Resolved(key, address, place)]);
+    world.takes_whole(vec![Found::Resolved(key, address, place)]);
     world.run(1, "/w", Some(CONFIG));
     let facts_place = world.place("/w", Some(CONFIG));
     world.list_at(vec![(key, facts_place)]);
@@ -322,10 +320,10 @@ fn a_look_that_began_before_a_container_was_listed_says_nothing_of_it() {
     world.run(1, "/w", Some(CONFIG));
     world.list_only();
     assert!(
-        !world.state.apply(vec![Found::Inputs(target, early)]),
-        "look again"
+        !world.takes_whole(vec![Found::Inputs(target, early)]),
+        "scan again"
     );
-    world.look();
+    world.scan();
     assert_eq!(world.changes(), []);
 }
 
@@ -448,16 +446,16 @@ fn p7_baselines_outlive_a_restart_and_an_edit_meanwhile_is_found() {
     world.write(CONFIG, "1");
     world.write(DOCKERFILE, "a");
     assert_eq!(world.changes(), []);
-    assert!(!world.state.take_unsaved(), "nothing new about it");
+    assert!(!world.take_unsaved(), "nothing new about it");
 }
 
 #[test]
 fn p7_the_baseline_of_a_container_that_is_gone_goes_with_it() {
     let mut world = made();
-    assert!(world.state.take_unsaved());
+    assert!(world.take_unsaved());
     world.remove(1);
     world.list();
-    assert!(world.state.take_unsaved());
+    assert!(world.take_unsaved());
     assert_eq!(world.state.persisted().baselines.len(), 0);
 }
 
@@ -467,18 +465,18 @@ fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
     let persisted = world.state.persisted();
     world.restart(persisted);
     let all = std::mem::take(&mut world.containers);
-    let facts = Inventory {
+    let inventory = Inventory {
         listed: Listed {
             containers: Vec::new(),
             ids: [id(1)].into(),
             warnings: Vec::new(),
-            untold: Vec::new(),
+            unreported: Vec::new(),
             retry_at: None,
         },
         container_places: HashMap::new(),
         entry_places: Vec::new(),
     };
-    world.state.finish_listing(Ok(facts), world.now);
+    world.apply(Fact::Listed(Ok(inventory)));
     world.containers = all;
     world.put(CONFIG, "2");
     world.list();
@@ -508,8 +506,8 @@ fn p5_of_two_who_look_at_once_the_later_look_counts() {
     let early = world.inputs(&site());
     world.write(CONFIG, "2");
     assert!(
-        !world.state.apply(vec![Found::Inputs(target, early)]),
-        "look again"
+        !world.takes_whole(vec![Found::Inputs(target, early)]),
+        "scan again"
     );
     assert_eq!(world.changes(), [Modified]);
 }
@@ -526,7 +524,7 @@ fn a_configuration_that_nobody_named_is_looked_for_again() {
         unsettled.address,
         world.place("/w", Some(CONFIG)),
     );
-    assert!(!world.state.apply(vec![found]), "its inputs are next");
+    assert!(!world.takes_whole(vec![found]), "its inputs are next");
     assert_eq!(world.one().config_path.as_deref(), Some(CONFIG));
     let targets = world.state.scan_targets();
     assert_eq!(targets[0].site.as_deref(), Some(&site()));
@@ -568,7 +566,7 @@ fn a_container_made_before_an_operation_is_not_its_own_though_no_list_has_shown_
 fn p7_what_initialize_command_has_written_is_to_be_saved() {
     let mut world = made_with_dockerfile();
     let key = world.begin();
-    world.state.take_unsaved();
+    world.take_unsaved();
     world.write(DOCKERFILE, "generated");
     let inputs = world.inputs(&site());
     world.state.set_initialized_inputs(key, &inputs);

@@ -20,7 +20,7 @@ use crate::model::ids::OperationId;
 use crate::model::inputs::{Content, Input, Inputs};
 use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
 use crate::model::listing::Listed;
-use crate::model::location::CliPaths;
+use crate::model::location::{CliPaths, Predefined, Resolved};
 use crate::model::operation::{
     End, EndedOperation, Ending, OperationKind, OperationState, Settlement,
 };
@@ -46,7 +46,7 @@ struct World {
 fn new_state() -> State {
     let settings = Settings {
         cache_for: Duration::from_secs(10),
-        follows: true,
+        allows_events: true,
         revision: 0,
     };
     State::new(&settings, Instant::now())
@@ -132,7 +132,7 @@ impl World {
         self.containers.retain(|info| info.id != id(number));
     }
 
-    /// A listing, and no look at the disk yet.
+    /// A listing, without a scan yet.
     fn list_only(&mut self) {
         let entry_places: Vec<(Key, Resolved)> = self
             .state
@@ -149,32 +149,32 @@ impl World {
     /// The same; dev containers are here.
     fn list_at(&mut self, entry_places: Vec<(Key, Resolved)>) {
         self.take(entry_places);
-        self.look();
+        self.scan();
     }
 
     fn take(&mut self, entry_places: Vec<(Key, Resolved)>) {
-        let facts = Inventory {
+        let inventory = Inventory {
             listed: Listed {
                 containers: self.containers.clone(),
                 ids: self.containers.iter().map(|info| info.id.clone()).collect(),
                 warnings: Vec::new(),
-                untold: Vec::new(),
+                unreported: Vec::new(),
                 retry_at: None,
             },
             container_places: self.places.clone(),
             entry_places,
         };
         self.now += Duration::from_secs(1);
-        self.state.finish_listing(Ok(facts), self.now);
+        self.apply(Fact::Listed(Ok(inventory)));
     }
 
     /// What every answer is preceded by.
     fn list(&mut self) {
         self.list_only();
-        self.look();
+        self.scan();
     }
 
-    fn look(&mut self) {
+    fn scan(&mut self) {
         let targets = self.state.scan_targets();
         let found = targets.iter().filter_map(|target| {
             let inputs = self.inputs(target.site.as_deref()?);
@@ -183,9 +183,24 @@ impl World {
         });
         let found: Vec<Found> = found.collect();
         assert!(
-            found.is_empty() || self.state.apply(found),
-            "nobody else looks"
+            found.is_empty() || self.takes_whole(found),
+            "no other scan comes in between"
         );
+    }
+
+    fn apply(&mut self, fact: Fact) -> Applied {
+        self.state.apply(fact, self.now)
+    }
+
+    fn takes_whole(&mut self, found: Vec<Found>) -> bool {
+        self.apply(Fact::Scanned(found)) == Applied::Whole
+    }
+
+    /// Returns true if there was something to be saved, which is saved from now on.
+    fn take_unsaved(&mut self) -> bool {
+        let unsaved = self.state.is_unsaved();
+        self.apply(Fact::SaveBegun);
+        unsaved
     }
 
     /// What is on disk now.
@@ -224,7 +239,10 @@ impl World {
             (p.clone(), self.place(p.folder.to_str().unwrap(), config))
         };
         let defined = defined.iter().map(with_place).collect();
-        self.state.predefine(defined)
+        match self.apply(Fact::Predefined(defined)) {
+            Applied::Rejected(errors) => errors,
+            _ => Vec::new(),
+        }
     }
 
     fn all(&mut self) -> Vec<Devcontainer> {
@@ -245,12 +263,12 @@ impl World {
 
     fn write(&mut self, path: &str, content: &str) {
         self.put(path, content);
-        self.look();
+        self.scan();
     }
 
     fn delete(&mut self, path: &str) {
         self.disk.remove(Path::new(path));
-        self.look();
+        self.scan();
     }
 
     fn changes(&mut self) -> Vec<ChangeKind> {
@@ -442,7 +460,7 @@ fn of_several_containers_the_running_and_then_the_newest_counts() {
     assert_eq!(
         world.state.view().warnings,
         [
-            "dev container w has several containers: box2 is used, not box1, box4, box3; remove those that are not needed"
+            "dev container w has several containers: box2 is used, box1, box4, box3 are ignored; remove the ones you do not need"
         ]
     );
 }
@@ -593,18 +611,12 @@ fn the_end_of_an_operation_makes_older_lists_out_of_date() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let now = world.now;
-    assert_eq!(
-        world.state.listing.ask(now, now),
-        crate::state::freshness::Freshness::Fresh
-    );
+    assert_eq!(world.state.ask(now, now), Freshness::Fresh);
     let key = world.begin();
     world.now += Duration::from_secs(1);
     world.end(key, None, None);
     let now = world.now;
-    assert_eq!(
-        world.state.listing.ask(now, now),
-        crate::state::freshness::Freshness::Wait
-    );
+    assert_eq!(world.state.ask(now, now), Freshness::Wait);
 }
 
 #[test]
@@ -612,7 +624,7 @@ fn nothing_begins_while_closing() {
     let mut world = world();
     world.run(1, "/w", Some(CONFIG));
     world.list();
-    world.state.close();
+    world.apply(Fact::Closing);
     let key = world.state.find("w").unwrap();
     let refused = world
         .state
@@ -668,10 +680,10 @@ fn the_cli_is_given_what_the_labels_say() {
     let mut world = world();
     world.predefine(&[predefined("/w/.", None)]);
     let place = world.place("/w", Some(CONFIG));
-    let state = &mut world.state;
-    state.predefine(vec![(predefined("/w/.", None), place)]);
-    let key = state.find("w").unwrap();
-    let address = state.address(key).unwrap();
+    let defined = vec![(predefined("/w/.", None), place)];
+    world.apply(Fact::Predefined(defined));
+    let key = world.state.find("w").unwrap();
+    let address = world.state.address(key).unwrap();
     assert_eq!(address.folder, Path::new("/w/."));
     assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
 }

@@ -226,8 +226,8 @@ impl Life {
 
     fn ask(&mut self) -> Result<(), TestCaseError> {
         self.settle();
-        self.world.look();
-        if self.world.state.take_unsaved() {
+        self.world.scan();
+        if self.world.take_unsaved() {
             self.save();
         }
         match self.listed {

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::listing::{Fault, Scope};
-use crate::state::freshness::Freshness;
 
 /// As the daemon has them.
 const LIST_TIMEOUT: u64 = 5000;
@@ -136,7 +135,7 @@ impl Sim {
         let zero = Instant::now();
         let settings = Settings {
             cache_for: Duration::from_secs(10),
-            follows,
+            allows_events: follows,
             revision: 0,
         };
         Self {
@@ -169,6 +168,11 @@ impl Sim {
         self.zero + Duration::from_millis(millis)
     }
 
+    fn apply(&mut self, fact: Fact) {
+        let now = self.instant();
+        self.state.apply(fact, now);
+    }
+
     /// Somewhere in `from..to` (xorshift).
     fn any(&mut self, from: u64, to: u64) -> u64 {
         self.random ^= self.random << 13;
@@ -188,23 +192,21 @@ impl Sim {
             Act::ChangeUntold(number) => self.change(*number, true, false),
             Act::Ask => {
                 let now = self.instant();
-                self.state.listing.interest.asked(now);
+                self.state.note_request(now);
                 self.waiters.push(self.now);
             }
             Act::Open => {
                 self.streams += 1;
-                self.state.listing.interest.opened();
+                self.apply(Fact::StreamOpened);
             }
             Act::Close if self.streams > 0 => {
                 self.streams -= 1;
-                let now = self.instant();
-                self.state.listing.interest.closed(now);
+                self.apply(Fact::StreamClosed);
             }
             Act::Close => {}
             Act::Invalidate(number) => {
                 self.change(*number, true, false);
-                let now = self.instant();
-                self.state.listing.invalidate(now, vec![id(*number)]);
+                self.apply(Fact::ListOutdated(vec![id(*number)]));
             }
             Act::KillChild => self.child_ends("killed"),
             Act::Nonsense => self.child_ends("nonsense"),
@@ -214,9 +216,8 @@ impl Sim {
                 }
             }
             Act::Flood if self.child.is_some() => {
-                let now = self.instant();
                 let ids = (100..2000).map(id).collect();
-                self.state.listing.told(ids, now);
+                self.apply(Fact::EventsNamed(ids));
             }
             Act::Flood => {}
             Act::Engine(engine) => {
@@ -251,12 +252,11 @@ impl Sim {
 
     fn child_ends(&mut self, why: &str) {
         if self.child.take().is_some() {
-            let now = self.instant();
             let fault = match why {
                 "nonsense" => Fault::Odd(why.into()),
                 why => Fault::Ended(why.into()),
             };
-            self.state.listing.events_over(fault, now);
+            self.apply(Fact::EventsFailed(fault));
         }
     }
 
@@ -298,9 +298,8 @@ impl Sim {
             let due: Vec<(u64, String)> = due;
             child.coming = later;
             if !due.is_empty() {
-                let now = self.instant();
                 let ids = due.into_iter().map(|(_, id)| id).collect();
-                self.state.listing.told(ids, now);
+                self.apply(Fact::EventsNamed(ids));
             }
         }
         let Some(mut reading) = self.reading.take() else {
@@ -322,13 +321,12 @@ impl Sim {
         }
         match reading.seen {
             Some(seen) if reading.ends_at <= now => {
-                let now = self.instant();
-                let facts = seen.map(|listed| Inventory {
+                let result = seen.map(|listed| Inventory {
                     listed,
                     container_places: HashMap::new(),
                     entry_places: Vec::new(),
                 });
-                self.state.finish_listing(facts, now);
+                self.apply(Fact::Listed(result));
             }
             seen => self.reading = Some(Reading { seen, ..reading }),
         }
@@ -360,19 +358,19 @@ impl Sim {
                 }
             }
         }
-        let mut untold = Vec::new();
+        let mut unreported = Vec::new();
         if let Scope::Changed(named) = scope {
             let ids: HashSet<&String> = before.keys().chain(self.known.keys()).collect();
             let other = ids.into_iter().filter(|id| {
                 before.contains_key(*id) != self.known.contains_key(*id) && !named.contains(*id)
             });
-            untold.extend(other.cloned());
+            unreported.extend(other.cloned());
         }
         Listed {
             containers: self.known.values().cloned().collect(),
             ids: self.known.keys().cloned().collect(),
             warnings: Vec::new(),
-            untold,
+            unreported,
             retry_at: None,
         }
     }
@@ -385,7 +383,7 @@ impl Sim {
                 return;
             }
             let now = self.instant();
-            let step = match self.state.next_step(now) {
+            let step = match self.state.step(now) {
                 Next::Do(step) => step,
                 Next::Wait(until) => return self.rest_until(until),
             };
@@ -402,15 +400,16 @@ impl Sim {
                 }
                 Step::StartEvents => {
                     self.steps += 1;
-                    self.start_child(now);
+                    self.start_child();
                 }
-                Step::EndEvents(fault) => {
+                Step::StopEvents(fault) => {
                     self.child = None;
-                    self.state.listing.events_ended(fault.as_ref(), now);
+                    self.apply(Fact::EventsStopped(fault));
                 }
                 Step::Save => {
-                    self.state.take_unsaved();
+                    self.apply(Fact::SaveBegun);
                 }
+                Step::Repair => {}
                 Step::Stop => unreachable!("nobody stops it"),
             }
             self.answer();
@@ -428,9 +427,8 @@ impl Sim {
         self.answer();
     }
 
-    fn start_child(&mut self, now: Instant) {
+    fn start_child(&mut self) {
         assert!(self.child.is_none(), "two events children");
-        self.state.listing.events_started(now);
         let begins = self.now + self.any(5, 50);
         let since = self.now.saturating_sub(1000);
         let again = self.told.iter().filter(|(at, _)| *at >= since);
@@ -451,7 +449,7 @@ impl Sim {
         let waiters = std::mem::take(&mut self.waiters);
         for asked in waiters {
             let at = self.at(asked);
-            match self.state.listing.ask(at, now) {
+            match self.state.ask(at, now) {
                 Freshness::Wait if self.now < asked + LIST_TIMEOUT + GRACE => {
                     self.waiters.push(asked);
                 }
@@ -509,7 +507,7 @@ impl Sim {
                 self.run_until(self.now + 65_000);
             }
         }
-        let follows = self.state.follows;
+        let follows = self.state.allows_events;
         let soon = CONVERGES_WITHIN + SLOWEST;
         self.run_until(self.now + if follows { soon } else { 11_000 });
         // What no event has ever told is read when it changes again.
