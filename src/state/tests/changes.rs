@@ -1,8 +1,8 @@
-//! Revisions, and what is told to whom.
+//! Revisions, and the updates for clients that follow changes.
 
 use super::*;
 
-/// Revisions and names of what changed since then; `None`: everything is told.
+/// Revisions and names of what changed since then. `None` for a snapshot.
 fn since(world: &mut World, revision: u64) -> Option<Vec<(u64, String)>> {
     match world.state.updates_since(Some(revision)) {
         Update::Snapshot(_) => None,
@@ -68,10 +68,10 @@ fn of_each_object_the_last_change_is_told() {
         world.containers.swap_remove(0);
         world.list();
     }
-    let told = since(&mut world, first).unwrap();
-    let names: Vec<&str> = told.iter().map(|(_, name)| name.as_str()).collect();
+    let updates = since(&mut world, first).unwrap();
+    let names: Vec<&str> = updates.iter().map(|(_, name)| name.as_str()).collect();
     assert_eq!(names, ["again4", "w"]);
-    assert_eq!(told[1].0, now(&mut world));
+    assert_eq!(updates[1].0, now(&mut world));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! When the list is fresh enough, and when it is read anew.
+//! When the list is fresh enough, and when it is read again.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const CACHE: Duration = Duration::from_secs(10);
 
 /// A listing that began and ended at once, `ok` or not.
 fn attempt(listing: &mut Listing, at: Instant, ok: bool) {
-    assert!(listing.begin(at).is_some(), "nobody wants a listing");
+    assert!(listing.begin(at).is_some(), "no listing is wanted");
     listing.end(ok.then_some(()).ok_or("down".into()), at);
 }
 

@@ -1,4 +1,4 @@
-//! What is told of random lives of dev containers, compared with a simple model of what is true.
+//! Random lives of dev containers: the answers are compared with a simple model of what is true.
 
 use std::collections::BTreeMap;
 
@@ -27,14 +27,14 @@ enum Step {
     WriteKeepingTime(usize, u8),
     Touch(usize),
     Remove(usize),
-    /// Somebody asks, and the list is fresh enough.
+    /// A request, for which the list is fresh enough.
     Ask,
-    /// Somebody asks, and docker is asked.
+    /// A request, for which docker is asked.
     Refresh,
-    /// The CLI by hand, in place of what is there or beside it.
+    /// The CLI by hand makes a container, in place of the others or in addition to them.
     MadeByHand {
         of: usize,
-        beside: bool,
+        keeps_others: bool,
     },
     RemovedByHand(usize),
     Begin(usize),
@@ -50,7 +50,7 @@ enum Step {
     },
     /// Killed, and started again.
     Restart,
-    /// The same without what was written down.
+    /// Killed, and started again without its state file.
     Forget,
     ClockJump(i64),
 }
@@ -64,7 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => file.prop_map(Step::Remove),
         4 => Just(Step::Ask),
         4 => Just(Step::Refresh),
-        3 => (of.clone(), any::<bool>()).prop_map(|(of, beside)| Step::MadeByHand { of, beside }),
+        3 => (of.clone(), any::<bool>()).prop_map(|(of, keeps_others)| Step::MadeByHand { of, keeps_others }),
         1 => of.clone().prop_map(Step::RemovedByHand),
         3 => of.clone().prop_map(Step::Begin),
         3 => (of.clone(), proptest::option::of(content)).prop_map(|(of, lock)| Step::Make { of, lock }),
@@ -75,7 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a file was.
+/// The content of a file when a container was made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum PriorState {
     /// `None`: absent.
@@ -85,7 +85,7 @@ enum PriorState {
     Unknown,
 }
 
-/// What a dev container was made from, by path.
+/// The files that a dev container was made from, by path.
 type Origin = BTreeMap<&'static str, PriorState>;
 
 #[derive(Clone)]
@@ -95,9 +95,9 @@ struct Truth {
     created: i64,
     /// Known from the beginning where an operation made it, else from when it was first seen.
     origin: Option<Origin>,
-    /// Whether the lock file is still to be taken as it will be found.
+    /// True if the lock file is still to be taken as it will be found.
     lock_is_open: bool,
-    /// Whether the daemon has it in its list.
+    /// True if the daemon has it in its list.
     is_listed: bool,
 }
 
@@ -112,7 +112,7 @@ struct Operating {
 
 struct Life {
     world: World,
-    /// What the daemon wrote down.
+    /// The state file of the daemon.
     persisted: Persisted,
     truths: Vec<Truth>,
     operations: [Option<Operating>; 2],
@@ -168,7 +168,7 @@ impl Life {
         self.inputs_of(of).into_iter().map(was).collect()
     }
 
-    /// What has changed since a container was made.
+    /// Returns the changes since a container was made.
     fn changes(&self, of: usize, origin: &Origin, ignores_lock: bool) -> Vec<(String, ChangeKind)> {
         let mut changes = Vec::new();
         for path in self.inputs_of(of) {
@@ -180,7 +180,7 @@ impl Life {
                 (Some(PriorState::Known(None) | PriorState::Open), Some(_)) => ChangeKind::Created,
                 (Some(PriorState::Known(_)), None) => ChangeKind::Removed,
                 (Some(PriorState::Known(_)), Some(_)) => ChangeKind::Modified,
-                // It became an input because the configuration changed, which is told.
+                // It became an input because the configuration changed, which is shown.
                 (None, _) => continue,
             };
             if !(ignores_lock && path == LOCKS[of]) {
@@ -195,7 +195,7 @@ impl Life {
         self.persisted = self.world.state.persisted();
     }
 
-    /// What was absent at first turns out to be older than the container.
+    /// A file that was absent at first turns out to be older than the container.
     fn settle(&mut self) {
         for index in 0..self.truths.len() {
             let truth = &self.truths[index];
@@ -204,11 +204,11 @@ impl Life {
                 continue;
             };
             let now = self.origin_now(of, Some(created));
-            let is_told = |path: &str| {
+            let is_shown = |path: &str| {
                 origin.get(path) == Some(&PriorState::Open)
                     && matches!(now.get(path), Some(PriorState::Known(_)))
             };
-            if is_told(CONFIGS[of]) {
+            if is_shown(CONFIGS[of]) {
                 // Which inputs there are is known only now.
                 let known = |(path, is): (&&'static str, &PriorState)| {
                     let was = origin.get(path).filter(|was| **was != PriorState::Open);
@@ -216,9 +216,9 @@ impl Life {
                 };
                 origin = now.iter().map(known).collect();
             } else {
-                let told = now.iter().filter(|(path, _)| is_told(path));
-                let told: Vec<_> = told.map(|(path, is)| (*path, *is)).collect();
-                origin.extend(told);
+                let shown = now.iter().filter(|(path, _)| is_shown(path));
+                let settled: Vec<_> = shown.map(|(path, is)| (*path, *is)).collect();
+                origin.extend(settled);
             }
             self.truths[index].origin = Some(origin);
         }
@@ -296,11 +296,11 @@ impl Life {
         Ok(())
     }
 
-    /// Adds a container made now, in place of the others or beside them.
-    fn make(&mut self, of: usize, beside: bool, operation: Option<&str>) -> u32 {
+    /// Adds a container made now, in place of the others or in addition to them.
+    fn make(&mut self, of: usize, keeps_others: bool, operation: Option<&str>) -> u32 {
         let number = self.next;
         self.next += 1;
-        if !beside {
+        if !keeps_others {
             self.remove(of);
         }
         match operation {
@@ -341,7 +341,7 @@ impl Life {
             .iter_mut()
             .for_each(|truth| truth.is_listed = false);
         for of in 0..2 {
-            // What it had made by then is told by its label, with what it began with.
+            // The container that it had made by then is known by its label, and has the inputs of its beginning.
             if let Some(operation) = self.operations[of].take() {
                 let made = self
                     .truths
@@ -376,9 +376,9 @@ impl Life {
             }
             Step::Ask => return self.ask(),
             Step::Refresh => return self.refresh(),
-            Step::MadeByHand { of, beside } => {
+            Step::MadeByHand { of, keeps_others } => {
                 if self.operations[of].is_none() {
-                    self.make(of, beside, None);
+                    self.make(of, keeps_others, None);
                 }
             }
             Step::RemovedByHand(of) => {
