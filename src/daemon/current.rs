@@ -10,8 +10,7 @@ use crate::devcontainer::config::jsonc as config;
 use crate::devcontainer::resolve::canonical;
 use crate::devcontainer::scan;
 use crate::model::inputs::ForceReread;
-use crate::state::freshness::Freshness;
-use crate::state::{Applied, Fact, Found, ScanTarget, State, Unsettled, View};
+use crate::state::{Applied, Fact, Found, Freshness, ScanTarget, State, Unsettled, View};
 
 /// How much longer than a listing may take its callers wait: its own timeout error is more precise than ours.
 const LISTING_GRACE: Duration = Duration::from_millis(500);
@@ -39,7 +38,7 @@ pub enum NoView {
     Closing,
 }
 
-/// What is true now, with the reason if it is not quite current.
+/// A view, with the reason if it is not quite current.
 pub struct Current {
     /// Everything as the answers show it.
     pub view: Arc<View>,

@@ -5,8 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::base::notify::Notifier;
-use crate::state::freshness::Freshness;
-use crate::state::{Applied, Fact, Next, ScanTarget, State, Step, Update, View};
+use crate::state::{Applied, Fact, Freshness, Next, ScanTarget, State, Step, Update, View};
 
 /// The state as all threads share it.
 ///

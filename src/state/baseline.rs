@@ -130,8 +130,8 @@ impl Baseline {
     /// Returns the changes since then, sorted by path.
     ///
     /// An input that only became or ceased to be one because the configuration or a compose file names others now is not
-    /// listed: it did not change, that file did. In a feature's directory every file is an input, and one that is not there
-    /// any more was removed.
+    /// listed: it did not change, that file did. In a feature's directory every file is an input, and a file that is gone
+    /// was removed.
     pub fn changes(&self, inputs: &Inputs) -> Vec<InputChange> {
         let named: Vec<(Cow<'_, Path>, Content)> = inputs
             .named()

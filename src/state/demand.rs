@@ -1,4 +1,4 @@
-//! Whether any client wants to know what changes.
+//! The interest of clients in what changes.
 
 use std::time::{Duration, Instant};
 

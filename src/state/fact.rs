@@ -37,7 +37,7 @@ pub enum Fact {
     Closing,
 }
 
-/// What became of a fact.
+/// The result of [`State::apply`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Applied {
     /// All of it was taken.

@@ -75,7 +75,7 @@ struct Last {
 pub(super) struct Listing {
     /// The maximum age of a list that no events keep true.
     cache_for: Duration,
-    /// Whether any client wants to know what changes.
+    /// The interest of clients in what changes.
     pub(super) interest: Interest,
     /// The source of the events that keep a list true.
     pub(super) events: Subscription,

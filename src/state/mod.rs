@@ -8,7 +8,7 @@ pub mod baseline;
 mod demand;
 mod devcontainers;
 mod fact;
-pub mod freshness;
+mod freshness;
 mod history;
 mod ingest;
 mod operation;
@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use self::baseline::Baseline;
 use self::devcontainers::Fleet;
-use self::freshness::{Freshness, Listing};
+use self::freshness::Listing;
 use self::history::History;
 use self::persisted::Record;
 use self::step::Retry;
@@ -38,6 +38,7 @@ use crate::model::location::Declared;
 use crate::model::original::ParkedName;
 
 pub use self::fact::{Applied, Fact};
+pub use self::freshness::Freshness;
 pub use self::history::Change;
 pub use self::ingest::Inventory;
 pub use self::operation::Refusal;
@@ -68,7 +69,7 @@ pub enum Selected {
 pub struct State {
     /// How fresh the container list is, and what is to be read.
     listing: Listing,
-    /// Whether there may be an events child.
+    /// True if events may be followed.
     allows_events: bool,
     retry: Retry,
     /// True if a listing has ended that shows what is to be repaired.
@@ -100,13 +101,13 @@ pub struct State {
 pub struct Settings {
     /// The maximum age of a container list that no events keep true.
     pub cache_for: Duration,
-    /// Whether events may be followed.
+    /// True if events may be followed.
     pub allows_events: bool,
     /// A number greater than every revision of an earlier run.
     pub revision: u64,
 }
 
-/// What a client that follows changes does not know yet.
+/// The news for a client that follows changes.
 pub enum Update {
     /// Everything. The changes since its revision are not known, or it has none.
     Snapshot(Arc<View>),

@@ -1,4 +1,4 @@
-//! What is to be scanned on disk, and what a scan has found.
+//! The targets of scans of the disk, and their results.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct ScanTarget {
 pub struct Unsettled {
     /// The location as it was declared.
     pub address: Declared,
-    /// Whether the folder existed.
+    /// True if the folder existed.
     pub folder_exists: bool,
     /// The configuration that was found, if none is named.
     pub found: Option<PathBuf>,

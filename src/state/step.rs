@@ -1,4 +1,4 @@
-//! What the refresher does next.
+//! The next step of the refresher.
 
 use std::time::{Duration, Instant};
 

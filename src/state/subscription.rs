@@ -36,9 +36,10 @@ pub(super) enum Subscription {
     Failed { child: Child, fault: Fault },
 }
 
-/// Whether lists are kept true by a child from its start on.
+/// The trust in what a child reports. Lists are kept true by trusted children alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
+    /// Lists that began after the child's start are kept true.
     Given,
     /// The last child stayed silent: the next one is trusted once it has reported something.
     Withheld,
@@ -251,7 +252,7 @@ impl Subscription {
         }
     }
 
-    /// Returns true if there is a child, or a thread of one that is still to be joined.
+    /// Returns true if there is a child, or its thread is still to be joined.
     pub(super) fn has_child(&self) -> bool {
         matches!(self, Self::Running(_) | Self::Failed { .. })
     }

@@ -257,7 +257,7 @@ impl Entry {
     fn truncation_warning(&self) -> Option<String> {
         let inputs = self.inputs.as_ref().filter(|inputs| inputs.truncated)?;
         Some(format!(
-            "{} and its features have more than {MAX_INPUTS} files or 16 directory levels; the rest is not compared",
+            "{} and its features have more than {MAX_INPUTS} files, or directories nested too deeply; the rest is not compared",
             inputs.site.config.display()
         ))
     }
@@ -277,7 +277,7 @@ impl Entry {
         }
     }
 
-    /// Why the last operation failed, unless somebody has made a new container since.
+    /// Returns the reason why the last operation failed, unless a new container was made since.
     fn failure(&self, container: Option<&Arc<ContainerInfo>>) -> Option<String> {
         let end = &self.last()?.end;
         let made_since = container.is_some_and(|info| info.created_at > end.finished_at);
