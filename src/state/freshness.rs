@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::demand::Interest;
+use super::step::earliest;
 use super::subscription::Subscription;
 use crate::model::listing::{Fault, Scope};
 
@@ -17,8 +18,8 @@ const LISTED_EVERY: Duration = Duration::from_secs(60);
 const POLLED_EVERY: Duration = Duration::from_secs(1);
 /// Poll interval after a failure of events: at least this long, and at least five times the last listing.
 const POLLED_IN_FAULT: Duration = Duration::from_millis(1500);
-/// Between two readings docker rests for as long as the first one took, up to these: the first before containers that
-/// events named are read, the second before a listing because of a doubt.
+/// Between two readings docker rests for as long as the first took, up to these: before named containers are read, and
+/// before a listing because of a doubt.
 const REST: Duration = Duration::from_millis(100);
 const REST_IN_DOUBT: Duration = Duration::from_millis(500);
 
@@ -398,9 +399,4 @@ impl Listing {
         self.events.found(unreported, now);
         self.retry_at = retry_at;
     }
-}
-
-/// Returns the earliest of several times.
-pub(super) fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
-    times.into_iter().flatten().min()
 }

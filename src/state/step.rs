@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::State;
-use super::freshness::earliest;
 use crate::model::ids::Key;
 use crate::model::listing::{Fault, Scope};
 use crate::model::location::Declared;
@@ -125,4 +124,9 @@ impl State {
             at: Some(now + pause),
         };
     }
+}
+
+/// Returns the earliest of several times.
+pub(super) fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+    times.into_iter().flatten().min()
 }

@@ -5,6 +5,7 @@ mod changes;
 mod devcontainers;
 mod dirty;
 mod freshness;
+mod life;
 mod model;
 mod operations;
 mod repair;
