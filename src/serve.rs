@@ -11,6 +11,7 @@ use crate::base::notify::{Notifier, RescanSignal};
 use crate::base::sd_notify;
 use crate::base::time::Timestamp;
 use crate::cli::Config;
+use crate::daemon::current::Observer;
 use crate::daemon::operations::sink::Sink;
 use crate::daemon::operations::{OperationSettings, Operations};
 use crate::daemon::persist::Persister;
@@ -26,7 +27,7 @@ use crate::model::location::{Predefined, Resolved, Source};
 use crate::process::programs::Programs;
 use crate::process::signals::{Signal, Signals};
 use crate::process::{self, PriorityError};
-use crate::state::{Settings, State};
+use crate::state::{Applied, Fact, Settings, State};
 use crate::store::Store;
 
 /// The time that running operations get to end after the request to stop.
@@ -141,6 +142,7 @@ fn log_problems(manifest: &Manifest) {
 struct Daemon {
     config: Config,
     shared: Arc<Shared>,
+    observer: Arc<Observer>,
     programs: Arc<Programs>,
     roots: Arc<[PathBuf]>,
     operations: Arc<Operations>,
@@ -154,7 +156,7 @@ impl Daemon {
         let state = State::new(
             &Settings {
                 cache_for: config.cache_duration,
-                follows: config.events,
+                allows_events: config.events,
                 revision: Timestamp::now().as_millis().unsigned_abs(),
             },
             Instant::now(),
@@ -169,12 +171,13 @@ impl Daemon {
             .map(|root| canonical(root))
             .collect();
         let rescan_signal = RescanSignal::new()?;
-        let shared = Arc::new(Shared::new(
-            state,
+        let shared = Arc::new(Shared::new(state));
+        let observer = Observer::new(
+            shared.clone(),
             config.list_timeout,
             roots.clone(),
             rescan_signal.clone(),
-        ));
+        );
         let store = Store::open(config.state_dir.as_deref());
         let persister = Arc::new(Persister::recover(shared.clone(), store));
         let operations = Operations::new(
@@ -189,6 +192,7 @@ impl Daemon {
         )?;
         Ok(Self {
             shared,
+            observer: Arc::new(observer),
             programs,
             roots,
             operations: Arc::new(operations),
@@ -212,9 +216,10 @@ impl Daemon {
             (p, resolved)
         };
         let all: Vec<_> = predefined.map(resolve).collect();
-        let errors = self.shared.update(|state| state.predefine(all));
-        for error in errors {
-            log::error!("{error}");
+        if let Applied::Rejected(errors) = self.shared.apply(Fact::Predefined(all)) {
+            for error in errors {
+                log::error!("{error}");
+            }
         }
     }
 
@@ -224,8 +229,7 @@ impl Daemon {
             Ok(manifest) => {
                 log_problems(&manifest);
                 self.predefine(manifest);
-                self.shared
-                    .update(|state| state.listing.invalidate(Instant::now(), Vec::new()));
+                self.shared.apply(Fact::ListOutdated(Vec::new()));
                 log::info!("the manifest was read again");
             }
             Err(error) => log::error!("{error}; the last good one stays in force"),
@@ -240,6 +244,7 @@ impl Daemon {
     ) -> Result<[JoinHandle<()>; 2], StartError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
+            observer: self.observer.clone(),
             programs: self.programs.clone(),
             docker: Lister::new(self.config.list_timeout, stop.clone()),
             roots: self.roots.clone(),
@@ -250,12 +255,17 @@ impl Daemon {
         };
         let service = Arc::new(Service::new(
             self.shared.clone(),
+            self.observer.clone(),
             self.operations.clone(),
             self.programs.clone(),
             AllowedHosts(self.config.allow_hosts.clone()),
             self.limits.clone(),
         ));
-        let watcher = Watcher::new(self.shared.clone(), self.rescan_signal.clone());
+        let watcher = Watcher::new(
+            self.shared.clone(),
+            self.observer.clone(),
+            self.rescan_signal.clone(),
+        );
         start("watcher", move || watcher.run())?;
         let accept = move || http::accept(&bound, stop.as_fd(), &service);
         Ok([
@@ -267,7 +277,7 @@ impl Daemon {
     /// Gives operations, threads and answers time to end. A second signal ends running operations at once.
     fn stop(&self, signals: &mut Signals, stop: &Notifier, threads: &[JoinHandle<()>]) {
         let begun = Instant::now();
-        self.shared.update(State::close);
+        self.shared.apply(Fact::Closing);
         stop.notify();
         let running = || self.shared.read(|state| state.operations_running() > 0);
         while running() && begun.elapsed() < OPERATIONS_GRACE {

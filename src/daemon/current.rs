@@ -1,22 +1,33 @@
 //! Answers that are true now: waits for a fresh list, scans the inputs, takes the view.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::shared::Shared;
+use super::shared::{Shared, Unanswered};
+use crate::base::notify::RescanSignal;
 use crate::devcontainer::config::jsonc as config;
 use crate::devcontainer::resolve::canonical;
 use crate::devcontainer::scan;
 use crate::model::inputs::ForceReread;
-use crate::state::freshness::Freshness;
-use crate::state::{Found, ScanTarget, State, Unsettled, View};
+use crate::state::{Applied, Fact, Found, Freshness, ScanTarget, State, Unsettled, View};
 
-/// How much longer than a listing may take its callers wait: it is ended at its own deadline, and what it says then
-/// is better than what we would.
-pub const LISTING_GRACE: Duration = Duration::from_millis(500);
+/// How much longer than a listing may take its callers wait: its own timeout error is more precise than ours.
+const LISTING_GRACE: Duration = Duration::from_millis(500);
 
-/// How often what was found is looked at again, because it was not taken whole.
-pub const LOOKS: usize = 10;
+/// Maximum number of scans in a row, each of which was made because the one before was not taken whole.
+const MAX_SCANS: usize = 10;
+
+/// Observes what is true now, for requests and for other threads.
+pub struct Observer {
+    shared: Arc<Shared>,
+    /// How long a listing may take.
+    list_timeout: Duration,
+    /// The resolved folders of `--workspace-root`.
+    roots: Arc<[PathBuf]>,
+    /// Wakes the watcher.
+    rescan_signal: RescanSignal,
+}
 
 /// Why there is no view.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,67 +38,74 @@ pub enum NoView {
     Closing,
 }
 
-/// What is true now, and if that is not quite so, why.
+/// A view, with the reason if it is not quite current.
 pub struct Current {
     /// Everything as the answers show it.
     pub view: Arc<View>,
-    /// How old the container list is and why there is no newer one, where listing failed.
+    /// The age of the container list and the reason why there is no newer one, if listing failed.
     pub stale: Option<(Duration, String)>,
 }
 
-impl Shared {
-    /// What is true now: of a container list that is fresh enough, and of the files as they are at this moment.
+impl Observer {
+    /// Returns an observer of a state. A listing may take `list_timeout`. `roots` are the resolved folders of
+    /// `--workspace-root`. A scan that finds something wakes the watcher with `rescan_signal`.
+    pub fn new(
+        shared: Arc<Shared>,
+        list_timeout: Duration,
+        roots: Arc<[PathBuf]>,
+        rescan_signal: RescanSignal,
+    ) -> Self {
+        Self {
+            shared,
+            list_timeout,
+            roots,
+            rescan_signal,
+        }
+    }
+
+    /// Returns what is true now: a container list that is fresh enough, and the files as they are at this moment. The
+    /// call counts as interest.
     pub fn current(&self) -> Result<Current, NoView> {
-        self.current_for(false)
+        self.observe(true)
     }
 
-    /// The same for somebody who may ask again soon.
-    pub fn current_for_the_interested(&self) -> Result<Current, NoView> {
-        self.current_for(true)
+    /// Returns what is true now, like [`Observer::current`]. The call does not count as interest.
+    pub fn probe(&self) -> Result<Current, NoView> {
+        self.observe(false)
     }
 
-    fn current_for(&self, is_interested: bool) -> Result<Current, NoView> {
-        let stale = match self.fresh_listing(is_interested)? {
+    fn observe(&self, shows_interest: bool) -> Result<Current, NoView> {
+        let stale = match self.fresh_list(shows_interest)? {
             Freshness::Stale { age, reason } => Some((age, reason)),
             Freshness::Failed(reason) => return Err(NoView::Failed(reason)),
             Freshness::Fresh | Freshness::Wait => None,
         };
         self.scan();
-        let view = self.read(State::view);
+        let view = self.shared.view();
         Ok(Current { view, stale })
     }
 
-    fn fresh_listing(&self, is_interested: bool) -> Result<Freshness, NoView> {
+    fn fresh_list(&self, shows_interest: bool) -> Result<Freshness, NoView> {
         let asked = Instant::now();
-        let (begins, answer) = self.read(|state| {
-            let begins = is_interested && state.listing.interest.asked(asked);
-            (begins, state.listing.ask(asked, asked))
-        });
-        if begins || answer == Freshness::Wait {
-            self.to_do.notify_all();
-        }
-        if answer != Freshness::Wait {
-            return Ok(answer);
+        let freshness = self.shared.ask(asked, shows_interest);
+        if freshness != Freshness::Wait {
+            return Ok(freshness);
         }
         let deadline = asked + self.list_timeout + LISTING_GRACE;
-        let answer = self.wait_until_or(deadline, |state| {
-            if state.is_closing() {
-                return Some(Err(NoView::Closing));
+        match self.shared.ask_until(asked, deadline) {
+            Ok(freshness) => Ok(freshness),
+            Err(Unanswered::Closing) => Err(NoView::Closing),
+            Err(Unanswered::TimedOut) => {
+                let limit = self.list_timeout.as_secs_f64();
+                let reason =
+                    format!("no listing finished within the limit of {limit} s (--list-timeout)");
+                let fall_back = |state: &State| state.fall_back(reason, Instant::now());
+                Ok(self.shared.read(fall_back))
             }
-            let answer = state.listing.ask(asked, Instant::now());
-            // It may need something else than at first.
-            self.to_do.notify_all();
-            (answer != Freshness::Wait).then_some(Ok(answer))
-        });
-        answer.unwrap_or_else(|| {
-            let limit = self.list_timeout.as_secs_f64();
-            let reason =
-                format!("no listing finished within the limit of {limit} s (--list-timeout)");
-            Ok(self.read(|state| state.listing.give_up(reason, Instant::now())))
-        })
+        }
     }
 
-    /// Looks at the files that dev containers are made from, and reads those that changed.
+    /// Scans the inputs of all dev containers, and reads those that changed.
     pub fn scan(&self) {
         if self.rescan(&ForceReread::default()) {
             // Most likely the watcher is about to notice it, too. If not, it watches the wrong place.
@@ -95,12 +113,13 @@ impl Shared {
         }
     }
 
-    /// The same; these files are read even if they look unchanged. Returns whether anything was new.
+    /// Scans the inputs of all dev containers, and reads those that changed and those to be reread even if they look
+    /// unchanged. Returns true if anything was new.
     pub fn rescan(&self, force_reread: &ForceReread) -> bool {
         let mut any = false;
-        // Somebody else may look in between, and a configuration found just now names more to look at.
-        for _ in 0..LOOKS {
-            let targets = self.read(State::scan_targets);
+        // Another scan may come in between, and a configuration that was just found names more inputs.
+        for _ in 0..MAX_SCANS {
+            let targets = self.shared.scan_targets();
             let found: Vec<Found> = targets
                 .iter()
                 .filter_map(|target| self.scan_one(target, force_reread))
@@ -109,10 +128,13 @@ impl Shared {
                 return any;
             }
             any = true;
-            let before = self.read(State::view);
-            let (taken, after) = self.update(|state| (state.apply(found), state.view()));
+            let before = self.shared.view();
+            let (applied, after) = self.shared.update(|state| {
+                let applied = state.apply(Fact::Scanned(found), Instant::now());
+                (applied, state.view())
+            });
             report_dirty(&before, &after);
-            if taken {
+            if applied == Applied::Whole {
                 return true;
             }
         }
@@ -133,7 +155,8 @@ impl Shared {
     }
 }
 
-pub fn is_elsewhere(unsettled: &Unsettled) -> bool {
+/// Returns true if a dev container is no longer where it was found.
+fn is_elsewhere(unsettled: &Unsettled) -> bool {
     let address = &unsettled.address;
     let other_config =
         || address.config.is_none() && config::find(&address.folder) != unsettled.found;
@@ -141,8 +164,8 @@ pub fn is_elsewhere(unsettled: &Unsettled) -> bool {
     folder_exists != unsettled.folder_exists || other_config()
 }
 
-/// Writes to our log which dev containers no longer match their configuration, and which do again.
-pub fn report_dirty(before: &View, after: &View) {
+/// Logs which dev containers no longer match their configuration, and which do again.
+pub(super) fn report_dirty(before: &View, after: &View) {
     for now in &after.devcontainers {
         let was = before.devcontainers.iter().find(|d| d.id == now.id);
         let was_dirty = was.is_some_and(|was| was.dirty);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::shared::Shared;
 use crate::base::time::Timestamp;
-use crate::state::State;
+use crate::state::Fact;
 use crate::store::Store;
 
 /// The state, and where it is kept.
@@ -32,7 +32,7 @@ impl Persister {
     /// Writes down what a next run of the daemon has to know.
     pub fn save(&self) {
         // Whatever becomes of it, it is not to be tried over and over.
-        self.shared.read(State::take_unsaved);
+        self.shared.apply(Fact::SaveBegun);
         let failed = self
             .store
             .save(|| self.shared.read(|state| state.persisted()));

@@ -1,12 +1,13 @@
-//! The only thread that reads the container list.
+//! The thread that does what the state says: it lists containers, and starts and stops the events child.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use super::current::report_dirty;
+use super::current::{Observer, report_dirty};
 use super::operations::{self, Operations};
 use super::persist::Persister;
 use super::shared::Shared;
@@ -17,130 +18,99 @@ use crate::model::ids::Key;
 use crate::model::listing::{Fault, Scope};
 use crate::model::location::{Declared, Resolved};
 use crate::process::programs::Programs;
-use crate::state::{Inventory, State, Step};
+use crate::state::{Fact, Inventory, State, Step, View};
 
-/// What the refresher needs.
+/// The refresher, with all that its steps need.
 pub struct Refresher {
-    /// The state to tell.
+    /// The state that says what to do, and takes what comes of it.
     pub shared: Arc<Shared>,
-    /// Where docker is.
+    /// Scans the inputs after each listing.
+    pub observer: Arc<Observer>,
+    /// The path of docker.
     pub programs: Arc<Programs>,
-    /// How it is asked.
+    /// Lists containers.
     pub docker: Lister,
     /// The resolved folders of `--workspace-root`.
     pub roots: Arc<[PathBuf]>,
-    /// Put right what a listing shows of operations that did not come to their end.
+    /// Repair what operations left that did not come to their end.
     pub operations: Arc<Operations>,
-    /// Writes down what containers were made from.
+    /// Saves what outlives a restart.
     pub persister: Arc<Persister>,
-    /// Tells the watcher that there may be other directories to watch.
+    /// Wakes the watcher, as there may be other directories to watch.
     pub rescan_signal: RescanSignal,
     /// The events child.
     pub events: EventsThread,
 }
 
-/// The thread that reads what the events child tells, if there is one.
+/// The thread that reads from the events child, if there is one.
 #[derive(Default)]
 pub struct EventsThread {
     running: Option<(Arc<Notifier>, JoinHandle<()>)>,
-    /// Whether it was said that events cannot be followed.
-    said_so: bool,
+    /// True if the log says that events cannot be followed.
+    is_fault_logged: bool,
 }
 
 impl Refresher {
-    /// Does what the state says, until the daemon stops.
+    /// Takes one step after the other, until the daemon stops.
     pub fn run(mut self) {
-        // What still runs of an earlier operation would change what a listing finds.
+        // Processes of an earlier operation would change what a listing finds.
         operations::end_leftovers();
         loop {
             match self.shared.next_step() {
                 Step::List(scope, known) => self.list(&scope, known),
                 Step::StartEvents => self.start_events(),
-                Step::EndEvents(fault) => self.end_events(fault),
+                Step::StopEvents(fault) => self.stop_events(fault),
+                Step::Repair => self.operations.repair(),
                 Step::Save => self.persister.save(),
                 Step::Stop => break,
             }
         }
-        self.events.end();
+        self.events.stop();
     }
 
     fn start_events(&mut self) {
-        self.shared
-            .update(|state| state.listing.events_started(Instant::now()));
         let shared = self.shared.clone();
         let program = self.programs.docker();
         let started = self.events.start(move |stop| {
-            let why = events::follow(&program, stop, &mut |ids| {
-                shared.update(|state| state.listing.told(ids, Instant::now()));
+            let fault = events::follow(&program, stop, &mut |ids| {
+                shared.apply(Fact::EventsNamed(ids));
             });
-            shared.update(|state| state.listing.events_over(why, Instant::now()));
+            shared.apply(Fact::EventsFailed(fault));
         });
         if let Err(e) = started {
-            let why = Fault::Ended(format!("docker events cannot be run: {e}"));
-            self.shared
-                .update(|state| state.listing.events_over(why, Instant::now()));
+            let fault = Fault::Ended(format!("docker events cannot be run: {e}"));
+            self.shared.apply(Fact::EventsFailed(fault));
         }
     }
 
-    /// `fault`: why it is of no use; `None`: nobody needs it.
-    fn end_events(&mut self, fault: Option<Fault>) {
-        self.events.end();
-        self.shared.update(|state| {
-            let fault = fault.as_ref();
-            state.listing.events_ended(fault, Instant::now());
-        });
-        match fault {
-            None => log::debug!("events are not followed any more: nobody asks"),
-            Some(fault) if !std::mem::replace(&mut self.events.said_so, true) => {
-                log::warn!("{fault}; until that is over, containers are listed");
-            }
-            Some(fault) => log::debug!("{fault}"),
-        }
+    fn stop_events(&mut self, fault: Option<Fault>) {
+        self.events.stop();
+        self.events.report_fault(fault.as_ref());
+        self.shared.apply(Fact::EventsStopped(fault));
     }
 
     fn list(&mut self, scope: &Scope, known: Vec<(Key, Declared)>) {
-        let facts = self.facts(scope, known).map_err(|e| e.to_string());
-        if self.shared.read(|state| state.is_closing()) {
+        let inventory = self.take_inventory(scope, known);
+        if self.shared.read(State::is_closing) {
             return;
         }
-        let is_listed = facts.is_ok();
-        let before = self.shared.read(State::view);
-        let (was_failing, is_good, after) = self.shared.update(|state| {
-            let was_failing = state.listing.failure().map(str::to_owned);
-            let is_good = state.finish_listing(facts, Instant::now());
-            (was_failing, is_good, state.view())
+        let is_listed = inventory.is_ok();
+        let fact = Fact::Listed(inventory.map_err(|e| e.to_string()));
+        let before = self.shared.view();
+        let after = self.shared.update(|state| {
+            state.apply(fact, Instant::now());
+            state.view()
         });
-        match (&was_failing, &after.failure) {
-            (None, Some(reason)) => log::warn!("containers cannot be listed: {reason}"),
-            (Some(was), Some(reason)) if was != reason => {
-                log::debug!("containers cannot be listed: {reason}");
-            }
-            (Some(_), None) => log::info!("containers can be listed again"),
-            _ => {}
-        }
-        report_warnings(&before.warnings, &after.warnings);
-        report_dirty(&before, &after);
-        self.report_events();
+        report_listing(&before, &after);
+        self.report_settled_events();
         if is_listed {
-            self.shared.scan();
+            self.observer.scan();
             self.persister.save_what_is_new();
-        }
-        if is_good {
-            self.operations.repair();
         }
         self.rescan_signal.request();
     }
 
-    /// One that is well for a moment only is not.
-    fn report_events(&mut self) {
-        let is_settled = |state: &mut State| state.listing.is_settled(Instant::now());
-        if self.events.said_so && self.shared.read(is_settled) {
-            self.events.said_so = false;
-            log::info!("events are followed again");
-        }
-    }
-
-    fn facts(
+    fn take_inventory(
         &mut self,
         scope: &Scope,
         known: Vec<(Key, Declared)>,
@@ -151,22 +121,34 @@ impl Refresher {
             .into_iter()
             .map(|(key, address)| (key, address.resolve(&self.roots)))
             .collect();
-        let labelled = listed.containers.iter().filter_map(|info| {
-            let place = State::label_address(info)?.resolve(&self.roots);
-            Some((info.id.clone(), place))
-        });
-        let container_places: HashMap<String, Resolved> = labelled.collect();
+        let container_places: HashMap<String, Resolved> = listed
+            .containers
+            .iter()
+            .filter_map(|info| {
+                let place = State::label_address(info)?.resolve(&self.roots);
+                Some((info.id.clone(), place))
+            })
+            .collect();
         Ok(Inventory {
             listed,
             container_places,
             entry_places,
         })
     }
+
+    /// A child that has lived for a moment only may fail again.
+    fn report_settled_events(&mut self) {
+        let is_settled = |state: &State| state.has_settled_events(Instant::now());
+        if self.events.is_fault_logged && self.shared.read(is_settled) {
+            self.events.is_fault_logged = false;
+            log::info!("events are followed again");
+        }
+    }
 }
 
 impl EventsThread {
-    /// `follow` is to return soon after its bell was rung.
-    fn start(&mut self, follow: impl FnOnce(&Notifier) + Send + 'static) -> std::io::Result<()> {
+    /// Starts the thread. `follow` is to return soon after its notifier was notified.
+    fn start(&mut self, follow: impl FnOnce(&Notifier) + Send + 'static) -> io::Result<()> {
         let notifier = Arc::new(Notifier::new()?);
         let stop = notifier.clone();
         let thread = thread::Builder::new().name("events".into());
@@ -175,19 +157,41 @@ impl EventsThread {
         Ok(())
     }
 
-    /// Ends the child, and waits for that.
-    fn end(&mut self) {
+    /// Ends the child and its thread, and waits for that.
+    fn stop(&mut self) {
         if let Some((stop, thread)) = self.running.take() {
             stop.notify();
             // A panic in there has been reported, and there is nothing that it could have left half done.
             let _ = thread.join();
         }
     }
+
+    fn report_fault(&mut self, fault: Option<&Fault>) {
+        match fault {
+            None => log::debug!("events are not followed any more: there is no interest"),
+            Some(fault) if self.is_fault_logged => log::debug!("{fault}"),
+            Some(fault) => {
+                self.is_fault_logged = true;
+                log::warn!("{fault}; polling until events can be followed again");
+            }
+        }
+    }
 }
 
-/// One line of log for each warning that is new.
-fn report_warnings(before: &[String], after: &[String]) {
-    for warning in after.iter().filter(|warning| !before.contains(warning)) {
-        log::warn!("{warning}");
+/// Logs what a listing has changed: whether listing fails, warnings, and which dev containers match their configuration.
+fn report_listing(before: &View, after: &View) {
+    match (&before.failure, &after.failure) {
+        (None, Some(reason)) => log::warn!("containers cannot be listed: {reason}"),
+        (Some(was), Some(reason)) if was != reason => {
+            log::debug!("containers cannot be listed: {reason}");
+        }
+        (Some(_), None) => log::info!("containers can be listed again"),
+        _ => {}
     }
+    for warning in &after.warnings {
+        if !before.warnings.contains(warning) {
+            log::warn!("{warning}");
+        }
+    }
+    report_dirty(before, after);
 }

@@ -1,67 +1,114 @@
-//! The one state, and the lock around it.
+//! The state as all threads share it: the lock around it, and who is woken when it changes.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::base::notify::{Notifier, RescanSignal};
-use crate::state::{Next, State, Step};
+use crate::base::notify::Notifier;
+use crate::state::{Applied, Fact, Freshness, Next, ScanTarget, State, Step, Update, View};
 
 /// The state as all threads share it.
 ///
 /// The lock is held for the moment that a pure function takes, never while something is read, run or waited for (P1).
 pub struct Shared {
     state: Mutex<State>,
+    /// Wakes those who wait for a change.
     changed: Condvar,
-    /// Of the refresher: there may be something to do.
-    pub(super) to_do: Condvar,
-    /// Rung after every change, for those who wait for other things, too.
+    /// Wakes the refresher, which may have something to do.
+    to_do: Condvar,
+    /// Notified of every change, for those who wait for other things, too.
     notifiers: Mutex<Vec<Weak<Notifier>>>,
-    pub(super) list_timeout: Duration,
-    /// The resolved folders of `--workspace-root`.
-    pub(super) roots: Arc<[PathBuf]>,
-    /// Of the watcher.
-    pub(super) rescan_signal: RescanSignal,
+}
+
+/// Why a request for the container list got no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The daemon is about to stop.
+    Closing,
+    /// The deadline has come.
+    TimedOut,
 }
 
 impl Shared {
-    /// A listing may take `list_timeout`. `roots` are the resolved folders of `--workspace-root`.
-    pub fn new(
-        state: State,
-        list_timeout: Duration,
-        roots: Arc<[PathBuf]>,
-        rescan_signal: RescanSignal,
-    ) -> Self {
+    /// Shares a state between threads.
+    pub fn new(state: State) -> Self {
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
             to_do: Condvar::new(),
             notifiers: Mutex::default(),
-            list_timeout,
-            roots,
-            rescan_signal,
         }
     }
 
-    /// Asks the state something. `question` must not block.
-    pub fn read<T>(&self, question: impl FnOnce(&mut State) -> T) -> T {
-        question(&mut self.lock())
+    /// Reads from the state. `question` must not block.
+    pub fn read<T>(&self, question: impl FnOnce(&State) -> T) -> T {
+        question(&self.lock())
     }
 
-    /// Tells the state something, and wakes all who wait for a change. `fact` must not block.
-    pub fn update<T>(&self, fact: impl FnOnce(&mut State) -> T) -> T {
-        let told = fact(&mut self.lock());
+    /// Changes the state, and wakes all who wait for a change. `change` must not block.
+    pub fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
         self.changed.notify_all();
         self.to_do.notify_all();
         let notifiers = self.notifiers().clone();
         for notifier in notifiers.iter().filter_map(Weak::upgrade) {
             notifier.notify();
         }
-        told
+        result
     }
 
-    /// A bell that is rung after every change, as long as somebody has it. Fails where no descriptors are left.
+    /// Applies a fact that was learned just now, and wakes all who wait for a change.
+    pub fn apply(&self, fact: Fact) -> Applied {
+        self.update(|state| state.apply(fact, Instant::now()))
+    }
+
+    /// Returns everything as the answers show it. This may make a new view, which is no change: it wakes no thread.
+    pub fn view(&self) -> Arc<View> {
+        self.lock().view()
+    }
+
+    /// Returns what has changed since a revision. Like [`Shared::view`], this wakes no thread.
+    pub fn updates_since(&self, revision: Option<u64>) -> Update {
+        self.lock().updates_since(revision)
+    }
+
+    /// Returns the dev containers to scan. Like [`Shared::view`], this wakes no thread.
+    pub fn scan_targets(&self) -> Arc<[ScanTarget]> {
+        self.lock().scan_targets()
+    }
+
+    /// Answers a request for the container list that comes at `asked`, without waiting. Wakes the refresher alone, if
+    /// that has work now. The request counts as interest if it `shows_interest`.
+    pub fn ask(&self, asked: Instant, shows_interest: bool) -> Freshness {
+        let mut state = self.lock();
+        let begins = shows_interest && state.note_request(asked);
+        let freshness = state.ask(asked, asked);
+        drop(state);
+        if begins || freshness == Freshness::Wait {
+            self.to_do.notify_all();
+        }
+        freshness
+    }
+
+    /// Repeats a request after every change until it is answered or `deadline` has come.
+    pub fn ask_until(&self, asked: Instant, deadline: Instant) -> Result<Freshness, Unanswered> {
+        let answer = self.wait(deadline, |state| {
+            if state.is_closing() {
+                return Some(Err(Unanswered::Closing));
+            }
+            let freshness = state.ask(asked, Instant::now());
+            // The request may need something else than at first.
+            self.to_do.notify_all();
+            (freshness != Freshness::Wait).then_some(Ok(freshness))
+        });
+        answer.unwrap_or(Err(Unanswered::TimedOut))
+    }
+
+    /// Returns a notifier of every change, for as long as it lives.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process has no descriptors left.
     pub fn notifier(&self) -> io::Result<Arc<Notifier>> {
         let notifier = Arc::new(Notifier::new()?);
         let mut notifiers = self.notifiers();
@@ -76,12 +123,12 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to do for the refresher.
+    /// Waits for the next step of the refresher.
     pub fn next_step(&self) -> Step {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let until = match state.next_step(now) {
+            let until = match state.step(now) {
                 Next::Do(step) => return step,
                 Next::Wait(until) => until,
             };
@@ -97,15 +144,23 @@ impl Shared {
         }
     }
 
-    /// Waits until `condition` has an answer, or `deadline` has come. It is asked again after every change.
+    /// Reads from the state after every change until there is an answer or `deadline` has come.
     pub fn wait_until_or<T>(
         &self,
         deadline: Instant,
-        mut condition: impl FnMut(&mut State) -> Option<T>,
+        mut question: impl FnMut(&State) -> Option<T>,
+    ) -> Option<T> {
+        self.wait(deadline, |state| question(state))
+    }
+
+    fn wait<T>(
+        &self,
+        deadline: Instant,
+        mut question: impl FnMut(&mut State) -> Option<T>,
     ) -> Option<T> {
         let mut state = self.lock();
         loop {
-            if let Some(answer) = condition(&mut state) {
+            if let Some(answer) = question(&mut state) {
                 return Some(answer);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -120,7 +175,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in a pure function is a bug; what it leaves is still the best there is to answer from.
+        // A panic in a pure function is a bug. Its state is still the best there is to answer from.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

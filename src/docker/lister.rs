@@ -325,7 +325,7 @@ impl Lister {
             warnings: self.warnings(&containers, &unanswered),
             containers,
             ids: self.ids.clone(),
-            untold: unreported,
+            unreported,
             retry_at: self.backoff.due_at().into_iter().chain(restarting_at).min(),
         })
     }

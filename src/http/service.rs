@@ -1,14 +1,13 @@
 //! The parts of the daemon that answers need, and all access of answers to the state.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::encode::Bodies;
 use super::errors::{ContainerError, Error};
 use super::guard::AllowedHosts;
 use super::limits::Limits;
 use crate::base::notify::Notifier;
-use crate::daemon::current::{Current, NoView};
+use crate::daemon::current::{Current, NoView, Observer};
 use crate::daemon::operations::Operations;
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::shared::Shared;
@@ -18,11 +17,12 @@ use crate::model::labels::LABEL_FOLDER;
 use crate::model::operation::OperationKind;
 use crate::process;
 use crate::process::programs::Programs;
-use crate::state::{Selected, State, Update, View};
+use crate::state::{Fact, Selected, State, Update, View};
 
 /// The daemon as the HTTP interface sees it, shared by all connections.
 pub struct Service {
     shared: Arc<Shared>,
+    observer: Arc<Observer>,
     operations: Arc<Operations>,
     programs: Arc<Programs>,
     pub(super) allowed_hosts: AllowedHosts,
@@ -37,6 +37,7 @@ impl Service {
     /// Creates a service that admits requests for `allowed_hosts` and counts them in `limits`.
     pub fn new(
         shared: Arc<Shared>,
+        observer: Arc<Observer>,
         operations: Arc<Operations>,
         programs: Arc<Programs>,
         allowed_hosts: AllowedHosts,
@@ -44,6 +45,7 @@ impl Service {
     ) -> Self {
         Self {
             shared,
+            observer,
             operations,
             programs,
             allowed_hosts,
@@ -59,7 +61,7 @@ impl Service {
 
     /// Returns the current view. Where docker gives no list, the error is built from the reason.
     pub(super) fn current(&self, no_list: fn(String) -> Error) -> Result<Current, Error> {
-        let current = self.shared.current_for_the_interested();
+        let current = self.observer.current();
         current.map_err(|no_view| match no_view {
             NoView::Closing => Error::Closing,
             NoView::Failed(reason) => no_list(reason),
@@ -91,10 +93,8 @@ impl Service {
     }
 
     /// Returns a dev container as it is now, without waiting for a newer list.
-    pub(super) fn shown(&self, key: Key) -> Option<Arc<Devcontainer>> {
-        let (id, view) = self.shared.read(|state| (state.id(key), state.view()));
-        let mut all = view.devcontainers.iter();
-        all.find(|one| Some(one.id) == id).cloned()
+    pub(super) fn shown(&self, key: Key) -> Option<Devcontainer> {
+        self.shared.read(|state| state.describe(key))
     }
 
     /// Returns the log of the running or last operation.
@@ -116,7 +116,7 @@ impl Service {
     /// Returns the parts of the daemon that are missing, each with its reason.
     pub(super) fn missing(&self) -> Result<Vec<String>, Error> {
         let mut missing = self.programs.missing();
-        let failure = match self.shared.current() {
+        let failure = match self.observer.probe() {
             Err(NoView::Closing) => return Err(Error::Closing),
             Err(NoView::Failed(reason)) => Some(reason),
             Ok(current) => current.stale.map(|(_, reason)| reason),
@@ -137,12 +137,12 @@ impl Service {
 
     /// Returns the changes since a revision, or a snapshot.
     pub(super) fn update_since(&self, revision: Option<u64>) -> Update {
-        self.shared.read(|state| state.news(revision))
+        self.shared.updates_since(revision)
     }
 
     /// Scans the inputs of all dev containers for changes.
     pub(super) fn scan(&self) {
-        self.shared.scan();
+        self.observer.scan();
     }
 
     /// Returns a notifier of every change of the state.
@@ -152,7 +152,7 @@ impl Service {
 
     /// Begins to follow docker's events, until the returned guard is dropped.
     pub(super) fn interest(&self) -> Interest<'_> {
-        self.shared.update(|state| state.listing.interest.opened());
+        self.shared.apply(Fact::StreamOpened);
         Interest(&self.shared)
     }
 }
@@ -174,7 +174,6 @@ fn owner_of(state: &State, container: &str) -> Result<Key, Error> {
 
 impl Drop for Interest<'_> {
     fn drop(&mut self) {
-        self.0
-            .update(|state| state.listing.interest.closed(Instant::now()));
+        self.0.apply(Fact::StreamClosed);
     }
 }

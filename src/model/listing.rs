@@ -1,4 +1,4 @@
-//! Lists of containers, and faults of the stream of events.
+//! Lists of containers, and faults of the events child.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,39 +7,39 @@ use std::time::Instant;
 
 use super::container::ContainerInfo;
 
-/// What of the containers is to be read.
+/// The part of the containers that is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Which there are, and all about each.
+    /// Which containers there are, and everything about each.
     All,
-    /// Which there are, and all about those that are new and about these.
+    /// Which containers there are, and everything about new ones and about these.
     Changed(HashSet<String>),
-    /// All about these, and nothing else.
+    /// Everything about these, and nothing else.
     Named(HashSet<String>),
 }
 
-/// A listing.
+/// The result of a listing.
 pub struct Listed {
     /// Newest first.
     pub containers: Vec<Arc<ContainerInfo>>,
-    /// Of all containers that there are, those included of which nothing else is known.
+    /// The ids of all containers, those included of which nothing else is known.
     pub ids: HashSet<String>,
-    /// What was odd.
+    /// All that docker left unclear, in text for people.
     pub warnings: Vec<String>,
-    /// Containers that were said to be unchanged, and have come, gone, begun or ended to run.
-    pub untold: Vec<String>,
-    /// When to try again what docker said nothing about.
+    /// Containers that no event has named, though they were made, removed, started or stopped.
+    pub unreported: Vec<String>,
+    /// The time at which to try containers again about which docker gave no answer.
     pub retry_at: Option<Instant>,
 }
 
-/// What is wrong with an events child.
+/// The reason why an events child is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It has ended, and said this.
+    /// It ended, and gave this reason.
     Ended(String),
-    /// It tells what cannot be, and is not to be believed.
+    /// It printed something impossible, as this says.
     Odd(String),
-    /// Something has changed that it has not told.
+    /// It did not report a change that a listing has found.
     Silent,
 }
 

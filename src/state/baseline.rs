@@ -1,12 +1,10 @@
-//! Whether a container was made from what is on disk.
+//! Baselines: the inputs that a container was made from, to be compared with those on disk.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::base::sort::by_text;
 use crate::base::time::Timestamp;
 use crate::model::api::{ChangeKind, InputChange};
 use crate::model::inputs::{Content, Input, Inputs};
@@ -14,15 +12,15 @@ use crate::model::inputs::{Content, Input, Inputs};
 /// The name of the configuration.
 const CONFIG: &str = "";
 
-/// What an input was when the container was made.
+/// The content of an input when the container was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputOrigin {
-    /// This.
+    /// It is known to have been this.
     Known(Content),
-    /// No file that could be read, when the container was first seen. If one turns up that is older than the container,
-    /// it was that: its file system came late.
+    /// There was no readable file when the container was first seen. If one turns up that is older than the container,
+    /// it was that one: its file system was mounted late.
     Open(Content),
-    /// Something else than it is: nothing tells what.
+    /// It was something else than now, and nothing shows what.
     Unknown,
 }
 
@@ -32,11 +30,12 @@ pub struct Baseline(Box<[(Box<Path>, InputOrigin)]>);
 
 impl FromIterator<(PathBuf, InputOrigin)> for Baseline {
     fn from_iter<I: IntoIterator<Item = (PathBuf, InputOrigin)>>(inputs: I) -> Self {
-        let sorted = by_text(inputs.into_iter().collect(), |(name, _)| bytes(name));
+        let mut sorted: Vec<(PathBuf, InputOrigin)> = inputs.into_iter().collect();
+        sorted.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
         let mut boxed: Vec<(Box<Path>, InputOrigin)> = Vec::with_capacity(sorted.len());
         for (name, was) in sorted {
             match boxed.last_mut() {
-                // Of two with one name the later one stays.
+                // The later of two inputs with one name stays.
                 Some((last, stays)) if **last == name => *stays = was,
                 _ => boxed.push((name.into(), was)),
             }
@@ -46,7 +45,7 @@ impl FromIterator<(PathBuf, InputOrigin)> for Baseline {
 }
 
 impl Baseline {
-    /// For a container that was made from exactly these inputs.
+    /// Returns the baseline of a container that was made from exactly these inputs.
     pub fn exact(inputs: &Inputs) -> Self {
         let named = inputs.named();
         named
@@ -54,22 +53,22 @@ impl Baseline {
             .collect()
     }
 
-    /// For a container, made at `created`, that is seen for the first time: an input that has not changed since is
-    /// what it was made from; of a younger one only that is known that it changed.
+    /// Returns the baseline of a container that was made at `created` and is seen for the first time. It was made from
+    /// inputs that have not changed since. Of younger inputs only the change is known.
     pub fn at_first_sight(inputs: &Inputs, created: Timestamp) -> Self {
         let named = inputs.named();
         let seen = named.map(|(name, input)| (name.into_owned(), seen_first(input, created)));
         seen.collect()
     }
 
-    /// What was open when the container, made at `created`, was first seen, as far as it can be told now. `None`: nothing
-    /// more than before.
+    /// Returns the baseline with origins that were open when the container, made at `created`, was first seen, and that
+    /// these inputs show. `None` if they show no more than was known.
     pub fn settled(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
         let is_open = |name: &OsStr| matches!(self.get(name), Some(InputOrigin::Open(_)));
         if !self.inputs().any(|(name, _)| is_open(name.as_os_str())) {
             return None;
         }
-        let told: Vec<(PathBuf, InputOrigin, bool)> = inputs
+        let found: Vec<(PathBuf, InputOrigin, bool)> = inputs
             .named()
             .filter(|(name, _)| is_open(name.as_os_str()))
             .map(|(name, input)| {
@@ -81,16 +80,16 @@ impl Baseline {
             })
             .filter(|(_, is, _)| matches!(is, InputOrigin::Known(_)))
             .collect();
-        if told.is_empty() {
+        if found.is_empty() {
             return None;
         }
-        if !told.iter().any(|(_, _, names_others)| *names_others) {
+        if !found.iter().any(|(_, _, names_others)| *names_others) {
             let before = self.inputs().map(|(name, was)| (name.to_path_buf(), was));
-            // Of two with one name the later one stays.
-            let told = told.into_iter().map(|(name, is, _)| (name, is));
-            return Some(before.chain(told).collect());
+            // The later of two inputs with one name stays.
+            let found = found.into_iter().map(|(name, is, _)| (name, is));
+            return Some(before.chain(found).collect());
         }
-        // Which inputs there are is known only now.
+        // The configuration was open, so that the other inputs are known only now.
         let all = inputs.named().map(|(name, input)| {
             let was = self
                 .get(name.as_os_str())
@@ -101,22 +100,22 @@ impl Baseline {
         Some(all.collect())
     }
 
-    /// The same, but for the lock file, which the CLI writes itself: as it is in `after`, when the CLI has ended.
+    /// Returns the baseline with the lock file as it is in `after`, when the CLI has ended: the CLI writes it itself.
     pub fn with_lock_of(&self, after: &Inputs) -> Self {
         let lock = after.lock_name();
         let inputs = self.inputs().map(|(name, was)| (name.to_path_buf(), was));
         let found = after.named().find(|(name, _)| **name == lock);
         let found = found.map(|(_, input)| (lock, InputOrigin::Known(input.content)));
-        // Of two, the later one stays.
+        // The later of two inputs with one name stays.
         inputs.chain(found).collect()
     }
 
-    /// Whether the configuration says the same in both.
+    /// Returns true if both have one content of the configuration.
     pub fn has_config_of(&self, other: &Self) -> bool {
         self.get(OsStr::new(CONFIG)) == other.get(OsStr::new(CONFIG))
     }
 
-    /// All of them, by name.
+    /// Returns all inputs, sorted by name.
     pub fn inputs(&self) -> impl Iterator<Item = (&Path, InputOrigin)> {
         self.0.iter().map(|(name, was)| (&**name, *was))
     }
@@ -128,11 +127,11 @@ impl Baseline {
         self.0.get(found.ok()?).map(|(_, was)| *was)
     }
 
-    /// What has changed since, by path.
+    /// Returns the changes since then, sorted by path.
     ///
-    /// What only began or ceased to be an input because the configuration or a compose file names others now is not
-    /// listed: it did not change, that file did. In a feature's directory every file is an input, and what is not there any
-    /// more was removed.
+    /// An input that only became or ceased to be one because the configuration or a compose file names others now is not
+    /// listed: it did not change, that file did. In a feature's directory every file is an input, and a file that is gone
+    /// was removed.
     pub fn changes(&self, inputs: &Inputs) -> Vec<InputChange> {
         let named: Vec<(Cow<'_, Path>, Content)> = inputs
             .named()
@@ -165,7 +164,7 @@ impl Baseline {
             let change = went.then(|| compare(was, Content::Absent)).flatten();
             change.map(|change| (name, change, true))
         });
-        // Where not all is compared, what is missing on either side may only be beyond the end.
+        // If not all is compared, an input that is missing on one side may only be beyond the end.
         let cut = |(name, change, on_one_side): (_, _, bool)| {
             let feature = directories(name)
                 .filter(|above| now.contains_key(above))
@@ -175,22 +174,21 @@ impl Baseline {
                 None => (name, change),
             }
         };
-        let changes = came.chain(went).map(cut).map(|(name, change)| InputChange {
-            path: inputs.path_of(Path::new(name)).display().to_string(),
-            change,
-        });
-        let text = |change: &InputChange| change.path.clone().into_bytes();
-        let mut changes = by_text(changes.collect(), text);
+        let mut changes: Vec<InputChange> = came
+            .chain(went)
+            .map(cut)
+            .map(|(name, change)| InputChange {
+                path: inputs.path_of(Path::new(name)).display().to_string(),
+                change,
+            })
+            .collect();
+        changes.sort_by(|a, b| a.path.cmp(&b.path));
         changes.dedup();
         changes
     }
 }
 
-fn bytes(path: &Path) -> Vec<u8> {
-    path.as_os_str().as_bytes().to_vec()
-}
-
-/// What an input was, by what it is when a container that was made at `created` is seen.
+/// Returns the origin of an input that is first seen with a container that was made at `created`.
 fn seen_first(input: &Input, created: Timestamp) -> InputOrigin {
     match (input.content, input.modified()) {
         (_, Some(modified)) if modified > created => InputOrigin::Unknown,
@@ -199,7 +197,7 @@ fn seen_first(input: &Input, created: Timestamp) -> InputOrigin {
     }
 }
 
-/// Those above `name` that are directories of features, if they are inputs.
+/// Returns the directories above `name`, which are those of features if they are inputs.
 fn directories(name: &OsStr) -> impl Iterator<Item = &OsStr> {
     let above = Path::new(name).ancestors().skip(1).map(Path::as_os_str);
     // The empty one is the name of the configuration.

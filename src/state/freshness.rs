@@ -1,51 +1,52 @@
-//! When the container list is fresh enough, what is read anew and when, and what serves when that fails.
+//! When the container list is fresh enough, when it is read again, and what serves when that fails.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::demand::Interest;
-use super::subscription::Events;
+use super::step::earliest;
+use super::subscription::Subscription;
 use crate::model::listing::{Fault, Scope};
 
 /// How long the last good list serves while listing fails.
 const SERVED_FOR: Duration = Duration::from_secs(60);
-/// While listing fails it is tried at most once in this time, however many ask.
+/// Minimum pause between attempts while listing fails, however many requests come.
 const TRIED_EVERY: Duration = Duration::from_secs(1);
-/// While events are followed, all is listed that often, in case that one was lost.
+/// Interval between listings of all containers while events are followed, in case an event was lost.
 const LISTED_EVERY: Duration = Duration::from_secs(60);
-/// For those who follow changes where there are no events, it is listed at most that often.
+/// Minimum poll interval for streams where there are no events.
 const POLLED_EVERY: Duration = Duration::from_secs(1);
-/// The same while there should be events: that often, and docker gets four times as much rest as it has work.
+/// Poll interval after a failure of events: at least this long, and at least five times the last listing.
 const POLLED_IN_FAULT: Duration = Duration::from_millis(1500);
-/// Between two readings docker gets as much rest as the first one took, up to these: between two of what events name,
-/// and before a listing because of a doubt.
+/// Between two readings docker rests for as long as the first took, up to these: before named containers are read, and
+/// before a listing because of a doubt.
 const REST: Duration = Duration::from_millis(100);
 const REST_IN_DOUBT: Duration = Duration::from_millis(500);
 
-/// What somebody who asks for the list is told.
+/// The answer to a request for the container list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// The list is as it should be.
+    /// The list is fresh enough.
     Fresh,
-    /// Listing failed; the last good list, `age` old, serves.
+    /// Listing failed. The last good list serves.
     Stale {
-        /// How old it is.
+        /// The age of that list.
         age: Duration,
         /// Why there is no newer one.
         reason: String,
     },
-    /// Listing failed, and there is nothing else.
+    /// Listing failed for this reason, and there is no list that could serve.
     Failed(String),
-    /// A listing was asked for or is under way: ask again when it has ended.
+    /// A listing is wanted or under way: ask again when it has ended.
     Wait,
 }
 
 /// The last listing that ended well.
 #[derive(Debug)]
 struct Good {
-    /// What happened since then it may not show, unless events tell.
+    /// The list may not show what happened since then, unless events are followed.
     begun: Instant,
-    /// The last time that it was certainly true.
+    /// The last time at which the list was certainly true.
     as_of: Instant,
 }
 
@@ -59,7 +60,7 @@ struct Failure {
 struct Running {
     begun: Instant,
     is_full: bool,
-    /// When the first event came that it follows up.
+    /// The time of the first event that it follows up.
     oldest: Option<Instant>,
 }
 
@@ -70,41 +71,41 @@ struct Last {
     took: Duration,
 }
 
-/// One listing at a time, for all who wait (P10).
+/// The schedule of listings: one at a time, for all who wait (P10).
 #[derive(Debug)]
-pub struct Listing {
-    /// How old a list may be that no events keep true.
+pub(super) struct Listing {
+    /// The maximum age of a list that no events keep true.
     cache_for: Duration,
-    /// Who wants to know what changes.
-    pub interest: Interest,
-    /// What tells what changes.
-    pub(super) events: Events,
+    /// The interest of clients in what changes.
+    pub(super) interest: Interest,
+    /// The source of the events that keep a list true.
+    pub(super) events: Subscription,
     good: Option<Good>,
-    /// Set while the newest attempt is one that failed.
+    /// Set while the newest attempt is a failed one.
     failure: Option<Failure>,
     running: Option<Running>,
     last: Option<Last>,
-    /// From then on, a listing is to begin.
+    /// The time from which on a listing is wanted.
     wanted: Option<Instant>,
-    /// Whether somebody waits for what events have named.
+    /// True if a request waits for containers that events have named.
     hurry: bool,
-    /// Something happened then that an older list does not show.
+    /// The time of a change that older lists do not show.
     not_before: Option<Instant>,
-    /// Something was named then that nobody has read, and that a later list shows.
+    /// The time at which a named container was left unread. Later lists show it.
     unread: Option<Instant>,
-    /// Whether the last listing was of no use.
+    /// True if the last listing was dropped.
     dropped_last: bool,
-    /// When a container is to be tried again that docker said nothing about.
+    /// The time at which containers are tried again about which docker gave no answer.
     retry_at: Option<Instant>,
 }
 
 impl Listing {
-    /// A list may be `cache_for` old when somebody asks and no events are followed. The first one is wanted at once.
-    pub fn new(cache_for: Duration, now: Instant) -> Self {
+    /// Without events, a list may be `cache_for` old when a request comes. The first list is wanted at once.
+    pub(super) fn new(cache_for: Duration, now: Instant) -> Self {
         Self {
             cache_for,
             interest: Interest::default(),
-            events: Events::default(),
+            events: Subscription::default(),
             good: None,
             failure: None,
             running: None,
@@ -118,8 +119,8 @@ impl Listing {
         }
     }
 
-    /// What somebody gets who asked first at `asked`. A listing is wanted from now on where one is needed.
-    pub fn ask(&mut self, asked: Instant, now: Instant) -> Freshness {
+    /// Answers a request that came at `asked`. If it needs a listing, one is wanted from now on.
+    pub(super) fn ask(&mut self, asked: Instant, now: Instant) -> Freshness {
         if self.is_fresh(asked) {
             return Freshness::Fresh;
         }
@@ -141,7 +142,7 @@ impl Listing {
         Freshness::Wait
     }
 
-    /// Whether the list holds what was true at `asked`, as far as anybody is owed that.
+    /// Returns true if the list shows what was true at `asked`, as far as a request may expect that.
     fn is_fresh(&self, asked: Instant) -> bool {
         let Some(good) = &self.good else { return false };
         if !self.follows_events() {
@@ -153,7 +154,7 @@ impl Listing {
             && unread.is_none_or(|oldest| oldest > asked)
     }
 
-    /// Whether a list from then will do for somebody who asked at `asked`, without events.
+    /// Returns true if a list that began at `begun` is recent enough for a request at `asked`, without events.
     fn is_recent(&self, begun: Instant, asked: Instant) -> bool {
         let oldest = asked.checked_sub(self.cache_for);
         oldest.is_none_or(|oldest| begun >= oldest)
@@ -161,24 +162,20 @@ impl Listing {
             && self.is_since_the_last_event(begun, asked)
     }
 
-    /// Whoever asks is owed what was true then.
+    /// A request may expect what was true when it came, and nothing later.
     fn is_since_the_last_event(&self, begun: Instant, asked: Instant) -> bool {
         self.not_before
             .is_none_or(|event| begun >= event.min(asked))
     }
 
-    /// Whether events keep the last good list true.
-    pub fn follows_events(&self) -> bool {
+    /// Returns true if events keep the last good list true.
+    pub(super) fn follows_events(&self) -> bool {
         let both = self.good.as_ref().zip(self.events.since());
         both.is_some_and(|(good, since)| good.begun >= since)
     }
 
-    /// What serves somebody who has waited long enough.
-    pub fn give_up(&self, reason: String, now: Instant) -> Freshness {
-        self.fall_back(reason, now)
-    }
-
-    fn fall_back(&self, reason: String, now: Instant) -> Freshness {
+    /// Returns what serves a request that has waited long enough: the last good list, if it is not too old.
+    pub(super) fn fall_back(&self, reason: String, now: Instant) -> Freshness {
         match &self.good {
             Some(good) if now < good.as_of + SERVED_FOR => Freshness::Stale {
                 age: now.saturating_duration_since(good.as_of),
@@ -188,35 +185,35 @@ impl Listing {
         }
     }
 
-    /// Why the newest attempt failed, if it did.
-    pub fn failure(&self) -> Option<&str> {
+    /// Returns the reason why the newest attempt failed, if it did.
+    pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_ref().map(|failure| &*failure.reason)
     }
 
-    /// Lists from before `event` are out of date, and a new one is wanted at once: what is watched follows from it. Of
-    /// what was known before, `ids` may have changed.
-    pub fn invalidate(&mut self, event: Instant, ids: Vec<String>) {
+    /// Lists from before `event` are out of date. A new one is wanted at once, because files are watched by it. Of the
+    /// known containers, `ids` may have changed.
+    pub(super) fn invalidate(&mut self, event: Instant, ids: Vec<String>) {
         self.not_before = Some(event);
         self.events.name(ids);
         self.want(event);
     }
 
-    /// A listing is wanted from `time` on, though nobody may have asked.
-    pub fn want(&mut self, time: Instant) {
+    /// A listing is wanted from `time` on, also without a request.
+    pub(super) fn want(&mut self, time: Instant) {
         self.wanted = Some(self.wanted.map_or(time, |wanted| wanted.min(time)));
     }
 
     /// Events came that name these containers.
-    pub fn told(&mut self, ids: HashSet<String>, now: Instant) {
+    pub(super) fn events_named(&mut self, ids: HashSet<String>, now: Instant) {
         self.hold(now);
-        if !self.events.told(ids, now) {
+        if !self.events.reported(ids, now) {
             self.doubt(now);
             let rested = self.rested(REST_IN_DOUBT);
             self.want(rested.map_or(now, |rested| now.max(rested)));
         }
     }
 
-    /// Until now the list was true, if events were followed.
+    /// Events that are followed show that the list was true until now.
     fn hold(&mut self, now: Instant) {
         if self.follows_events()
             && let Some(good) = &mut self.good
@@ -225,51 +222,50 @@ impl Listing {
         }
     }
 
-    /// Nothing that was known before holds any more.
+    /// Every list from before is in doubt.
     fn doubt(&mut self, now: Instant) {
-        self.events.take();
         self.events.doubt(now);
         self.unread = Some(now);
     }
 
-    /// The events child has ended by itself, and this is why.
-    pub fn events_over(&mut self, why: Fault, now: Instant) {
+    /// The events child ended by itself.
+    pub(super) fn events_failed(&mut self, fault: Fault, now: Instant) {
         self.hold(now);
-        self.events.over(why);
+        self.events.failed(fault);
     }
 
-    /// There is no events child any more; `fault`: though it is needed.
-    pub fn events_ended(&mut self, fault: Option<&Fault>, now: Instant) {
-        if self.events.ended(fault, now) {
+    /// The events child is gone: because of this fault, or, with `None`, because it is not needed.
+    pub(super) fn events_stopped(&mut self, fault: Option<&Fault>, now: Instant) {
+        if self.events.stopped(fault, now) {
             self.unread = Some(now);
         }
         // While listing fails, it is tried again anyway.
         if fault.is_some() && self.failure.is_none() {
-            // The next child begins with a listing; until then this one has to do.
-            let next = self.events.start_at().unwrap_or(now);
+            // The next child begins with a listing. A long backoff does not delay it.
+            let next = self.events.restart_at().unwrap_or(now);
             let soon = self.rested(REST_IN_DOUBT).unwrap_or(now);
             self.want(next.min(soon.max(now + TRIED_EVERY)));
         }
     }
 
-    /// An events child was started. The list is as it says after the next listing.
-    pub fn events_started(&mut self, now: Instant) {
+    /// An events child is started. It keeps true what the next listing shows.
+    pub(super) fn events_started(&mut self, now: Instant) {
         self.events.started(now);
         self.want(now);
     }
 
-    /// Whether events have been followed for a while, and may be said to be.
-    pub fn is_settled(&self, now: Instant) -> bool {
+    /// Returns true if events have been followed for a while, so that the log may say so.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
         self.follows_events() && self.events.is_settled(now)
     }
 
-    /// When docker has had some rest, at most `limit`, after what it was last asked.
+    /// Returns the time at which docker has rested from the last reading, for `limit` at most.
     fn rested(&self, limit: Duration) -> Option<Instant> {
         let last = self.last.as_ref();
         last.map(|last| last.ended + last.took.min(limit))
     }
 
-    /// When all is to be listed, if it is.
+    /// Returns the time at which all containers are to be listed.
     fn full_due(&self) -> Option<Instant> {
         let good = self.good.as_ref();
         let regular = match &self.failure {
@@ -284,29 +280,31 @@ impl Listing {
     fn polled_every(&self) -> Duration {
         let took = self.last.as_ref().map_or(Duration::ZERO, |last| last.took);
         let as_allowed = self.cache_for.max(POLLED_EVERY);
-        match self.events.is_at_fault() {
-            true => as_allowed.min(POLLED_IN_FAULT.max(took * 5)),
-            false => as_allowed,
+        if self.events.is_at_fault() {
+            as_allowed.min(POLLED_IN_FAULT.max(took * 5))
+        } else {
+            as_allowed
         }
     }
 
-    /// When what events name is to be read, if there is something.
+    /// Returns the time at which named containers are to be read.
     fn named_due(&self) -> Option<Instant> {
-        let named = match self.hurry {
-            true => self.events.oldest(),
-            false => self.events.due(),
+        let named = if self.hurry {
+            self.events.oldest()
+        } else {
+            self.events.due()
         };
         let due = earliest([named, self.retry_at]).filter(|_| self.follows_events());
         due.map(|due| self.rested(REST).map_or(due, |rested| due.max(rested)))
     }
 
-    /// When something is to be read, if nobody asks before.
-    pub fn due(&self) -> Option<Instant> {
+    /// Returns the time of the next reading, unless a request comes before.
+    pub(super) fn due(&self) -> Option<Instant> {
         earliest([self.full_due(), self.named_due()]).filter(|_| self.running.is_none())
     }
 
-    /// What should be read now; that has begun, if there is anything.
-    pub fn begin(&mut self, now: Instant) -> Option<Scope> {
+    /// Returns the scope of the reading that is due, which has begun with that.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<Scope> {
         self.due().filter(|due| *due <= now)?;
         let is_full = self.full_due().is_some_and(|due| due <= now);
         let follows_events = self.follows_events();
@@ -321,28 +319,30 @@ impl Listing {
             is_full,
             oldest,
         });
-        Some(match is_full {
-            true if follows_events => Scope::Changed(named),
-            true => Scope::All,
-            false => Scope::Named(named),
+        Some(if !is_full {
+            Scope::Named(named)
+        } else if follows_events {
+            Scope::Changed(named)
+        } else {
+            Scope::All
         })
     }
 
-    /// Whether the listing under way is of all that there are.
+    /// Returns true if the listing under way is of all containers.
     pub(super) fn is_full(&self) -> bool {
         let running = self.running.as_ref();
         running.is_none_or(|running| running.is_full)
     }
 
-    /// Whether something happened since the listing under way has begun.
-    pub fn is_outdated(&self) -> bool {
+    /// Returns true if lists from the beginning of the listing under way are out of date by now.
+    pub(super) fn is_outdated(&self) -> bool {
         let begun = self.running.as_ref().zip(self.not_before);
         begun.is_some_and(|(running, event)| running.begun < event)
     }
 
-    /// The listing under way has ended and is of no use. `false`: the one before was of none either, and this one must
-    /// do, or nobody would ever get one while operations end all the time.
-    pub fn again(&mut self, now: Instant) -> bool {
+    /// Drops the listing under way, which is out of date, and wants another one. Returns false if the one before was
+    /// dropped, too, so that this one must do: while operations end all the time, there would never be a list.
+    pub(super) fn drop_running(&mut self, now: Instant) -> bool {
         if std::mem::replace(&mut self.dropped_last, true) {
             return false;
         }
@@ -351,8 +351,8 @@ impl Listing {
         true
     }
 
-    /// The listing under way has ended, well or with a reason why not.
-    pub fn end(&mut self, result: Result<(), String>, now: Instant) {
+    /// The listing under way ended, well or for this reason.
+    pub(super) fn end(&mut self, result: Result<(), String>, now: Instant) {
         let is_full = self.is_full();
         let running = self.running.take();
         let begun = running.map_or(now, |running| running.begun);
@@ -377,10 +377,10 @@ impl Listing {
                 if self.events.has_child() {
                     self.doubt(now);
                 }
-                // It is the answer to all who asked before, also where they wanted a newer one than this.
+                // The failure answers all earlier requests, also those that wanted a newer listing.
                 self.wanted = None;
             }
-            // A listing will tell why.
+            // A listing of all containers shows why.
             (Err(_), false) => {
                 self.doubt(now);
                 self.want(now);
@@ -388,15 +388,15 @@ impl Listing {
         }
     }
 
-    /// What the listing that has just ended found beside what was asked: of these containers no event has told that they
-    /// changed, and one that docker said nothing about is to be tried again at `retry_at`.
-    pub fn found(&mut self, untold: Vec<String>, retry_at: Option<Instant>, now: Instant) {
-        self.events.found(untold, now);
+    /// Takes what else the listing that just ended has found: changes of containers that no event has reported, and the
+    /// time at which containers are tried again about which docker gave no answer.
+    pub(super) fn found(
+        &mut self,
+        unreported: Vec<String>,
+        retry_at: Option<Instant>,
+        now: Instant,
+    ) {
+        self.events.found(unreported, now);
         self.retry_at = retry_at;
     }
-}
-
-/// The first of several times.
-pub(super) fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
-    times.into_iter().flatten().min()
 }

@@ -1,4 +1,4 @@
-//! What has changed since when, for those who follow.
+//! The latest changes, for clients that follow them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,31 +6,31 @@ use std::sync::Arc;
 use super::view::View;
 use crate::model::api::{Container, Devcontainer};
 
-/// Who is further behind gets everything anew.
+/// Maximum number of changes that are kept. Clients further behind get a new snapshot.
 const BEHIND: usize = 1000;
 
-/// What is other than before.
+/// A difference from an earlier view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A container, new or changed.
     Container(Container),
     /// A dev container, new or changed.
     Devcontainer(Arc<Devcontainer>),
-    /// What is not listed any more.
+    /// A container or dev container that no longer exists.
     Removed {
-        /// Whether it was a dev container, and not a container.
+        /// True for a dev container, false for a container.
         devcontainer: bool,
         /// Its id.
         id: String,
     },
-    /// All that is odd.
+    /// All warnings, which differ from those before.
     Warnings(Vec<String>),
 }
 
-/// The newest changes, each of another object.
+/// The newest change of each object.
 ///
-/// Each change has a number, the revision, greater than those before. A revision also stands for the state after it.
-pub(super) struct Changes {
+/// Each change has a number, the revision, greater than those before. A revision also stands for the view after it.
+pub(super) struct History {
     revision: u64,
     /// All changes after this revision are known.
     floor: u64,
@@ -39,7 +39,7 @@ pub(super) struct Changes {
 }
 
 impl Change {
-    /// The same for all changes of one object.
+    /// Returns a text that all changes of one object have in common.
     fn subject(&self) -> String {
         match self {
             Self::Container(container) => container.info.id.clone(),
@@ -50,8 +50,8 @@ impl Change {
     }
 }
 
-impl Changes {
-    /// The first change gets the revision after `revision`.
+impl History {
+    /// Returns a history whose first change gets the revision after `revision`.
     pub(super) fn new(revision: u64) -> Self {
         Self {
             revision,
@@ -60,7 +60,7 @@ impl Changes {
         }
     }
 
-    /// Notes how `after` differs from `before`, which differ. Returns the revision of `after`.
+    /// Notes the changes between two views that differ. Returns the revision of `after`.
     pub(super) fn note(&mut self, before: Option<&View>, after: &View) -> u64 {
         let changes = before.map(|before| difference(before, after));
         match changes.filter(|changes| changes.len() <= BEHIND) {
@@ -72,9 +72,9 @@ impl Changes {
                 if changes.is_empty() {
                     self.revision += 1;
                 }
-                for what in changes {
+                for change in changes {
                     self.revision += 1;
-                    self.log.push((self.revision, what));
+                    self.log.push((self.revision, change));
                 }
                 self.forget();
             }
@@ -87,7 +87,7 @@ impl Changes {
         self.revision
     }
 
-    /// Who needs these is too far behind.
+    /// Drops the oldest changes beyond the limit.
     fn forget(&mut self) {
         let excess = self.log.len().saturating_sub(BEHIND);
         let mut forgotten = self.log.drain(..excess);
@@ -96,7 +96,7 @@ impl Changes {
             .map_or(self.floor, |(revision, _)| revision);
     }
 
-    /// What has changed after `revision`, of each object the last change, oldest first. `None`: that is not known.
+    /// Returns the changes after `revision`, the last one of each object, oldest first. `None` if they are not known.
     pub(super) fn since(&self, revision: u64) -> Option<Vec<(u64, Change)>> {
         let is_known = (self.floor..=self.revision).contains(&revision);
         let newer = self.log.iter().filter(|(number, _)| *number > revision);
@@ -120,16 +120,19 @@ fn difference(before: &View, after: &View) -> Vec<Change> {
     changes
 }
 
-/// What is gone, then what is new or has changed.
+/// Returns the removals, then the new and changed objects.
 fn compare(before: Vec<Change>, after: Vec<Change>, devcontainer: bool) -> Vec<Change> {
     let mut earlier: HashMap<String, &Change> = HashMap::new();
-    earlier.extend(before.iter().map(|what| (what.subject(), what)));
-    let is_new = |what: &Change| earlier.remove(&what.subject()) != Some(what);
+    earlier.extend(before.iter().map(|change| (change.subject(), change)));
+    let is_new = |change: &Change| earlier.remove(&change.subject()) != Some(change);
     let mut new = after;
     new.retain(is_new);
-    // In the order of the list, whatever that of the map.
-    let gone = before.iter().map(Change::subject);
-    let gone = gone.filter(|id| earlier.contains_key(id));
-    let gone = gone.map(|id| Change::Removed { devcontainer, id });
-    gone.chain(new).collect()
+    // In the order of the list, not in that of the map.
+    before
+        .iter()
+        .map(Change::subject)
+        .filter(|id| earlier.contains_key(id))
+        .map(|id| Change::Removed { devcontainer, id })
+        .chain(new)
+        .collect()
 }

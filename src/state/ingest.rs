@@ -1,4 +1,4 @@
-//! Takes a container list: which dev container each container belongs to, and what it was made from.
+//! Takes a container list: finds the dev container of each container, and what it was made from.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::baseline::Baseline;
 use super::devcontainers::{Entry, Labelled};
+use super::fact::Applied;
 use super::{State, devcontainers as fleet};
-use crate::base::sort::by_text;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
@@ -18,57 +18,69 @@ use crate::model::location::{Declared, Resolved, Source};
 
 /// A container list and everything on disk that belongs to it.
 pub struct Inventory {
-    /// What docker says.
+    /// The containers, as docker shows them.
     pub listed: Listed,
-    /// The places of containers with the labels of a dev container, by container id.
+    /// The places to which the labels of dev containers point, by container id.
     pub container_places: HashMap<String, Resolved>,
-    /// The places of the dev containers that were known.
+    /// The places of the dev containers that were known before.
     pub entry_places: Vec<(Key, Resolved)>,
 }
 
 impl State {
-    /// Takes a listing that ended at `now`. Returns whether it tells how all things are: one from before the end of an
-    /// operation does not, and is made again.
-    pub fn finish_listing(&mut self, result: Result<Inventory, String>, now: Instant) -> bool {
+    /// Takes a listing that ended at `now`. One from before the end of an operation is dropped, and made again.
+    pub(super) fn take_listing(
+        &mut self,
+        result: Result<Inventory, String>,
+        now: Instant,
+    ) -> Applied {
         let is_outdated = self.listing.is_outdated();
-        if result.is_ok() && is_outdated && self.listing.again(now) {
-            return false;
+        if result.is_ok() && is_outdated && self.listing.drop_running(now) {
+            return Applied::Partly;
         }
-        let failure = self.listing.failure().map(str::to_owned);
-        let found = result.as_ref().ok();
-        let found = found.map(|facts| (facts.listed.untold.clone(), facts.listed.retry_at));
-        let result = result.map(|facts| {
-            if !is_outdated {
-                self.forget_baselines(&facts.listed.ids);
-            }
-            self.take_facts(facts);
-        });
+        let failure_before = self.listing.failure().map(str::to_owned);
         let is_full = self.listing.is_full();
-        let is_good = result.is_ok() && !is_outdated && is_full;
-        self.listing.end(result, now);
-        if let Some((untold, retry_at)) = found {
-            self.listing.found(untold, retry_at, now);
-        }
-        if self.listing.failure() != failure.as_deref() {
+        let applied = match result {
+            Ok(mut inventory) => {
+                if !is_outdated {
+                    self.forget_baselines(&inventory.listed.ids);
+                }
+                let unreported = std::mem::take(&mut inventory.listed.unreported);
+                let retry_at = inventory.listed.retry_at;
+                self.take_inventory(inventory);
+                self.listing.end(Ok(()), now);
+                self.listing.found(unreported, retry_at, now);
+                self.repair_due |= is_full && !is_outdated;
+                if is_outdated {
+                    Applied::Partly
+                } else {
+                    Applied::Whole
+                }
+            }
+            Err(reason) => {
+                self.listing.end(Err(reason), now);
+                Applied::Whole
+            }
+        };
+        if self.listing.failure() != failure_before.as_deref() {
             self.changed();
         }
         if is_full {
             self.schedule_retry(now);
         }
-        is_good
+        applied
     }
 
-    fn take_facts(&mut self, facts: Inventory) {
-        for (key, place) in facts.entry_places {
+    fn take_inventory(&mut self, inventory: Inventory) {
+        for (key, place) in inventory.entry_places {
             if let Some(entry) = self.fleet.get_mut(key) {
                 entry.settle_at(place);
             }
         }
-        self.containers = facts.listed.containers;
-        self.warnings = facts.listed.warnings;
-        self.assign(&facts.container_places);
+        self.containers = inventory.listed.containers;
+        self.warnings = inventory.listed.warnings;
+        self.assign(&inventory.container_places);
         self.attach_recovered();
-        // What no dev container has claimed by now belongs to one that is gone.
+        // Records that no dev container has claimed by now belong to dev containers that are gone.
         self.recovered.clear();
         self.fleet.drop_gone();
         let keys: Vec<Key> = self.fleet.entries.iter().map(|entry| entry.key).collect();
@@ -80,7 +92,7 @@ impl State {
 
     /// Finds the dev container of each container, and the container of each dev container.
     fn assign(&mut self, places: &HashMap<String, Resolved>) {
-        let labelled: Vec<Labelled<'_>> = self
+        let mut labelled: Vec<Labelled<'_>> = self
             .containers
             .iter()
             .filter_map(|info| {
@@ -88,11 +100,8 @@ impl State {
                 Labelled::of(info, place)
             })
             .collect();
-        // Whatever docker's order is, names are given in this one.
-        let labelled = by_text(labelled, |one| {
-            let config = one.config.unwrap_or_default();
-            [one.folder, config, &one.info.id].join("\0").into_bytes()
-        });
+        // Names are given in this order, whatever that of docker is.
+        labelled.sort_unstable_by_key(|one| (one.folder, one.config, &one.info.id));
         self.owners.clear();
         let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
         for container in &labelled {
@@ -108,19 +117,19 @@ impl State {
             let mut members = members.into_iter();
             entry.container = members.next();
             entry.others = members.collect();
-            // Whoever is looking has begun before these containers were known.
+            // A scan that is under way began before these containers were known.
             entry.version += 1;
             entry.give_back_config();
         }
     }
 
-    /// Notes what containers were made from that are seen for the first time, where that is known by now.
-    /// `just_looked`: the inputs of the dev container are as they are after its containers were made.
-    pub(super) fn set_baselines(&mut self, key: Key, just_looked: bool) {
+    /// Sets the baselines of containers that are seen for the first time, where they are known by now. With `just_scanned`,
+    /// the inputs of the dev container were scanned after its containers were made.
+    pub(super) fn set_baselines(&mut self, key: Key, just_scanned: bool) {
         let Some(entry) = self.fleet.get(key) else {
             return;
         };
-        let inputs = entry.inputs.as_deref().filter(|_| just_looked);
+        let inputs = entry.inputs.as_deref().filter(|_| just_scanned);
         for info in entry.containers() {
             if self.baselines.contains_key(&info.id) {
                 continue;
@@ -132,7 +141,7 @@ impl State {
         }
     }
 
-    /// Takes what its inputs, which were just looked at, tell of those that were not there to be read before.
+    /// Completes the baselines of a dev container whose inputs were just scanned: with inputs that could not be read before.
     pub(super) fn settle_baselines(&mut self, key: Key) {
         let Some(entry) = self.fleet.get(key) else {
             return;
@@ -148,27 +157,27 @@ impl State {
         }
     }
 
-    /// Whether one of its containers waits for its inputs to be looked at.
+    /// Returns true if one of its containers has no baseline before its inputs are scanned.
     pub(super) fn lacks_baseline(&self, entry: &Entry) -> bool {
         entry
             .containers()
             .any(|info| !self.baselines.contains_key(&info.id) && !entry.is_making(info))
     }
 
-    /// Of containers that are gone.
+    /// Drops the baselines of containers that are not among these.
     fn forget_baselines(&mut self, ids: &HashSet<String>) {
         let before = self.baselines.len();
         self.baselines.retain(|id, _| ids.contains(id));
         self.unsaved |= self.baselines.len() != before;
     }
 
-    /// The places to resolve for the next listing: those of the dev containers that are known.
-    pub fn addresses(&self) -> Vec<(Key, Declared)> {
+    /// Returns the locations to resolve for the next listing: those of the known dev containers.
+    pub(super) fn addresses(&self) -> Vec<(Key, Declared)> {
         let entries = self.fleet.entries.iter();
         entries.map(|entry| (entry.key, entry.address())).collect()
     }
 
-    /// Where the labels of a container point, if it is a dev container.
+    /// Returns the location that the labels of a container name, if it is a dev container.
     pub fn label_address(info: &ContainerInfo) -> Option<Declared> {
         if info.labels.get(LABEL_TEST_RUN) == Some("true") {
             return None;
@@ -182,8 +191,8 @@ impl State {
 }
 
 impl Entry {
-    /// What a container was made from that is seen for the first time; `inputs` are as they are now. One that an
-    /// operation is just making gets its baseline when that ends.
+    /// Returns the baseline of a container that is seen for the first time, with its inputs as they are now. A container
+    /// that an operation is making gets its baseline when that ends.
     fn first_baseline(&self, info: &ContainerInfo, inputs: Option<&Inputs>) -> Option<Baseline> {
         if self.is_making(info) {
             return None;

@@ -1,13 +1,14 @@
-//! What is known, and what follows from it.
+//! The state of the daemon, and the rules that follow from it.
 //!
-//! Everything here is pure: facts come in (a container list, files, the end of an operation, the time), answers go
-//! out. Nothing reads a file, a clock or a process, so that every rule can be tested as a plain function and the
-//! lock around it is never held for long.
+//! Data flows one way: adapters make a [`Fact`], [`State::apply`] takes it, [`State::step`] says what to do next, and that
+//! makes the next fact. Everything here is pure. Nothing reads a file, a clock or a process, so that every rule can be
+//! tested as a plain function and the lock around the state is never held for long.
 
 pub mod baseline;
 mod demand;
 mod devcontainers;
-pub mod freshness;
+mod fact;
+mod freshness;
 mod history;
 mod ingest;
 mod operation;
@@ -29,13 +30,15 @@ use uuid::Uuid;
 use self::baseline::Baseline;
 use self::devcontainers::Fleet;
 use self::freshness::Listing;
-use self::history::Changes;
+use self::history::History;
 use self::persisted::Record;
 use self::step::Retry;
 use crate::model::container::ContainerInfo;
-use crate::model::location::{Declared, Predefined, Resolved};
+use crate::model::location::Declared;
 use crate::model::original::ParkedName;
 
+pub use self::fact::{Applied, Fact};
+pub use self::freshness::Freshness;
 pub use self::history::Change;
 pub use self::ingest::Inventory;
 pub use self::operation::Refusal;
@@ -47,71 +50,78 @@ pub use crate::model::ids::Key;
 /// Where logs go that no script claims.
 const FALLBACK_LOG_SOURCE: Uuid = Uuid::from_u128(0x3b57_9bf4_1ed8_4b99_87a8_e9a1_e341_0410);
 
-/// Which container is meant.
+/// The result of a search for a container.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Selected {
-    /// This one.
+    /// Exactly one container fits.
     One(Arc<ContainerInfo>),
     /// No container has this id, name or prefix.
     None,
-    /// The prefix fits several.
+    /// Several ids begin with the prefix.
     Ambiguous,
 }
 
 /// The whole state of the daemon.
+///
+/// The view and the scan targets are made when they are asked for, and kept: with 1,000 dev containers a view takes 2 ms,
+/// and a burst of facts must not make one each. So their getters take `&mut self`, though no fact changes by them.
 pub struct State {
     /// How fresh the container list is, and what is to be read.
-    pub listing: Listing,
-    /// Whether there may be an events child.
-    follows: bool,
+    listing: Listing,
+    /// True if events may be followed.
+    allows_events: bool,
     retry: Retry,
+    /// True if a listing has ended that shows what is to be repaired.
+    repair_due: bool,
     containers: Vec<Arc<ContainerInfo>>,
-    /// Which dev container each container belongs to.
+    /// The dev container that each container belongs to, by container id.
     owners: HashMap<String, Key>,
-    /// Of the last listing.
+    /// Those of the last listing.
     warnings: Vec<String>,
     fleet: Fleet,
-    /// By container id. Set once, and kept as long as there is the container.
+    /// By container id. Set once, and kept as long as the container exists.
     baselines: HashMap<String, Baseline>,
-    /// Whether they are other ones than those that were written down last.
+    /// True if something that outlives a restart has changed since it was last saved.
     unsaved: bool,
-    /// Operations of an earlier run of the daemon, of dev containers that are not known yet.
+    /// Operations of an earlier run of the daemon whose dev containers are not known yet.
     recovered: Vec<Record>,
     watcher_warning: Option<String>,
     closing: bool,
-    /// The last one that somebody asked for.
+    /// The last view that was asked for.
     view: Option<Arc<View>>,
-    /// Whether something has changed since.
+    /// True if something has changed since then.
     is_view_old: bool,
-    changes: Changes,
+    history: History,
+    /// The last scan targets that were asked for, unless something has changed since then.
     targets: Option<Arc<[ScanTarget]>>,
 }
 
-/// What a state is told when it begins.
+/// The settings of a state.
 pub struct Settings {
-    /// How old a container list may be that no events keep true.
+    /// The maximum age of a container list that no events keep true.
     pub cache_for: Duration,
-    /// Whether events may be followed.
-    pub follows: bool,
-    /// Greater than every revision of an earlier run.
+    /// True if events may be followed.
+    pub allows_events: bool,
+    /// A number greater than every revision of an earlier run.
     pub revision: u64,
 }
 
-/// What somebody is told who follows changes.
+/// The news for a client that follows changes.
 pub enum Update {
-    /// Everything: what changed since is not known any more, or there is nothing that it could have changed from.
+    /// Everything. The changes since its revision are not known, or it has none.
     Snapshot(Arc<View>),
-    /// What has changed, with the revision of each, and the revision that is now.
+    /// The changes, each with its revision, and the current revision.
     Changes(Vec<(u64, Change)>, u64),
 }
 
 impl State {
-    /// Knows nothing yet.
+    /// Returns the state of a daemon that has learned nothing yet.
     pub fn new(settings: &Settings, now: Instant) -> Self {
         Self {
             listing: Listing::new(settings.cache_for, now),
-            follows: settings.follows,
+            allows_events: settings.allows_events,
             retry: Retry::default(),
+            repair_due: false,
             containers: Vec::new(),
             owners: HashMap::new(),
             warnings: Vec::new(),
@@ -123,31 +133,42 @@ impl State {
             closing: false,
             view: None,
             is_view_old: false,
-            changes: Changes::new(settings.revision),
+            history: History::new(settings.revision),
             targets: None,
         }
     }
 
-    /// Takes these as the predefined dev containers, in place of those before. Returns what is wrong with them.
-    pub fn predefine(&mut self, defined: Vec<(Predefined, Resolved)>) -> Vec<String> {
-        let errors = self.fleet.predefine(defined);
-        self.attach_recovered();
-        let fleet = &self.fleet;
-        self.owners.retain(|_, key| fleet.get(*key).is_some());
-        self.changed();
-        errors
+    /// Notes a request for what there is. Returns true if interest begins with it, which is work for the refresher.
+    pub fn note_request(&mut self, now: Instant) -> bool {
+        self.listing.interest.asked(now)
     }
 
-    /// Everything as the answers show it.
+    /// Answers a request for the container list that came at `asked`. If it needs a listing, [`State::step`] returns that
+    /// next.
+    pub fn ask(&mut self, asked: Instant, now: Instant) -> Freshness {
+        self.listing.ask(asked, now)
+    }
+
+    /// Answers a request that will wait no longer, for this reason: with the last good list, if it is not too old.
+    pub fn fall_back(&self, reason: String, now: Instant) -> Freshness {
+        self.listing.fall_back(reason, now)
+    }
+
+    /// Returns true if events have been followed for a while.
+    pub fn has_settled_events(&self, now: Instant) -> bool {
+        self.listing.is_settled(now)
+    }
+
+    /// Returns everything as the answers show it.
     pub fn view(&mut self) -> Arc<View> {
         let last = self.view.as_ref();
         if let Some(view) = last.filter(|_| !self.is_view_old) {
             return view.clone();
         }
         let mut new = self.build_view();
-        let same = last.filter(|last| last.shows_the_same(&new)).cloned();
-        let view = same.unwrap_or_else(|| {
-            new.revision = self.changes.note(self.view.as_deref(), &new);
+        let unchanged = last.filter(|last| last.shows_same_as(&new)).cloned();
+        let view = unchanged.unwrap_or_else(|| {
+            new.revision = self.history.note(self.view.as_deref(), &new);
             Arc::new(new)
         });
         self.is_view_old = false;
@@ -155,26 +176,26 @@ impl State {
         view
     }
 
-    /// What has changed since a revision; everything, where there is none.
-    pub fn news(&mut self, since: Option<u64>) -> Update {
+    /// Returns what has changed since a revision; everything, without one.
+    pub fn updates_since(&mut self, revision: Option<u64>) -> Update {
         let view = self.view();
-        match since.and_then(|since| self.changes.since(since)) {
+        match revision.and_then(|revision| self.history.since(revision)) {
             Some(changes) => Update::Changes(changes, view.revision),
             None => Update::Snapshot(view),
         }
     }
 
-    /// The container with this id or name, or with an id that begins with these 12 or more characters.
+    /// Finds the container with this id or name, or with an id that begins with these 12 or more characters. A container
+    /// whose name an operation has changed has its original name, too.
     pub fn select(&self, id_or_name: &str) -> Selected {
         let exact = self.containers.iter().find(|info| info.id == id_or_name);
         let named = || self.containers.iter().find(|info| info.name == id_or_name);
-        let set_aside = || {
-            let is_it = |info: &&Arc<ContainerInfo>| {
-                ParkedName::parse(&info.name).is_some_and(|aside| aside.name == id_or_name)
-            };
-            self.containers.iter().find(is_it)
+        let parked = || {
+            self.containers.iter().find(|info| {
+                ParkedName::parse(&info.name).is_some_and(|parked| parked.name == id_or_name)
+            })
         };
-        if let Some(info) = exact.or_else(named).or_else(set_aside) {
+        if let Some(info) = exact.or_else(named).or_else(parked) {
             return Selected::One(info.clone());
         }
         let mut fitting = self
@@ -188,69 +209,49 @@ impl State {
         }
     }
 
-    /// The dev container that a container belongs to.
+    /// Returns the dev container that a container belongs to.
     pub fn owner(&self, container: &str) -> Option<Key> {
         self.owners.get(container).copied()
     }
 
-    /// The dev container with this id or name.
+    /// Finds the dev container with this id or name.
     pub fn find(&self, id_or_name: &str) -> Option<Key> {
         self.fleet.find(id_or_name).map(|entry| entry.key)
     }
 
-    /// The id of a dev container.
+    /// Returns the id of a dev container.
     pub fn id(&self, key: Key) -> Option<Uuid> {
         self.fleet.get(key).map(|entry| entry.id)
     }
 
-    /// Folder and config to hand to the CLI: as the labels of the container have them, so that the CLI finds it.
+    /// Returns the folder and config to hand to the CLI: as the labels of the container have them, so that the CLI finds it.
     pub fn address(&self, key: Key) -> Option<Declared> {
         let entry = self.fleet.get(key)?;
-        let container = entry.container.as_deref();
-        let labels = container.and_then(Self::label_address);
-        let labels = labels.unwrap_or_else(|| Declared {
-            folder: entry.folder.clone(),
-            config: None,
-            source: entry.source(),
-        });
+        let labels = entry.container.as_deref().and_then(Self::label_address);
+        let (folder, config) = match labels {
+            Some(labels) => (labels.folder, labels.config),
+            None => (entry.folder.clone(), None),
+        };
         Some(Declared {
-            config: labels.config.or(entry.place.config.clone()),
-            folder: labels.folder,
+            folder,
+            config: config.or_else(|| entry.place.config.clone()),
             source: entry.source(),
         })
     }
 
-    /// Nothing new begins from now on.
-    pub fn close(&mut self) {
-        self.closing = true;
-    }
-
-    /// Whether the daemon is about to stop.
+    /// Returns true if the daemon is about to stop.
     pub fn is_closing(&self) -> bool {
         self.closing
     }
 
-    /// Why files cannot be watched, where they cannot.
-    pub fn set_watcher_warning(&mut self, warning: Option<String>) {
-        if self.watcher_warning != warning {
-            self.watcher_warning = warning;
-            self.changed();
-        }
-    }
-
-    /// The last of [`State::set_watcher_warning`].
+    /// Returns the reason why files cannot be watched, if they cannot.
     pub fn watcher_warning(&self) -> Option<&str> {
         self.watcher_warning.as_deref()
     }
 
-    /// Whether there is something new to be written down.
+    /// Returns true if something that outlives a restart has changed since it was last saved.
     pub fn is_unsaved(&self) -> bool {
         self.unsaved
-    }
-
-    /// The same, which is written down from now on.
-    pub fn take_unsaved(&mut self) -> bool {
-        std::mem::take(&mut self.unsaved)
     }
 
     fn changed(&mut self) {

@@ -1,87 +1,92 @@
-//! What is to be looked at on disk, and what is known of it.
+//! The targets of scans of the disk, and their results.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::State;
 use super::devcontainers::Entry;
+use super::fact::Applied;
 use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
 use crate::model::location::{CliPaths, Declared, Resolved};
 
-/// A dev container to look at, and what was there when it was last looked at.
+/// A dev container to scan, and what the last scan of it has found.
 #[derive(Clone)]
 pub struct ScanTarget {
-    /// Which one.
+    /// The dev container.
     pub key: Key,
-    /// What it is made from. `None`: it has no configuration, or may not be looked at.
+    /// The paths that it is made from. `None` if it has no configuration, or may not be scanned.
     pub site: Option<Arc<CliPaths>>,
-    /// Set where it is not settled yet where it is.
+    /// Set if its location may change.
     pub unsettled: Option<Unsettled>,
-    /// `None`: never, or before it had the container that it has now.
+    /// The inputs as the last scan found them. `None` if there was none since it got its containers.
     pub before: Option<Arc<Inputs>>,
     version: u32,
 }
 
-/// A dev container whose folder does not exist, or whose configuration nobody has named: it may be found now.
+/// The location of a dev container whose folder does not exist, or whose configuration nothing names: the next scan may
+/// find it.
 #[derive(Clone)]
 pub struct Unsettled {
-    /// Where.
+    /// The location as it was declared.
     pub address: Declared,
-    /// Whether the folder was there.
+    /// True if the folder existed.
     pub folder_exists: bool,
     /// The configuration that was found, if none is named.
     pub found: Option<PathBuf>,
 }
 
-/// What is new on disk.
+/// Something new on disk.
 pub enum Found {
-    /// Other inputs.
+    /// Other inputs than before.
     Inputs(ScanTarget, Inputs),
-    /// Where this address leads now.
+    /// The place to which a declared location leads by now.
     Resolved(Key, Declared, Resolved),
 }
 
 impl State {
-    /// The dev containers to look at.
+    /// Returns the dev containers to scan.
     pub fn scan_targets(&mut self) -> Arc<[ScanTarget]> {
         if let Some(targets) = &self.targets {
             return targets.clone();
         }
-        let entries = self.fleet.entries.iter();
-        let targets = entries.filter_map(|entry| entry.scan_target(self.lacks_baseline(entry)));
-        let targets: Arc<[ScanTarget]> = targets.collect();
+        let targets: Arc<[ScanTarget]> = self
+            .fleet
+            .entries
+            .iter()
+            .filter_map(|entry| entry.scan_target(self.lacks_baseline(entry)))
+            .collect();
         self.targets = Some(targets.clone());
         targets
     }
 
-    /// Takes what was found on disk in place of what each target says was known. Returns whether all of it was taken:
-    /// somebody else may have looked in between, and may have seen something newer.
-    pub fn apply(&mut self, found: Vec<Found>) -> bool {
-        let mut taken_all = true;
+    /// Takes what a scan has found, as far as it fits the targets of now: another scan may have been taken in between, and
+    /// may have seen something newer.
+    pub(super) fn take_scan(&mut self, found: Vec<Found>) -> Applied {
+        let mut applied = Applied::Whole;
         for one in found {
             match one {
                 Found::Inputs(target, inputs) => {
                     let entry = self.fleet.get_mut(target.key);
-                    let taken = entry.is_some_and(|entry| entry.take_inputs(&target, inputs));
-                    if taken {
+                    if entry.is_some_and(|entry| entry.take_inputs(&target, inputs)) {
                         self.settle_baselines(target.key);
                         self.set_baselines(target.key, target.before.is_none());
+                    } else {
+                        applied = Applied::Partly;
                     }
-                    taken_all &= taken;
                 }
                 Found::Resolved(key, address, place) => {
                     let entry = self.fleet.get_mut(key);
                     if let Some(entry) = entry.filter(|entry| entry.address() == address) {
                         entry.settle_at(place);
                     }
-                    // Its inputs are still to be looked at.
-                    taken_all = false;
+                    // Its inputs are still to be scanned.
+                    applied = Applied::Partly;
                 }
             }
         }
         self.changed();
-        taken_all
+        applied
     }
 }
 
@@ -97,7 +102,7 @@ impl Entry {
             key: self.key,
             site: self.site.clone(),
             unsettled,
-            // Of a new container it counts what is there after it was made.
+            // A new container is compared with the inputs that are there after it was made.
             before: self
                 .inputs
                 .clone()
@@ -106,6 +111,7 @@ impl Entry {
         })
     }
 
+    /// Returns false if the target is not that of now.
     fn take_inputs(&mut self, target: &ScanTarget, inputs: Inputs) -> bool {
         let fits = self.version == target.version && self.site == target.site;
         if fits {

@@ -1,42 +1,43 @@
-//! What the refresher does next.
+//! The next step of the refresher.
 
 use std::time::{Duration, Instant};
 
 use super::State;
-use super::freshness::earliest;
 use crate::model::ids::Key;
 use crate::model::listing::{Fault, Scope};
 use crate::model::location::Declared;
 
-/// The first pause, and the longest, while something cannot be put right.
+/// The first and the longest pause between two listings while containers wait for a repair.
 const REPAIR_FIRST: Duration = Duration::from_secs(1);
 const REPAIR_LAST: Duration = Duration::from_secs(30);
 
-/// What there is to do.
+/// The answer to [`State::step`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// This.
+    /// There is something to do.
     Do(Step),
-    /// Nothing until then, or until something changes.
+    /// There is nothing to do until then, or until something changes.
     Wait(Option<Instant>),
 }
 
-/// One thing to do; what it leads to is told to the state before the next one is asked for.
+/// One thing to do. The facts that come of it are applied before the next step is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The daemon is about to stop.
+    /// End: the daemon is about to stop.
     Stop,
-    /// There is to be an events child.
+    /// Start an events child.
     StartEvents,
-    /// There is to be none: nobody needs it, or there is something wrong with it.
-    EndEvents(Option<Fault>),
-    /// Docker is to be asked this, and these places are to be resolved.
+    /// Stop the events child: because of this fault, or, with `None`, because it is not needed.
+    StopEvents(Option<Fault>),
+    /// Repair what operations left that did not come to their end: a listing of all containers has just shown it.
+    Repair,
+    /// List the containers in this scope, and resolve these locations.
     List(Scope, Vec<(Key, Declared)>),
-    /// There is something new to be written down.
+    /// Write to disk what is unsaved.
     Save,
 }
 
-/// When containers that could not be put right are to be listed again.
+/// The schedule of listings while containers wait for a repair.
 #[derive(Debug)]
 pub(super) struct Retry {
     pause: Duration,
@@ -53,26 +54,30 @@ impl Default for Retry {
 }
 
 impl State {
-    /// Asked by the refresher alone: what this says begins is begun.
-    pub fn next_step(&mut self, now: Instant) -> Next {
-        let is_needed = self.follows && self.listing.interest.is_there(now);
-        match self.step(is_needed, now) {
+    /// Returns the next step of the refresher, which has begun with that.
+    pub fn step(&mut self, now: Instant) -> Next {
+        let needs_events = self.allows_events && self.listing.interest.is_there(now);
+        match self.due_step(needs_events, now) {
             Some(step) => Next::Do(step),
-            None => Next::Wait(self.wakes_at(is_needed)),
+            None => Next::Wait(self.wakes_at(needs_events)),
         }
     }
 
-    fn step(&mut self, is_needed: bool, now: Instant) -> Option<Step> {
+    fn due_step(&mut self, needs_events: bool, now: Instant) -> Option<Step> {
         if self.closing {
             return Some(Step::Stop);
+        }
+        if std::mem::take(&mut self.repair_due) {
+            return Some(Step::Repair);
         }
         let events = &self.listing.events;
         if events.has_child() {
             let fault = events.fault(now);
-            if fault.is_some() || !is_needed {
-                return Some(Step::EndEvents(fault.filter(|_| is_needed)));
+            if fault.is_some() || !needs_events {
+                return Some(Step::StopEvents(fault.filter(|_| needs_events)));
             }
-        } else if is_needed && self.may_start_events(now) {
+        } else if needs_events && self.may_start_events(now) {
+            self.listing.events_started(now);
             return Some(Step::StartEvents);
         }
         if self.retry_at().is_some_and(|at| at <= now) {
@@ -87,19 +92,18 @@ impl State {
 
     /// While docker does not answer, its events do not come either.
     fn may_start_events(&self, now: Instant) -> bool {
-        let start_at = self.listing.events.start_at();
-        self.listing.failure().is_none() && start_at.is_none_or(|at| at <= now)
+        let restart_at = self.listing.events.restart_at();
+        self.listing.failure().is_none() && restart_at.is_none_or(|at| at <= now)
     }
 
-    fn wakes_at(&self, is_needed: bool) -> Option<Instant> {
+    fn wakes_at(&self, needs_events: bool) -> Option<Instant> {
         let events = &self.listing.events;
-        let start_at = events.start_at();
-        let waits = is_needed && !events.has_child() && self.listing.failure().is_none();
+        let waits_to_start = needs_events && self.listing.failure().is_none();
         earliest([
             self.listing.due(),
             self.retry_at(),
             events.judged_at(),
-            start_at.filter(|_| waits),
+            events.restart_at().filter(|_| waits_to_start),
             self.listing.interest.ends().filter(|_| events.has_child()),
         ])
     }
@@ -108,15 +112,21 @@ impl State {
         self.retry.at.filter(|_| self.has_unsettled())
     }
 
-    /// A listing has ended, after which containers are put right.
+    /// A listing of all containers has ended. Schedules the next one for the case that it leaves something to be repaired.
     pub(super) fn schedule_retry(&mut self, now: Instant) {
-        let pause = match self.has_unsettled() {
-            true => REPAIR_LAST.min(self.retry.pause * 2),
-            false => REPAIR_FIRST,
+        let pause = if self.has_unsettled() {
+            REPAIR_LAST.min(self.retry.pause * 2)
+        } else {
+            REPAIR_FIRST
         };
         self.retry = Retry {
             pause,
             at: Some(now + pause),
         };
     }
+}
+
+/// Returns the earliest of several times.
+pub(super) fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+    times.into_iter().flatten().min()
 }

@@ -1,4 +1,4 @@
-//! What is true, in the form of the answers.
+//! The state in the form of the answers.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::State;
 use super::devcontainers::Entry;
 use super::operation::Activity;
-use crate::base::sort::by_text;
 use crate::model::api::{Container, Devcontainer, InputChange, Status};
 use crate::model::container::ContainerInfo;
+use crate::model::ids::Key;
 use crate::model::inputs::MAX_INPUTS;
 use crate::model::operation::OperationKind;
 use crate::model::original::ParkedName;
@@ -23,32 +23,32 @@ pub struct View {
     pub containers: Vec<Container>,
     /// By workspace folder, then config path.
     pub devcontainers: Vec<Arc<Devcontainer>>,
-    /// What is odd.
+    /// All that a user should look after, in text for people.
     pub warnings: Vec<String>,
-    /// Why there is no newer list, where listing failed.
+    /// The reason why there is no newer list, if listing failed.
     pub failure: Option<String>,
-    /// The number of the last change that this shows.
+    /// The revision of the last change that this shows.
     pub revision: u64,
 }
 
 impl View {
-    /// What is odd, and what those who follow changes cannot be told by a status.
+    /// Returns the warnings of a stream of changes: it has no status code that could report a failure.
     pub fn all_warnings(&self) -> Vec<String> {
         let failure = self.failure.iter().map(|reason| {
-            format!("containers cannot be listed: {reason}; what was last known is shown")
+            format!("containers cannot be listed: {reason}; the last known state is shown")
         });
         self.warnings.iter().cloned().chain(failure).collect()
     }
 
-    /// Whether both show the same.
-    pub(super) fn shows_the_same(&self, other: &Self) -> bool {
+    /// Returns true if two views differ in nothing but the revision.
+    pub(super) fn shows_same_as(&self, other: &Self) -> bool {
         self.containers == other.containers
             && self.devcontainers == other.devcontainers
             && self.warnings == other.warnings
             && self.failure == other.failure
     }
 
-    /// The dev container with this id or name.
+    /// Finds the dev container with this id or name.
     pub fn devcontainer(&self, id_or_name: &str) -> Option<&Arc<Devcontainer>> {
         let id = Uuid::parse_str(id_or_name).ok();
         let by_id = self.devcontainers.iter().find(|d| Some(d.id) == id);
@@ -64,33 +64,46 @@ impl State {
             .filter_map(|info| Some((&*info.id, self.changes(self.owner_of(info)?, info))))
             .collect();
         let is_dirty = |info: &ContainerInfo| changes.get(&*info.id).is_some_and(|c| !c.is_empty());
-        let containers = self.containers.iter();
-        let containers = containers.map(|info| self.container(info, is_dirty(info)));
-        let containers = containers.collect();
-        let entries = self.fleet.entries.iter();
-        let devcontainers = entries.map(|entry| {
-            let info = entry.container.as_ref();
-            let changes = info.and_then(|info| changes.remove(&*info.id));
-            Arc::new(self.devcontainer(entry, changes.unwrap_or_default()))
+        let containers = self
+            .containers
+            .iter()
+            .map(|info| self.container(info, is_dirty(info)))
+            .collect();
+        let mut devcontainers: Vec<Arc<Devcontainer>> = self
+            .fleet
+            .entries
+            .iter()
+            .map(|entry| {
+                let info = entry.container.as_ref();
+                let changes = info.and_then(|info| changes.remove(&*info.id));
+                Arc::new(self.devcontainer(entry, changes.unwrap_or_default()))
+            })
+            .collect();
+        devcontainers.sort_by(|a, b| {
+            let folders = a.workspace_folder.cmp(&b.workspace_folder);
+            folders.then_with(|| a.config_path.cmp(&b.config_path))
         });
-        // No path has a NUL, and none comes before any configuration.
-        let text = |one: &Arc<Devcontainer>| {
-            let config = one.config_path.as_deref();
-            let config = config.map_or_else(String::new, |config| format!("\0{config}"));
-            (one.workspace_folder.clone() + &config).into_bytes()
-        };
-        let devcontainers = by_text(devcontainers.collect(), text);
-        let doubles = self.fleet.entries.iter().filter_map(Entry::doubles);
-        let warnings = self.warnings.iter().cloned().chain(doubles);
-        let truncated = self.fleet.entries.iter().filter_map(Entry::truncated);
-        let warnings = warnings.chain(truncated);
+        let entries = || self.fleet.entries.iter();
+        let warnings = self.warnings.iter().cloned();
+        let warnings = warnings
+            .chain(entries().filter_map(Entry::duplicates_warning))
+            .chain(entries().filter_map(Entry::truncation_warning))
+            .chain(self.watcher_warning.clone());
         View {
             containers,
             devcontainers,
-            warnings: warnings.chain(self.watcher_warning.clone()).collect(),
+            warnings: warnings.collect(),
             failure: self.listing.failure().map(str::to_owned),
             ..View::default()
         }
+    }
+
+    /// Returns a dev container as the answers show it.
+    pub fn describe(&self, key: Key) -> Option<Devcontainer> {
+        let entry = self.fleet.get(key)?;
+        let info = entry.container.as_ref();
+        let changes = info.map(|info| self.changes(entry, info));
+        Some(self.devcontainer(entry, changes.unwrap_or_default()))
     }
 
     fn devcontainer(&self, entry: &Entry, changes: Vec<InputChange>) -> Devcontainer {
@@ -137,7 +150,7 @@ impl State {
         let baseline = self.baselines.get(&info.id).or_else(being_made);
         let mut changes = baseline.map_or_else(Vec::new, |baseline| baseline.changes(inputs));
         if running.is_some() {
-            // The CLI is about to write it, or has just done so.
+            // The CLI writes its lock file at some point of the operation.
             let lock = inputs.site.lock_file().display().to_string();
             changes.retain(|change| change.path != lock);
         }
@@ -146,29 +159,33 @@ impl State {
 }
 
 impl Entry {
-    fn doubles(&self) -> Option<String> {
-        // One that is set aside is about to go, or to come back.
+    fn duplicates_warning(&self) -> Option<String> {
+        // A container with a parked name is about to be removed, or to get its name back.
         let used = &self.container.as_ref()?.name;
         if ParkedName::parse(used).is_some() {
             return None;
         }
-        let others = self.others.iter().map(|info| info.name.as_str());
-        let others: Vec<&str> = others
+        let others: Vec<&str> = self
+            .others
+            .iter()
+            .map(|info| info.name.as_str())
             .filter(|name| ParkedName::parse(name).is_none())
             .collect();
-        (!others.is_empty()).then(|| {
-            format!(
-                "dev container {} has several containers: {used} is used, not {}; remove those that are not needed",
-                self.name,
-                others.join(", ")
-            )
-        })
+        if others.is_empty() {
+            return None;
+        }
+        let is_or_are = if others.len() == 1 { "is" } else { "are" };
+        Some(format!(
+            "dev container {} has several containers: {used} is used, {} {is_or_are} ignored; remove the ones you do not need",
+            self.name,
+            others.join(", ")
+        ))
     }
 
-    fn truncated(&self) -> Option<String> {
+    fn truncation_warning(&self) -> Option<String> {
         let inputs = self.inputs.as_ref().filter(|inputs| inputs.truncated)?;
         Some(format!(
-            "{} and its features have more than {MAX_INPUTS} files, or too many levels; the rest is not compared",
+            "{} and its features have more than {MAX_INPUTS} files, or directories nested too deeply; the rest is not compared",
             inputs.site.config.display()
         ))
     }
@@ -188,7 +205,7 @@ impl Entry {
         }
     }
 
-    /// Why the last operation failed, unless somebody has made a new container since.
+    /// Returns the reason why the last operation failed, unless a new container was made since.
     fn failure(&self, container: Option<&Arc<ContainerInfo>>) -> Option<String> {
         let end = &self.last()?.end;
         let made_since = container.is_some_and(|info| info.created_at > end.finished_at);

@@ -9,6 +9,7 @@ use crate::base::time::Timestamp;
 use crate::docker;
 use crate::model::ids::Key;
 use crate::model::operation::{LeftBy, Repair, Repaired};
+use crate::state::Fact;
 
 /// The report on an operation that was ended while the CLI was at work in the new container.
 pub(super) const NEW_CONTAINER_RUNS: &str =
@@ -35,7 +36,7 @@ impl Operations {
         self.shared.update(|state| {
             if result.as_ref().is_ok_and(|repaired| repaired.complete) {
                 let ids = state.containers_of(key);
-                state.listing.invalidate(Instant::now(), ids);
+                state.apply(Fact::ListOutdated(ids), Instant::now());
             }
             state.end_repair(key, result);
         });

@@ -16,12 +16,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use self::plan::Tracer;
 use self::watches::{Hints, WatchError, Watches};
+use super::current::Observer;
 use super::shared::Shared;
 use crate::base::notify::RescanSignal;
 use crate::base::poll::wait;
 use crate::devcontainer::config::jsonc as config;
 use crate::model::inputs::{Content, ForceReread, file_id};
-use crate::state::{ScanTarget, State};
+use crate::state::{Fact, ScanTarget};
 
 /// The time after an event during which more events are collected, because programs save a file in several steps.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -31,6 +32,7 @@ const ROUNDS: usize = 10;
 /// The thread that watches the inputs of all dev containers.
 pub struct Watcher {
     shared: Arc<Shared>,
+    observer: Arc<Observer>,
     rescan_signal: RescanSignal,
     /// `None` while there is no inotify instance.
     watches: Option<Watches>,
@@ -48,9 +50,10 @@ struct Armed {
 
 impl Watcher {
     /// Returns a watcher that watches nothing yet. If there is no inotify instance, it tries again later.
-    pub fn new(shared: Arc<Shared>, rescan_signal: RescanSignal) -> Self {
+    pub fn new(shared: Arc<Shared>, observer: Arc<Observer>, rescan_signal: RescanSignal) -> Self {
         Self {
             shared,
+            observer,
             rescan_signal,
             watches: Watches::new().ok(),
             traced: None,
@@ -107,9 +110,9 @@ impl Watcher {
         let mut is_traced = !hints.retrace;
         for _ in 0..ROUNDS {
             if is_due {
-                self.shared.rescan(&force_reread);
+                self.observer.rescan(&force_reread);
             }
-            let targets = self.shared.read(State::scan_targets);
+            let targets = self.shared.scan_targets();
             let paths = hash_of_paths(&targets);
             if is_traced && self.traced == Some(paths) {
                 return;
@@ -151,8 +154,7 @@ impl Watcher {
             if let Some(warning) = &warning {
                 log::warn!("{warning}");
             }
-            self.shared
-                .update(|state| state.set_watcher_warning(warning));
+            self.shared.apply(Fact::WatcherWarning(warning));
         }
     }
 }

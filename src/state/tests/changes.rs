@@ -1,10 +1,10 @@
-//! Revisions, and what is told to whom.
+//! Revisions, and the updates for clients that follow changes.
 
 use super::*;
 
-/// Revisions and names of what changed since then; `None`: everything is told.
+/// Revisions and names of what changed since then. `None` for a snapshot.
 fn since(world: &mut World, revision: u64) -> Option<Vec<(u64, String)>> {
-    match world.state.news(Some(revision)) {
+    match world.state.updates_since(Some(revision)) {
         Update::Snapshot(_) => None,
         Update::Changes(changes, _) => {
             let named = changes.into_iter().map(|(revision, what)| {
@@ -83,10 +83,10 @@ fn of_each_object_the_last_change_is_told() {
         world.containers.swap_remove(0);
         world.list();
     }
-    let told = since(&mut world, first).unwrap();
-    let names: Vec<&str> = told.iter().map(|(_, name)| name.as_str()).collect();
+    let updates = since(&mut world, first).unwrap();
+    let names: Vec<&str> = updates.iter().map(|(_, name)| name.as_str()).collect();
     assert_eq!(names, ["again4", "w"]);
-    assert_eq!(told[1].0, now(&mut world));
+    assert_eq!(updates[1].0, now(&mut world));
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn that_listing_fails_is_told_once_and_that_it_does_not_any_more() {
     world.list();
     let first = now(&mut world);
     for _ in 0..3 {
-        world.state.finish_listing(Err("down".into()), world.now);
+        world.apply(Fact::Listed(Err("down".into())));
     }
-    let said = "containers cannot be listed: down; what was last known is shown";
+    let said = "containers cannot be listed: down; the last known state is shown";
     assert_eq!(since(&mut world, first), named(&[(first + 1, said)]));
     world.list();
     assert_eq!(since(&mut world, first), named(&[(first + 2, "")]));

@@ -1,4 +1,4 @@
-//! When the list is fresh enough, and when it is read anew.
+//! When the list is fresh enough, and when it is read again.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const CACHE: Duration = Duration::from_secs(10);
 
 /// A listing that began and ended at once, `ok` or not.
 fn attempt(listing: &mut Listing, at: Instant, ok: bool) {
-    assert!(listing.begin(at).is_some(), "nobody wants a listing");
+    assert!(listing.begin(at).is_some(), "no listing is wanted");
     listing.end(ok.then_some(()).ok_or("down".into()), at);
 }
 
@@ -143,11 +143,11 @@ fn p2_a_failure_answers_those_who_asked_while_it_was_under_way() {
 fn who_has_waited_long_enough_gets_the_last_good_list() {
     let (mut listing, t) = start();
     assert_eq!(
-        listing.give_up("down".into(), t),
+        listing.fall_back("down".into(), t),
         Freshness::Failed("down".into())
     );
     attempt(&mut listing, t, true);
-    assert_eq!(listing.give_up("down".into(), t + seconds(5)), stale(5));
+    assert_eq!(listing.fall_back("down".into(), t + seconds(5)), stale(5));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn p11_what_was_named_and_could_not_be_read_leaves_no_list_fresh() {
     assert_eq!(listing.begin(t + seconds(1)), Some(Scope::All));
     listing.end(Ok(()), t + seconds(1));
     let named: std::collections::HashSet<String> = ["a".to_owned()].into();
-    listing.told(named.clone(), t + seconds(2));
+    listing.events_named(named.clone(), t + seconds(2));
     let now = t + seconds(3);
     assert_eq!(listing.begin(now), Some(Scope::Named(named)));
     listing.end(Err("it hangs".into()), now);

@@ -1,10 +1,15 @@
-//! The rules, as plain functions.
+//! Tests of the rules, as plain functions. The world that most of them share is here.
 
+mod baselines;
 mod changes;
+mod devcontainers;
 mod dirty;
 mod freshness;
+mod life;
 mod model;
+mod operations;
 mod repair;
+mod simulation;
 mod steps;
 
 use std::collections::HashSet;
@@ -20,7 +25,7 @@ use crate::model::ids::OperationId;
 use crate::model::inputs::{Content, Input, Inputs};
 use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
 use crate::model::listing::Listed;
-use crate::model::location::CliPaths;
+use crate::model::location::{CliPaths, Predefined, Resolved};
 use crate::model::operation::{
     End, EndedOperation, Ending, OperationKind, OperationState, Settlement,
 };
@@ -33,20 +38,20 @@ struct World {
     containers: Vec<Arc<ContainerInfo>>,
     places: HashMap<String, Resolved>,
     gone: HashSet<PathBuf>,
-    /// What files hold, and when that was written. There are no others.
+    /// The content of all files, and when it was written.
     disk: HashMap<PathBuf, (Content, i64)>,
-    /// What every configuration names.
+    /// The files that every configuration names.
     named: Vec<PathBuf>,
-    /// What a configuration holds that names nothing.
+    /// The content of a configuration that names no files.
     names_nothing: Option<Content>,
-    /// Whether there is more than is compared.
+    /// True if there are more inputs than are compared.
     truncated: bool,
 }
 
 fn new_state() -> State {
     let settings = Settings {
         cache_for: Duration::from_secs(10),
-        follows: true,
+        allows_events: true,
         revision: 0,
     };
     State::new(&settings, Instant::now())
@@ -119,7 +124,7 @@ impl World {
         Arc::get_mut(self.containers.last_mut().unwrap()).unwrap()
     }
 
-    /// The same for one that an operation has made in `/w`, with its label.
+    /// Adds a container that an operation has made in `/w`, with its label.
     fn run_by(&mut self, operation: &str, number: u32, config: &str) {
         let labels = [
             (LABEL_FOLDER, "/w"),
@@ -133,7 +138,7 @@ impl World {
         self.containers.retain(|info| info.id != id(number));
     }
 
-    /// A listing, and no look at the disk yet.
+    /// A listing, without a scan yet.
     fn list_only(&mut self) {
         let entry_places: Vec<(Key, Resolved)> = self
             .state
@@ -147,35 +152,35 @@ impl World {
         self.take(entry_places);
     }
 
-    /// The same; dev containers are here.
+    /// A listing with these places of dev containers, and a scan.
     fn list_at(&mut self, entry_places: Vec<(Key, Resolved)>) {
         self.take(entry_places);
-        self.look();
+        self.scan();
     }
 
     fn take(&mut self, entry_places: Vec<(Key, Resolved)>) {
-        let facts = Inventory {
+        let inventory = Inventory {
             listed: Listed {
                 containers: self.containers.clone(),
                 ids: self.containers.iter().map(|info| info.id.clone()).collect(),
                 warnings: Vec::new(),
-                untold: Vec::new(),
+                unreported: Vec::new(),
                 retry_at: None,
             },
             container_places: self.places.clone(),
             entry_places,
         };
         self.now += Duration::from_secs(1);
-        self.state.finish_listing(Ok(facts), self.now);
+        self.apply(Fact::Listed(Ok(inventory)));
     }
 
-    /// What every answer is preceded by.
+    /// A listing and a scan, as they precede every answer.
     fn list(&mut self) {
         self.list_only();
-        self.look();
+        self.scan();
     }
 
-    fn look(&mut self) {
+    fn scan(&mut self) {
         let targets = self.state.scan_targets();
         let found = targets.iter().filter_map(|target| {
             let inputs = self.inputs(target.site.as_deref()?);
@@ -184,12 +189,27 @@ impl World {
         });
         let found: Vec<Found> = found.collect();
         assert!(
-            found.is_empty() || self.state.apply(found),
-            "nobody else looks"
+            found.is_empty() || self.takes_whole(found),
+            "no other scan comes in between"
         );
     }
 
-    /// What is on disk now.
+    fn apply(&mut self, fact: Fact) -> Applied {
+        self.state.apply(fact, self.now)
+    }
+
+    fn takes_whole(&mut self, found: Vec<Found>) -> bool {
+        self.apply(Fact::Scanned(found)) == Applied::Whole
+    }
+
+    /// Returns true if there was something to be saved, which is saved from now on.
+    fn take_unsaved(&mut self) -> bool {
+        let unsaved = self.state.is_unsaved();
+        self.apply(Fact::SaveBegun);
+        unsaved
+    }
+
+    /// Returns the inputs as they are on disk now.
     fn inputs(&self, site: &CliPaths) -> Inputs {
         let paths = [site.config.clone(), site.lock_file()];
         let input = |path: &PathBuf| {
@@ -213,7 +233,7 @@ impl World {
         inputs
     }
 
-    /// Writes a file at the time that it is; nobody looks.
+    /// Writes a file now, without a scan.
     fn put(&mut self, path: &str, content: &str) {
         self.wall += 1;
         self.disk.insert(path.into(), (text(content), self.wall));
@@ -225,7 +245,10 @@ impl World {
             (p.clone(), self.place(p.folder.to_str().unwrap(), config))
         };
         let defined = defined.iter().map(with_place).collect();
-        self.state.predefine(defined)
+        match self.apply(Fact::Predefined(defined)) {
+            Applied::Rejected(errors) => errors,
+            _ => Vec::new(),
+        }
     }
 
     fn all(&mut self) -> Vec<Devcontainer> {
@@ -246,12 +269,12 @@ impl World {
 
     fn write(&mut self, path: &str, content: &str) {
         self.put(path, content);
-        self.look();
+        self.scan();
     }
 
     fn delete(&mut self, path: &str) {
         self.disk.remove(Path::new(path));
-        self.look();
+        self.scan();
     }
 
     fn changes(&mut self) -> Vec<ChangeKind> {
@@ -277,7 +300,7 @@ impl World {
         self.end_with(key, error, container, Settlement::Settled);
     }
 
-    /// Ends an operation of which docker did not say what became of the containers.
+    /// Ends an operation. Docker did not say what became of its containers.
     fn end_unsettled(&mut self, key: Key, error: &str) {
         self.end_with(key, Some(error), None, Settlement::Open { made: None });
     }
@@ -307,7 +330,7 @@ impl World {
     }
 }
 
-/// That of most tests.
+/// The paths of the dev container in most tests.
 fn site() -> CliPaths {
     CliPaths {
         folder: "/w".into(),
@@ -323,356 +346,3 @@ fn predefined(folder: &str, config: Option<&str>) -> Predefined {
 }
 
 const CONFIG: &str = "/w/.devcontainer/devcontainer.json";
-
-#[test]
-fn a_container_with_the_labels_is_a_dev_container() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.run(2, "/v", None);
-    world.run(3, "/t", None).labels = [(LABEL_FOLDER, "/t"), (LABEL_TEST_RUN, "true")]
-        .into_iter()
-        .collect();
-    world.places.remove(&id(3));
-    world.run(4, "/n", None).labels = Pairs::default();
-    world.places.remove(&id(4));
-    assert!(State::label_address(&world.containers[0]).is_some());
-    assert!(State::label_address(&world.containers[2]).is_none());
-    assert!(State::label_address(&world.containers[3]).is_none());
-    world.list();
-    assert_eq!(world.names(), ["v", "w"]);
-    let view = world.state.view();
-    assert_eq!(view.containers.len(), 4);
-    let statuses: Vec<_> = view
-        .containers
-        .iter()
-        .map(|c| c.devcontainer_status)
-        .collect();
-    assert_eq!(
-        statuses,
-        [Some(Status::Running), Some(Status::Running), None, None]
-    );
-}
-
-#[test]
-fn p4_the_id_is_the_same_after_a_restart() {
-    let ids = |mut world: World| {
-        world.run(7, "/v/x", None);
-        world.run(1, "/w", Some(CONFIG));
-        world.list();
-        world.all().into_iter().map(|d| d.id).collect::<Vec<_>>()
-    };
-    let (first, mut other) = (ids(world()), world());
-    other.run(9, "/other", None);
-    let second = ids(other);
-    assert!(first.iter().all(|id| second.contains(id)));
-    assert_eq!(first[0].get_version_num(), 5);
-    // Fixed for good: scripts may have written them down.
-    assert_eq!(first[1].to_string(), "ce59bd4c-4071-51d0-98fa-5e7b25a42ac9");
-}
-
-#[test]
-fn taken_names_are_numbered() {
-    let mut world = world();
-    let given = Predefined {
-        name: Some("app".into()),
-        ..predefined("/x", None)
-    };
-    world.predefine(&[given.clone(), predefined("/a/app", None)]);
-    world.run(1, "/b/app", None);
-    world.run(2, "/c/app", None);
-    world.run(3, "/", None);
-    world.list();
-    assert_eq!(world.names(), ["root", "app-2", "app-3", "app-4", "app"]);
-    world.remove(1);
-    world.gone.insert("/b/app".into());
-    world.list();
-    world.run(4, "/d/app", None);
-    world.list();
-    assert_eq!(world.names(), ["root", "app-2", "app-4", "app-3", "app"]);
-}
-
-#[test]
-fn an_entry_without_a_config_takes_that_of_its_container_and_keeps_its_id() {
-    let mut world = world();
-    world.predefine(&[predefined("/w", None)]);
-    let before = world.one();
-    assert_eq!((before.status, before.config_path), (Status::Stopped, None));
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    let after = world.one();
-    assert_eq!(after.id, before.id);
-    assert_eq!(after.config_path.as_deref(), Some(CONFIG));
-    assert_eq!(after.status, Status::Running);
-    // Reading the same manifest again changes nothing for good.
-    world.predefine(&[predefined("/w", None)]);
-    world.list();
-    assert_eq!(world.one(), after);
-}
-
-#[test]
-fn p18_a_label_that_may_not_be_followed_gives_nobody_its_config() {
-    let mut world = world();
-    world.predefine(&[predefined("/w", None)]);
-    world.run(1, "/w", Some("/etc/shadow"));
-    world.places.get_mut(&id(1)).unwrap().refused = Some("outside".into());
-    world.list();
-    let configs: Vec<_> = world.all().into_iter().map(|d| d.config_path).collect();
-    assert_eq!(configs, [None, Some("/etc/shadow".to_owned())]);
-}
-
-#[test]
-fn several_configs_in_one_folder_are_several_dev_containers() {
-    let mut world = world();
-    world.run(1, "/w", Some("/w/a.json"));
-    world.run(2, "/w", Some("/w/b.json"));
-    world.list();
-    let all = world.all();
-    assert_eq!(all.len(), 2);
-    assert_ne!(all[0].id, all[1].id);
-    assert_eq!(world.names(), ["w", "w-2"]);
-}
-
-#[test]
-fn of_several_containers_the_running_and_then_the_newest_counts() {
-    let mut world = world();
-    for number in 1..=4 {
-        world.run(number, "/w", Some(CONFIG)).running = number <= 2;
-    }
-    world.list();
-    assert_eq!(world.one().container.unwrap().info.name, "box2");
-    assert_eq!(
-        world.state.view().warnings,
-        [
-            "dev container w has several containers: box2 is used, not box1, box4, box3; remove those that are not needed"
-        ]
-    );
-}
-
-#[test]
-fn a_container_that_vanishes_leaves_its_dev_container_stopped_and_clean() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    world.write(CONFIG, "2");
-    assert!(world.one().dirty);
-    world.remove(1);
-    world.list();
-    let left = world.one();
-    assert_eq!(
-        (left.status, left.dirty, left.running),
-        (Status::Stopped, false, false)
-    );
-    assert_eq!(left.container, None);
-    world.gone.insert("/w".into());
-    world.list();
-    assert_eq!(world.all(), []);
-}
-
-#[test]
-fn a_predefined_one_stays_without_folder_and_container() {
-    let mut world = world();
-    world.gone.insert("/w".into());
-    world.predefine(&[predefined("/w", None)]);
-    world.list();
-    assert_eq!(world.one().status, Status::Stopped);
-    world.predefine(&[]);
-    assert_eq!(world.all(), []);
-}
-
-#[test]
-fn a_manifest_read_again_replaces_the_predefined_ones() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    let detected = world.one();
-    let named = Predefined {
-        id: Some(Uuid::from_u128(7)),
-        name: Some("mine".into()),
-        ..predefined("/w", Some(CONFIG))
-    };
-    let twice = [named, predefined("/v", None), predefined("/v", None)];
-    let errors = world.predefine(&twice);
-    assert_eq!(
-        errors,
-        ["the dev container in /v is defined twice; the first definition counts"]
-    );
-    assert_eq!(world.names(), ["v", "mine"]);
-    let mine = world.all().remove(1);
-    assert_eq!(mine.id, Uuid::from_u128(7));
-    assert_eq!(mine.container, detected.container);
-    assert_eq!(world.state.owner(&id(1)), world.state.find("mine"));
-    world.predefine(&[]);
-    assert_eq!(world.names(), ["mine"], "its container is still there");
-}
-
-#[test]
-fn p14_one_operation_at_a_time_for_a_dev_container() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    let key = world.begin();
-    let again = world
-        .state
-        .begin(key, OperationKind::Recreate, operation(0));
-    assert_eq!(again.err(), Some(Refusal::InProgress));
-    let one = world.one();
-    assert_eq!(
-        (one.status, one.job.unwrap().state),
-        (Status::Starting, OperationState::Running)
-    );
-    world.run(2, "/v", None);
-    world.list();
-    let other = world.state.find("v").unwrap();
-    assert!(
-        world
-            .state
-            .begin(other, OperationKind::Recreate, operation(0))
-            .is_ok()
-    );
-    assert_eq!(world.state.operations_running(), 2);
-    world.end(key, None, None);
-    assert!(
-        world
-            .state
-            .begin(key, OperationKind::Recreate, operation(0))
-            .is_ok()
-    );
-}
-
-#[test]
-fn a_dev_container_is_not_dropped_while_it_is_operated_on() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    let key = world.begin();
-    world.remove(1);
-    world.gone.insert("/w".into());
-    world.list();
-    assert_eq!(world.one().status, Status::Starting);
-    world.end(key, Some("the folder is gone"), None);
-    world.list();
-    assert_eq!(world.all(), []);
-}
-
-#[test]
-fn a_failed_operation_says_why_until_something_newer_runs() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    let key = world.begin();
-    world.remove(1);
-    world.end(key, Some("no such image"), None);
-    world.list();
-    let failed = world.one();
-    assert_eq!(failed.status, Status::Error);
-    assert_eq!(failed.error.as_deref(), Some("no such image"));
-    assert_eq!(failed.job.unwrap().state, OperationState::Failed);
-    world.run(2, "/w", Some(CONFIG));
-    world.list();
-    let by_hand = world.one();
-    assert_eq!((by_hand.status, by_hand.error), (Status::Running, None));
-}
-
-#[test]
-fn a_failed_hook_leaves_a_running_container_and_an_error() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    let key = world.begin();
-    world.remove(1);
-    world.run(2, "/w", Some(CONFIG));
-    world.end(key, Some("postCreateCommand failed"), Some(2));
-    world.list();
-    let one = world.one();
-    assert_eq!(one.status, Status::Running);
-    assert_eq!(one.error.as_deref(), Some("postCreateCommand failed"));
-}
-
-#[test]
-fn the_end_of_an_operation_makes_older_lists_out_of_date() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    let now = world.now;
-    assert_eq!(
-        world.state.listing.ask(now, now),
-        crate::state::freshness::Freshness::Fresh
-    );
-    let key = world.begin();
-    world.now += Duration::from_secs(1);
-    world.end(key, None, None);
-    let now = world.now;
-    assert_eq!(
-        world.state.listing.ask(now, now),
-        crate::state::freshness::Freshness::Wait
-    );
-}
-
-#[test]
-fn nothing_begins_while_closing() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.list();
-    world.state.close();
-    let key = world.state.find("w").unwrap();
-    let refused = world
-        .state
-        .begin(key, OperationKind::Recreate, operation(0));
-    assert_eq!(refused.err(), Some(Refusal::Closing));
-}
-
-#[test]
-fn containers_are_selected_by_id_name_or_prefix() {
-    let mut world = world();
-    for (number, id) in [
-        (1, "aaaaaaaaaaaa1111"),
-        (2, "aaaaaaaaaaaa2222"),
-        (3, "bbbbbbbbbbbb3333"),
-    ] {
-        let info = world.run(number, "/w", None);
-        info.id = id.into();
-    }
-    world.list();
-    let name = |selected| match selected {
-        Selected::One(info) => info.name.clone(),
-        other => format!("{other:?}"),
-    };
-    for (text, expected) in [
-        ("aaaaaaaaaaaa1111", "box1"),
-        ("box2", "box2"),
-        ("bbbbbbbbbbbb", "box3"),
-        ("bbbbbbbbbbbb333", "box3"),
-        ("bbbbbbbbbbb", "None"),
-        ("aaaaaaaaaaaa", "Ambiguous"),
-        ("/box1", "None"),
-        ("", "None"),
-    ] {
-        assert_eq!(name(world.state.select(text)), expected, "{text}");
-    }
-}
-
-#[test]
-fn only_allowed_places_are_looked_at() {
-    let mut world = world();
-    world.run(1, "/w", Some(CONFIG));
-    world.run(2, "/v", Some("/etc/shadow"));
-    let place = world.places.get_mut(&id(2)).unwrap();
-    (place.may_be_looked_at, place.refused) = (false, Some("outside".into()));
-    world.list();
-    let targets = world.state.scan_targets();
-    let sites: Vec<_> = targets.iter().flat_map(|target| &target.site).collect();
-    assert_eq!(sites, [&Arc::new(site())]);
-}
-
-#[test]
-fn the_cli_is_given_what_the_labels_say() {
-    let mut world = world();
-    world.predefine(&[predefined("/w/.", None)]);
-    let place = world.place("/w", Some(CONFIG));
-    let state = &mut world.state;
-    state.predefine(vec![(predefined("/w/.", None), place)]);
-    let key = state.find("w").unwrap();
-    let address = state.address(key).unwrap();
-    assert_eq!(address.folder, Path::new("/w/."));
-    assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
-}

@@ -1,23 +1,11 @@
-//! What is told of random lives of dev containers, compared with a simple model of what is true.
-
-use std::collections::BTreeMap;
+//! Random lives of dev containers: the answers are compared with a simple model of what is true.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::life::{CONFIGS, DOCKERFILE, LOCKS, Life, content};
 use super::*;
-use crate::model::operation::OperationKind;
 use crate::state::persisted::Persisted;
-
-/// Two dev containers of one folder, which share a Dockerfile.
-const CONFIGS: [&str; 2] = [CONFIG, "/w/.devcontainer/b/devcontainer.json"];
-const LOCKS: [&str; 2] = [
-    "/w/.devcontainer/devcontainer-lock.json",
-    "/w/.devcontainer/b/devcontainer-lock.json",
-];
-const DOCKERFILE: &str = "/w/.devcontainer/Dockerfile";
-/// A configuration that says this names no Dockerfile.
-const NO_DOCKERFILE: u8 = 2;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -27,14 +15,14 @@ enum Step {
     WriteKeepingTime(usize, u8),
     Touch(usize),
     Remove(usize),
-    /// Somebody asks, and the list is fresh enough.
+    /// A request, for which the list is fresh enough.
     Ask,
-    /// Somebody asks, and docker is asked.
+    /// A request, for which docker is asked.
     Refresh,
-    /// The CLI by hand, in place of what is there or beside it.
+    /// The CLI by hand makes a container, in place of the others or in addition to them.
     MadeByHand {
         of: usize,
-        beside: bool,
+        keeps_others: bool,
     },
     RemovedByHand(usize),
     Begin(usize),
@@ -50,7 +38,7 @@ enum Step {
     },
     /// Killed, and started again.
     Restart,
-    /// The same without what was written down.
+    /// Killed, and started again without its state file.
     Forget,
     ClockJump(i64),
 }
@@ -64,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => file.prop_map(Step::Remove),
         4 => Just(Step::Ask),
         4 => Just(Step::Refresh),
-        3 => (of.clone(), any::<bool>()).prop_map(|(of, beside)| Step::MadeByHand { of, beside }),
+        3 => (of.clone(), any::<bool>()).prop_map(|(of, keeps_others)| Step::MadeByHand { of, keeps_others }),
         1 => of.clone().prop_map(Step::RemovedByHand),
         3 => of.clone().prop_map(Step::Begin),
         3 => (of.clone(), proptest::option::of(content)).prop_map(|(of, lock)| Step::Make { of, lock }),
@@ -75,286 +63,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a file was.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum PriorState {
-    /// `None`: absent.
-    Known(Option<Content>),
-    /// Absent when its container was first seen.
-    Open,
-    Unknown,
-}
-
-/// What a dev container was made from, by path.
-type Origin = BTreeMap<&'static str, PriorState>;
-
-#[derive(Clone)]
-struct Truth {
-    of: usize,
-    number: u32,
-    created: i64,
-    /// Known from the beginning where an operation made it, else from when it was first seen.
-    origin: Option<Origin>,
-    /// Whether the lock file is still to be taken as it will be found.
-    lock_is_open: bool,
-    /// Whether the daemon has it in its list.
-    is_listed: bool,
-}
-
-/// An operation that runs, or was killed.
-#[derive(Clone)]
-struct Operating {
-    key: Key,
-    id: String,
-    begun_with: Origin,
-    made: Option<u32>,
-}
-
-struct Life {
-    world: World,
-    /// What the daemon wrote down.
-    persisted: Persisted,
-    truths: Vec<Truth>,
-    operations: [Option<Operating>; 2],
-    next: u32,
-    listed: bool,
-}
-
 fn file(number: usize) -> &'static str {
     [CONFIGS[0], LOCKS[0], DOCKERFILE, CONFIGS[1], LOCKS[1]][number]
 }
 
-fn content(number: u8) -> Content {
-    text(&number.to_string())
-}
-
 impl Life {
-    fn new() -> Self {
-        let mut world = world();
-        world.named = vec![DOCKERFILE.into()];
-        world.names_nothing = Some(content(NO_DOCKERFILE));
-        let predefine = CONFIGS.map(|config| predefined("/w", Some(config)));
-        world.predefine(&predefine);
-        Self {
-            world,
-            persisted: Persisted::default(),
-            truths: Vec::new(),
-            operations: [None, None],
-            next: 1,
-            listed: false,
-        }
-    }
-
-    fn on_disk(&self, path: &str) -> Option<(Content, i64)> {
-        self.world.disk.get(Path::new(path)).copied()
-    }
-
-    /// The inputs of a dev container as they are now.
-    fn inputs_of(&self, of: usize) -> Vec<&'static str> {
-        let config = self.on_disk(CONFIGS[of]).map(|(content, _)| content);
-        let mut inputs = vec![CONFIGS[of], LOCKS[of]];
-        inputs.extend((config != Some(content(NO_DOCKERFILE))).then_some(DOCKERFILE));
-        inputs
-    }
-
-    fn origin_now(&self, of: usize, created: Option<i64>) -> Origin {
-        let was = |path: &'static str| match (self.on_disk(path), created) {
-            (Some((_, modified)), Some(created)) if modified > created => {
-                (path, PriorState::Unknown)
-            }
-            (None, Some(_)) => (path, PriorState::Open),
-            (found, _) => (path, PriorState::Known(found.map(|(content, _)| content))),
-        };
-        self.inputs_of(of).into_iter().map(was).collect()
-    }
-
-    /// What has changed since a container was made.
-    fn changes(&self, of: usize, origin: &Origin, ignores_lock: bool) -> Vec<(String, ChangeKind)> {
-        let mut changes = Vec::new();
-        for path in self.inputs_of(of) {
-            let now = self.on_disk(path).map(|(content, _)| content);
-            let change = match (origin.get(path), now) {
-                (Some(PriorState::Unknown), _) => ChangeKind::Unknown,
-                (Some(PriorState::Known(was)), now) if *was == now => continue,
-                (Some(PriorState::Open), None) => continue,
-                (Some(PriorState::Known(None) | PriorState::Open), Some(_)) => ChangeKind::Created,
-                (Some(PriorState::Known(_)), None) => ChangeKind::Removed,
-                (Some(PriorState::Known(_)), Some(_)) => ChangeKind::Modified,
-                // It became an input because the configuration changed, which is told.
-                (None, _) => continue,
-            };
-            if !(ignores_lock && path == LOCKS[of]) {
-                changes.push((path.to_owned(), change));
-            }
-        }
-        changes.sort_by(|a, b| a.0.cmp(&b.0));
-        changes
-    }
-
-    fn save(&mut self) {
-        self.persisted = self.world.state.persisted();
-    }
-
-    /// What was absent at first turns out to be older than the container.
-    fn settle(&mut self) {
-        for index in 0..self.truths.len() {
-            let truth = &self.truths[index];
-            let (of, created, is_listed) = (truth.of, truth.created, truth.is_listed);
-            let Some(mut origin) = truth.origin.clone().filter(|_| is_listed) else {
-                continue;
-            };
-            let now = self.origin_now(of, Some(created));
-            let is_told = |path: &str| {
-                origin.get(path) == Some(&PriorState::Open)
-                    && matches!(now.get(path), Some(PriorState::Known(_)))
-            };
-            if is_told(CONFIGS[of]) {
-                // Which inputs there are is known only now.
-                let known = |(path, is): (&&'static str, &PriorState)| {
-                    let was = origin.get(path).filter(|was| **was != PriorState::Open);
-                    (*path, *was.unwrap_or(is))
-                };
-                origin = now.iter().map(known).collect();
-            } else {
-                let told = now.iter().filter(|(path, _)| is_told(path));
-                let told: Vec<_> = told.map(|(path, is)| (*path, *is)).collect();
-                origin.extend(told);
-            }
-            self.truths[index].origin = Some(origin);
-        }
-    }
-
-    fn ask(&mut self) -> Result<(), TestCaseError> {
-        self.settle();
-        self.world.look();
-        if self.world.state.take_unsaved() {
-            self.save();
-        }
-        match self.listed {
-            true => self.compare(),
-            false => Ok(()),
-        }
-    }
-
-    fn refresh(&mut self) -> Result<(), TestCaseError> {
-        self.world.list();
-        self.listed = true;
-        for index in 0..self.truths.len() {
-            let truth = self.truths[index].clone();
-            let is_being_made = self.operations[truth.of]
-                .as_ref()
-                .is_some_and(|operation| operation.made == Some(truth.number));
-            if is_being_made {
-                continue;
-            }
-            let mut origin = match truth.origin {
-                Some(origin) => origin,
-                None => self.origin_now(truth.of, Some(truth.created)),
-            };
-            if truth.lock_is_open {
-                let lock = self.on_disk(LOCKS[truth.of]).map(|(content, _)| content);
-                origin.insert(LOCKS[truth.of], PriorState::Known(lock));
-            }
-            self.truths[index].origin = Some(origin);
-            self.truths[index].lock_is_open = false;
-            self.truths[index].is_listed = true;
-        }
-        self.ask()
-    }
-
-    fn compare(&mut self) -> Result<(), TestCaseError> {
-        let view = self.world.state.view();
-        for truth in &self.truths {
-            let Some(container) = view
-                .containers
-                .iter()
-                .find(|c| c.info.id == id(truth.number))
-            else {
-                continue;
-            };
-            let runs = self.operations[truth.of].as_ref();
-            let made_by_it = runs.filter(|operation| operation.made == Some(truth.number));
-            let origin = made_by_it.map(|o| &o.begun_with).or(truth.origin.as_ref());
-            let expected = self.changes(truth.of, origin.unwrap(), runs.is_some());
-            prop_assert_eq!(
-                container.devcontainer_dirty,
-                !expected.is_empty(),
-                "{}",
-                truth.number
-            );
-            let shown = view.devcontainers.iter().find(|d| {
-                d.container
-                    .as_ref()
-                    .is_some_and(|c| c.info.id == id(truth.number))
-            });
-            if let Some(shown) = shown {
-                let found = shown.changes.iter();
-                let found: Vec<_> = found.map(|c| (c.path.clone(), c.change)).collect();
-                prop_assert_eq!(found, expected, "{}", truth.number);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a container made now, in place of the others or beside them.
-    fn make(&mut self, of: usize, beside: bool, operation: Option<&str>) -> u32 {
-        let number = self.next;
-        self.next += 1;
-        if !beside {
-            self.remove(of);
-        }
-        match operation {
-            Some(operation) => self.world.run_by(operation, number, CONFIGS[of]),
-            None => {
-                self.world.run(number, "/w", Some(CONFIGS[of]));
-            }
-        }
-        self.truths.push(Truth {
-            of,
-            number,
-            created: self.world.wall,
-            origin: None,
-            lock_is_open: false,
-            is_listed: false,
-        });
-        self.listed = false;
-        number
-    }
-
-    fn remove(&mut self, of: usize) {
-        let gone = self.truths.iter().filter(|truth| truth.of == of);
-        gone.for_each(|truth| self.world.remove(truth.number));
-        self.truths.retain(|truth| truth.of != of);
-        self.listed = false;
-    }
-
-    fn restart(&mut self, persisted: Persisted) {
-        let persisted = crate::store::round_trip(persisted);
-        self.world.state = new_state();
-        self.world
-            .state
-            .recover(persisted, Timestamp::new(self.world.wall, 0));
-        self.world
-            .predefine(&CONFIGS.map(|config| predefined("/w", Some(config))));
-        self.listed = false;
-        self.truths
-            .iter_mut()
-            .for_each(|truth| truth.is_listed = false);
-        for of in 0..2 {
-            // What it had made by then is told by its label, with what it began with.
-            if let Some(operation) = self.operations[of].take() {
-                let made = self
-                    .truths
-                    .iter_mut()
-                    .find(|t| Some(t.number) == operation.made);
-                if let Some(made) = made {
-                    made.origin = Some(operation.begun_with);
-                    made.lock_is_open = true;
-                }
-            }
-        }
-    }
-
     fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
         let wall = self.world.wall;
         match *step {
@@ -376,9 +89,9 @@ impl Life {
             }
             Step::Ask => return self.ask(),
             Step::Refresh => return self.refresh(),
-            Step::MadeByHand { of, beside } => {
+            Step::MadeByHand { of, keeps_others } => {
                 if self.operations[of].is_none() {
-                    self.make(of, beside, None);
+                    self.make(of, keeps_others, None);
                 }
             }
             Step::RemovedByHand(of) => {
@@ -419,72 +132,6 @@ impl Life {
             Step::ClockJump(seconds) => self.world.wall += seconds,
         }
         Ok(())
-    }
-
-    fn begin(&mut self, of: usize) {
-        // Ids are never given twice, whatever the clock says.
-        let id = operation(5_000_000 + i64::from(self.next));
-        self.next += 1;
-        let devcontainers = self.world.state.view().devcontainers.clone();
-        let shown = devcontainers
-            .iter()
-            .find(|d| d.config_path.as_deref() == Some(CONFIGS[of]));
-        let key = self
-            .world
-            .state
-            .find(&shown.unwrap().id.to_string())
-            .unwrap();
-        self.world
-            .state
-            .begin(key, OperationKind::Recreate, id.clone())
-            .unwrap();
-        let site = CliPaths {
-            folder: "/w".into(),
-            config: CONFIGS[of].into(),
-        };
-        let inputs = self.world.inputs(&site);
-        self.world
-            .state
-            .prepare_operation(key, Vec::new(), Some(&inputs));
-        self.save();
-        self.operations[of] = Some(Operating {
-            key,
-            id: id.to_string(),
-            begun_with: self.origin_now(of, None),
-            made: None,
-        });
-    }
-
-    fn end(&mut self, of: usize, operation: &Operating, named: bool) {
-        let site = CliPaths {
-            folder: "/w".into(),
-            config: CONFIGS[of].into(),
-        };
-        let after = self.world.inputs(&site);
-        let ended = EndedOperation {
-            end: End {
-                ending: Ending::Succeeded,
-                containers: None,
-                finished_at: Timestamp::new(self.world.wall, 0),
-            },
-            container: operation.made.map(id).filter(|_| named),
-            settlement: Settlement::Settled,
-        };
-        self.world
-            .state
-            .end_operation(operation.key, ended, Some(&after), self.world.now);
-        self.save();
-        self.listed = false;
-        let lock = self.on_disk(LOCKS[of]).map(|(content, _)| content);
-        if let Some(made) = self
-            .truths
-            .iter_mut()
-            .find(|t| Some(t.number) == operation.made)
-        {
-            let mut origin = operation.begun_with.clone();
-            origin.insert(LOCKS[of], PriorState::Known(lock));
-            made.origin = Some(origin);
-        }
     }
 }
 

@@ -1,0 +1,90 @@
+//! Facts: what the adapters learn, in the form in which the state takes it.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use super::State;
+use super::ingest::Inventory;
+use super::scan::Found;
+use crate::model::listing::Fault;
+use crate::model::location::{Predefined, Resolved};
+
+/// Something that an adapter has learned.
+pub enum Fact {
+    /// The listing under way ended, well or for this reason.
+    Listed(Result<Inventory, String>),
+    /// Lists from before now are out of date. Of the containers that they show, these may have changed.
+    ListOutdated(Vec<String>),
+    /// Docker's events named these containers. A set without any shows that the child is at work.
+    EventsNamed(HashSet<String>),
+    /// The events child ended by itself, or could not be started.
+    EventsFailed(Fault),
+    /// The events child is gone, as [`Step::StopEvents`](super::Step::StopEvents) asked for with this fault.
+    EventsStopped(Option<Fault>),
+    /// A scan found this on disk, in place of what each of its targets says was known.
+    Scanned(Vec<Found>),
+    /// These are the predefined dev containers, in place of those before.
+    Predefined(Vec<(Predefined, Resolved)>),
+    /// Files cannot be watched, for this reason; `None` if they can.
+    WatcherWarning(Option<String>),
+    /// A client follows changes.
+    StreamOpened,
+    /// A client no longer follows changes.
+    StreamClosed,
+    /// All that is unsaved is about to be written to disk.
+    SaveBegun,
+    /// The daemon is about to stop. Nothing new begins from now on.
+    Closing,
+}
+
+/// The result of [`State::apply`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// All of it was taken.
+    Whole,
+    /// Some of it was older than what is known by now, and is to be learned again.
+    Partly,
+    /// It was taken without the definitions that these messages are about.
+    Rejected(Vec<String>),
+}
+
+impl State {
+    /// Takes a fact that was learned at `now`.
+    pub fn apply(&mut self, fact: Fact, now: Instant) -> Applied {
+        match fact {
+            Fact::Listed(result) => return self.take_listing(result, now),
+            Fact::Scanned(found) => return self.take_scan(found),
+            Fact::Predefined(defined) => return self.predefine(defined),
+            Fact::ListOutdated(ids) => self.listing.invalidate(now, ids),
+            Fact::EventsNamed(ids) => self.listing.events_named(ids, now),
+            Fact::EventsFailed(fault) => self.listing.events_failed(fault, now),
+            Fact::EventsStopped(fault) => self.listing.events_stopped(fault.as_ref(), now),
+            Fact::WatcherWarning(warning) => self.set_watcher_warning(warning),
+            Fact::StreamOpened => self.listing.interest.opened(),
+            Fact::StreamClosed => self.listing.interest.closed(now),
+            Fact::SaveBegun => self.unsaved = false,
+            Fact::Closing => self.closing = true,
+        }
+        Applied::Whole
+    }
+
+    fn predefine(&mut self, defined: Vec<(Predefined, Resolved)>) -> Applied {
+        let errors = self.fleet.predefine(defined);
+        self.attach_recovered();
+        let fleet = &self.fleet;
+        self.owners.retain(|_, key| fleet.get(*key).is_some());
+        self.changed();
+        if errors.is_empty() {
+            Applied::Whole
+        } else {
+            Applied::Rejected(errors)
+        }
+    }
+
+    fn set_watcher_warning(&mut self, warning: Option<String>) {
+        if self.watcher_warning != warning {
+            self.watcher_warning = warning;
+            self.changed();
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Baselines of containers: when they are first seen, while an operation makes them, and after a restart.
+
+use ChangeKind::*;
+
+use super::dirty::{DOCKERFILE, LOCK, made, made_with_dockerfile};
+use super::*;
+
+#[test]
+fn what_was_not_there_to_be_read_at_first_may_turn_out_to_be_what_it_was_made_from() {
+    for first in [Content::Absent, Content::Unreadable] {
+        let mut world = world();
+        world.put("/elsewhere", "1");
+        world.run(1, "/w", Some(CONFIG));
+        world.disk.insert(CONFIG.into(), (first, 1));
+        world.list();
+        assert_eq!(world.changes(), [], "nothing is known of it");
+        let persisted = world.state.persisted();
+        // Younger than the container, it is another one.
+        world.write(CONFIG, "2");
+        let other = if first == Content::Absent {
+            Created
+        } else {
+            Unknown
+        };
+        assert_eq!(world.changes(), [other]);
+        world.disk.insert(CONFIG.into(), (text("1"), 5));
+        world.scan();
+        assert_eq!(world.changes(), [], "older, it is what it was made from");
+        world.write(CONFIG, "2");
+        assert_eq!(world.changes(), [Modified]);
+        // It may also come while the daemon is down.
+        world.disk.insert(CONFIG.into(), (text("1"), 5));
+        world.restart(persisted);
+        world.predefine(&[predefined("/w", Some(CONFIG))]);
+        world.scan();
+        world.list();
+        assert!(world.state.is_unsaved());
+        world.write(CONFIG, "2");
+        assert_eq!(world.changes(), [Modified]);
+    }
+}
+
+#[test]
+fn a_baseline_that_says_nothing_hides_nothing() {
+    let mut world = made();
+    let mut persisted = world.state.persisted();
+    persisted.baselines.insert(id(1), Baseline::default());
+    world.restart(persisted);
+    world.list();
+    assert_eq!(world.named_changes(), ["devcontainer.json: Created"]);
+}
+
+#[test]
+fn an_input_younger_than_a_container_first_seen_is_a_change() {
+    let mut world = world();
+    world.named = vec![DOCKERFILE.into()];
+    world.put(CONFIG, "1");
+    world.run(1, "/w", Some(CONFIG));
+    world.put(DOCKERFILE, "a");
+    world.list();
+    assert_eq!(world.named_changes(), ["Dockerfile: Unknown"]);
+    world.write(CONFIG, "2");
+    assert_eq!(
+        world.named_changes(),
+        ["Dockerfile: Unknown", "devcontainer.json: Modified"]
+    );
+}
+
+#[test]
+fn a_container_is_compared_with_what_was_there_after_it_was_made() {
+    let mut world = made();
+    world.put(CONFIG, "2");
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    // The last look was before the edit.
+    world.list();
+    assert_eq!(world.changes(), [], "it was made from the second one");
+    world.write(CONFIG, "1");
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn p6_an_edit_during_the_build_leaves_it_dirty() {
+    for seen_while_it_runs in [false, true] {
+        let mut world = made();
+        world.write(CONFIG, "2");
+        let key = world.begin();
+        world.write(CONFIG, "3");
+        world.remove(1);
+        world.run(2, "/w", Some(CONFIG));
+        if seen_while_it_runs {
+            world.list();
+            assert_eq!(world.changes(), [Modified]);
+        }
+        world.end(key, None, Some(2));
+        world.list();
+        assert_eq!(world.changes(), [Modified]);
+        world.write(CONFIG, "2");
+        assert_eq!(world.changes(), []);
+    }
+}
+
+#[test]
+fn the_lock_file_that_the_cli_writes_does_not_make_it_dirty() {
+    let mut world = made();
+    let key = world.begin();
+    world.write(LOCK, "by the CLI");
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    world.list();
+    assert_eq!(world.changes(), [], "while it runs");
+    world.end(key, None, Some(2));
+    world.list();
+    assert_eq!(world.changes(), [], "at the end");
+    world.write(LOCK, "by a person");
+    assert_eq!(world.named_changes(), ["devcontainer-lock.json: Modified"]);
+    world.delete(LOCK);
+    assert_eq!(world.named_changes(), ["devcontainer-lock.json: Removed"]);
+}
+
+#[test]
+fn what_initialize_command_writes_is_what_the_container_is_made_from() {
+    for config_changes in [false, true] {
+        let mut world = made_with_dockerfile();
+        let key = world.begin();
+        world.write(DOCKERFILE, "generated");
+        if config_changes {
+            world.write(CONFIG, "2");
+        }
+        let inputs = world.inputs(&site());
+        world.state.set_initialized_inputs(key, &inputs);
+        world.remove(1);
+        world.run(2, "/w", Some(CONFIG));
+        world.list();
+        world.end(key, None, Some(2));
+        world.list();
+        let expected: &[&str] = match config_changes {
+            false => &[],
+            true => &["Dockerfile: Modified", "devcontainer.json: Modified"],
+        };
+        assert_eq!(world.named_changes(), expected);
+        world.write(CONFIG, "1");
+        world.write(DOCKERFILE, "edited");
+        assert_eq!(world.named_changes(), ["Dockerfile: Modified"]);
+    }
+}
+
+#[test]
+fn p6_a_container_that_the_cli_did_not_name_is_told_by_its_label() {
+    let mut world = made();
+    let key = world.begin();
+    let made_by = operation(world.wall).to_string();
+    world.write(CONFIG, "2");
+    world.end(key, Some("cancelled"), None);
+    world.remove(1);
+    world.run_by(&made_by, 2, CONFIG);
+    world.list();
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn p6_a_listing_from_before_the_container_was_made_keeps_its_baseline() {
+    let mut world = made();
+    let key = world.begin();
+    world.write(CONFIG, "2");
+    world.state.listing.want(world.now);
+    assert!(world.state.listing.begin(world.now).is_some());
+    world.now += Duration::from_secs(1);
+    world.end(key, None, Some(2));
+    // It does not show the new one, and is dropped; so is none after it, or there would never be any.
+    world.list();
+    assert!(world.state.listing.begin(world.now).is_some());
+    world
+        .state
+        .listing
+        .invalidate(world.now + Duration::from_secs(2), Vec::new());
+    world.list();
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG)).created_at = Timestamp::new(world.wall + 100, 0);
+    world.list();
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn p7_baselines_outlive_a_restart_and_an_edit_meanwhile_is_found() {
+    let mut world = made_with_dockerfile();
+    world.put(CONFIG, "2");
+    let persisted = world.state.persisted();
+    assert_eq!(persisted.baselines.len(), 1);
+    world.restart(persisted);
+    // Its time says nothing: it was put back by something that keeps times.
+    world.disk.insert(DOCKERFILE.into(), (text("b"), 1));
+    world.list();
+    assert_eq!(
+        world.named_changes(),
+        ["Dockerfile: Modified", "devcontainer.json: Modified"]
+    );
+    world.write(CONFIG, "1");
+    world.write(DOCKERFILE, "a");
+    assert_eq!(world.changes(), []);
+    assert!(!world.take_unsaved(), "nothing new about it");
+}
+
+#[test]
+fn p7_the_baseline_of_a_container_that_is_gone_goes_with_it() {
+    let mut world = made();
+    assert!(world.take_unsaved());
+    world.remove(1);
+    world.list();
+    assert!(world.take_unsaved());
+    assert_eq!(world.state.persisted().baselines.len(), 0);
+}
+
+#[test]
+fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
+    let mut world = made();
+    let persisted = world.state.persisted();
+    world.restart(persisted);
+    let all = std::mem::take(&mut world.containers);
+    let inventory = Inventory {
+        listed: Listed {
+            containers: Vec::new(),
+            ids: [id(1)].into(),
+            warnings: Vec::new(),
+            unreported: Vec::new(),
+            retry_at: None,
+        },
+        container_places: HashMap::new(),
+        entry_places: Vec::new(),
+    };
+    world.apply(Fact::Listed(Ok(inventory)));
+    world.containers = all;
+    world.put(CONFIG, "2");
+    world.list();
+    assert_eq!(world.changes(), [Modified]);
+}
+
+#[test]
+fn p7_what_an_interrupted_operation_made_is_compared_with_what_it_began_with() {
+    let mut world = made();
+    world.begin();
+    let made_by = operation(world.wall).to_string();
+    world.put(CONFIG, "2");
+    world.put(LOCK, "by the CLI");
+    world.remove(1);
+    world.run_by(&made_by, 2, CONFIG);
+    let persisted = world.state.persisted();
+    world.restart(persisted);
+    world.list();
+    assert_eq!(world.one().job.unwrap().state, OperationState::Interrupted);
+    assert_eq!(world.named_changes(), ["devcontainer.json: Modified"]);
+}
+
+#[test]
+fn a_container_made_before_an_operation_is_not_its_own_though_no_list_has_shown_it() {
+    for named in [None, Some(2)] {
+        let mut world = made();
+        world.remove(1);
+        world.list();
+        // By hand, from the first one; then an edit, and a start that finds it.
+        world.run(2, "/w", Some(CONFIG));
+        world.put(CONFIG, "2");
+        let key = world.begin();
+        world.list();
+        assert_eq!(world.changes(), [Unknown], "while it runs");
+        world.end(key, None, named);
+        world.list();
+        assert_eq!(world.changes(), [Unknown]);
+        // It may also be that no list shows it before the end.
+        let mut world = made();
+        world.remove(1);
+        world.list();
+        world.run(2, "/w", Some(CONFIG));
+        world.put(CONFIG, "2");
+        let key = world.begin();
+        world.end(key, None, named);
+        world.list();
+        assert_eq!(world.changes(), [Unknown]);
+    }
+}
+
+#[test]
+fn p7_what_initialize_command_has_written_is_to_be_saved() {
+    let mut world = made_with_dockerfile();
+    let key = world.begin();
+    world.take_unsaved();
+    world.write(DOCKERFILE, "generated");
+    let inputs = world.inputs(&site());
+    world.state.set_initialized_inputs(key, &inputs);
+    assert!(world.state.is_unsaved());
+}

@@ -1,0 +1,240 @@
+//! Which dev containers there are, their identity, and which containers belong to them.
+
+use super::*;
+
+#[test]
+fn a_container_with_the_labels_is_a_dev_container() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.run(2, "/v", None);
+    world.run(3, "/t", None).labels = [(LABEL_FOLDER, "/t"), (LABEL_TEST_RUN, "true")]
+        .into_iter()
+        .collect();
+    world.places.remove(&id(3));
+    world.run(4, "/n", None).labels = Pairs::default();
+    world.places.remove(&id(4));
+    assert!(State::label_address(&world.containers[0]).is_some());
+    assert!(State::label_address(&world.containers[2]).is_none());
+    assert!(State::label_address(&world.containers[3]).is_none());
+    world.list();
+    assert_eq!(world.names(), ["v", "w"]);
+    let view = world.state.view();
+    assert_eq!(view.containers.len(), 4);
+    let statuses: Vec<_> = view
+        .containers
+        .iter()
+        .map(|c| c.devcontainer_status)
+        .collect();
+    assert_eq!(
+        statuses,
+        [Some(Status::Running), Some(Status::Running), None, None]
+    );
+}
+
+#[test]
+fn p4_the_id_is_the_same_after_a_restart() {
+    let ids = |mut world: World| {
+        world.run(7, "/v/x", None);
+        world.run(1, "/w", Some(CONFIG));
+        world.list();
+        world.all().into_iter().map(|d| d.id).collect::<Vec<_>>()
+    };
+    let (first, mut other) = (ids(world()), world());
+    other.run(9, "/other", None);
+    let second = ids(other);
+    assert!(first.iter().all(|id| second.contains(id)));
+    assert_eq!(first[0].get_version_num(), 5);
+    // Fixed for good: scripts may have written them down.
+    assert_eq!(first[1].to_string(), "ce59bd4c-4071-51d0-98fa-5e7b25a42ac9");
+}
+
+#[test]
+fn taken_names_are_numbered() {
+    let mut world = world();
+    let given = Predefined {
+        name: Some("app".into()),
+        ..predefined("/x", None)
+    };
+    world.predefine(&[given.clone(), predefined("/a/app", None)]);
+    world.run(1, "/b/app", None);
+    world.run(2, "/c/app", None);
+    world.run(3, "/", None);
+    world.list();
+    assert_eq!(world.names(), ["root", "app-2", "app-3", "app-4", "app"]);
+    world.remove(1);
+    world.gone.insert("/b/app".into());
+    world.list();
+    world.run(4, "/d/app", None);
+    world.list();
+    assert_eq!(world.names(), ["root", "app-2", "app-4", "app-3", "app"]);
+}
+
+#[test]
+fn an_entry_without_a_config_takes_that_of_its_container_and_keeps_its_id() {
+    let mut world = world();
+    world.predefine(&[predefined("/w", None)]);
+    let before = world.one();
+    assert_eq!((before.status, before.config_path), (Status::Stopped, None));
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let after = world.one();
+    assert_eq!(after.id, before.id);
+    assert_eq!(after.config_path.as_deref(), Some(CONFIG));
+    assert_eq!(after.status, Status::Running);
+    // Reading the same manifest again changes nothing for good.
+    world.predefine(&[predefined("/w", None)]);
+    world.list();
+    assert_eq!(world.one(), after);
+}
+
+#[test]
+fn p18_a_label_that_may_not_be_followed_gives_nobody_its_config() {
+    let mut world = world();
+    world.predefine(&[predefined("/w", None)]);
+    world.run(1, "/w", Some("/etc/shadow"));
+    world.places.get_mut(&id(1)).unwrap().refused = Some("outside".into());
+    world.list();
+    let configs: Vec<_> = world.all().into_iter().map(|d| d.config_path).collect();
+    assert_eq!(configs, [None, Some("/etc/shadow".to_owned())]);
+}
+
+#[test]
+fn several_configs_in_one_folder_are_several_dev_containers() {
+    let mut world = world();
+    world.run(1, "/w", Some("/w/a.json"));
+    world.run(2, "/w", Some("/w/b.json"));
+    world.list();
+    let all = world.all();
+    assert_eq!(all.len(), 2);
+    assert_ne!(all[0].id, all[1].id);
+    assert_eq!(world.names(), ["w", "w-2"]);
+}
+
+#[test]
+fn of_several_containers_the_running_and_then_the_newest_counts() {
+    let mut world = world();
+    for number in 1..=4 {
+        world.run(number, "/w", Some(CONFIG)).running = number <= 2;
+    }
+    world.list();
+    assert_eq!(world.one().container.unwrap().info.name, "box2");
+    assert_eq!(
+        world.state.view().warnings,
+        [
+            "dev container w has several containers: box2 is used, box1, box4, box3 are ignored; remove the ones you do not need"
+        ]
+    );
+}
+
+#[test]
+fn a_container_that_vanishes_leaves_its_dev_container_stopped_and_clean() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    world.write(CONFIG, "2");
+    assert!(world.one().dirty);
+    world.remove(1);
+    world.list();
+    let left = world.one();
+    assert_eq!(
+        (left.status, left.dirty, left.running),
+        (Status::Stopped, false, false)
+    );
+    assert_eq!(left.container, None);
+    world.gone.insert("/w".into());
+    world.list();
+    assert_eq!(world.all(), []);
+}
+
+#[test]
+fn a_predefined_one_stays_without_folder_and_container() {
+    let mut world = world();
+    world.gone.insert("/w".into());
+    world.predefine(&[predefined("/w", None)]);
+    world.list();
+    assert_eq!(world.one().status, Status::Stopped);
+    world.predefine(&[]);
+    assert_eq!(world.all(), []);
+}
+
+#[test]
+fn a_manifest_read_again_replaces_the_predefined_ones() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let detected = world.one();
+    let named = Predefined {
+        id: Some(Uuid::from_u128(7)),
+        name: Some("mine".into()),
+        ..predefined("/w", Some(CONFIG))
+    };
+    let twice = [named, predefined("/v", None), predefined("/v", None)];
+    let errors = world.predefine(&twice);
+    assert_eq!(
+        errors,
+        ["the dev container in /v is defined twice; the first definition counts"]
+    );
+    assert_eq!(world.names(), ["v", "mine"]);
+    let mine = world.all().remove(1);
+    assert_eq!(mine.id, Uuid::from_u128(7));
+    assert_eq!(mine.container, detected.container);
+    assert_eq!(world.state.owner(&id(1)), world.state.find("mine"));
+    world.predefine(&[]);
+    assert_eq!(world.names(), ["mine"], "its container is still there");
+}
+
+#[test]
+fn containers_are_selected_by_id_name_or_prefix() {
+    let mut world = world();
+    for (number, id) in [
+        (1, "aaaaaaaaaaaa1111"),
+        (2, "aaaaaaaaaaaa2222"),
+        (3, "bbbbbbbbbbbb3333"),
+    ] {
+        let info = world.run(number, "/w", None);
+        info.id = id.into();
+    }
+    world.list();
+    let name = |selected| match selected {
+        Selected::One(info) => info.name.clone(),
+        other => format!("{other:?}"),
+    };
+    for (text, expected) in [
+        ("aaaaaaaaaaaa1111", "box1"),
+        ("box2", "box2"),
+        ("bbbbbbbbbbbb", "box3"),
+        ("bbbbbbbbbbbb333", "box3"),
+        ("bbbbbbbbbbb", "None"),
+        ("aaaaaaaaaaaa", "Ambiguous"),
+        ("/box1", "None"),
+        ("", "None"),
+    ] {
+        assert_eq!(name(world.state.select(text)), expected, "{text}");
+    }
+}
+
+#[test]
+fn only_allowed_places_are_looked_at() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.run(2, "/v", Some("/etc/shadow"));
+    let place = world.places.get_mut(&id(2)).unwrap();
+    (place.may_be_looked_at, place.refused) = (false, Some("outside".into()));
+    world.list();
+    let targets = world.state.scan_targets();
+    let sites: Vec<_> = targets.iter().flat_map(|target| &target.site).collect();
+    assert_eq!(sites, [&Arc::new(site())]);
+}
+
+#[test]
+fn the_cli_is_given_what_the_labels_say() {
+    let mut world = world();
+    world.predefine(&[predefined("/w/.", None)]);
+    let place = world.place("/w", Some(CONFIG));
+    let defined = vec![(predefined("/w/.", None), place)];
+    world.apply(Fact::Predefined(defined));
+    let key = world.state.find("w").unwrap();
+    let address = world.state.address(key).unwrap();
+    assert_eq!(address.folder, Path::new("/w/."));
+    assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
+}
