@@ -50,9 +50,9 @@ impl EventStream {
     /// only the last of several changes of one object.
     pub(super) fn send(&self, service: &Service, out: &mut StreamWriter<'_>) -> io::Result<()> {
         let _interest = service.interest();
-        let mut seen = self.seen;
+        // A stream that has begun gets its snapshot even if the daemon stops at that moment.
+        let mut seen = self.send_update(service, self.seen, out)?;
         while !service.is_closing() {
-            seen = Some(self.send_update(service, seen, out)?);
             out.heartbeat_if_due()?;
             let is_unwatched = service.watcher_warning().is_some();
             let mut until = out.heartbeat_due();
@@ -64,6 +64,7 @@ impl EventStream {
             if is_unwatched {
                 service.scan();
             }
+            seen = self.send_update(service, Some(seen), out)?;
         }
         Ok(())
     }
