@@ -11,9 +11,10 @@ use std::fmt;
 
 use lexopt::{Arg, Parser, ValueExt};
 
+use self::flags::{FLAGS, Flag, LISTEN, Setting};
+
 pub use self::config::Config;
 pub use self::flags::help;
-use self::flags::{FLAGS, Flag, LISTEN, Setting};
 
 /// The task that a command line asks for.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Writes down what outlives a restart.
+//! Saves what outlives a restart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,20 +8,18 @@ use crate::base::time::Timestamp;
 use crate::state::Fact;
 use crate::store::Store;
 
-/// The state, and where it is kept.
+/// The state, and the file that it is saved in.
 pub struct Persister {
     shared: Arc<Shared>,
     store: Store,
-    /// Whether what was to be written last could not be, so that it is worth trying again.
+    /// True if the last attempt failed, so that it is worth trying again.
     failed: AtomicBool,
 }
 
 impl Persister {
-    /// Tells the state what the last run of the daemon left.
+    /// Loads what the last run of the daemon left, and hands it to the state.
     pub fn recover(shared: Arc<Shared>, store: Store) -> Self {
-        let persisted = store.load();
-        let now = Timestamp::now();
-        shared.update(|state| state.recover(persisted, now));
+        shared.apply(Fact::Recovered(store.load(), Timestamp::now()));
         Self {
             shared,
             store,
@@ -29,9 +27,9 @@ impl Persister {
         }
     }
 
-    /// Writes down what a next run of the daemon has to know.
+    /// Saves what the next run of the daemon is to know.
     pub fn save(&self) {
-        // Whatever becomes of it, it is not to be tried over and over.
+        // A failed attempt is not repeated over and over.
         self.shared.apply(Fact::SaveBegun);
         let failed = self
             .store
@@ -39,7 +37,7 @@ impl Persister {
         self.failed.store(failed, Ordering::Release);
     }
 
-    /// The same, if there is something new, or something that could not be written before.
+    /// Saves if something has changed, or if the last attempt failed.
     pub fn save_what_is_new(&self) {
         if self.shared.read(|state| state.is_unsaved()) || self.failed.load(Ordering::Acquire) {
             self.save();

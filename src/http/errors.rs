@@ -1,9 +1,8 @@
 //! The error table: every error that a client can get, with its status, message and detail.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use tiny_http::Method;
 

@@ -6,8 +6,7 @@ use uuid::Uuid;
 
 use crate::base::time::Timestamp;
 use crate::model::api::{ChangeKind, Container, Devcontainer, InputChange, Job, Status};
-use crate::model::container::RunState;
-use crate::model::container::{ContainerInfo, Port};
+use crate::model::container::{ContainerInfo, Port, RunState};
 use crate::model::operation::{OperationKind, OperationState};
 use crate::state::{Change, View};
 

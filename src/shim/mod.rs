@@ -9,12 +9,13 @@ mod argv;
 mod replace;
 
 use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use std::{fmt, io, io::Write};
 
 use serde::{Deserialize, Serialize};
 

@@ -6,8 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use super::argv;
-use super::{Error, Plan, check_daemon, exit_code};
+use super::{Error, Plan, argv, check_daemon, exit_code};
 use crate::docker::{self, Client};
 use crate::model::original::{Original, PriorState};
 

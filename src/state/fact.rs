@@ -5,9 +5,15 @@ use std::time::Instant;
 
 use super::State;
 use super::ingest::Inventory;
+use super::persisted::Persisted;
 use super::scan::Found;
+use crate::base::time::Timestamp;
+use crate::model::ids::Key;
+use crate::model::inputs::Inputs;
 use crate::model::listing::Fault;
 use crate::model::location::{Predefined, Resolved};
+use crate::model::operation::{EndedOperation, Repaired};
+use crate::model::original::Original;
 
 /// Something that an adapter has learned.
 pub enum Fact {
@@ -25,6 +31,18 @@ pub enum Fact {
     Scanned(Vec<Found>),
     /// These are the predefined dev containers, in place of those before.
     Predefined(Vec<(Predefined, Resolved)>),
+    /// The last run of the daemon left this. Its operations have ended by this time.
+    Recovered(Persisted, Timestamp),
+    /// An operation is about to start the CLI: the containers that it is to replace, and the inputs as they are now.
+    OperationPrepared(Key, Vec<Original>, Option<Inputs>),
+    /// `initializeCommand` has ended, and left these inputs.
+    InputsInitialized(Key, Inputs),
+    /// An operation ended, and the CLI left these inputs, with its lock file.
+    OperationEnded(Key, EndedOperation, Option<Inputs>),
+    /// The running operation has cleaned up what an earlier one left.
+    LeftoversCleared(Key),
+    /// The repair under way ended; with `None`, docker did not answer.
+    RepairEnded(Key, Option<Repaired>),
     /// Files cannot be watched, for this reason; `None` if they can.
     WatcherWarning(Option<String>),
     /// A client follows changes.
@@ -55,6 +73,16 @@ impl State {
             Fact::Listed(result) => return self.take_listing(result, now),
             Fact::Scanned(found) => return self.take_scan(found),
             Fact::Predefined(defined) => return self.predefine(defined),
+            Fact::Recovered(persisted, ended_by) => self.recover(persisted, ended_by),
+            Fact::OperationPrepared(key, originals, inputs) => {
+                self.prepare_operation(key, originals, inputs.as_ref());
+            }
+            Fact::InputsInitialized(key, inputs) => self.set_initialized_inputs(key, &inputs),
+            Fact::OperationEnded(key, ended, after) => {
+                self.end_operation(key, ended, after.as_ref(), now);
+            }
+            Fact::LeftoversCleared(key) => self.clear_leftover(key),
+            Fact::RepairEnded(key, repaired) => self.end_repair(key, repaired, now),
             Fact::ListOutdated(ids) => self.listing.invalidate(now, ids),
             Fact::EventsNamed(ids) => self.listing.events_named(ids, now),
             Fact::EventsFailed(fault) => self.listing.events_failed(fault, now),

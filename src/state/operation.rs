@@ -115,7 +115,7 @@ impl State {
     }
 
     /// Takes what a running operation found out before it starts the CLI: the containers that it is to replace, and the inputs.
-    pub fn prepare_operation(
+    pub(super) fn prepare_operation(
         &mut self,
         key: Key,
         originals: Vec<Original>,
@@ -129,7 +129,7 @@ impl State {
 
     /// Takes the inputs as they are after `initializeCommand`, which may have written files that the CLI builds from. The CLI has
     /// read the configuration before; where it says something else now, it is not known which of the two counts.
-    pub fn set_initialized_inputs(&mut self, key: Key, inputs: &Inputs) {
+    pub(super) fn set_initialized_inputs(&mut self, key: Key, inputs: &Inputs) {
         let now = Baseline::exact(inputs);
         let made_from = self
             .running_mut(key)
@@ -145,7 +145,7 @@ impl State {
 
     /// Takes the end of an operation. `after` are the inputs as the CLI left them, with its lock file. Lists from before `now`
     /// are out of date.
-    pub fn end_operation(
+    pub(super) fn end_operation(
         &mut self,
         key: Key,
         ended: EndedOperation,
@@ -154,8 +154,7 @@ impl State {
     ) {
         self.listing.invalidate(now, self.containers_of(key));
         if let Some(entry) = self.fleet.get_mut(key)
-            && let Activity::Operating(mut running) =
-                std::mem::replace(&mut entry.activity, Activity::Idle)
+            && let Some(mut running) = entry.take_running()
         {
             running.take_lock_file(after);
             let named = ended.container.as_deref();
@@ -164,7 +163,12 @@ impl State {
                 .filter_map(|info| Some((info.id.clone(), running.made_or_named(info, named)?)));
             self.baselines
                 .extend(made.map(|(id, baseline)| (id, baseline.clone())));
+            let is_deleted =
+                running.kind() == OperationKind::Delete && ended.end.ending == Ending::Succeeded;
             entry.last = Some(running.end(ended));
+            if is_deleted {
+                self.forget(key);
+            }
         }
         self.changed();
     }
@@ -177,10 +181,10 @@ impl State {
     }
 
     /// Forgets a detected dev container whose containers were removed. It is listed again when a container appears.
-    pub fn forget(&mut self, key: Key) {
+    pub(super) fn forget(&mut self, key: Key) {
+        self.clear_leftover(key);
         self.fleet.forget(key);
         self.owners.retain(|_, owner| *owner != key);
-        self.changed();
     }
 
     /// Returns the number of operations that are running.
@@ -203,6 +207,17 @@ impl Entry {
         match &self.activity {
             Activity::Operating(running) => Some(running),
             Activity::Idle | Activity::Repairing(_) => None,
+        }
+    }
+
+    /// Takes the operation that runs: it has ended.
+    fn take_running(&mut self) -> Option<RunningOperation> {
+        match std::mem::replace(&mut self.activity, Activity::Idle) {
+            Activity::Operating(running) => Some(running),
+            other => {
+                self.activity = other;
+                None
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::State;
 use super::devcontainers::Entry;
@@ -29,10 +30,10 @@ pub(super) struct Repairs {
 
 impl State {
     /// Takes what the last run of the daemon left: its operations, and the baselines of containers by their ids. Operations that
-    /// it did not end have ended by `now`.
-    pub fn recover(&mut self, persisted: Persisted, now: Timestamp) {
+    /// it did not end have ended by `ended_by`.
+    pub(super) fn recover(&mut self, persisted: Persisted, ended_by: Timestamp) {
         let ended = |record: Record| Record {
-            finished_at: record.finished_at.or(Some(now)),
+            finished_at: record.finished_at.or(Some(ended_by)),
             ..record
         };
         self.recovered = persisted.operations.into_iter().map(ended).collect();
@@ -87,7 +88,7 @@ impl State {
     }
 
     /// Takes that the running operation has repaired, or removed, what an earlier one left.
-    pub fn clear_leftover(&mut self, key: Key) {
+    pub(super) fn clear_leftover(&mut self, key: Key) {
         if let Some(entry) = self.fleet.get_mut(key) {
             entry.repairs.leftover = None;
         }
@@ -130,15 +131,16 @@ impl State {
         Some(repair)
     }
 
-    /// Takes the result of the repair that is under way. After an error, with which docker refuses to answer at all, the repair is
-    /// tried again after the next listing; what docker refuses to do is tried a few times.
-    pub fn end_repair<E>(&mut self, key: Key, result: Result<Repaired, E>) {
-        let Some(entry) = self.fleet.get_mut(key) else {
-            return;
-        };
-        if let Activity::Repairing(repair) = std::mem::replace(&mut entry.activity, Activity::Idle)
+    /// Takes the result of the repair that is under way. Where docker did not answer, it is tried again after the next listing;
+    /// what docker refuses to do is tried a few times. A complete repair makes lists from before `now` out of date.
+    pub(super) fn end_repair(&mut self, key: Key, repaired: Option<Repaired>, now: Instant) {
+        if repaired.as_ref().is_some_and(|repaired| repaired.complete) {
+            self.listing.invalidate(now, self.containers_of(key));
+        }
+        if let Some(entry) = self.fleet.get_mut(key)
+            && let Some(repair) = entry.take_repair()
         {
-            entry.end_repair(&repair, result.ok());
+            entry.end_repair(&repair, repaired);
         }
         self.changed();
     }
@@ -151,6 +153,17 @@ impl Entry {
             .repair()
             .filter(|_| self.last().is_some_and(PastOperation::is_unsettled));
         self.repairs.leftover = left.or(self.repairs.leftover.take());
+    }
+
+    /// Takes the repair under way: it has ended.
+    fn take_repair(&mut self) -> Option<Repair> {
+        match std::mem::replace(&mut self.activity, Activity::Idle) {
+            Activity::Repairing(repair) => Some(repair),
+            other => {
+                self.activity = other;
+                None
+            }
+        }
     }
 
     /// Returns the next repair. Operations are taken by their age, each once: a repair that is not possible would be tried for ever.

@@ -1,7 +1,5 @@
 //! Repair of what operations left that did not come to their end.
 
-use std::time::Instant;
-
 use super::run::OperationRun;
 use super::settle::{self, RestoreScope};
 use super::{Operations, end_leftovers};
@@ -33,13 +31,7 @@ impl Operations {
         let Some(repair) = begun else { return };
         let result = self.settle_leftovers(&repair);
         report(&result);
-        self.shared.update(|state| {
-            if result.as_ref().is_ok_and(|repaired| repaired.complete) {
-                let ids = state.containers_of(key);
-                state.apply(Fact::ListOutdated(ids), Instant::now());
-            }
-            state.end_repair(key, result);
-        });
+        self.shared.apply(Fact::RepairEnded(key, result.ok()));
         self.settings.persister.save();
     }
 
@@ -80,7 +72,9 @@ impl OperationRun {
         for repair in shared.read(|state| state.left_behind(self.key)) {
             self.say("cleaning up after an earlier operation");
             match self.operations.settle_leftovers(&repair) {
-                Ok(_) => shared.update(|state| state.clear_leftover(self.key)),
+                Ok(_) => {
+                    shared.apply(Fact::LeftoversCleared(self.key));
+                }
                 Err(e) => self.say(&format!("the cleanup failed: {e}")),
             }
         }

@@ -24,6 +24,7 @@ use crate::model::location::{Declared, Resolved};
 use crate::model::operation::{
     ContainersReport, End, EndedOperation, Ending, OperationKind, Settlement,
 };
+use crate::state::Fact;
 
 /// An operation that runs.
 #[derive(Clone)]
@@ -224,8 +225,8 @@ impl OperationRun {
             finished_at: Timestamp::now(),
         };
         let now = Instant::now();
-        let after = self.kind.makes_containers().then(|| self.inputs());
-        let is_deleted = self.kind == OperationKind::Delete && end.ending == Ending::Succeeded;
+        let makes_containers = self.kind.makes_containers();
+        let after = makes_containers.then(|| self.inputs()).flatten();
         let ended = EndedOperation {
             end: end.clone(),
             container: outcome.container,
@@ -233,13 +234,8 @@ impl OperationRun {
         };
         operations.release(self.key);
         // Readers of either log find the end in the state.
-        operations.shared.update(|state| {
-            state.end_operation(self.key, ended, after.flatten().as_ref(), now);
-            if is_deleted {
-                state.clear_leftover(self.key);
-                state.forget(self.key);
-            }
-        });
+        let fact = Fact::OperationEnded(self.key, ended, after);
+        operations.shared.update(|state| state.apply(fact, now));
         operations.settings.persister.save();
         let summary = self.summary(&end);
         log::info!("{}: {summary}", self.folder().display());

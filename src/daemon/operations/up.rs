@@ -19,6 +19,7 @@ use crate::model::operation::{ContainersReport, Ending, OperationKind, Settlemen
 use crate::model::original::Original;
 use crate::process::{self, RunLimits};
 use crate::shim::{self, Plan};
+use crate::state::Fact;
 
 /// The time between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,10 +40,8 @@ impl OperationRun {
             Ok(originals) => originals,
             Err(e) => return self.stopped_by(e).into(),
         };
-        let inputs = self.inputs();
-        self.operations.shared.update(|state| {
-            state.prepare_operation(self.key, originals.clone(), inputs.as_ref());
-        });
+        let prepared = Fact::OperationPrepared(self.key, originals.clone(), self.inputs());
+        self.operations.shared.apply(prepared);
         self.operations.settings.persister.save();
         let (ending, named) = self.run_cli(&originals);
         self.settle(&originals, ending, named)
@@ -110,8 +109,8 @@ impl OperationRun {
 
     fn take_initialized_inputs(&self) {
         if let Some(inputs) = self.inputs() {
-            let shared = &self.operations.shared;
-            shared.update(|state| state.set_initialized_inputs(self.key, &inputs));
+            let initialized = Fact::InputsInitialized(self.key, inputs);
+            self.operations.shared.apply(initialized);
         }
     }
 

@@ -36,8 +36,8 @@ fn operations(operations: Vec<Record>) -> Persisted {
     }
 }
 
-fn repaired(summary: &str) -> Result<Repaired, &'static str> {
-    Ok(Repaired {
+fn repaired(summary: &str) -> Option<Repaired> {
+    Some(Repaired {
         summary: Some(summary.to_owned()),
         complete: true,
     })
@@ -88,7 +88,9 @@ fn p12_a_container_that_is_set_aside_is_put_right_once() {
         .begin(key, OperationKind::Recreate, operation(9));
     assert_eq!(refused.err(), Some(Refusal::Repairing));
 
-    world.state.end_repair(key, repaired("nothing was lost"));
+    world
+        .state
+        .end_repair(key, repaired("nothing was lost"), world.now);
     let one = world.one();
     let job = one.job.unwrap();
     assert_eq!(
@@ -135,7 +137,9 @@ fn p12_what_cannot_be_put_right_is_tried_once_each() {
     for second in [5, 7] {
         let repair = world.state.begin_repair(key, true, NOW).unwrap();
         assert_eq!(repair.operation, operation(second));
-        world.state.end_repair(key, repaired("the name is taken"));
+        world
+            .state
+            .end_repair(key, repaired("the name is taken"), world.now);
         world.list();
     }
     assert_eq!(world.state.to_repair(), []);
@@ -167,7 +171,9 @@ fn p12_what_docker_makes_after_the_end_is_removed() {
         (repair.operation.clone(), repair.left_by),
         (id, LeftBy::Earlier)
     );
-    world.state.end_repair(key, repaired("it is gone"));
+    world
+        .state
+        .end_repair(key, repaired("it is gone"), world.now);
     assert_eq!(world.state.to_repair(), []);
 }
 
@@ -195,9 +201,7 @@ fn p12_what_docker_did_not_answer_is_tried_again() {
     let mut world = world();
     let (_, key) = with_one_set_aside(&mut world);
     world.state.begin_repair(key, true, NOW).unwrap();
-    world
-        .state
-        .end_repair(key, Err::<Repaired, _>("docker does not answer"));
+    world.state.end_repair(key, None, world.now);
     assert_eq!(world.state.to_repair(), [key]);
 }
 
@@ -234,7 +238,9 @@ fn p12_an_operation_whose_end_is_not_known_is_settled_when_docker_is_back() {
         (&repair.originals[..], repair.left_by),
         (&[old][..], LeftBy::ThisRun)
     );
-    world.state.end_repair(key, repaired("nothing was lost"));
+    world
+        .state
+        .end_repair(key, repaired("nothing was lost"), world.now);
     let error = world.one().error.unwrap();
     assert_eq!(error, "docker is gone; nothing was lost");
     assert_eq!(world.one().job.unwrap().state, OperationState::Failed);
