@@ -1,9 +1,11 @@
 //! A stream of bytes as lines of bounded length.
 
-/// How much of one line of the CLI is read; the rest of a longer one is counted and dropped.
+/// How many bytes of a line are kept; the rest of a longer one is counted and dropped.
 pub const MAX_INPUT_LINE: usize = 1 << 20;
+/// How much memory stays allocated between lines, in bytes.
+const CAPACITY_KEPT: usize = 64 << 10;
 
-/// Splits a stream into lines, of which it keeps the beginning.
+/// Splits a stream at line feeds.
 #[derive(Default)]
 pub struct Lines {
     begun: Vec<u8>,
@@ -11,7 +13,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Hands on each line that `bytes` ends, without its line feed, and how many bytes of it were dropped.
+    /// Calls `line` for each line that `bytes` ends, with its content and how many bytes of it were dropped.
     pub fn feed(&mut self, bytes: &[u8], line: &mut dyn FnMut(&[u8], usize)) {
         let mut parts = bytes.split(|b| *b == b'\n');
         let last = parts.next_back().unwrap_or_default();
@@ -22,7 +24,7 @@ impl Lines {
         self.keep(last);
     }
 
-    /// Hands on a last line that no line feed ends.
+    /// Calls `line` for a last line without a line feed, if there is one.
     pub fn finish(&mut self, line: &mut dyn FnMut(&[u8], usize)) {
         if !self.begun.is_empty() {
             self.end(line);
@@ -30,10 +32,10 @@ impl Lines {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = (MAX_INPUT_LINE - self.begun.len()).min(bytes.len());
-        self.begun
-            .extend_from_slice(bytes.get(..room).unwrap_or_default());
-        self.dropped += bytes.len() - room;
+        let room = MAX_INPUT_LINE - self.begun.len();
+        let (kept, rest) = bytes.split_at(room.min(bytes.len()));
+        self.begun.extend_from_slice(kept);
+        self.dropped += rest.len();
     }
 
     fn end(&mut self, line: &mut dyn FnMut(&[u8], usize)) {
@@ -44,4 +46,34 @@ impl Lines {
     }
 }
 
-pub const CAPACITY_KEPT: usize = 64 << 10;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_split_at_line_feeds_wherever_its_pieces_end() {
+        let stream = b"one\n\ntwo\nend";
+        for size in 1..=stream.len() {
+            let mut lines = Lines::default();
+            let mut found: Vec<(Vec<u8>, usize)> = Vec::new();
+            let mut push = |line: &[u8], dropped: usize| found.push((line.to_vec(), dropped));
+            for piece in stream.chunks(size) {
+                lines.feed(piece, &mut push);
+            }
+            lines.finish(&mut push);
+            lines.finish(&mut push);
+            let expected = ["one", "", "two", "end"].map(|line| (line.as_bytes().to_vec(), 0));
+            assert_eq!(found, expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_what_is_dropped_is_counted() {
+        let mut lines = Lines::default();
+        let mut found = Vec::new();
+        let mut push = |line: &[u8], dropped: usize| found.push((line.len(), dropped));
+        lines.feed(&vec![b'x'; MAX_INPUT_LINE + 2], &mut push);
+        lines.feed(b"xyz\nshort\n", &mut push);
+        assert_eq!(found, [(MAX_INPUT_LINE, 5), (5, 0)]);
+    }
+}

@@ -1,35 +1,40 @@
 //! Text for people: one line, without control characters, and short.
 
-/// `message` without control characters: what a label or a program says must not look like an event of ours, nor
-/// move the cursor.
+/// Escapes control characters, so that a label or the output of a program can neither look like another log line nor
+/// move the cursor. Trailing space is removed.
 pub fn one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len());
     for c in message.trim_end().chars() {
-        match c {
-            c if c.is_control() => line.extend(c.escape_default()),
-            c => line.push(c),
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
         }
     }
     line
 }
 
-/// How many containers a warning names.
+/// How many names a warning lists.
 pub const NAMED: usize = 5;
+/// How many characters [`shorten`] keeps.
+const SHORT: usize = 80;
 
+/// The first 80 characters of `text`.
 pub fn shorten(text: &str) -> String {
-    text.chars().take(80).collect()
+    text.chars().take(SHORT).collect()
 }
 
+/// The first [`NAMED`] names, and how many more there are.
 pub fn enumerate(names: &[&str]) -> String {
-    let shown = names.get(..names.len().min(NAMED)).unwrap_or_default();
+    let shown = names.get(..NAMED).unwrap_or(names);
+    let listed = shown.join(", ");
     match names.len() - shown.len() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+        0 => listed,
+        more => format!("{listed} and {more} more"),
     }
 }
 
-/// `text` without terminal escapes and other control characters; of a line that was overwritten (`\r`), what
-/// remained.
+/// Removes terminal escapes and other control characters. Of a line that was overwritten (`\r`), the last text stays.
 pub fn plain_text(text: &str) -> String {
     let remained = text.trim_end_matches('\r').rsplit('\r').next();
     let mut chars = remained.unwrap_or_default().chars().peekable();
@@ -55,4 +60,45 @@ pub fn plain_text(text: &str) -> String {
         }
     }
     plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_line_has_no_control_characters() {
+        assert_eq!(one_line("a\nb\u{1b}[1m é \n"), "a\\nb\\u{1b}[1m é");
+    }
+
+    #[test]
+    fn five_names_are_listed() {
+        let names = ["a", "b", "c", "d", "e", "f", "g"];
+        assert_eq!(enumerate(&[]), "");
+        assert_eq!(enumerate(&names[..5]), "a, b, c, d, e");
+        assert_eq!(enumerate(&names), "a, b, c, d, e and 2 more");
+    }
+
+    #[test]
+    fn plain_text_has_no_escapes_and_no_overwritten_text() {
+        for (text, expected) in [
+            ("\u{1b}[1mbold\u{1b}[0m", "bold"),
+            ("\u{1b}[38;5;12mx\u{1b}[K", "x"),
+            ("1%\r20%\r100%\r", "100%"),
+            ("\u{1b}]0;title\u{7}x\u{1b}]8;;http://y\u{1b}\\z", "xz"),
+            ("a\tb\u{8}\u{0}c", "a\tbc"),
+            ("\u{1b}", ""),
+            ("\u{1b}[", ""),
+        ] {
+            assert_eq!(plain_text(text), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[\\x00-\\x7f]{0,40}") {
+            plain_text(&text);
+        }
+    }
 }
