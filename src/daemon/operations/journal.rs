@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::base::time::Timestamp;
-use crate::devcontainer::cli::log::Line;
+use crate::devcontainer::cli::line::Line;
 use crate::model::api::{LogLevel, LogLine};
 use crate::model::operation::{End, OperationState};
 

@@ -3,7 +3,8 @@
 use super::journal::Journal;
 use crate::base::lines::Lines;
 use crate::base::time::Timestamp;
-use crate::devcontainer::cli::log::{Line, LogReader};
+use crate::devcontainer::cli::line::Line;
+use crate::devcontainer::cli::log::LogReader;
 use crate::devcontainer::cli::result::UpResult;
 use crate::model::api::LogLevel;
 use crate::process::Stream;

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::journal::Journal;
 use crate::base::flock::FolderLock;
 use crate::base::time::Timestamp;
-use crate::devcontainer::cli::log::Line;
+use crate::devcontainer::cli::line::Line;
 use crate::devcontainer::scan;
 use crate::docker::{self, Client, Snapshot};
 use crate::model::api::LogLevel;

@@ -1,9 +1,9 @@
-//! How the devcontainer CLI is called.
+//! The arguments of `devcontainer up`.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-/// What the CLI is told.
+/// The options of `devcontainer up`.
 #[derive(Clone, Copy, Debug)]
 pub struct Up<'a> {
     /// `--workspace-folder`; an absolute path.
@@ -12,15 +12,16 @@ pub struct Up<'a> {
     pub config: Option<&'a Path>,
     /// `--docker-path`.
     pub docker: &'a Path,
-    /// `--docker-compose-path`, which the CLI calls where docker itself has no `compose`.
+    /// `--docker-compose-path`, which the CLI runs where docker itself has no `compose`.
     pub compose: &'a Path,
     /// `--remove-existing-container`.
     pub remove_existing: bool,
 }
 
 impl Up<'_> {
-    /// The arguments of `devcontainer`. Every path is a value after its own flag, never an argument that could be
-    /// taken for a flag: the CLI takes the word after such a flag as it is, and our paths begin with a slash.
+    /// The arguments of `devcontainer`.
+    ///
+    /// Every path is the value of a flag and absolute, so that the CLI cannot take one for a flag.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["up".into(), "--log-format".into(), "json".into()];
         arguments.extend(["--workspace-folder".into(), self.folder.into()]);

@@ -1,5 +1,9 @@
-//! How the devcontainer CLI is called, and how its output is read.
+//! The devcontainer CLI: its arguments, its log and its result.
 
 pub mod arguments;
+mod cause;
+mod event;
+pub mod line;
 pub mod log;
 pub mod result;
+mod timing;

@@ -1,26 +1,55 @@
-//! The last line that the devcontainer CLI prints: what came of it.
+//! The result of the devcontainer CLI: a JSON object in the last line of its standard output.
+
+use std::fmt;
 
 use serde::Deserialize;
 
-/// The CLI's result. Fields that we do not know are ignored: more appear with versions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+/// The result of `devcontainer up`. Unknown fields are ignored, since newer versions add some.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpResult {
-    /// `success` or `error`.
-    pub outcome: String,
-    /// The container, also where a hook failed after it was made.
+    outcome: Outcome,
+    /// The id of the container, also where a hook failed after it was created.
     #[serde(default)]
     pub container_id: Option<String>,
-    /// What went wrong.
     #[serde(default)]
-    pub message: Option<String>,
-    /// More about it.
+    message: Option<String>,
     #[serde(default)]
-    pub description: Option<String>,
+    description: Option<String>,
+}
+
+/// The field `outcome` of a result.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+enum Outcome {
+    Success,
+    Error,
+    /// A word that the CLI (0.89) does not use; it counts as a failure.
+    Other(String),
+}
+
+impl From<String> for Outcome {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "success" => Self::Success,
+            "error" => Self::Error,
+            _ => Self::Other(word),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Other(word) => word,
+        })
+    }
 }
 
 impl UpResult {
-    /// Reads a line of standard output. `None` where it is not a result.
+    /// Reads a line of standard output; `None` where it is not a result.
     pub fn parse(line: &str) -> Option<Self> {
         let line = line.trim();
         line.starts_with('{')
@@ -28,12 +57,12 @@ impl UpResult {
             .ok()
     }
 
-    /// Whether it did what was asked.
+    /// Returns whether the CLI reports success.
     pub fn succeeded(&self) -> bool {
-        self.outcome == "success"
+        self.outcome == Outcome::Success
     }
 
-    /// Calls programs by other names where their paths stand in the texts.
+    /// Replaces paths of programs by names in all texts.
     pub fn rename(&mut self, programs: &[(&str, &str)]) {
         for text in [&mut self.message, &mut self.description]
             .into_iter()
@@ -45,16 +74,16 @@ impl UpResult {
         }
     }
 
-    /// What went wrong, in one text, without what may be secret.
+    /// Returns message and description as one text, without arguments that may be secret.
     pub fn reason(&self) -> String {
-        let message = without_arguments(self.message.as_deref().unwrap_or_default().trim());
-        let description = self.description.as_deref().unwrap_or_default().trim();
-        let description = without_arguments(description);
+        let text =
+            |field: &Option<String>| without_arguments(field.as_deref().unwrap_or_default().trim());
+        let (message, description) = (text(&self.message), text(&self.description));
         match (message.as_str(), description.as_str()) {
-            ("", "") => format!("outcome {:?} without a message", self.outcome),
+            ("", "") => format!("outcome {:?} without a message", self.outcome.to_string()),
             (text, "") | ("", text) => text.to_owned(),
-            (a, b) if a.contains(b) => a.to_owned(),
-            (a, b) if b.contains(a) => b.to_owned(),
+            (message, description) if message.contains(description) => message.to_owned(),
+            (message, description) if description.contains(message) => description.to_owned(),
             (message, description) => {
                 format!("{}: {message}", description.trim_end_matches('.'))
             }
@@ -62,10 +91,12 @@ impl UpResult {
     }
 }
 
-/// The commands whose arguments may hold an environment or build arguments, and with these secrets.
-const SECRETIVE: [&str; 7] = ["run", "exec", "create", "build", "buildx", "compose", "up"];
+/// The programs whose arguments may hold secrets.
+const CONTAINER_PROGRAMS: [&str; 4] = ["docker", "podman", "docker-compose", "nerdctl"];
+/// Their commands with environment variables or build arguments among the arguments.
+const SECRET_COMMANDS: [&str; 7] = ["run", "exec", "create", "build", "buildx", "compose", "up"];
 
-/// `Command failed: docker run -e TOKEN=… …` without the arguments.
+/// Cuts the arguments of `Command failed: docker run -e TOKEN=… …`.
 fn without_arguments(message: &str) -> String {
     const FAILED: &str = "Command failed: ";
     let Some((before, command)) = message.split_once(FAILED) else {
@@ -74,12 +105,13 @@ fn without_arguments(message: &str) -> String {
     let mut words = command.split_whitespace();
     let (program, verb) = (words.next().unwrap_or_default(), words.next());
     let name = program.rsplit('/').next().unwrap_or_default();
-    let runs_containers = ["docker", "podman", "docker-compose", "nerdctl"].contains(&name);
+    let is_secret = |verb: &str| {
+        CONTAINER_PROGRAMS.contains(&name)
+            && (SECRET_COMMANDS.contains(&verb) || verb.starts_with('-'))
+    };
     match verb {
         Some(_) if name == "docker-compose" => format!("{before}{FAILED}{program} …"),
-        Some(verb) if runs_containers && (SECRETIVE.contains(&verb) || verb.starts_with('-')) => {
-            format!("{before}{FAILED}{program} {verb} …")
-        }
+        Some(verb) if is_secret(verb) => format!("{before}{FAILED}{program} {verb} …"),
         _ => message.to_owned(),
     }
 }
@@ -131,13 +163,17 @@ mod tests {
             Some("m")
         );
         assert_eq!(
+            reason(r#"{"outcome":"error"}"#).as_deref(),
+            Some(r#"outcome "error" without a message"#)
+        );
+        assert_eq!(
             reason(r#"{"outcome":"odd"}"#).as_deref(),
             Some(r#"outcome "odd" without a message"#)
         );
     }
 
     #[test]
-    fn the_arguments_of_docker_are_kept_out() {
+    fn the_arguments_of_docker_are_cut() {
         for (message, expected) in [
             (
                 "Command failed: docker run -e TOKEN=hunter2 base\ntrap",
@@ -170,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_result_is_none() {
+    fn other_lines_are_no_results() {
         for line in [
             "",
             "{}",

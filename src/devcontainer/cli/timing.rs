@@ -1,0 +1,99 @@
+//! How long the steps of the CLI take.
+
+use crate::base::time::Timestamp;
+
+/// How many running steps are timed; the CLI has a handful. The oldest is forgotten.
+const MAX_STEPS: usize = 64;
+
+/// Steps that report their progress, and when each began.
+#[derive(Default)]
+pub(super) struct Steps(Vec<(String, Timestamp)>);
+
+impl Steps {
+    /// Notes that a step runs, unless that is known.
+    pub(super) fn begin(&mut self, name: &str, now: Timestamp) {
+        if self.0.iter().any(|(step, _)| step == name) {
+            return;
+        }
+        if self.0.len() >= MAX_STEPS {
+            self.0.remove(0);
+        }
+        self.0.push((name.to_owned(), now));
+    }
+
+    /// Notes that a step has ended, and returns how many seconds it took; `None` where its begin is not known.
+    pub(super) fn end(&mut self, name: &str, now: Timestamp) -> Option<f64> {
+        let index = self.0.iter().position(|(step, _)| step == name)?;
+        let (_, begun) = self.0.remove(index);
+        Some(now.seconds_since(begun).max(0.0))
+    }
+}
+
+/// Names a finished step that is worth timing. `done` is its text in the log; only the verb of a command line is read.
+pub(super) fn phase(done: &str) -> Option<&'static str> {
+    if done == "Starting container" {
+        return Some("creating the container");
+    }
+    let mut words = done.strip_prefix("Run: ")?.split_whitespace().skip(1);
+    match words.next()? {
+        "build" | "buildx" if done.contains(" build ") => Some("building the image"),
+        "pull" => Some("pulling the image"),
+        // compose has its flags before the verb.
+        "compose" | "--project-name" => words.find_map(|word| match word {
+            "build" => Some("building the images"),
+            "up" => Some("creating the containers"),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_steps_have_a_name() {
+        for (done, expected) in [
+            ("Run: /d build -t x -f /f /c", Some("building the image")),
+            (
+                "Run: /d buildx build --load -t x",
+                Some("building the image"),
+            ),
+            ("Run: /d pull x", Some("pulling the image")),
+            ("Starting container", Some("creating the container")),
+            (
+                "Run: /c --project-name p -f x build",
+                Some("building the images"),
+            ),
+            (
+                "Run: /d compose --project-name p -f x up -d",
+                Some("creating the containers"),
+            ),
+            ("Run: /d buildx version", None),
+            ("Run: /d ps -q", None),
+            ("Run in container: build", None),
+            ("Run: ", None),
+        ] {
+            assert_eq!(phase(done), expected, "{done}");
+        }
+    }
+
+    #[test]
+    fn steps_are_timed_from_their_first_begin() {
+        let at = Timestamp::from_millis;
+        let mut steps = Steps::default();
+        steps.begin("a", at(1000));
+        steps.begin("a", at(2000));
+        assert_eq!(steps.end("a", at(4000)), Some(3.0));
+        assert_eq!(steps.end("a", at(4000)), None);
+        // The clock was set back.
+        steps.begin("b", at(5000));
+        assert_eq!(steps.end("b", at(4000)), Some(0.0));
+        for number in 0..=MAX_STEPS {
+            steps.begin(&number.to_string(), at(1000));
+        }
+        assert_eq!(steps.end("0", at(1000)), None);
+        assert_eq!(steps.end("1", at(1000)), Some(0.0));
+    }
+}
