@@ -23,7 +23,7 @@ use crate::docker::lister::Lister;
 use crate::http::{self, AllowedHosts, Bound, Limits, Service};
 use crate::manifest::{Manifest, ManifestError};
 use crate::model::listen::ListenAddress;
-use crate::model::location::{Predefined, Resolved, Source};
+use crate::model::location::Predefined;
 use crate::process::programs::Programs;
 use crate::process::signals::{Signal, Signals};
 use crate::process::{self, PriorityError};
@@ -211,8 +211,7 @@ impl Daemon {
             .into_iter()
             .chain(folders.map(Predefined::folder));
         let resolve = |p: Predefined| {
-            let config = p.config.as_deref();
-            let resolved = Resolved::resolve(&p.folder, config, Source::Predefined, &self.roots);
+            let resolved = p.declared().resolve(&self.roots);
             (p, resolved)
         };
         let all: Vec<_> = predefined.map(resolve).collect();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::{Shared, Unanswered};
 use crate::base::notify::RescanSignal;
-use crate::devcontainer::config::jsonc as config;
+use crate::devcontainer::config::search;
 use crate::devcontainer::resolve::canonical;
 use crate::devcontainer::scan;
 use crate::model::inputs::ForceReread;
@@ -159,7 +159,7 @@ impl Observer {
 fn is_elsewhere(unsettled: &Unsettled) -> bool {
     let address = &unsettled.address;
     let other_config =
-        || address.config.is_none() && config::find(&address.folder) != unsettled.found;
+        || address.config.is_none() && search::find(&address.folder) != unsettled.found;
     let folder_exists = address.folder.is_absolute() && canonical(&address.folder).is_dir();
     folder_exists != unsettled.folder_exists || other_config()
 }

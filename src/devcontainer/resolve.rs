@@ -1,26 +1,20 @@
-//! Resolves folders and configurations on disk, and says which may be operated on.
+//! Resolves folders and configurations on disk, and decides which operations are allowed.
 
 use std::path::{Component, Path, PathBuf};
 
-use super::config::jsonc as config;
-use crate::model::location::{Declared, MAX_PATH, Resolved, Source, append, normal};
+use super::config::search;
+use crate::model::location::{Access, Declared, MAX_PATH, Resolved, Source, Why, append, normal};
 
-/// Why a path is not followed that may mean two places: behind a link, `..` leads elsewhere for the kernel than for the CLI,
-/// which takes it by its words, so that what is checked would not be what is used. The CLI writes no such labels.
-pub fn why_twofold(path: &Path, source: Source) -> Option<String> {
-    let leads_up = path.components().any(|part| part == Component::ParentDir);
-    (leads_up && source == Source::Label)
-        .then(|| format!("the path {} leads upwards with `..`", path.display()))
-}
+/// How many characters of a path that is too long are shown.
+const SHOWN: usize = 200;
 
-/// `path` without symbolic links, `.` and `..`, as far as it exists; what does not exist is taken by its words.
+/// `path` without symbolic links, `.` and `..`. The part that does not exist is resolved by its text.
 pub fn canonical(path: &Path) -> PathBuf {
     let mut missing = Vec::new();
     let mut existing = path;
     loop {
         if let Ok(resolved) = existing.canonicalize() {
-            let rest = missing.into_iter().rev();
-            return rest.fold(resolved, append);
+            return missing.into_iter().rev().fold(resolved, append);
         }
         let mut parts = existing.components();
         let Some(last) = parts.next_back() else {
@@ -31,102 +25,73 @@ pub fn canonical(path: &Path) -> PathBuf {
     }
 }
 
-/// How much of an odd path is shown.
-const SHOWN: usize = 200;
-
 impl Declared {
-    /// Resolves it on disk. `roots` are the resolved folders of `--workspace-root`.
+    /// Resolves folder and configuration on disk. `roots` are the resolved folders of `--workspace-root`; without any,
+    /// every folder is allowed.
     pub fn resolve(&self, roots: &[PathBuf]) -> Resolved {
-        Resolved::resolve(&self.folder, self.config.as_deref(), self.source, roots)
-    }
-}
-
-impl Resolved {
-    /// Resolves a place. `roots` are the resolved folders of `--workspace-root`; none means any folder.
-    pub fn resolve(
-        folder: &Path,
-        config: Option<&Path>,
-        source: Source,
-        roots: &[PathBuf],
-    ) -> Self {
-        let mut given = [Some(folder), config].into_iter().flatten();
-        let is_long = |path: &&Path| path.as_os_str().len() >= MAX_PATH;
-        if let Some(long) = given.clone().find(is_long) {
-            return Self::unresolved(folder, config, long);
+        if let Some(long) = self.paths().find(|path| path.as_os_str().len() >= MAX_PATH) {
+            return self.unresolved(long);
         }
-        let twofold = given.find_map(|path| why_twofold(path, source));
-        let config = match config {
-            Some(config) => Some(config.to_path_buf()),
-            None => config::find(folder),
-        };
-        let canonical_folder = canonical(folder);
+        let folder = canonical(&self.folder);
+        let config = self.config.clone().or_else(|| search::find(&self.folder));
         let canonical_config = config.as_deref().map(canonical);
-        let mut place = Self {
-            folder_exists: folder.is_absolute() && canonical_folder.is_dir(),
-            folder: canonical_folder,
+        let is_absolute = self.folder.is_absolute();
+        let folder_exists = is_absolute && folder.is_dir();
+
+        let relative = (!is_absolute).then(|| Why::Relative(self.folder.clone()));
+        let missing = (!folder_exists).then(|| Why::Missing(self.folder.clone()));
+        let unsafe_path = self
+            .config_outside(&folder, canonical_config.as_deref())
+            .or_else(|| self.leads_up());
+        let is_outside = !roots.is_empty() && !roots.iter().any(|root| folder.starts_with(root));
+        let may_be_scanned = is_absolute && !is_outside && unsafe_path.is_none();
+        let access = if is_outside {
+            Access::None(relative.unwrap_or_else(|| Why::OutsideRoots(self.folder.clone())))
+        } else {
+            let why = relative.or(missing).or(unsafe_path);
+            why.map_or(Access::Full, Access::StopOnly)
+        };
+        Resolved {
+            folder,
+            folder_exists,
             config,
             canonical_config,
-            may_be_looked_at: false,
-            refused: None,
-            outside: None,
-        };
-        place.outside = place.why_outside(folder, roots);
-        let config_outside = place.why_config_outside(folder, source);
-        let is_inside = place.outside.is_none() && config_outside.is_none();
-        place.may_be_looked_at = folder.is_absolute() && is_inside && twofold.is_none();
-        let missing = place.why_missing(folder);
-        let elsewhere = place.outside.clone().or(config_outside);
-        place.refused = missing.or(elsewhere).or(twofold);
-        place
+            access,
+            may_be_scanned,
+        }
     }
 
-    /// One that is not even looked for on disk.
-    fn unresolved(folder: &Path, config: Option<&Path>, long: &Path) -> Self {
-        let shown: String = long.to_string_lossy().chars().take(SHOWN).collect();
-        let why = format!("{shown}… is longer than a path can be: it is not an existing directory");
-        let why = Some(why);
-        Self {
-            folder: folder.to_path_buf(),
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        [Some(&*self.folder), self.config.as_deref()]
+            .into_iter()
+            .flatten()
+    }
+
+    /// A dev container with a path that is too long to be looked up on disk.
+    fn unresolved(&self, long: &Path) -> Resolved {
+        let begin = long.to_string_lossy().chars().take(SHOWN).collect();
+        Resolved {
+            folder: self.folder.clone(),
             folder_exists: false,
-            config: config.map(Path::to_path_buf),
-            canonical_config: config.map(Path::to_path_buf),
-            may_be_looked_at: false,
-            refused: why.clone(),
-            outside: why,
+            config: self.config.clone(),
+            canonical_config: self.config.clone(),
+            access: Access::None(Why::TooLong(begin)),
+            may_be_scanned: false,
         }
     }
 
-    fn why_outside(&self, folder: &Path, roots: &[PathBuf]) -> Option<String> {
-        let is_inside = roots.is_empty() || roots.iter().any(|root| self.folder.starts_with(root));
-        (!is_inside).then(|| {
-            format!(
-                "the workspace folder {} is not below a --workspace-root; add one to allow it",
-                folder.display()
-            )
+    fn config_outside(&self, folder: &Path, config: Option<&Path>) -> Option<Why> {
+        let config = config.filter(|config| !config.starts_with(folder))?;
+        (self.source == Source::Label).then(|| Why::ConfigOutside {
+            config: config.to_path_buf(),
+            folder: self.folder.clone(),
         })
     }
 
-    fn why_missing(&self, folder: &Path) -> Option<String> {
-        let shown = folder.display();
-        if !folder.is_absolute() {
-            return Some(format!(
-                "the workspace folder {shown} is not an absolute path"
-            ));
-        }
-        (!self.folder_exists)
-            .then(|| format!("the workspace folder {shown} is not an existing directory"))
-    }
-
-    fn why_config_outside(&self, folder: &Path, source: Source) -> Option<String> {
-        let config = self.canonical_config.as_deref()?;
-        let is_outside = source == Source::Label && !config.starts_with(&self.folder);
-        is_outside.then(|| {
-            format!(
-                "the config {} that the label names is not below the workspace folder {}",
-                config.display(),
-                folder.display()
-            )
-        })
+    fn leads_up(&self) -> Option<Why> {
+        let leads_up = |path: &&Path| path.components().any(|part| part == Component::ParentDir);
+        let path = self.paths().find(leads_up)?;
+        (self.source == Source::Label).then(|| Why::LeadsUp(path.to_path_buf()))
     }
 }
 
@@ -135,8 +100,18 @@ mod tests {
     use super::*;
     use crate::base::test_dir::TestDir;
 
-    fn refused(folder: &Path, config: Option<&Path>, roots: &[PathBuf]) -> Option<String> {
-        Resolved::resolve(folder, config, Source::Label, roots).refused
+    fn resolve(
+        folder: &Path,
+        config: Option<&Path>,
+        source: Source,
+        roots: &[PathBuf],
+    ) -> Resolved {
+        let declared = Declared {
+            folder: folder.to_path_buf(),
+            config: config.map(Path::to_path_buf),
+            source,
+        };
+        declared.resolve(roots)
     }
 
     #[test]
@@ -146,8 +121,8 @@ mod tests {
         let folder = dir.path().join("w");
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&folder, &link).unwrap();
-        let plain = Resolved::resolve(&folder, Some(&config), Source::Label, &[]);
-        let upwards = Resolved::resolve(&folder.join("../w"), None, Source::Predefined, &[]);
+        let plain = resolve(&folder, Some(&config), Source::Label, &[]);
+        let upwards = resolve(&folder.join("../w"), None, Source::Predefined, &[]);
         assert!(plain.is_same(&upwards));
         for (folder, config) in [
             (folder.join(""), None),
@@ -158,14 +133,14 @@ mod tests {
                 Some(link.join(".devcontainer/devcontainer.json")),
             ),
         ] {
-            let other = Resolved::resolve(&folder, config.as_deref(), Source::Label, &[]);
+            let other = resolve(&folder, config.as_deref(), Source::Label, &[]);
             assert!(plain.is_same(&other), "{folder:?} {config:?}");
-            assert_eq!(other.refused, None);
+            assert_eq!(other.access, Access::Full);
         }
     }
 
     #[test]
-    fn paths_that_do_not_exist_are_compared_too() {
+    fn paths_that_do_not_exist_are_resolved_too() {
         let dir = TestDir::new();
         let gone = dir.path().join("gone/./deeper/../folder/");
         assert_eq!(canonical(&gone), dir.path().join("gone/folder"));
@@ -179,7 +154,7 @@ mod tests {
     fn the_search_order_finds_the_config() {
         let dir = TestDir::new();
         let folder = dir.path();
-        let find = || Resolved::resolve(folder, None, Source::Predefined, &[]).config;
+        let find = || resolve(folder, None, Source::Predefined, &[]).config;
         assert_eq!(find(), None);
         let second = dir.write(".devcontainer.json", "{}");
         assert_eq!(find(), Some(second));
@@ -194,7 +169,10 @@ mod tests {
         let outside = dir.write("outside/devcontainer.json", "{}");
         let folder = dir.path().join("root/w");
         let roots = [dir.path().join("root")];
-        let why = |folder: &Path, config: Option<&Path>| refused(folder, config, &roots);
+        let why = |folder: &Path, config: Option<&Path>| {
+            let place = resolve(folder, config, Source::Label, &roots);
+            place.access.why_no_up().map(Why::to_string)
+        };
 
         assert_eq!(why(&folder, Some(&config)), None);
         assert!(
@@ -240,7 +218,7 @@ mod tests {
             .unwrap()
             .contains("not below")
         );
-        // What the kernel and the CLI would take for different places.
+        // The kernel and the CLI would take it for different places.
         dir.write("root/a/b/c/x", "");
         std::os::unix::fs::symlink(dir.path().join("root/a/b/c"), folder.join("l")).unwrap();
         let twofold = folder.join("l/../../../w");
@@ -265,7 +243,7 @@ mod tests {
                 .unwrap()
                 .contains("not below the workspace folder")
         );
-        // A prefix of a name is not above it.
+        // `root` is a prefix of the text `rooted`, but not its parent.
         assert!(why(&dir.path().join("rooted"), None).is_some());
     }
 
@@ -275,9 +253,58 @@ mod tests {
         let outside = dir.write("outside/devcontainer.json", "{}");
         dir.write("w/x", "");
         let folder = dir.path().join("w");
-        let place = Resolved::resolve(&folder, Some(&outside), Source::Predefined, &[]);
-        assert_eq!(place.refused, None);
-        let place = Resolved::resolve(&folder, None, Source::Predefined, &[dir.path().join("x")]);
-        assert!(place.refused.is_some());
+        let place = resolve(&folder, Some(&outside), Source::Predefined, &[]);
+        assert_eq!(place.access, Access::Full);
+        let place = resolve(&folder, None, Source::Predefined, &[dir.path().join("x")]);
+        assert_eq!(place.access, Access::None(Why::OutsideRoots(folder)));
+    }
+
+    #[test]
+    fn access_and_scan_are_those_of_the_table() {
+        let dir = TestDir::new();
+        dir.write("root/w/.devcontainer.json", "{}");
+        let outside = dir.write("outside/c.json", "{}");
+        let folder = dir.path().join("root/w");
+        let missing = dir.path().join("root/none");
+        let up = folder.join("../w");
+        let roots = [dir.path().join("root")];
+        let check = |folder: &Path, config: Option<&Path>, roots: &[PathBuf], expected, scan| {
+            let place = resolve(folder, config, Source::Label, roots);
+            assert_eq!(place.access, expected);
+            assert_eq!(place.may_be_scanned, scan, "{expected:?}");
+        };
+        let config = Some(outside.as_path());
+        let config_outside = |folder: &Path| Why::ConfigOutside {
+            config: outside.clone(),
+            folder: folder.into(),
+        };
+        check(&folder, None, &roots, Access::Full, true);
+        let why = Why::Missing(missing.clone());
+        check(&missing, None, &roots, Access::StopOnly(why.clone()), true);
+        check(&missing, config, &roots, Access::StopOnly(why), false);
+        let gone_up = missing.join("../none");
+        let why = Why::Missing(gone_up.clone());
+        check(&gone_up, None, &roots, Access::StopOnly(why), false);
+        let why = config_outside(&folder);
+        check(&folder, config, &roots, Access::StopOnly(why), false);
+        let why = config_outside(&up);
+        check(&up, config, &roots, Access::StopOnly(why), false);
+        let why = Why::LeadsUp(up.clone());
+        check(&up, None, &roots, Access::StopOnly(why), false);
+        let why = Why::Relative("-w".into());
+        check(
+            Path::new("-w"),
+            None,
+            &[],
+            Access::StopOnly(why.clone()),
+            false,
+        );
+        check(Path::new("-w"), None, &roots, Access::None(why), false);
+        let elsewhere = dir.path().join("elsewhere");
+        let why = Why::OutsideRoots(elsewhere.clone());
+        check(&elsewhere, None, &roots, Access::None(why), false);
+        let long = folder.join("x".repeat(MAX_PATH));
+        let begin = long.to_str().unwrap().chars().take(SHOWN).collect();
+        check(&long, None, &[], Access::None(Why::TooLong(begin)), false);
     }
 }

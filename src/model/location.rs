@@ -1,21 +1,34 @@
-//! Where a dev container is: paths resolved on disk, and whether its folder may be operated on.
+//! Where a dev container is: its folder and configuration as written, resolved on disk, and as the CLI gets them.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use uuid::Uuid;
 
-/// Where the labels of a container, or an entry, point: what has to be resolved on disk.
+/// The length of the longest path, in bytes, with its final NUL (PATH_MAX of Linux).
+pub const MAX_PATH: usize = 4096;
+
+/// Folder and configuration as a label or the manifest has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
-    /// As it was written.
+    /// The workspace folder.
     pub folder: PathBuf,
-    /// As it was written; `None` lets the search order find it.
+    /// The configuration; `None` lets the search order find it.
     pub config: Option<PathBuf>,
-    /// Who wrote it.
+    /// The author of both.
     pub source: Source,
+}
+
+/// The author of a path, which decides how far the path is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The operator of the daemon.
+    Predefined,
+    /// A label, which any image can set.
+    Label,
 }
 
 /// Folder and configuration of a dev container, resolved on disk.
@@ -23,50 +36,152 @@ pub struct Declared {
 pub struct Resolved {
     /// The workspace folder without symbolic links.
     pub folder: PathBuf,
-    /// Whether that is an existing directory.
+    /// True if the folder is an existing directory.
     pub folder_exists: bool,
-    /// The configuration as it was given, or as the search found it.
+    /// The configuration as it was declared, or as the search found it.
     pub config: Option<PathBuf>,
-    /// The same without symbolic links.
+    /// The configuration without symbolic links.
     pub canonical_config: Option<PathBuf>,
-    /// Whether it may be looked at: all of it is where it may be, though it need not exist.
-    pub may_be_looked_at: bool,
-    /// Why it may not be operated on, if so.
-    pub refused: Option<String>,
-    /// Why nothing may be done to its containers either, if so.
-    pub outside: Option<String>,
+    /// The operations that are allowed.
+    pub access: Access,
+    /// True if the files that it is made from may be read: see [`Access`].
+    pub may_be_scanned: bool,
 }
 
-/// Who named a folder, and with that how far it is trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Whoever started the daemon.
-    Predefined,
-    /// A label, which any image can set.
-    Label,
+/// The operations that are allowed for a dev container.
+///
+/// `up` uses the folder and its configuration, while stopping and deleting use containers only. A scan reads files, but
+/// changes nothing, so that it may wait for a folder to appear. Of several reasons the first one in this table counts.
+///
+/// | reason | access | scan |
+/// |---|---|---|
+/// | a path is too long | `None` | no |
+/// | the folder is relative, and outside of the workspace roots | `None` | no |
+/// | the folder is outside of the workspace roots | `None` | no |
+/// | the folder is relative | `StopOnly` | no |
+/// | the folder does not exist | `StopOnly` | yes, unless one of the two below holds too |
+/// | a label names a configuration outside of the folder | `StopOnly` | no |
+/// | a path in a label has `..` | `StopOnly` | no |
+/// | none | `Full` | yes |
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Every operation.
+    Full,
+    /// Stopping and deleting containers.
+    StopOnly(Why),
+    /// No operation.
+    None(Why),
+}
+
+impl Access {
+    /// Returns whether containers may be started and created.
+    pub fn allows_up(&self) -> bool {
+        self.why_no_up().is_none()
+    }
+
+    /// Returns whether containers may be stopped and deleted.
+    pub fn allows_stop(&self) -> bool {
+        self.why_no_stop().is_none()
+    }
+
+    /// The reason why containers may not be started or created.
+    pub fn why_no_up(&self) -> Option<&Why> {
+        match self {
+            Self::Full => None,
+            Self::StopOnly(why) | Self::None(why) => Some(why),
+        }
+    }
+
+    /// The reason why containers may not even be stopped.
+    pub fn why_no_stop(&self) -> Option<&Why> {
+        match self {
+            Self::Full | Self::StopOnly(_) => None,
+            Self::None(why) => Some(why),
+        }
+    }
+}
+
+/// The reason why an operation is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A path, of which this is the beginning, has [`MAX_PATH`] bytes or more.
+    TooLong(String),
+    /// The folder is a relative path.
+    Relative(PathBuf),
+    /// The folder is below none of the workspace roots.
+    OutsideRoots(PathBuf),
+    /// The folder does not exist or is not a directory.
+    Missing(PathBuf),
+    /// A label names a configuration that is not in its folder.
+    ConfigOutside {
+        /// The configuration without symbolic links.
+        config: PathBuf,
+        /// The workspace folder.
+        folder: PathBuf,
+    },
+    /// A label has a path with `..`, which is ambiguous: behind a symbolic link it leads elsewhere for the kernel than
+    /// for the CLI, which resolves it by its text. The path that is used would not be the one that was checked. The CLI
+    /// itself writes no such labels.
+    LeadsUp(PathBuf),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(begin) => write!(
+                f,
+                "{begin}… is longer than a path can be: it is not an existing directory"
+            ),
+            Self::Relative(folder) => write!(
+                f,
+                "the workspace folder {} is not an absolute path",
+                folder.display()
+            ),
+            Self::OutsideRoots(folder) => write!(
+                f,
+                "the workspace folder {} is not below a --workspace-root; add one to allow it",
+                folder.display()
+            ),
+            Self::Missing(folder) => write!(
+                f,
+                "the workspace folder {} is not an existing directory",
+                folder.display()
+            ),
+            Self::ConfigOutside { config, folder } => write!(
+                f,
+                "the config {} that the label names is not below the workspace folder {}",
+                config.display(),
+                folder.display()
+            ),
+            Self::LeadsUp(path) => {
+                write!(f, "the path {} leads upwards with `..`", path.display())
+            }
+        }
+    }
 }
 
 impl Resolved {
-    /// What to look at to learn whether its container is up to date. `None`: it has no configuration, or may not be
-    /// looked at.
-    pub fn site(&self, folder: &Path) -> Option<CliPaths> {
-        let config = self.config.as_deref().filter(|_| self.may_be_looked_at)?;
+    /// The paths to scan for changes of the inputs; `folder` is the workspace folder as declared. `None` where there is
+    /// no configuration, or where it may not be read.
+    pub fn cli_paths(&self, folder: &Path) -> Option<CliPaths> {
+        let config = self.config.as_deref().filter(|_| self.may_be_scanned)?;
         Some(CliPaths {
             folder: normal(folder),
             config: normal(config),
         })
     }
 
-    /// Whether both are the same dev container.
+    /// Returns whether both are one dev container.
     pub fn is_same(&self, other: &Self) -> bool {
-        // As text: they have no `.` and `..`, and paths are compared part by part, which takes longer.
+        // Compared as text, since they have no `.` and `..`: comparing paths goes part by part, which takes longer.
         let config = self.canonical_config.as_deref().map(Path::as_os_str);
         let others = other.canonical_config.as_deref().map(Path::as_os_str);
         config == others && self.folder.as_os_str() == other.folder.as_os_str()
     }
 }
 
-/// Where a dev container is, as the CLI is told: links are not resolved, as it does not resolve them either.
+/// Folder and configuration as the CLI uses them: without `.` and `..`, but with symbolic links, which the CLI does not
+/// resolve either.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CliPaths {
     /// The workspace folder.
@@ -75,41 +190,46 @@ pub struct CliPaths {
     pub config: PathBuf,
 }
 
-/// No path is longer (PATH_MAX).
-pub const MAX_PATH: usize = 4096;
-
 impl CliPaths {
-    /// What relative paths in the configuration are relative to.
+    /// The directory of the configuration, to which paths in the configuration are relative.
     pub fn directory(&self) -> &Path {
         self.config.parent().unwrap_or(Path::new("/"))
     }
 
-    /// What an input is called: inside the workspace folder as it would be written in the configuration, so that one
-    /// input has one name however the way to the folder is written; elsewhere by its path.
+    /// The name of an input: its path relative to the configuration if it is in the workspace folder, so that the name
+    /// does not depend on how the path of the folder is written; otherwise its path.
     pub fn name_of<'a>(&self, path: &'a Path) -> Cow<'a, Path> {
-        match path.starts_with(&self.folder) {
-            true => relative(path, self.directory()),
-            false => path.into(),
+        if path.starts_with(&self.folder) {
+            relative(path, self.directory())
+        } else {
+            path.into()
         }
     }
 
-    /// Where the CLI keeps the digests of features: hidden beside a hidden configuration.
+    /// The path of an input by its name.
+    pub fn path_of(&self, name: &Path) -> PathBuf {
+        let directory = self.directory().to_path_buf();
+        name.components().fold(directory, append)
+    }
+
+    /// The file in which the CLI keeps the digests of features. It is hidden if the configuration is.
     pub fn lock_file(&self) -> PathBuf {
-        let name = self.config.file_name().unwrap_or_default();
-        self.directory()
-            .join(match name.as_bytes().starts_with(b".") {
-                true => ".devcontainer-lock.json",
-                false => "devcontainer-lock.json",
-            })
+        let config = self.config.file_name().unwrap_or_default();
+        let is_hidden = config.as_bytes().starts_with(b".");
+        self.directory().join(if is_hidden {
+            ".devcontainer-lock.json"
+        } else {
+            "devcontainer-lock.json"
+        })
     }
 }
 
-/// `path` without `.` and `..`, by its words alone: so does the CLI.
+/// `path` without `.` and `..`, by its text alone, as in the CLI.
 pub fn normal(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), append)
 }
 
-/// `path` and one more part, by its words alone.
+/// Appends one part to `path`, by its text alone.
 pub fn append(mut path: PathBuf, part: Component<'_>) -> PathBuf {
     match part {
         Component::CurDir => {}
@@ -121,9 +241,9 @@ pub fn append(mut path: PathBuf, part: Component<'_>) -> PathBuf {
     path
 }
 
-/// How `path` is written in a file in `directory`; both without `.` and `..`.
-pub fn relative<'a>(path: &'a Path, directory: &Path) -> Cow<'a, Path> {
-    // Most often it is below: that takes no look at each part.
+/// `path` relative to `directory`; both without `.` and `..`.
+fn relative<'a>(path: &'a Path, directory: &Path) -> Cow<'a, Path> {
+    // Most paths are below the directory, which can be seen without comparing part by part.
     let bytes = path.as_os_str().as_bytes();
     let below = bytes.strip_prefix(directory.as_os_str().as_bytes());
     if let Some(below) = below.and_then(|below| below.strip_prefix(b"/")) {
@@ -137,29 +257,30 @@ pub fn relative<'a>(path: &'a Path, directory: &Path) -> Cow<'a, Path> {
         .map(|_| Component::ParentDir);
     let rest = path.components().skip(shared);
     let relative: PathBuf = up.chain(rest).collect();
-    match relative.as_os_str().is_empty() {
-        true => Path::new(".").into(),
-        false => relative.into(),
+    if relative.as_os_str().is_empty() {
+        Path::new(".").into()
+    } else {
+        relative.into()
     }
 }
 
-/// A predefined dev container.
+/// A dev container that the operator has named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Predefined {
     /// Its id, where the manifest gives one.
     pub id: Option<Uuid>,
     /// Its name, where the manifest gives one.
     pub name: Option<String>,
-    /// An absolute path.
+    /// The workspace folder; an absolute path.
     pub folder: PathBuf,
-    /// An absolute path.
+    /// The configuration; an absolute path.
     pub config: Option<PathBuf>,
-    /// Whose log its operations write, where a script tells.
+    /// The id of the log that its operations write to, where the manifest gives one.
     pub log_source: Option<Uuid>,
 }
 
 impl Predefined {
-    /// One of which only the folder is known.
+    /// A dev container of which only the folder is known.
     pub fn folder(folder: PathBuf) -> Self {
         Self {
             id: None,
@@ -167,6 +288,85 @@ impl Predefined {
             folder,
             config: None,
             log_source: None,
+        }
+    }
+
+    /// Its folder and configuration.
+    pub fn declared(&self) -> Declared {
+        Declared {
+            folder: self.folder.clone(),
+            config: self.config.clone(),
+            source: Source::Predefined,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths() -> CliPaths {
+        CliPaths {
+            folder: "/w".into(),
+            config: "/w/.devcontainer/devcontainer.json".into(),
+        }
+    }
+
+    #[test]
+    fn the_lock_file_of_a_hidden_configuration_is_hidden() {
+        let lock = |config: &str| {
+            CliPaths {
+                config: config.into(),
+                ..paths()
+            }
+            .lock_file()
+        };
+        assert_eq!(
+            lock("/w/.devcontainer.json"),
+            Path::new("/w/.devcontainer-lock.json")
+        );
+        assert_eq!(
+            paths().lock_file(),
+            Path::new("/w/.devcontainer/devcontainer-lock.json")
+        );
+    }
+
+    #[test]
+    fn paths_are_written_as_in_the_directory_of_the_configuration() {
+        for (path, expected) in [
+            ("/w/.devcontainer/D", "D"),
+            ("/w/.devcontainer/a/b", "a/b"),
+            ("/w/D", "../D"),
+            ("/x/D", "../../x/D"),
+            ("/w/.devcontainer", "."),
+        ] {
+            let found = relative(Path::new(path), paths().directory());
+            assert_eq!(found, Path::new(expected));
+            assert_eq!(normal(&paths().directory().join(found)), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn names_lead_back_to_paths() {
+        for (path, name) in [
+            ("/w/.devcontainer/D", "D"),
+            ("/w/D", "../D"),
+            ("/other/D", "/other/D"),
+        ] {
+            assert_eq!(paths().name_of(Path::new(path)), Path::new(name));
+            assert_eq!(paths().path_of(Path::new(name)), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn access_allows_more_or_less() {
+        let why = || Why::Missing("/w".into());
+        for (access, up, stop) in [
+            (Access::Full, true, true),
+            (Access::StopOnly(why()), false, true),
+            (Access::None(why()), false, false),
+        ] {
+            assert_eq!((access.allows_up(), access.allows_stop()), (up, stop));
         }
     }
 }

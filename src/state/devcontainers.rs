@@ -65,7 +65,7 @@ impl Entry {
     /// Its folder and configuration are here now. What was known of other inputs is forgotten.
     pub(super) fn settle_at(&mut self, place: Resolved) {
         self.place = place;
-        let site = self.place.site(&self.folder);
+        let site = self.place.cli_paths(&self.folder);
         if self.site.as_deref() != site.as_ref() {
             self.site = site.map(Arc::new);
             self.inputs = None;
@@ -209,7 +209,7 @@ impl Fleet {
         let same = self.entries.iter_mut().find(|e| e.place.is_same(place));
         if let Some(entry) = same {
             // What the search found is what the container was made from, also when it would find another one.
-            if entry.config.is_none() && container.config.is_some() && place.refused.is_none() {
+            if entry.config.is_none() && container.config.is_some() && place.access.allows_up() {
                 entry.config = entry.place.config.clone();
             }
             return entry.key;
@@ -220,7 +220,7 @@ impl Fleet {
             .filter(|entry| entry.place.folder == place.folder);
         match place.canonical_config {
             // A label that may not be followed gives nobody its config.
-            Some(_) if place.refused.is_none() => {
+            Some(_) if place.access.allows_up() => {
                 if let Some(entry) = same_folder.find(|e| e.place.canonical_config.is_none()) {
                     entry.config = place.config.clone();
                     let settled = Resolved {
@@ -249,7 +249,7 @@ impl Fleet {
         // The last part of `/w/.` and of `/w/x/..` is that of what they mean.
         let last_part = place.folder.file_name().unwrap_or(ROOT_NAME.as_ref());
         let given = config.and(place.canonical_config.as_deref());
-        let site = place.site(folder).map(Arc::new);
+        let site = place.cli_paths(folder).map(Arc::new);
         self.entries.push(Entry {
             key,
             id: self.unused_id(&place.folder, given),

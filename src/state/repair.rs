@@ -104,7 +104,7 @@ impl State {
     pub fn has_unsettled(&self) -> bool {
         let is_unsettled = |entry: &Entry| {
             let unsettled = entry.last().is_some_and(PastOperation::is_unsettled);
-            (unsettled || entry.repairs.leftover.is_some()) && entry.place.outside.is_none()
+            (unsettled || entry.repairs.leftover.is_some()) && entry.place.access.allows_stop()
         };
         let unfinished =
             |record: &Record| record.state == OperationState::Running || record.unsettled;

@@ -93,7 +93,7 @@ impl State {
 impl Entry {
     fn scan_target(&self, lacks_baseline: bool) -> Option<ScanTarget> {
         let is_searched = self.config.is_none() || !self.place.folder_exists;
-        let unsettled = (is_searched && self.place.outside.is_none()).then(|| Unsettled {
+        let unsettled = (is_searched && self.place.access.allows_stop()).then(|| Unsettled {
             address: self.address(),
             folder_exists: self.place.folder_exists,
             found: self.place.config.clone(),

@@ -147,13 +147,13 @@ impl Operations {
     fn resolve(&self, declared: &Declared, kind: OperationKind) -> Result<Resolved, StartError> {
         let resolved = declared.resolve(&self.settings.roots);
         let refused = if kind.makes_containers() {
-            &resolved.refused
+            resolved.access.why_no_up()
         } else {
             // The folder itself is not used. It may be gone.
-            &resolved.outside
+            resolved.access.why_no_stop()
         };
         match refused {
-            Some(why) => Err(StartError::NotAllowed(why.clone())),
+            Some(why) => Err(StartError::NotAllowed(why.to_string())),
             None => Ok(resolved),
         }
     }

@@ -18,7 +18,7 @@ impl Operations {
     pub(super) fn repair_one(&self, key: Key) {
         let declared = self.shared.read(|state| state.address(key));
         let resolved = declared.map(|declared| declared.resolve(&self.settings.roots));
-        let allowed = resolved.filter(|resolved| resolved.outside.is_none());
+        let allowed = resolved.filter(|resolved| resolved.access.allows_stop());
         // A daemon that has the lock is in the middle of an operation, and this is no leftover.
         let Some(lock) = allowed.and_then(|resolved| self.locks.try_lock(&resolved.folder)) else {
             return;

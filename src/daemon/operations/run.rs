@@ -212,7 +212,7 @@ impl OperationRun {
 
     /// Scans the inputs: before the CLI starts, and after it has ended.
     pub(super) fn inputs(&self) -> Option<Inputs> {
-        let paths = Arc::new(self.resolved.site(self.folder())?);
+        let paths = Arc::new(self.resolved.cli_paths(self.folder())?);
         scan::scan(&paths, None, &ForceReread::default())
     }
 

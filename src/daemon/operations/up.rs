@@ -13,7 +13,7 @@ use super::repair::NEW_CONTAINER_RUNS;
 use super::run::{OperationRun, Outcome};
 use super::settle::{self, RestoreScope};
 use crate::devcontainer::cli::arguments::Up;
-use crate::devcontainer::config::jsonc as config;
+use crate::devcontainer::config::search;
 use crate::docker;
 use crate::model::operation::{ContainersReport, Ending, OperationKind, Settlement};
 use crate::model::original::Original;
@@ -77,7 +77,7 @@ impl OperationRun {
 
     fn compose_service(&self) -> Option<String> {
         let config = self.resolved.canonical_config.as_deref();
-        config.and_then(config::compose_service)
+        config.and_then(search::compose_service)
     }
 
     /// Returns how the CLI ended, and the container that it named.

@@ -20,7 +20,7 @@ use super::current::Observer;
 use super::shared::Shared;
 use crate::base::notify::RescanSignal;
 use crate::base::poll::wait;
-use crate::devcontainer::config::jsonc as config;
+use crate::devcontainer::config::search;
 use crate::model::inputs::{Content, ForceReread, file_id};
 use crate::state::{Fact, ScanTarget};
 
@@ -180,7 +180,7 @@ fn for_each_path(targets: &[ScanTarget], act: &mut dyn FnMut(&Path, bool)) {
             (None, None) => {}
         }
         if let Some(unsettled) = &target.unsettled {
-            let candidates = config::candidates(&unsettled.address.folder);
+            let candidates = search::candidates(&unsettled.address.folder);
             candidates.for_each(|path| act(&path, false));
         }
     }

@@ -6,14 +6,31 @@ use std::path::Path;
 
 use crate::base::regular_file::open;
 
-/// Larger files are no configuration.
+/// The size of the largest configuration that is read, in bytes.
 pub const MAX_CONFIG: u64 = 1 << 20;
 
-/// A configuration's content; `None` where the file is too large to be one.
+/// Reads a file; the content is `None` where it is larger than [`MAX_CONFIG`].
 pub fn read_config(path: &Path) -> io::Result<(Option<Vec<u8>>, Metadata)> {
     let (file, metadata) = open(path)?;
     let mut content = Vec::new();
     file.take(MAX_CONFIG + 1).read_to_end(&mut content)?;
     let fits = content.len() as u64 <= MAX_CONFIG;
     Ok((fits.then_some(content), metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::test_dir::TestDir;
+
+    #[test]
+    fn a_file_that_is_too_large_has_no_content() {
+        let dir = TestDir::new();
+        for (size, fits) in [(MAX_CONFIG, true), (MAX_CONFIG + 1, false)] {
+            let path = dir.write("c.json", &" ".repeat(size as usize));
+            let (content, metadata) = read_config(&path).unwrap();
+            assert_eq!(metadata.len(), size);
+            assert_eq!(content.is_some(), fits, "{size}");
+        }
+    }
 }

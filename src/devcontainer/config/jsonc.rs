@@ -1,140 +1,128 @@
-//! `devcontainer.json`: where it is, and what of it counts.
-//!
-//! It is JSON with comments: <https://containers.dev/implementors/json_reference/>.
-
-use std::path::{Path, PathBuf};
+//! JSON with comments, and its fingerprint: <https://containers.dev/implementors/json_reference/>.
 
 use serde_json::{Number, Value};
 use uuid::Uuid;
 
-use super::file::read_config;
 use crate::devcontainer::fingerprint::fingerprint_of_meaning;
 
-/// Where a configuration is looked for, in this order: <https://containers.dev/implementors/spec/>.
-const SEARCH_ORDER: [&str; 2] = [".devcontainer/devcontainer.json", ".devcontainer.json"];
-
-/// What editors complete by. The CLI reads it no more than a comment; every other property goes into the container,
-/// its labels, or what an editor shows of it.
+/// The property that tells editors how to complete. The CLI ignores it; every other property goes into the container,
+/// into its labels, or into what an editor shows of it.
 const SCHEMA: &str = "$schema";
 
-/// The configuration of `folder` when none is named.
-pub fn find(folder: &Path) -> Option<PathBuf> {
-    candidates(folder).find(|path| path.is_file())
-}
-
-/// Where it may be, the first place first.
-pub fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    SEARCH_ORDER.iter().map(|relative| folder.join(relative))
-}
-
-/// What a configuration says. `None`: it is no JSON, even with comments, or too deeply nested.
+/// Parses JSON with comments; `None` where it is invalid or nested too deeply.
 pub fn parse(content: &[u8]) -> Option<Value> {
     serde_json::from_slice(&strip_comments(content)).ok()
 }
 
-/// A fingerprint of what a configuration says: the same whatever its comments, spacing and key order are.
+/// A fingerprint of the meaning of a configuration: comments, spacing and the order of keys do not change it.
 pub fn fingerprint(config: &Value) -> Uuid {
-    let mut said = config.clone();
-    if let Some(object) = said.as_object_mut() {
+    let mut canonical = config.clone();
+    if let Some(object) = canonical.as_object_mut() {
         object.remove(SCHEMA);
     }
-    write_numbers_alike(&mut said);
+    normalize_numbers(&mut canonical);
     // serde_json keeps objects sorted by key, so that equal values print alike.
-    fingerprint_of_meaning(&said.to_string())
+    fingerprint_of_meaning(&canonical.to_string())
 }
 
-/// To the CLI, as to JavaScript, `3000`, `3000.0` and `3e3` are one number.
-fn write_numbers_alike(value: &mut Value) {
+/// Writes `3000.0` and `3e3` as `3000`, which JavaScript, and so the CLI, takes for one number.
+fn normalize_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
             let whole = number
                 .as_f64()
                 .filter(|n| n.fract() == 0.0 && n.abs() < 9e15);
-            if let (true, Some(whole)) = (number.is_f64(), whole) {
+            if let Some(whole) = whole.filter(|_| number.is_f64()) {
                 *number = Number::from(whole as i64);
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(write_numbers_alike),
-        Value::Object(object) => object.values_mut().for_each(write_numbers_alike),
+        Value::Array(values) => values.iter_mut().for_each(normalize_numbers),
+        Value::Object(object) => object.values_mut().for_each(normalize_numbers),
         _ => {}
     }
 }
 
-/// The service that a dev container is, where its configuration names compose files
-/// (<https://containers.dev/implementors/json_reference/#compose-specific>). `None` also where it cannot be read.
-pub fn compose_service(config: &Path) -> Option<String> {
-    let (content, _) = read_config(config).ok()?;
-    let config = parse(&content?)?;
-    config.get("dockerComposeFile")?;
-    Some(config.get("service")?.as_str()?.to_owned())
-}
-
-/// What the scanner is in the middle of.
-#[derive(Clone, Copy, PartialEq)]
+/// The part of the text that a byte belongs to.
+#[derive(Clone, Copy)]
 enum Inside {
     Plain,
-    Text,
-    Line,
-    Block,
+    String,
+    LineComment,
+    BlockComment,
 }
 
-/// JSON with comments to JSON: no byte order mark, no comments, no comma before a closing bracket.
+/// Turns JSON with comments into JSON: removes the byte order mark, comments, and a comma before a closing bracket.
 fn strip_comments(content: &[u8]) -> Vec<u8> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let mut plain = Vec::with_capacity(content.len());
+    let mut plain = PlainJson {
+        bytes: Vec::with_capacity(content.len()),
+        comma: None,
+    };
     let mut inside = Inside::Plain;
-    // Where in `plain` a comma stands that only space and comments follow.
-    let mut comma = None;
     let mut bytes = content.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         match (inside, byte, bytes.peek()) {
-            (Inside::Text, b'\\', _) => {
-                plain.push(byte);
-                plain.extend(bytes.next());
+            (Inside::String, b'\\', _) => {
+                plain.bytes.push(byte);
+                plain.bytes.extend(bytes.next());
             }
-            // The CLI takes them for what they are; JSON wants them written in another way.
-            (Inside::Text, b'\t', _) => plain.extend(b"\\t"),
-            (Inside::Text, _, _) => {
-                plain.push(byte);
+            // The CLI accepts a tab in a string; JSON requires the escape.
+            (Inside::String, b'\t', _) => plain.bytes.extend(b"\\t"),
+            (Inside::String, _, _) => {
+                plain.bytes.push(byte);
                 if byte == b'"' {
                     inside = Inside::Plain;
                 }
             }
-            (Inside::Line, b'\n' | b'\r', _) => {
-                plain.push(byte);
+            (Inside::LineComment, b'\n' | b'\r', _) => {
+                plain.bytes.push(byte);
                 inside = Inside::Plain;
             }
-            (Inside::Block, b'*', Some(b'/')) => {
+            (Inside::BlockComment, b'*', Some(b'/')) => {
                 bytes.next();
-                plain.push(b' ');
+                plain.bytes.push(b' ');
                 inside = Inside::Plain;
             }
-            (Inside::Line | Inside::Block, _, _) => {}
-            (Inside::Plain, b'/', Some(b'/')) => inside = Inside::Line,
+            (Inside::LineComment | Inside::BlockComment, _, _) => {}
+            (Inside::Plain, b'/', Some(b'/')) => inside = Inside::LineComment,
             (Inside::Plain, b'/', Some(b'*')) => {
                 bytes.next();
-                inside = Inside::Block;
+                inside = Inside::BlockComment;
             }
             (Inside::Plain, _, _) => {
-                match byte {
-                    b'"' => inside = Inside::Text,
-                    b'}' | b']' => {
-                        if let Some(superfluous) = comma.and_then(|at: usize| plain.get_mut(at)) {
-                            *superfluous = b' ';
-                        }
-                    }
-                    _ => {}
+                if byte == b'"' {
+                    inside = Inside::String;
                 }
-                comma = match byte {
-                    b',' => Some(plain.len()),
-                    _ if byte.is_ascii_whitespace() => comma,
-                    _ => None,
-                };
                 plain.push(byte);
             }
         }
     }
-    plain
+    plain.bytes
+}
+
+/// JSON without comments, as far as it is written.
+struct PlainJson {
+    bytes: Vec<u8>,
+    /// The position of a comma that only space and comments follow.
+    comma: Option<usize>,
+}
+
+impl PlainJson {
+    /// Adds a byte that is neither in a string nor in a comment.
+    fn push(&mut self, byte: u8) {
+        match byte {
+            b',' => self.comma = Some(self.bytes.len()),
+            b'}' | b']' => {
+                let superfluous = self.comma.take();
+                if let Some(comma) = superfluous.and_then(|at| self.bytes.get_mut(at)) {
+                    *comma = b' ';
+                }
+            }
+            _ if byte.is_ascii_whitespace() => {}
+            _ => self.comma = None,
+        }
+        self.bytes.push(byte);
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_configuration_says_counts() {
+    fn every_other_difference_counts() {
         different(r#"{"image":"x"}"#, r#"{"image":"y"}"#);
         different(r#"{"a":["x","y"]}"#, r#"{"a":["y","x"]}"#);
         different(r#"{"a":1}"#, r#"{"a":"1"}"#);
@@ -184,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_comment_in_a_text_is_text() {
+    fn a_comment_in_a_string_is_text() {
         different(r#"{"a":"http://x"}"#, r#"{"a":"http://y"}"#);
         different(r#"{"a":"/* x */"}"#, r#"{"a":"/* y */"}"#);
         different(r#"{"a":"\"// x"}"#, r#"{"a":"\"// y"}"#);
@@ -200,20 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn a_tab_in_a_text_is_a_tab() {
+    fn a_tab_in_a_string_is_a_tab() {
         same("{\"a\":\"b\tc\"}", r#"{"a":"b\tc"}"#);
     }
 
     #[test]
-    fn p5_the_schema_is_for_editors_and_does_not_count() {
+    fn p5_the_schema_does_not_count() {
         same(r#"{"image":"x","$schema":"y"}"#, r#"{"image":"x"}"#);
         different(r#"{"a":{"$schema":"y"}}"#, r#"{"a":{}}"#);
     }
 
     #[test]
-    fn what_is_no_json_says_nothing() {
+    fn invalid_json_is_none() {
         let deep = "[".repeat(1000) + &"]".repeat(1000);
-        // A comment does not join what it stands between.
+        // A comment separates its neighbours.
         for text in [
             "",
             "{",

@@ -1,6 +1,8 @@
-//! `devcontainer.json`, and the files that it names.
+//! The configuration of a dev container and the files that it names.
 
 pub mod compose;
 pub mod file;
 pub mod jsonc;
-pub mod references;
+mod references;
+pub mod search;
+mod substitute;

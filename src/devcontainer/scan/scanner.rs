@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::files::{self, stamp_of};
 use crate::devcontainer::config::file::read_config;
-use crate::devcontainer::config::{compose, jsonc as config};
+use crate::devcontainer::config::{compose, jsonc};
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::inputs::{
     Content, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp,
@@ -95,12 +95,12 @@ impl<'a> Scanner<'a> {
         }
         let mut references = Vec::new();
         let read = read_config(path).and_then(|(content, metadata)| {
-            let parsed = content.as_deref().and_then(config::parse);
+            let parsed = content.as_deref().and_then(jsonc::parse);
             if let Some(config) = &parsed {
                 references = site.references(config, &|name| std::env::var_os(name));
             }
             let fingerprint = match (parsed, content) {
-                (Some(config), _) => config::fingerprint(&config),
+                (Some(config), _) => jsonc::fingerprint(&config),
                 (None, Some(content)) => fingerprint_bytes(&content),
                 (None, None) => files::read_fingerprint(path, MAX_READ)?.0,
             };

@@ -92,7 +92,7 @@ fn p18_a_label_that_may_not_be_followed_gives_nobody_its_config() {
     let mut world = world();
     world.predefine(&[predefined("/w", None)]);
     world.run(1, "/w", Some("/etc/shadow"));
-    world.places.get_mut(&id(1)).unwrap().refused = Some("outside".into());
+    world.places.get_mut(&id(1)).unwrap().access = config_outside();
     world.list();
     let configs: Vec<_> = world.all().into_iter().map(|d| d.config_path).collect();
     assert_eq!(configs, [None, Some("/etc/shadow".to_owned())]);
@@ -219,7 +219,7 @@ fn only_allowed_places_are_looked_at() {
     world.run(1, "/w", Some(CONFIG));
     world.run(2, "/v", Some("/etc/shadow"));
     let place = world.places.get_mut(&id(2)).unwrap();
-    (place.may_be_looked_at, place.refused) = (false, Some("outside".into()));
+    (place.may_be_scanned, place.access) = (false, config_outside());
     world.list();
     let targets = world.state.scan_targets();
     let sites: Vec<_> = targets.iter().flat_map(|target| &target.site).collect();

@@ -25,7 +25,7 @@ use crate::model::ids::OperationId;
 use crate::model::inputs::{Content, Input, Inputs};
 use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
 use crate::model::listing::Listed;
-use crate::model::location::{CliPaths, Predefined, Resolved};
+use crate::model::location::{Access, CliPaths, Predefined, Resolved, Why};
 use crate::model::operation::{
     End, EndedOperation, Ending, OperationKind, OperationState, Settlement,
 };
@@ -78,6 +78,13 @@ fn operation(seconds: i64) -> OperationId {
     OperationId::new(std::time::UNIX_EPOCH + since)
 }
 
+fn config_outside() -> Access {
+    Access::StopOnly(Why::ConfigOutside {
+        config: "/etc/shadow".into(),
+        folder: "/w".into(),
+    })
+}
+
 fn id(number: u32) -> String {
     format!("{number:064x}")
 }
@@ -96,9 +103,8 @@ impl World {
             folder,
             config: config.map(PathBuf::from),
             canonical_config: config.map(canonical),
-            may_be_looked_at: true,
-            refused: None,
-            outside: None,
+            access: Access::Full,
+            may_be_scanned: true,
         }
     }
 
