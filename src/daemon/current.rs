@@ -150,7 +150,7 @@ impl Observer {
             return Some(Found::Resolved(target.key, address, place));
         }
         let site = target.site.as_ref()?;
-        let inputs = scan::scan(site, target.before.as_deref(), force_reread)?;
+        let inputs = scan::scan(site, target.before.as_deref(), force_reread).ok()??;
         Some(Found::Inputs(target.clone(), inputs))
     }
 }

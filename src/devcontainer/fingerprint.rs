@@ -1,28 +1,52 @@
 //! Fingerprints of contents: equal fingerprints mean equal contents.
+//!
+//! A fingerprint is a UUID of version 5. Baselines in the state directory hold fingerprints, so that any change here makes
+//! all dev containers dirty.
 
 use uuid::Uuid;
 
-/// What is read at once of a file that is no configuration.
+/// How much of a file is read at once, in bytes; a part of the format of fingerprints.
 pub const CHUNK: usize = 64 << 10;
 
-/// Fingerprints of contents are UUIDs of version 5 below this one.
-pub const CONTENTS: Uuid = Uuid::from_u128(0x6c1d_22a1_6f0c_4b6e_9d5b_3e0f_0a8f_6d11);
+const NAMESPACE: Uuid = Uuid::from_u128(0x6c1d_22a1_6f0c_4b6e_9d5b_3e0f_0a8f_6d11);
 
-/// A fingerprint of content that means what `canonical` says.
+/// The fingerprint of content whose meaning `canonical` expresses.
 pub fn fingerprint_of_meaning(canonical: &str) -> Uuid {
-    Uuid::new_v5(&CONTENTS, canonical.as_bytes())
+    Uuid::new_v5(&NAMESPACE, canonical.as_bytes())
 }
 
-/// A fingerprint of content as it stands.
+/// The fingerprint of content byte by byte.
 pub fn fingerprint_bytes(content: &[u8]) -> Uuid {
-    content.chunks(CHUNK).fold(as_it_stands(), next)
+    content.chunks(CHUNK).fold(verbatim(), append)
 }
 
-pub fn as_it_stands() -> Uuid {
-    Uuid::new_v5(&CONTENTS, b"as it stands")
+/// The fingerprint of empty content.
+pub fn verbatim() -> Uuid {
+    Uuid::new_v5(&NAMESPACE, b"as it stands")
 }
 
-/// One fingerprint goes into the next one, so that content of any size takes a chunk of memory.
-pub fn next(before: Uuid, chunk: &[u8]) -> Uuid {
+/// The fingerprint of content that goes on with a chunk of [`CHUNK`] bytes, or with a shorter last one.
+pub fn append(before: Uuid, chunk: &[u8]) -> Uuid {
     Uuid::new_v5(&before, chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_of_earlier_versions_stay_valid() {
+        assert_eq!(
+            fingerprint_bytes(b"FROM x").to_string(),
+            "f9471ea4-9c13-5686-a2a0-46969644c87e"
+        );
+        assert_eq!(
+            fingerprint_bytes(&[b'x'; CHUNK + 1]).to_string(),
+            "83fe38b3-bb55-5e5f-9cad-48b9146d6f40"
+        );
+        assert_eq!(
+            fingerprint_of_meaning("{}").to_string(),
+            "e844b72f-5c7e-5696-943c-21d83d40552b"
+        );
+    }
 }

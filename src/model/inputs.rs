@@ -10,215 +10,278 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::location::{CliPaths, append};
+use super::location::CliPaths;
 use crate::base::time::Timestamp;
 
-/// A file changed so shortly before it was read may change again without its times telling: the kernel's clock for
-/// them has steps of some milliseconds.
-pub const SETTLED_AFTER: Duration = Duration::from_millis(100);
+/// How many inputs of a dev container are compared.
+pub const MAX_INPUTS: usize = 1000;
 
-/// The same on file systems that keep whole seconds, or every other one (FAT).
-pub const COARSELY_SETTLED_AFTER: Duration = Duration::from_millis(2100);
+/// The age from which a file's times are trusted. A file that changed shortly before it was read may change again
+/// without new times, because the kernel's clock for them advances in steps of some milliseconds.
+const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
-/// What tells a file that changed from one that did not, without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    pub size: u64,
-    pub modified: Timestamp,
-    changed: Timestamp,
-    /// Whether it was old enough when it was looked at for the rest to be trusted.
-    pub settled: bool,
-}
+/// [`SETTLED_AFTER`] on file systems that keep times in seconds, or in steps of two seconds (FAT).
+const COARSELY_SETTLED_AFTER: Duration = Duration::from_millis(2100);
 
-/// A file of a file system, whatever its names are.
+/// A file of a file system, whatever its names are: its device and inode.
 pub type FileId = (u64, u64);
 
-/// Which file this is about.
+/// The file that `metadata` describes.
 pub fn file_id(metadata: &Metadata) -> FileId {
     (metadata.dev(), metadata.ino())
 }
 
+/// The properties of a file that change when its content does, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    file_id: FileId,
+    size: u64,
+    modified: Timestamp,
+    changed: Timestamp,
+    is_settled: bool,
+}
+
 impl Stamp {
+    /// The stamp of a file that was looked at at `now`.
     pub fn of(metadata: &Metadata, now: Timestamp) -> Self {
-        let changed = Timestamp::new(metadata.ctime(), metadata.ctime_nsec() as u32);
+        let changed = change_time(metadata);
         let is_coarse = metadata.ctime_nsec() == 0 && metadata.mtime_nsec() == 0;
-        let settled_after = match is_coarse {
-            true => COARSELY_SETTLED_AFTER,
-            false => SETTLED_AFTER,
+        let settled_after = if is_coarse {
+            COARSELY_SETTLED_AFTER
+        } else {
+            SETTLED_AFTER
         };
         let age = now.seconds_since(changed);
         Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
+            file_id: file_id(metadata),
             size: metadata.size(),
-            modified: Timestamp::new(metadata.mtime(), metadata.mtime_nsec() as u32),
+            modified: modification_time(metadata),
             changed,
-            settled: age > settled_after.as_secs_f64(),
+            is_settled: age > settled_after.as_secs_f64(),
         }
     }
 
-    /// One of which only this is known, for tests of the rules.
+    /// A settled stamp with this time, for tests of the rules.
     #[cfg(test)]
     pub fn modified_at(modified: Timestamp) -> Self {
         Self {
-            device: 0,
-            inode: 0,
+            file_id: (0, 0),
             size: 0,
             modified,
             changed: modified,
-            settled: true,
+            is_settled: true,
         }
     }
 
+    /// The file that was looked at.
     pub fn file_id(&self) -> FileId {
-        (self.device, self.inode)
+        self.file_id
     }
 
-    /// Whether what was found then is certainly what is there `now`.
+    /// The size of the file in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When the content of the file last changed, as the file system says.
+    pub fn modified(&self) -> Timestamp {
+        self.modified
+    }
+
+    /// Returns whether the file was so old that any later change gives it another stamp.
+    #[cfg(test)]
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
+    /// Returns whether the file is certainly unchanged; `now` is its metadata now.
     pub fn still_holds(&self, now: &Metadata) -> bool {
-        let modified = Timestamp::new(now.mtime(), now.mtime_nsec() as u32);
-        let changed = Timestamp::new(now.ctime(), now.ctime_nsec() as u32);
-        self.settled
-            && (self.device, self.inode, self.size) == (now.dev(), now.ino(), now.size())
-            && (self.modified, self.changed) == (modified, changed)
+        self.is_settled
+            && self.file_id == file_id(now)
+            && self.size == now.size()
+            && self.modified == modification_time(now)
+            && self.changed == change_time(now)
     }
 }
 
-/// What an input holds.
+fn modification_time(metadata: &Metadata) -> Timestamp {
+    Timestamp::new(metadata.mtime(), metadata.mtime_nsec() as u32)
+}
+
+fn change_time(metadata: &Metadata) -> Timestamp {
+    Timestamp::new(metadata.ctime(), metadata.ctime_nsec() as u32)
+}
+
+/// The content of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// It does not exist.
+    /// There is no such file.
     Absent,
-    /// Equal fingerprints, equal inputs.
+    /// A file; equal fingerprints mean equal contents.
     Fingerprint(Uuid),
-    /// It is the directory of a feature, or one in it. What it holds are inputs of their own.
+    /// The directory of a feature, or a directory in it. Its files are inputs of their own.
     Directory,
-    /// It exists and cannot be read, or is neither file nor directory.
+    /// It cannot be read, or is neither a file nor a directory.
     Unreadable,
 }
 
-/// An input as it was found.
+/// An input as a scan found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Where it is.
+    /// Its path.
     pub path: Box<Path>,
-    /// What it holds.
+    /// Its content.
     pub content: Content,
-    /// Whether it says which other inputs there are.
+    /// True if its content names other inputs.
     pub names_others: bool,
-    /// What the file looked like; `None` where there was none to look at.
-    pub stamp: Option<Stamp>,
-}
-
-/// All inputs of one dev container: its configuration, the lock file of its features, and what the configuration names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inputs {
-    /// Whose.
-    pub site: Arc<CliPaths>,
-    /// The configuration comes first, the lock file second.
-    pub items: Box<[Input]>,
-    /// What the configuration names.
-    pub references: Arc<[Reference]>,
-    /// Whether there is more than is compared.
-    pub truncated: bool,
-    /// Whether large files are compared by what they hold.
-    pub reads_large: bool,
-}
-
-/// Files that are read again though they look the same: somebody wrote to them, perhaps without their times telling.
-#[derive(Default)]
-pub struct ForceReread {
-    /// All of them.
-    pub all: bool,
-    /// These.
-    pub files: HashSet<FileId>,
-}
-
-impl Inputs {
-    /// One with these items, for tests of the rules; the first one is the configuration.
-    #[cfg(test)]
-    pub fn found(site: CliPaths, items: Vec<Input>) -> Self {
-        Self {
-            site: Arc::new(site),
-            items: items.into(),
-            references: Arc::new([]),
-            truncated: false,
-            reads_large: true,
-        }
-    }
-
-    /// All of them, each with its name ([`CliPaths::name_of`]). The configuration itself has an empty one.
-    pub fn named(&self) -> impl Iterator<Item = (Cow<'_, Path>, &Input)> {
-        let mut config = Some(Path::new("").into());
-        let items = self.items.iter();
-        items.map(move |input| {
-            let name = config.take();
-            (
-                name.unwrap_or_else(|| self.site.name_of(&input.path)),
-                input,
-            )
-        })
-    }
-
-    /// Where the input with this name is.
-    pub fn path_of(&self, name: &Path) -> PathBuf {
-        match name.as_os_str().is_empty() {
-            true => self.site.config.clone(),
-            false => name
-                .components()
-                .fold(self.site.directory().to_path_buf(), append),
-        }
-    }
-
-    /// All of them.
-    pub fn items(&self) -> impl Iterator<Item = &Input> {
-        self.items.iter()
-    }
-
-    /// The lock file's name.
-    pub fn lock_name(&self) -> PathBuf {
-        self.site.name_of(&self.site.lock_file()).into_owned()
-    }
+    stamp: Option<Stamp>,
 }
 
 impl Input {
-    /// One of which only this is known, for tests of the rules.
-    #[cfg(test)]
-    pub fn found(path: &str, content: Content, modified: Option<Timestamp>) -> Self {
+    /// An input that names no others. `stamp` is `None` where the content does not come from a look at the file.
+    pub fn new(path: PathBuf, content: Content, stamp: Option<Stamp>) -> Self {
         Self {
-            path: Path::new(path).into(),
+            path: path.into(),
             content,
             names_others: false,
-            stamp: modified.map(Stamp::modified_at),
+            stamp,
         }
     }
 
-    /// When its content last changed, as the file system says. Of a directory that is no matter.
+    /// An input whose content names other inputs.
+    pub fn naming_others(self) -> Self {
+        Self {
+            names_others: true,
+            ..self
+        }
+    }
+
+    /// An input with a settled stamp of this time, for tests of the rules.
+    #[cfg(test)]
+    pub fn found(path: &str, content: Content, modified: Option<Timestamp>) -> Self {
+        Self::new(path.into(), content, modified.map(Stamp::modified_at))
+    }
+
+    /// The stamp of the file that was looked at.
+    pub fn stamp(&self) -> Option<&Stamp> {
+        self.stamp.as_ref()
+    }
+
+    /// When the content of a file last changed, as the file system says; `None` for anything but a file.
     pub fn modified(&self) -> Option<Timestamp> {
         let is_file = matches!(self.content, Content::Fingerprint(_));
         self.stamp.filter(|_| is_file).map(|stamp| stamp.modified)
     }
 
-    /// Whether its file is larger than `size` bytes.
+    /// Returns whether the file is larger than `size` bytes.
     pub fn is_larger_than(&self, size: u64) -> bool {
         self.stamp.is_some_and(|stamp| stamp.size > size)
     }
+}
 
-    /// One of which nothing is there.
-    pub fn absent(path: PathBuf) -> Self {
+/// All inputs of a dev container: its configuration, the lock file of its features, and the files that the
+/// configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inputs {
+    paths: Arc<CliPaths>,
+    /// The configuration comes first.
+    items: Box<[Input]>,
+    references: Arc<[Reference]>,
+    extent: Extent,
+}
+
+/// How far inputs are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// True if there are more inputs than are compared.
+    pub is_truncated: bool,
+    /// True if large files are compared by content, not by size and time alone.
+    pub reads_large: bool,
+}
+
+impl Inputs {
+    /// The inputs of the dev container at `paths`. `config` is its configuration, which names `references`; `others` are
+    /// the lock file and the rest, in the order in which they were found.
+    pub fn new(
+        paths: Arc<CliPaths>,
+        config: Input,
+        others: Vec<Input>,
+        references: Arc<[Reference]>,
+        extent: Extent,
+    ) -> Self {
+        let mut items = Vec::with_capacity(1 + others.len());
+        items.push(config);
+        items.extend(others);
         Self {
-            path: path.into(),
-            content: Content::Absent,
-            names_others: false,
-            stamp: None,
+            paths,
+            items: items.into(),
+            references,
+            extent,
         }
+    }
+
+    /// Folder and configuration of the dev container.
+    pub fn paths(&self) -> &Arc<CliPaths> {
+        &self.paths
+    }
+
+    /// All inputs, the configuration first.
+    pub fn items(&self) -> impl Iterator<Item = &Input> {
+        self.items.iter()
+    }
+
+    /// All inputs with their names ([`CliPaths::name_of`]). The name of the configuration is empty.
+    pub fn named(&self) -> impl Iterator<Item = (Cow<'_, Path>, &Input)> {
+        self.items.iter().enumerate().map(|(index, input)| {
+            let name = if index == 0 {
+                Path::new("").into()
+            } else {
+                self.paths.name_of(&input.path)
+            };
+            (name, input)
+        })
+    }
+
+    /// The path of the input with this name.
+    pub fn path_of(&self, name: &Path) -> PathBuf {
+        if name.as_os_str().is_empty() {
+            self.paths.config.clone()
+        } else {
+            self.paths.path_of(name)
+        }
+    }
+
+    /// The name of the lock file.
+    pub fn lock_name(&self) -> PathBuf {
+        self.paths.name_of(&self.paths.lock_file()).into_owned()
+    }
+
+    /// The files and folders that the configuration names.
+    pub fn references(&self) -> &Arc<[Reference]> {
+        &self.references
+    }
+
+    /// How far they are compared.
+    pub fn extent(&self) -> Extent {
+        self.extent
     }
 }
 
-/// Of one dev container. What goes beyond is not compared.
-pub const MAX_INPUTS: usize = 1000;
+/// Files to read again though their stamps are unchanged: they were written to, perhaps without new times.
+#[derive(Default)]
+pub struct ForceReread {
+    /// True for all files.
+    pub all: bool,
+    /// Single files.
+    pub files: HashSet<FileId>,
+}
+
+impl ForceReread {
+    /// Returns whether this file is to be read again.
+    pub fn includes(&self, file: FileId) -> bool {
+        self.all || self.files.contains(&file)
+    }
+}
 
 /// A file or folder that a configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,6 +290,6 @@ pub enum Reference {
     File(PathBuf),
     /// A compose file, which may name Dockerfiles.
     Compose(PathBuf),
-    /// The folder of a local feature, of which every file counts.
+    /// The folder of a local feature, with all files in it.
     Feature(PathBuf),
 }

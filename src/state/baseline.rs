@@ -169,7 +169,7 @@ impl Baseline {
             let feature = directories(name)
                 .filter(|above| now.contains_key(above))
                 .last();
-            match feature.filter(|_| on_one_side && inputs.truncated) {
+            match feature.filter(|_| on_one_side && inputs.extent().is_truncated) {
                 Some(feature) => (feature, ChangeKind::Modified),
                 None => (name, change),
             }

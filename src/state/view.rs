@@ -151,7 +151,7 @@ impl State {
         let mut changes = baseline.map_or_else(Vec::new, |baseline| baseline.changes(inputs));
         if running.is_some() {
             // The CLI writes its lock file at some point of the operation.
-            let lock = inputs.site.lock_file().display().to_string();
+            let lock = inputs.paths().lock_file().display().to_string();
             changes.retain(|change| change.path != lock);
         }
         changes
@@ -183,10 +183,13 @@ impl Entry {
     }
 
     fn truncation_warning(&self) -> Option<String> {
-        let inputs = self.inputs.as_ref().filter(|inputs| inputs.truncated)?;
+        let inputs = self
+            .inputs
+            .as_ref()
+            .filter(|inputs| inputs.extent().is_truncated)?;
         Some(format!(
             "{} and its features have more than {MAX_INPUTS} files, or directories nested too deeply; the rest is not compared",
-            inputs.site.config.display()
+            inputs.paths().config.display()
         ))
     }
 

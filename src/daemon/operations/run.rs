@@ -213,7 +213,7 @@ impl OperationRun {
     /// Scans the inputs: before the CLI starts, and after it has ended.
     pub(super) fn inputs(&self) -> Option<Inputs> {
         let paths = Arc::new(self.resolved.cli_paths(self.folder())?);
-        scan::scan(&paths, None, &ForceReread::default())
+        scan::scan(&paths, None, &ForceReread::default()).ok()?
     }
 
     /// Reports the end to the state, to `state.json`, to both logs, and to all who wait.

@@ -1,4 +1,4 @@
-//! Reads files that somebody else names: only regular ones, in bounded memory, and not twice without need.
+//! Fingerprints of files, read in bounded memory.
 
 use std::fs::Metadata;
 use std::io::{self, Read};
@@ -8,36 +8,36 @@ use uuid::Uuid;
 
 use crate::base::regular_file::open;
 use crate::base::time::Timestamp;
-use crate::devcontainer::fingerprint::{CHUNK, as_it_stands, fingerprint_bytes, next};
+use crate::devcontainer::fingerprint::{CHUNK, append, fingerprint_bytes, verbatim};
 use crate::model::inputs::Stamp;
 
-/// What tells whether the file with this metadata changes from now on.
+/// The stamp of a file that is looked at now.
 pub(super) fn stamp_of(metadata: &Metadata) -> Stamp {
     Stamp::of(metadata, Timestamp::now())
 }
 
-/// A fingerprint of the whole content; of a file larger than `limit`, one of its size and time of change.
+/// A fingerprint of the content of a regular file; of its size and time where it is larger than `limit` bytes.
 pub(super) fn read_fingerprint(path: &Path, limit: u64) -> io::Result<(Uuid, Stamp)> {
     let (mut file, metadata) = open(path)?;
     let stamp = stamp_of(&metadata);
-    if stamp.size > limit {
-        let told_apart_by = format!("{} {}", stamp.size, stamp.modified);
-        return Ok((fingerprint_bytes(told_apart_by.as_bytes()), stamp));
+    if stamp.size() > limit {
+        let size_and_time = format!("{} {}", stamp.size(), stamp.modified());
+        return Ok((fingerprint_bytes(size_and_time.as_bytes()), stamp));
     }
-    // It may grow meanwhile, and what has no size, as in /proc, may have no end.
-    let mut left = stamp.size.saturating_add(CHUNK as u64);
-    let mut fingerprint = as_it_stands();
+    // It may grow meanwhile, and a file of size 0 in /proc may be endless.
+    let mut left = stamp.size().saturating_add(CHUNK as u64);
+    let mut fingerprint = verbatim();
     let mut chunk = Vec::new();
     loop {
         chunk.clear();
-        // A chunk is always full but for the last one: where they begin must not depend on how the file is read.
+        // Every chunk but the last is full, so that the fingerprint does not depend on how much a read returns.
         let mut part = Read::take(&mut file, left.min(CHUNK as u64));
         let length = part.read_to_end(&mut chunk)?;
         if length == 0 {
             return Ok((fingerprint, stamp));
         }
         left -= length as u64;
-        fingerprint = next(fingerprint, &chunk);
+        fingerprint = append(fingerprint, &chunk);
     }
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use crate::devcontainer::config::file::read_config;
 
     #[test]
-    fn the_fingerprint_of_a_file_is_that_of_its_content_whatever_its_size() {
+    fn the_fingerprint_of_a_file_is_that_of_its_content() {
         let dir = TestDir::new();
         for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7] {
             let content = vec![b'x'; size];
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_take_too_long_to_read_is_told_by_size_and_time() {
+    fn a_file_above_the_limit_is_compared_by_size_and_time() {
         let dir = TestDir::new();
         let path = dir.write("file", "12345");
         let (before, _) = read_fingerprint(&path, 4).unwrap();

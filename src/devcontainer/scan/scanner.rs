@@ -1,4 +1,4 @@
-//! Goes through the inputs of one dev container.
+//! Finds and reads the inputs of one dev container.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
@@ -8,66 +8,70 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::io::Errno;
+use serde_json::Value;
 
-use super::files::{self, stamp_of};
+use super::error::{FileError, ScanError};
+use super::files::{read_fingerprint, stamp_of};
 use crate::devcontainer::config::file::read_config;
 use crate::devcontainer::config::{compose, jsonc};
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::inputs::{
-    Content, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp,
+    Content, Extent, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp,
 };
 use crate::model::location::{CliPaths, MAX_PATH};
 
-/// How deep directories in a feature may be nested.
+/// How many directories in a feature may be nested.
 const MAX_DEPTH: usize = 16;
-/// What is read of one dev container. Where its files are larger together, those above the second size are compared by
-/// size and time alone: to read them would take seconds.
+/// How many bytes are read of one dev container. Where its files are larger together, files above [`LARGE`] are compared
+/// by size and time alone, because reading them would take seconds.
 const MAX_READ: u64 = 256 << 20;
 const LARGE: u64 = MAX_READ / MAX_INPUTS as u64;
-/// A larger compose file is compared, and names nothing; so do those after so many.
+/// The size of the largest compose file that is searched for Dockerfiles, in bytes.
 const MAX_COMPOSE: usize = 256 << 10;
+/// How many compose files are compared.
 const MAX_COMPOSE_FILES: usize = 32;
-/// What is read of directories, those entries included that do not count.
+/// How many directory entries are read, including those that do not count.
 const MAX_ENTRIES: usize = 100_000;
 
-/// What looks at one input after the other.
+/// The outcome of looking at one file.
+type Found = Result<(Content, Stamp), FileError>;
+
+/// Collects the inputs of one dev container.
 pub(super) struct Scanner<'a> {
     before: Option<&'a Inputs>,
     known: HashMap<&'a Path, &'a Input>,
     force_reread: &'a ForceReread,
-    items: Vec<Input>,
-    /// Those of the items that are still to be read.
+    /// All inputs but the configuration.
+    others: Vec<Input>,
+    /// The indexes of those that are not read yet.
     unread: Vec<usize>,
     seen: HashSet<PathBuf>,
     compose_files: usize,
     entries: usize,
-    truncated: bool,
-    /// Whether something could not be looked at for a reason that says nothing of it.
-    in_doubt: bool,
+    is_truncated: bool,
+    error: Option<ScanError>,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(before: Option<&'a Inputs>, force_reread: &'a ForceReread) -> Self {
-        let known = before.iter().flat_map(|before| before.items.iter());
+        let known = before.into_iter().flat_map(Inputs::items);
         Self {
             before,
             known: known.map(|item| (&*item.path, item)).collect(),
             force_reread,
-            items: Vec::new(),
+            others: Vec::new(),
             unread: Vec::new(),
             seen: HashSet::new(),
             compose_files: 0,
             entries: 0,
-            truncated: false,
-            in_doubt: false,
+            is_truncated: false,
+            error: None,
         }
     }
 
-    /// Returns `None` where too little could be found out.
-    pub(super) fn look(mut self, site: &Arc<CliPaths>) -> Option<Inputs> {
-        let references = self.config(site);
-        self.file(site.lock_file());
+    pub(super) fn scan(mut self, paths: &Arc<CliPaths>) -> Result<Inputs, ScanError> {
+        let (config, references) = self.config(paths);
+        self.file(paths.lock_file());
         for reference in references.iter() {
             match reference {
                 Reference::File(path) => self.file(path.clone()),
@@ -76,50 +80,45 @@ impl<'a> Scanner<'a> {
             }
         }
         let reads_large = self.read();
-        (!self.in_doubt).then(|| Inputs {
-            site: site.clone(),
-            items: self.items.into(),
-            references,
-            truncated: self.truncated,
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let extent = Extent {
+            is_truncated: self.is_truncated,
             reads_large,
-        })
+        };
+        let paths = paths.clone();
+        Ok(Inputs::new(paths, config, self.others, references, extent))
     }
 
-    /// Returns what the configuration names.
-    fn config(&mut self, site: &CliPaths) -> Arc<[Reference]> {
-        let path = &site.config;
+    /// Looks at the configuration. Returns it and what it names.
+    fn config(&mut self, paths: &CliPaths) -> (Input, Arc<[Reference]>) {
+        let path = &paths.config;
         self.seen.insert(path.clone());
         if let (Some(known), Some(before)) = (self.still_known(path), self.before) {
-            self.items.push(known);
-            return before.references.clone();
+            return (known, before.references().clone());
         }
-        let mut references = Vec::new();
-        let read = read_config(path).and_then(|(content, metadata)| {
-            let parsed = content.as_deref().and_then(jsonc::parse);
-            if let Some(config) = &parsed {
-                references = site.references(config, &|name| std::env::var_os(name));
+        let (found, references) = match read_meaning(path) {
+            Ok((content, stamp, config)) => {
+                let environment = |name: &str| std::env::var_os(name);
+                let references = config.map(|config| paths.references(&config, &environment));
+                (Ok((content, stamp)), references.unwrap_or_default().into())
             }
-            let fingerprint = match (parsed, content) {
-                (Some(config), _) => jsonc::fingerprint(&config),
-                (None, Some(content)) => fingerprint_bytes(&content),
-                (None, None) => files::read_fingerprint(path, MAX_READ)?.0,
-            };
-            Ok((Content::Fingerprint(fingerprint), stamp_of(&metadata)))
-        });
-        let is_settled = !read.as_ref().is_err_and(says_nothing);
-        let names_others = true;
-        self.push(path.clone(), read, names_others);
-        match (is_settled, self.before) {
-            (false, Some(before)) => before.references.clone(),
-            _ => references.into(),
-        }
+            Err(error) => {
+                let before = self.before.filter(|_| error.is_inconclusive());
+                let references = before.map(|before| before.references().clone());
+                (Err(error), references.unwrap_or_default())
+            }
+        };
+        let config = self.input(path.clone(), found).naming_others();
+        (config, references)
     }
 
-    /// A compose file, and the Dockerfiles that it names. Those are relative to the first one of all.
+    /// Looks at a compose file and the Dockerfiles that it names, which are relative to the first compose file.
     fn compose(&mut self, path: &Path, references: &[Reference]) {
         self.compose_files += 1;
         if self.compose_files > MAX_COMPOSE_FILES {
-            self.truncated = true;
+            self.is_truncated = true;
             return;
         }
         if !self.is_new(path) {
@@ -127,79 +126,69 @@ impl<'a> Scanner<'a> {
         }
         let first = references.iter().find_map(|reference| match reference {
             Reference::Compose(first) => first.parent(),
-            _ => None,
+            Reference::File(_) | Reference::Feature(_) => None,
         });
-        let mut dockerfiles = Vec::new();
-        let read = read_config(path).and_then(|(content, metadata)| {
-            let fingerprint = match content {
-                Some(content) => {
-                    if content.len() <= MAX_COMPOSE {
-                        let directory = first.unwrap_or(path);
-                        let environment = |name: &str| std::env::var_os(name);
-                        dockerfiles = compose::dockerfiles(&content, directory, &environment);
-                    }
-                    fingerprint_bytes(&content)
-                }
-                None => files::read_fingerprint(path, LARGE)?.0,
-            };
-            Ok((Content::Fingerprint(fingerprint), stamp_of(&metadata)))
-        });
-        let names_others = true;
-        self.push(path.to_path_buf(), read, names_others);
+        let read = read_compose(path, first.unwrap_or(path));
+        let (found, dockerfiles) = match read {
+            Ok((content, stamp, dockerfiles)) => (Ok((content, stamp)), dockerfiles),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let input = self.input(path.to_path_buf(), found).naming_others();
+        self.others.push(input);
         dockerfiles.into_iter().for_each(|path| self.file(path));
     }
 
-    /// A file, which is read when the sizes of all are known.
+    /// Adds a file, which is read when the sizes of all files are known.
     fn file(&mut self, path: PathBuf) {
         if self.is_new(&path) {
-            self.unread.push(self.items.len());
-            self.items.push(Input::absent(path));
+            self.unread.push(self.others.len());
+            self.others.push(Input::new(path, Content::Absent, None));
         }
     }
 
-    /// A feature's directory, or something in one; `within` are the directories that it is in.
-    fn feature(&mut self, path: PathBuf, within: &mut Vec<FileId>) {
+    /// Looks at the directory of a feature, or at an entry of it. `parents` are the directories around it.
+    fn feature(&mut self, path: PathBuf, parents: &mut Vec<FileId>) {
         let metadata = std::fs::metadata(&path);
         let Some(metadata) = metadata.ok().filter(Metadata::is_dir) else {
             return self.file(path);
         };
-        // Stamped before it is read: what comes after that shows in the next stamp.
+        // Stamped before it is read, so that later changes show in the next stamp.
         let stamp = stamp_of(&metadata);
-        // A link may lead back to where it is.
-        if within.contains(&stamp.file_id()) {
+        // A symbolic link may lead to a directory around it.
+        if parents.contains(&stamp.file_id()) {
             return;
         }
-        if within.len() >= MAX_DEPTH {
-            self.truncated = true;
+        if parents.len() >= MAX_DEPTH {
+            self.is_truncated = true;
             return;
         }
         if !self.is_new(&path) {
             return;
         }
-        let names_others = false;
-        match self.entries(&path) {
-            Ok(entries) => {
-                self.push(path.clone(), Ok((Content::Directory, stamp)), names_others);
-                within.push(stamp.file_id());
-                for name in entries {
-                    self.feature(path.join(name), within);
-                }
-                within.pop();
-            }
-            Err(e) => self.push(path, Err(e), names_others),
+        let entries = self.entries(&path);
+        let (found, entries) = match entries {
+            Ok(entries) => (Ok((Content::Directory, stamp)), entries),
+            Err(error) => (Err(error.into()), BTreeSet::new()),
+        };
+        let input = self.input(path.clone(), found);
+        self.others.push(input);
+        parents.push(stamp.file_id());
+        for name in entries {
+            self.feature(path.join(name), parents);
         }
+        parents.pop();
     }
 
-    /// The names in a directory, sorted, but for what editors put beside a file while it is open. Of too many the first
-    /// ones.
+    /// The names in a directory, sorted, without those that editors add while a file is open. Of too many the first ones
+    /// are returned.
     fn entries(&mut self, directory: &Path) -> io::Result<BTreeSet<OsString>> {
-        let room = MAX_INPUTS.saturating_sub(self.items.len());
+        let room = MAX_INPUTS.saturating_sub(self.count());
         let mut names = BTreeSet::new();
         for entry in std::fs::read_dir(directory)? {
             let name = entry?.file_name();
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
-                self.truncated = true;
+                self.is_truncated = true;
                 break;
             }
             if !is_of_an_editor(name.as_bytes()) {
@@ -207,84 +196,78 @@ impl<'a> Scanner<'a> {
             }
             if names.len() > room {
                 names.pop_last();
-                self.truncated = true;
+                self.is_truncated = true;
             }
         }
         Ok(names)
     }
 
-    /// Whether it is to be looked at, now.
+    /// How many inputs there are, with the configuration.
+    fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Notes a path. Returns whether it is to be looked at now.
     fn is_new(&mut self, path: &Path) -> bool {
         let text = path.as_os_str().as_bytes();
         if text.len() >= MAX_PATH || text.contains(&0) {
             // There is no such file.
             return false;
         }
-        if self.items.len() >= MAX_INPUTS {
-            self.truncated |= !self.seen.contains(path);
+        if self.count() >= MAX_INPUTS {
+            self.is_truncated |= !self.seen.contains(path);
             return false;
         }
         self.seen.insert(path.to_path_buf())
     }
 
-    /// Reads what is still to be read. Returns whether large files are among that.
+    /// Reads the files that are not read yet. Returns whether large files are compared by content.
     fn read(&mut self) -> bool {
         let unread = std::mem::take(&mut self.unread);
-        let paths = unread.iter().filter_map(|index| self.items.get(*index));
+        let paths = unread.iter().filter_map(|index| self.others.get(*index));
         let sizes = paths.map(|input| std::fs::metadata(&input.path).map_or(0, |m| m.len()));
         let reads_large = sizes.fold(0, u64::saturating_add) <= MAX_READ;
-        let limit = match reads_large {
-            true => MAX_READ,
-            false => LARGE,
-        };
-        let before_parking = self
-            .before
-            .is_some_and(|before| before.reads_large == reads_large);
         for index in unread {
-            let Some(path) = self.items.get(index).map(|input| input.path.to_path_buf()) else {
-                continue;
-            };
-            let known = self.still_known(&path);
-            let known = known.filter(|known| before_parking || !known.is_larger_than(LARGE));
-            let input = known.unwrap_or_else(|| {
-                let read = files::read_fingerprint(&path, limit);
-                let read = read.map(|(found, stamp)| (Content::Fingerprint(found), stamp));
-                self.found(path, read)
-            });
-            if let Some(item) = self.items.get_mut(index) {
-                *item = input;
+            let path = self.others.get(index).map(|input| input.path.to_path_buf());
+            let read = path.map(|path| self.read_one(path, reads_large));
+            if let (Some(read), Some(input)) = (read, self.others.get_mut(index)) {
+                *input = read;
             }
         }
         reads_large
     }
 
-    fn push(&mut self, path: PathBuf, found: io::Result<(Content, Stamp)>, names_others: bool) {
-        let input = self.found(path, found);
-        self.items.push(Input {
-            names_others,
-            ..input
-        });
+    fn read_one(&mut self, path: PathBuf, reads_large: bool) -> Input {
+        let is_alike = self
+            .before
+            .is_some_and(|before| before.extent().reads_large == reads_large);
+        let known = self.still_known(&path);
+        if let Some(known) = known.filter(|known| is_alike || !known.is_larger_than(LARGE)) {
+            return known;
+        }
+        let limit = if reads_large { MAX_READ } else { LARGE };
+        let found = read_fingerprint(&path, limit);
+        let found = found.map(|(fingerprint, stamp)| (Content::Fingerprint(fingerprint), stamp));
+        self.input(path, found.map_err(FileError::from))
     }
 
-    /// What was found at `path`. An error that says nothing of what is there leaves what is known.
-    fn found(&mut self, path: PathBuf, found: io::Result<(Content, Stamp)>) -> Input {
+    /// The input at `path`. After an inconclusive error its content is taken to be unchanged.
+    fn input(&mut self, path: PathBuf, found: Found) -> Input {
         let (content, stamp) = match found {
             Ok((content, stamp)) => (content, Some(stamp)),
-            Err(e) if super::is_absent(&e) => (Content::Absent, None),
-            Err(e) if says_nothing(&e) => match self.known.get(&*path) {
-                Some(known) => (known.content, None),
-                None => {
-                    self.in_doubt |= is_about_us(&e);
-                    (Content::Unreadable, None)
+            Err(FileError::Absent) => (Content::Absent, None),
+            Err(FileError::Unreadable) => (Content::Unreadable, None),
+            Err(error) => {
+                let known = self.known.get(&*path);
+                let content = known.map_or(Content::Unreadable, |known| known.content);
+                if let (None, FileError::NoResources(source)) = (known, error) {
+                    let path = path.clone();
+                    self.error.get_or_insert(ScanError { path, source });
                 }
-            },
-            Err(_) => (Content::Unreadable, None),
+                (content, None)
+            }
         };
-        Input {
-            content,
-            stamp,
-            ..Input::absent(path)
-        }
+        Input::new(path, content, stamp)
     }
 
     fn still_known(&self, path: &Path) -> Option<Input> {
@@ -293,33 +276,42 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether an error is about us, or about this moment, and not about the file: no descriptors or no memory left, an
-/// interruption, somebody's lease, a file system that does not answer rightly.
-fn says_nothing(error: &io::Error) -> bool {
-    let definite = [Errno::ACCESS, Errno::PERM, Errno::LOOP, Errno::NAMETOOLONG];
-    let definite = definite.map(Errno::raw_os_error);
-    match error.raw_os_error() {
-        Some(number) => !super::is_absent(error) && !definite.contains(&number),
-        // Ours: what is there is no file.
-        None => false,
-    }
+/// Reads a configuration: its content, its stamp, and its meaning where it is valid.
+fn read_meaning(path: &Path) -> Result<(Content, Stamp, Option<Value>), FileError> {
+    let (content, metadata) = read_config(path)?;
+    let config = content.as_deref().and_then(jsonc::parse);
+    let fingerprint = match (&config, content) {
+        (Some(config), _) => jsonc::fingerprint(config),
+        (None, Some(content)) => fingerprint_bytes(&content),
+        (None, None) => read_fingerprint(path, MAX_READ)?.0,
+    };
+    Ok((
+        Content::Fingerprint(fingerprint),
+        stamp_of(&metadata),
+        config,
+    ))
 }
 
-/// Whether it would be the same with any other file.
-fn is_about_us(error: &io::Error) -> bool {
-    let ours = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOMEM,
-        Errno::INTR,
-        Errno::AGAIN,
-    ];
-    let number = error.raw_os_error();
-    ours.iter()
-        .any(|errno| number == Some(errno.raw_os_error()))
+/// Reads a compose file: its content, its stamp, and the Dockerfiles that it names relative to `directory`.
+fn read_compose(
+    path: &Path,
+    directory: &Path,
+) -> Result<(Content, Stamp, Vec<PathBuf>), FileError> {
+    let (content, metadata) = read_config(path)?;
+    let environment = |name: &str| std::env::var_os(name);
+    let (fingerprint, dockerfiles) = match content {
+        Some(content) if content.len() <= MAX_COMPOSE => (
+            fingerprint_bytes(&content),
+            compose::dockerfiles(&content, directory, &environment),
+        ),
+        Some(content) => (fingerprint_bytes(&content), Vec::new()),
+        None => (read_fingerprint(path, LARGE)?.0, Vec::new()),
+    };
+    let content = Content::Fingerprint(fingerprint);
+    Ok((content, stamp_of(&metadata), dockerfiles))
 }
 
-/// Backups and swap files of vim, backups, autosaved files and locks of Emacs.
+/// Returns whether vim or Emacs names its backups, swap files, autosaved files or locks like this.
 fn is_of_an_editor(name: &[u8]) -> bool {
     let is_swap = matches!(name, [b'.', .., b'.', b's', b'w', _]);
     let is_autosaved = matches!(name, [b'#', .., b'#']);

@@ -22,7 +22,7 @@ use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::api::{ChangeKind, Devcontainer, Status};
 use crate::model::container::{Pairs, RunState};
 use crate::model::ids::OperationId;
-use crate::model::inputs::{Content, Input, Inputs};
+use crate::model::inputs::{Content, Extent, Input, Inputs};
 use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
 use crate::model::listing::Listed;
 use crate::model::location::{Access, CliPaths, Predefined, Resolved, Why};
@@ -232,11 +232,14 @@ impl World {
             true => &[],
             false => &self.named[..],
         };
-        let mut items: Vec<Input> = paths.iter().chain(named).map(input).collect();
-        items[0].names_others = true;
-        let mut inputs = Inputs::found(site.clone(), items);
-        inputs.truncated = self.truncated;
-        inputs
+        let mut items = paths.iter().chain(named).map(input);
+        let config = items.next().unwrap().naming_others();
+        let extent = Extent {
+            is_truncated: self.truncated,
+            reads_large: true,
+        };
+        let paths = Arc::new(site.clone());
+        Inputs::new(paths, config, items.collect(), Arc::new([]), extent)
     }
 
     /// Writes a file now, without a scan.
