@@ -1,36 +1,124 @@
-//! The manifest: dev containers that are known before any container runs.
+//! The manifest: dev containers that are known before they have a container.
+//!
+//! It is a JSON file:
+//!
+//! ```json
+//! {
+//!   "devcontainers": [
+//!     {"id": "UUID", "name": "…", "workspace_folder": "~/project", "config_path": ".devcontainer/devcontainer.json"}
+//!   ],
+//!   "scripts": [{"id": "UUID", "log_source_id": "UUID"}]
+//! }
+//! ```
+//!
+//! Only `workspace_folder` is required. A relative `config_path` is relative to it. In both, a leading `~`, `$NAME` and `${NAME}` are replaced. The
+//! script with the id of a dev container gives the id of the log that its operations write to. Unknown fields are
+//! ignored.
+
+mod expand;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use uuid::Uuid;
 
+use self::expand::{Environment, ExpandError, expand};
 use crate::model::location::Predefined;
 
-/// What is larger is no manifest.
+/// The size of the largest manifest, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
+/// The smallest manifest with a dev container.
+const EXAMPLE: &str = r#"it should be {"devcontainers":[{"workspace_folder":"…"}]}"#;
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// In its order.
+    /// The dev containers, in the order of the manifest.
     pub devcontainers: Vec<Predefined>,
-    /// What does not fit together, but can be lived with.
+    /// Contradictions that leave the manifest usable.
     pub errors: Vec<String>,
 }
 
-/// A manifest that cannot be used: which, why, and what would be right.
+/// A manifest that cannot be used.
 #[derive(Debug)]
-pub struct ManifestError(String);
+pub struct ManifestError {
+    path: PathBuf,
+    cause: Cause,
+}
+
+/// The cause why a manifest cannot be used.
+#[derive(Debug)]
+enum Cause {
+    Read(io::Error),
+    NotAFile,
+    NotAnObject,
+    Json(serde_json::Error),
+    Entry { index: usize, cause: EntryError },
+}
+
+/// The cause why an entry of `devcontainers` cannot be used.
+#[derive(Debug)]
+enum EntryError {
+    Expand(ExpandError),
+    Relative(String),
+    DuplicateId,
+}
 
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{}: {}", self.path.display(), self.cause)
     }
 }
 
-impl std::error::Error for ManifestError {}
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => error.fmt(f),
+            Self::NotAFile => write!(
+                f,
+                "it is not a regular file, or larger than {} MiB",
+                MAX_SIZE >> 20
+            ),
+            Self::NotAnObject => write!(f, "it is not a JSON object; {EXAMPLE}"),
+            Self::Json(error) => write!(f, "{error}; {EXAMPLE}"),
+            Self::Entry { index, cause } => write!(f, "devcontainers[{index}]: {cause}"),
+        }
+    }
+}
+
+impl fmt::Display for EntryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expand(error) => error.fmt(f),
+            Self::Relative(folder) => {
+                write!(f, "workspace_folder {folder:?} is not an absolute path")
+            }
+            Self::DuplicateId => f.write_str("its id is used twice"),
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Read(error) => Some(error),
+            Cause::Json(error) => Some(error),
+            Cause::Entry {
+                cause: EntryError::Expand(error),
+                ..
+            } => Some(error),
+            Cause::Entry { .. } | Cause::NotAFile | Cause::NotAnObject => None,
+        }
+    }
+}
+
+impl From<ExpandError> for EntryError {
+    fn from(error: ExpandError) -> Self {
+        Self::Expand(error)
+    }
+}
 
 #[derive(Deserialize)]
 struct File {
@@ -56,59 +144,72 @@ struct Script {
 
 impl Manifest {
     /// Reads the manifest at `path`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, is not JSON of this form, has a variable that is not set or a relative folder, or has an id
+    /// twice.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
-        let shown = path.display();
-        let error = |why: String| ManifestError(format!("manifest {shown}: {why}"));
-        let metadata = std::fs::metadata(path).map_err(|e| error(e.to_string()))?;
-        if !metadata.is_file() || metadata.len() > MAX_SIZE {
-            return Err(error(format!(
-                "it is not a file of at most {} MiB",
-                MAX_SIZE >> 20
-            )));
-        }
-        let content = std::fs::read(path).map_err(|e| error(e.to_string()))?;
-        Self::parse(&content, &|name| std::env::var(name).ok()).map_err(error)
+        let read = || {
+            let metadata = std::fs::metadata(path).map_err(Cause::Read)?;
+            if !metadata.is_file() || metadata.len() > MAX_SIZE {
+                return Err(Cause::NotAFile);
+            }
+            let content = std::fs::read(path).map_err(Cause::Read)?;
+            Self::parse(&content, &|name| std::env::var(name).ok())
+        };
+        read().map_err(|cause| ManifestError {
+            path: path.to_path_buf(),
+            cause,
+        })
     }
 
-    /// Reads a manifest's content; `variable` looks up the environment.
-    fn parse(content: &[u8], variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let right = r#"it should be {"devcontainers":[{"workspace_folder":"…"}]}"#;
-        // serde would take a list for the fields in their order.
+    fn parse(content: &[u8], variable: Environment<'_>) -> Result<Self, Cause> {
+        // serde accepts an array in place of an object.
         if !content.trim_ascii_start().starts_with(b"{") {
-            return Err(format!("it is no JSON object; {right}"));
+            return Err(Cause::NotAnObject);
         }
-        let file: File = serde_json::from_slice(content).map_err(|e| format!("{e}; {right}"))?;
-        let mut manifest = Self::default();
+        let file: File = serde_json::from_slice(content).map_err(Cause::Json)?;
         let scripts = file.scripts.as_deref().unwrap_or_default();
+        let mut devcontainers: Vec<Predefined> = Vec::new();
         for (index, entry) in file.devcontainers.iter().enumerate() {
-            let devcontainer = entry.resolve(scripts, variable);
-            let devcontainer = devcontainer.map_err(|e| format!("devcontainers[{index}]: {e}"))?;
-            let taken =
+            let error = |cause| Cause::Entry { index, cause };
+            let devcontainer = entry.resolve(scripts, variable).map_err(error)?;
+            let has_its_id =
                 |earlier: &Predefined| earlier.id.is_some() && earlier.id == devcontainer.id;
-            if manifest.devcontainers.iter().any(taken) {
-                return Err(format!("devcontainers[{index}]: its id is used twice"));
+            if devcontainers.iter().any(has_its_id) {
+                return Err(error(EntryError::DuplicateId));
             }
-            if file.scripts.is_some() && devcontainer.log_source.is_none() {
-                manifest.errors.push(format!(
+            devcontainers.push(devcontainer);
+        }
+        let errors = file.contradictions(&devcontainers);
+        Ok(Self {
+            devcontainers,
+            errors,
+        })
+    }
+}
+
+impl File {
+    /// Dev containers without a script, if there are scripts, and scripts without a dev container.
+    fn contradictions(&self, devcontainers: &[Predefined]) -> Vec<String> {
+        let Some(scripts) = &self.scripts else {
+            return Vec::new();
+        };
+        let without_script = devcontainers
+            .iter()
+            .filter(|devcontainer| devcontainer.log_source.is_none())
+            .map(|devcontainer| {
+                format!(
                     "no script has the id of dev container {}; its log goes to the fallback source",
                     devcontainer.folder.display()
-                ));
-            }
-            manifest.devcontainers.push(devcontainer);
-        }
-        for script in scripts {
-            if !file
-                .devcontainers
-                .iter()
-                .any(|entry| entry.id == Some(script.id))
-            {
-                manifest.errors.push(format!(
-                    "script {} has the id of no dev container",
-                    script.id
-                ));
-            }
-        }
-        Ok(manifest)
+                )
+            });
+        let without_devcontainer = scripts
+            .iter()
+            .filter(|script| devcontainers.iter().all(|one| one.id != Some(script.id)))
+            .map(|script| format!("script {} names no dev container", script.id));
+        without_script.chain(without_devcontainer).collect()
     }
 }
 
@@ -116,64 +217,25 @@ impl Entry {
     fn resolve(
         &self,
         scripts: &[Script],
-        variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Predefined, String> {
+        variable: Environment<'_>,
+    ) -> Result<Predefined, EntryError> {
         let folder = PathBuf::from(expand(&self.workspace_folder, variable)?);
         if !folder.is_absolute() {
-            return Err(format!(
-                "workspace_folder {:?} is not an absolute path",
-                self.workspace_folder
-            ));
+            return Err(EntryError::Relative(self.workspace_folder.clone()));
         }
         let config = match self.config_path.as_deref() {
             None | Some("") => None,
             Some(config) => Some(folder.join(expand(config, variable)?)),
         };
-        let name = self.name.clone().filter(|name| !name.is_empty());
         let script = scripts.iter().find(|script| Some(script.id) == self.id);
         Ok(Predefined {
             id: self.id,
-            name,
+            name: self.name.clone().filter(|name| !name.is_empty()),
             folder,
             config,
             log_source: script.map(|script| script.log_source_id),
         })
     }
-}
-
-/// Replaces a leading `~` by `$HOME`, and `$NAME` and `${NAME}` by the variable's value.
-/// A variable that is not set is an error: the path would be another one.
-pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
-    let get = |name: &str| {
-        variable(name).ok_or_else(|| format!("{text:?} needs ${name}, which is not set"))
-    };
-    let mut expanded = String::new();
-    let mut rest = text;
-    if let Some(after) = text.strip_prefix('~')
-        && (after.is_empty() || after.starts_with('/'))
-    {
-        expanded.push_str(&get("HOME")?);
-        rest = after;
-    }
-    while let Some((before, after)) = rest.split_once('$') {
-        expanded.push_str(before);
-        let (name, behind) = match after.strip_prefix('{') {
-            Some(braced) => braced
-                .split_once('}')
-                .ok_or_else(|| format!("{text:?} has a {{ without a }}"))?,
-            None => {
-                let is_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
-                after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len()))
-            }
-        };
-        match name {
-            "" => expanded.push('$'),
-            name => expanded.push_str(&get(name)?),
-        }
-        rest = behind;
-    }
-    expanded.push_str(rest);
-    Ok(expanded)
 }
 
 #[cfg(test)]
@@ -192,26 +254,11 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Manifest, String> {
-        Manifest::parse(text.as_bytes(), &environment)
+        Manifest::parse(text.as_bytes(), &environment).map_err(|cause| cause.to_string())
     }
 
     #[test]
     fn paths_are_expanded_and_a_relative_config_is_below_its_folder() {
-        for (text, expected) in [
-            ("~", "/home/me"),
-            ("~/x", "/home/me/x"),
-            ("$PROJECTS/x", "/projects/x"),
-            ("/a/${PROJECTS}b", "/a//projectsb"),
-            ("/a$", "/a$"),
-            ("/a~/$$", "/a~/$$"),
-            ("~other/x", "~other/x"),
-        ] {
-            assert_eq!(
-                expand(text, &environment).as_deref(),
-                Ok(expected),
-                "{text}"
-            );
-        }
         let manifest = parse(
             r#"{"devcontainers":[{"workspace_folder":"~/w","config_path":".devcontainer/py/devcontainer.json"},
                 {"workspace_folder":"/w","config_path":"$PROJECTS/c.json"},{"workspace_folder":"/v","config_path":""}]}"#,
@@ -233,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_gives_the_log_source_and_one_without_is_an_error_in_the_log() {
+    fn a_script_gives_the_log_source_and_contradictions_are_noted() {
         let manifest = parse(&format!(
             r#"{{"devcontainers":[{{"id":"{ID}","name":"n","workspace_folder":"/w"}},{{"workspace_folder":"/v"}}],
                 "scripts":[{{"id":"{ID}","log_source_id":"{OTHER}"}},{{"id":"{OTHER}","log_source_id":"{ID}"}}]}}"#
@@ -247,7 +294,7 @@ mod tests {
             manifest.errors,
             [
                 "no script has the id of dev container /v; its log goes to the fallback source",
-                &format!("script {OTHER} has the id of no dev container")
+                &format!("script {OTHER} names no dev container")
             ]
         );
         let without = parse(r#"{"devcontainers":[{"workspace_folder":"/v"}]}"#).unwrap();
@@ -258,7 +305,7 @@ mod tests {
     fn a_bad_manifest_says_what_is_wrong() {
         for (text, expected) in [
             ("", "it should be"),
-            ("[]", "it should be"),
+            ("[]", "it is not a JSON object; it should be"),
             (r#"{"devcontainers":[{}]}"#, "workspace_folder"),
             (
                 r#"{"devcontainers":[{"workspace_folder":"w"}]}"#,
@@ -270,7 +317,7 @@ mod tests {
             ),
             (
                 r#"{"devcontainers":[{"workspace_folder":"${HOME"}]}"#,
-                "a { without a }",
+                "\"${HOME\" has an unclosed {",
             ),
             (
                 r#"{"devcontainers":[{"workspace_folder":"/w","id":"x"}]}"#,
@@ -284,5 +331,16 @@ mod tests {
             r#"{{"devcontainers":[{{"id":"{ID}","workspace_folder":"/w"}},{{"id":"{ID}","workspace_folder":"/v"}}]}}"#
         );
         assert!(parse(&twice).unwrap_err().contains("used twice"));
+    }
+
+    #[test]
+    fn an_error_names_the_manifest_and_has_a_source() {
+        use std::error::Error;
+        let error = Manifest::read(Path::new("/nonexistent/m.json")).unwrap_err();
+        let shown = error.to_string();
+        assert!(shown.starts_with("/nonexistent/m.json: "), "{shown}");
+        assert!(error.source().is_some());
+        let error = Manifest::read(Path::new("/")).unwrap_err().to_string();
+        assert_eq!(error, "/: it is not a regular file, or larger than 4 MiB");
     }
 }

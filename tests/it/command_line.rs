@@ -177,8 +177,8 @@ fn a_port_in_use_is_named() {
 fn a_bad_manifest_is_named() {
     let sandbox = Sandbox::new();
     for (content, why) in [
-        ("", "it is no JSON object"),
-        ("[]", "it is no JSON object"),
+        ("", "it is not a JSON object"),
+        ("[]", "it is not a JSON object"),
         ("{", "EOF"),
         (r#"{"devcontainers":[{}]}"#, "workspace_folder"),
         (
