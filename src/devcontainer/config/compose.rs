@@ -1,80 +1,71 @@
-//! Which Dockerfiles a compose file names (<https://docs.docker.com/reference/compose-file/build/>).
+//! The Dockerfiles that a compose file names: <https://docs.docker.com/reference/compose-file/build/>.
 //!
-//! No more of YAML is read than people write for that: nested mappings by their indentation, plain and quoted words, and
-//! a mapping in braces. Of what is written in another way (aliases, `extends`, other files that are included) nothing is
-//! known; JSON is read whole.
+//! Of YAML only the usual forms are read: nested mappings by their indentation, plain and quoted scalars, and a mapping in
+//! braces. Aliases, `extends` and included files are not followed. A compose file in JSON is read completely.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::substitute::Environment;
 use crate::model::location::{MAX_PATH, normal};
 
-const DEFAULT: &str = "Dockerfile";
+const DEFAULT_CONTEXT: &str = ".";
+const DEFAULT_DOCKERFILE: &str = "Dockerfile";
 
-/// What builds the image of a service.
+/// The `build` section of a service.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Build {
-    /// Where it is built.
+    /// A directory or URL.
     context: Option<String>,
-    /// Relative to that.
+    /// A path relative to the context.
     dockerfile: Option<String>,
-    /// It stands in the compose file itself.
-    inline: bool,
+    /// True if the Dockerfile is in the compose file itself.
+    is_inline: bool,
 }
 
-/// The Dockerfiles that the services in `content` are built from. `directory` is that of the first compose file. Variables
-/// are asked of `environment`; where one is not known, neither is the Dockerfile.
-pub fn dockerfiles(
-    content: &[u8],
-    directory: &Path,
-    environment: &dyn Fn(&str) -> Option<OsString>,
-) -> Vec<PathBuf> {
+/// Returns the Dockerfiles of all services in `content`. Contexts are relative to `directory`, that of the first compose
+/// file. A Dockerfile with an unknown variable in its path is left out.
+pub fn dockerfiles(content: &[u8], directory: &Path, environment: Environment<'_>) -> Vec<PathBuf> {
     let text = String::from_utf8_lossy(content);
     let builds = match serde_json::from_str(&text) {
         Ok(json) => builds_of_json(&json),
         Err(_) => builds_of_yaml(&text),
     };
-    let path = |build: Build| {
-        let value = |text: Option<String>, default: &str| {
-            substitute(text.as_deref().unwrap_or(default), environment)
-        };
-        let context = value(build.context, ".")?;
-        let dockerfile = value(build.dockerfile, DEFAULT)?;
-        let is_remote = context.contains("://") || context.starts_with("git@");
-        let path = directory.join(context).join(dockerfile);
-        (!is_remote && !build.inline).then(|| normal(&path))
-    };
-    builds.into_iter().filter_map(path).collect()
+    builds
+        .into_iter()
+        .filter_map(|build| build.dockerfile(directory, environment))
+        .collect()
 }
 
 fn builds_of_json(file: &Value) -> Vec<Build> {
     let services = file.get("services").and_then(Value::as_object);
-    let services = services.into_iter().flat_map(|services| services.values());
-    let builds = services.filter_map(|service| service.get("build"));
+    let builds = services
+        .into_iter()
+        .flat_map(|services| services.values())
+        .filter_map(|service| service.get("build"));
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let build = |build: &Value| Build {
         context: text(Some(build)).or_else(|| text(build.get("context"))),
         dockerfile: text(build.get("dockerfile")),
-        inline: build.get("dockerfile_inline").is_some(),
+        is_inline: build.get("dockerfile_inline").is_some(),
     };
     builds.map(build).collect()
 }
 
 fn builds_of_yaml(text: &str) -> Vec<Build> {
     let mut builds: Vec<Build> = Vec::new();
-    // The keys above, each with its indentation.
-    let mut above: Vec<(usize, &str)> = Vec::new();
+    // The keys around the line, each with its indentation.
+    let mut parents: Vec<(usize, &str)> = Vec::new();
     for line in text.lines().map(without_comment) {
         let indented = line.trim_start_matches(' ');
         let indentation = line.len() - indented.len();
         let Some((key, value)) = key_and_value(indented) else {
             continue;
         };
-        above.retain(|(other, _)| *other < indentation);
-        above.push((indentation, key));
-        let mut path = above.iter().map(|(_, key)| *key);
+        parents.retain(|(other, _)| *other < indentation);
+        parents.push((indentation, key));
+        let mut path = parents.iter().map(|(_, key)| *key);
         let is_of_service = path.next() == Some("services") && path.next().is_some();
         if !is_of_service || path.next() != Some("build") {
             continue;
@@ -92,7 +83,7 @@ fn builds_of_yaml(text: &str) -> Vec<Build> {
     builds
 }
 
-/// What stands after `build:`: nothing, a context, or a mapping in braces.
+/// The section with this value after `build:`: nothing, a context, or a mapping in braces.
 fn build_of(value: &str) -> Build {
     let mut build = Build::default();
     let braced = value
@@ -107,7 +98,7 @@ fn build_of(value: &str) -> Build {
                 build.set(key, value);
             }
         }
-        // An anchor names what follows.
+        // The section follows, perhaps after an anchor.
         None if value.is_empty() || value.starts_with('&') => {}
         None => build.context = Some(word(value).to_owned()),
     }
@@ -115,11 +106,22 @@ fn build_of(value: &str) -> Build {
 }
 
 impl Build {
+    fn dockerfile(self, directory: &Path, environment: Environment<'_>) -> Option<PathBuf> {
+        let value = |text: Option<String>, default: &str| {
+            substitute(text.as_deref().unwrap_or(default), environment)
+        };
+        let context = value(self.context, DEFAULT_CONTEXT)?;
+        let dockerfile = value(self.dockerfile, DEFAULT_DOCKERFILE)?;
+        let is_remote = context.contains("://") || context.starts_with("git@");
+        let path = directory.join(context).join(dockerfile);
+        (!is_remote && !self.is_inline).then(|| normal(&path))
+    }
+
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "context" => self.context = Some(word(value).to_owned()),
             "dockerfile" => self.dockerfile = Some(word(value).to_owned()),
-            "dockerfile_inline" => self.inline = true,
+            "dockerfile_inline" => self.is_inline = true,
             _ => {}
         }
     }
@@ -140,7 +142,7 @@ fn word(text: &str) -> &str {
     quoted('"').or_else(|| quoted('\'')).unwrap_or(text)
 }
 
-/// A comment begins at the line's begin or after a space, and not in quotes.
+/// `line` without a comment, which begins at the start of the line or after a space, and not in quotes.
 fn without_comment(line: &str) -> &str {
     let mut quote = None;
     let mut before = ' ';
@@ -156,8 +158,9 @@ fn without_comment(line: &str) -> &str {
     line.trim_end()
 }
 
-/// Fills in `$NAME`, `${NAME}` and `${NAME:-default}`. `None` where one is not known.
-fn substitute(text: &str, environment: &dyn Fn(&str) -> Option<OsString>) -> Option<String> {
+/// Replaces `$NAME`, `${NAME}` and `${NAME:-default}`
+/// (<https://docs.docker.com/reference/compose-file/interpolation/>). `None` where a variable is unknown.
+fn substitute(text: &str, environment: Environment<'_>) -> Option<String> {
     let value = |name: &str| environment(name).and_then(|value| value.into_string().ok());
     let mut done = String::new();
     let mut rest = text;
@@ -201,7 +204,7 @@ mod tests {
         assert_eq!(found, expected, "{file}");
     }
 
-    /// One service with this after its name.
+    /// Checks a file with one service.
     #[track_caller]
     fn check_service(service: &str, expected: &[&str]) {
         check(&format!("services:\n  app:\n{service}\n"), expected);
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn several_services_and_what_stands_around_them() {
+    fn several_services_among_other_sections() {
         check(
             "# first\nversion: '3'\nx-build:\n  build: no\nservices:\n\n  # one\n  one:\n    build: a\n    command: |\n      build: no\n  \
              'two':\n    depends_on: [one]\n    environment:\n      - build=no\n      - build: no\n    build:\n        context: b\nvolumes:\n  build: no\n",
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_yaml() {
+    fn json_is_read_too() {
         check(
             r#"{"services": {"a": {"build": ".."}, "b": {"build": {"context": ".", "dockerfile": "D"}}, "c": {"image": "x"}}}"#,
             &["/w/Dockerfile", "/w/.devcontainer/D"],
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_filled_in_and_what_is_not_known_is_left_out() {
+    fn variables_are_replaced_and_unknown_ones_leave_the_file_out() {
         check_service("    build: ../$NAME/x", &["/w/value/x/Dockerfile"]);
         check_service("    build: ../${NAME}", &["/w/value/Dockerfile"]);
         check_service("    build: ../${NONE:-d}${NONE-e}", &["/w/de/Dockerfile"]);
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_built_elsewhere_or_from_the_file_itself_names_none() {
+    fn remote_contexts_and_inline_dockerfiles_name_no_file() {
         check_service("    build: https://example.com/x.git", &[]);
         check_service("    build: git@example.com:x.git", &[]);
         check_service(
