@@ -204,7 +204,7 @@ fn a_bad_manifest_is_named() {
         .daemon()
         .arg("--manifest")
         .arg(directory.to_str().unwrap());
-    check_refused(daemon, &["--manifest", "it is not a file"]);
+    check_refused(daemon, &["--manifest", "it is not a regular file"]);
 }
 
 #[test]

@@ -4,9 +4,6 @@
 //! command lines in `start` and `stop` are left out because they hold secrets (`docker run … -e TOKEN=…`), and so are
 //! the stack traces between the objects.
 
-#[cfg(test)]
-mod tests;
-
 use super::cause::ProgramOutput;
 use super::event::{CliEvent, Message, mend, parse};
 use super::line::{Line, MAX_LINE};
@@ -269,3 +266,6 @@ impl Parser {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

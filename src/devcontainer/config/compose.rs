@@ -1,6 +1,6 @@
 //! The Dockerfiles that a compose file names: <https://docs.docker.com/reference/compose-file/build/>.
 //!
-//! Of YAML only the usual forms are read: nested mappings by their indentation, plain and quoted scalars, and a mapping in
+//! The usual forms of YAML are read: nested mappings by their indentation, plain and quoted scalars, and a mapping in
 //! braces. Aliases, `extends` and included files are not followed. A compose file in JSON is read completely.
 
 use std::path::{Path, PathBuf};

@@ -3,8 +3,6 @@
 mod error;
 mod files;
 mod scanner;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
@@ -42,3 +40,6 @@ fn holds(input: &Input, force_reread: &ForceReread) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ fn p5_the_next_scan_sees_every_edit_however_fast_they_come() {
     for path in [CONFIG, "w/.devcontainer/D"] {
         let mut inputs = scan_dir(&dir, None).unwrap();
         for number in 0..1000 {
-            // Of equal length, and often within one step of the clock of the file system.
+            // All have one length, and many fall into one step of the clock of the file system.
             let text = format!("{:04}", number + 1000);
             dir.write(path, &text);
             inputs = scan_dir(&dir, Some(&inputs)).unwrap_or(inputs);
