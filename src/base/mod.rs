@@ -9,7 +9,6 @@ pub mod path_text;
 pub mod poll;
 pub mod regular_file;
 pub mod sd_notify;
-pub mod sort;
 #[cfg(test)]
 pub mod test_dir;
 pub mod text;

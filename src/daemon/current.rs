@@ -145,11 +145,11 @@ impl Observer {
         if let Some(unsettled) = &target.unsettled
             && is_elsewhere(unsettled)
         {
-            let address = unsettled.address.clone();
+            let address = unsettled.declared.clone();
             let place = address.resolve(&self.roots);
             return Some(Found::Resolved(target.key, address, place));
         }
-        let site = target.site.as_ref()?;
+        let site = target.paths.as_ref()?;
         let inputs = scan::scan(site, target.before.as_deref(), force_reread).ok()??;
         Some(Found::Inputs(target.clone(), inputs))
     }
@@ -157,7 +157,7 @@ impl Observer {
 
 /// Returns true if a dev container is no longer where it was found.
 fn is_elsewhere(unsettled: &Unsettled) -> bool {
-    let address = &unsettled.address;
+    let address = &unsettled.declared;
     let other_config =
         || address.config.is_none() && search::find(&address.folder) != unsettled.found;
     let folder_exists = address.folder.is_absolute() && canonical(&address.folder).is_dir();

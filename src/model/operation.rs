@@ -91,7 +91,7 @@ impl Ending {
     }
 }
 
-/// What became of the containers of an operation, in words for people.
+/// A report on the containers of an operation, in words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContainersReport {
     /// Every container is there as it was, or as it should be.
@@ -109,19 +109,19 @@ impl ContainersReport {
     }
 }
 
-/// The end of an operation, and what became of the containers.
+/// The end of an operation, with a report on its containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// How the operation ended.
     pub ending: Ending,
-    /// What became of the containers; `None` where that needs no words.
+    /// The report on the containers; `None` where there is nothing to say.
     pub containers: Option<ContainersReport>,
     /// When it ended, by the wall clock.
     pub finished_at: Timestamp,
 }
 
 impl End {
-    /// Returns the text of `error`: why the operation did not succeed, or which container was harmed.
+    /// Returns the text of `error`: the reason why the operation did not succeed, or the container that was harmed.
     pub fn error(&self) -> Option<String> {
         match (&self.ending, &self.containers) {
             (Ending::Failed(why) | Ending::Interrupted(why), Some(report)) => {
@@ -147,7 +147,7 @@ impl End {
         })
     }
 
-    /// Adds what a later repair did about the containers.
+    /// Adds the summary of a later repair.
     pub fn add_repair(&mut self, summary: String) {
         let text = match self.containers.take() {
             Some(report) => format!("{}; {summary}", report.text()),
@@ -157,7 +157,7 @@ impl End {
     }
 }
 
-/// Whether it is known what became of the containers of an operation that has ended.
+/// The state of the containers of an operation that has ended: known for sure, or still to be repaired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// It is known, and nothing is left to do.
@@ -176,11 +176,11 @@ pub struct EndedOperation {
     pub end: End,
     /// The container that it made, as the devcontainer CLI or docker names it.
     pub container: Option<String>,
-    /// Whether a repair is still to be done.
+    /// Open if a repair is still to be done.
     pub settlement: Settlement,
 }
 
-/// Where the leftovers of a repair come from, which decides how far containers may be touched.
+/// The origin of what is to be repaired, which decides how far containers may be touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftBy {
     /// An operation of this run of the daemon that could not be settled: what its containers do now is its doing.
@@ -191,14 +191,14 @@ pub enum LeftBy {
     Unknown,
 }
 
-/// What is to be repaired for a dev container.
+/// A repair that a dev container needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
     /// The operation that left it.
     pub operation: OperationId,
     /// The containers, as they were before the operation.
     pub originals: Vec<Original>,
-    /// Where it comes from.
+    /// The origin of what is to be repaired.
     pub left_by: LeftBy,
     /// The container that the operation made, where it succeeded.
     pub made: Option<String>,
@@ -207,9 +207,9 @@ pub struct Repair {
 /// The result of a repair that docker answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
-    /// What became of the containers, in words for people.
+    /// The report on the containers, in words for people.
     pub summary: Option<String>,
-    /// Whether nothing is left to repair.
+    /// True if nothing is left to repair.
     pub complete: bool,
 }
 

@@ -2,123 +2,29 @@
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::operation::{Activity, PastOperation};
+use super::entry::Entry;
+use super::operation::Activity;
 use super::repair::Repairs;
-use crate::base::sort::by_text;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
-use crate::model::inputs::Inputs;
-use crate::model::location::{CliPaths, Declared, Predefined, Resolved, Source};
+use crate::model::location::{Predefined, Resolved};
 
-/// Ids of dev containers are UUIDs of version 5 below this one (P4).
+/// The namespace of the ids of dev containers, which are UUIDs of version 5 (P4).
 const IDENTITIES: Uuid = Uuid::from_u128(0x0f4b_70c2_41bb_4dfa_8d3c_c1f1_5a3c_8e27);
 /// The name of a dev container whose folder is `/`.
 const ROOT_NAME: &str = "root";
 
-/// A dev container.
-pub(super) struct Entry {
-    pub(super) key: Key,
-    pub(super) id: Uuid,
-    pub(super) name: String,
-    /// As it was written.
-    pub(super) folder: PathBuf,
-    /// As it was written, in the manifest or in the label of its container; `None` where the search order finds it.
-    pub(super) config: Option<PathBuf>,
-    pub(super) place: Resolved,
-    /// What its container is made from, where that may be looked at.
-    pub(super) site: Option<Arc<CliPaths>>,
-    /// The same as it was when it was last looked at.
-    pub(super) inputs: Option<Arc<Inputs>>,
-    /// Whether they are to be looked at without regard to that: it has other containers.
-    pub(super) rescans_all: bool,
-    /// Counts what was found of them, and what makes it necessary to look at them all anew.
-    pub(super) version: u32,
-    /// What was said of it beforehand; `None` for one that was detected.
-    pub(super) predefined: Option<Predefined>,
-    /// The container that counts.
-    pub(super) container: Option<Arc<ContainerInfo>>,
-    /// More containers of it, none of which counts.
-    pub(super) others: Vec<Arc<ContainerInfo>>,
-    /// What is being done to its containers.
-    pub(super) activity: Activity,
-    /// The operation that ended last; `None` from the beginning of the next one.
-    pub(super) last: Option<PastOperation>,
-    /// What is known of the repair of what operations left.
-    pub(super) repairs: Repairs,
-}
-
-impl Entry {
-    /// Where it is, as it was written.
-    pub(super) fn address(&self) -> Declared {
-        Declared {
-            folder: self.folder.clone(),
-            config: self.config.clone(),
-            source: self.source(),
-        }
-    }
-
-    /// Its folder and configuration are here now. What was known of other inputs is forgotten.
-    pub(super) fn settle_at(&mut self, place: Resolved) {
-        self.place = place;
-        let site = self.place.cli_paths(&self.folder);
-        if self.site.as_deref() != site.as_ref() {
-            self.site = site.map(Arc::new);
-            self.inputs = None;
-        }
-    }
-
-    /// Without a container, its configuration is again what was said beforehand.
-    pub(super) fn give_back_config(&mut self) {
-        if self.container.is_none()
-            && let Some(predefined) = &self.predefined
-        {
-            self.config = predefined.config.clone();
-        }
-    }
-
-    /// Who named its config.
-    pub(super) fn source(&self) -> Source {
-        match &self.predefined {
-            Some(predefined) if predefined.config == self.config => Source::Predefined,
-            _ => Source::Label,
-        }
-    }
-
-    fn is_defined_by(&self, predefined: &Predefined) -> bool {
-        let before = self.predefined.as_ref();
-        before.is_some_and(|b| b.folder == predefined.folder && b.config == predefined.config)
-    }
-
-    /// Whether it may go when nothing defines it any more.
-    fn is_unused(&self) -> bool {
-        self.predefined.is_none() && self.container.is_none() && !self.is_busy()
-    }
-
-    /// Where the lines of its operations' logs belong.
-    pub(super) fn log_source(&self) -> Uuid {
-        let predefined = self.predefined.as_ref();
-        predefined
-            .and_then(|p| p.log_source)
-            .unwrap_or(super::FALLBACK_LOG_SOURCE)
-    }
-
-    /// All containers of it, the one that counts first.
-    pub(super) fn containers(&self) -> impl Iterator<Item = &Arc<ContainerInfo>> {
-        self.container.iter().chain(&self.others)
-    }
-}
-
-/// A container that has the labels of a dev container, and where they point.
+/// A container with the labels of a dev container, and where these lead on disk.
 pub(super) struct Labelled<'a> {
     pub(super) info: &'a Arc<ContainerInfo>,
     pub(super) folder: &'a str,
     pub(super) config: Option<&'a str>,
-    pub(super) place: &'a Resolved,
+    pub(super) resolved: &'a Resolved,
 }
 
 /// All dev containers.
@@ -138,28 +44,28 @@ impl Fleet {
         self.entries.get_mut(index)
     }
 
-    /// New ones are added at the end, so that they are sorted by key.
+    /// Returns the index of an entry. New entries are added at the end, so that they are sorted by key.
     fn index(&self, key: Key) -> Option<usize> {
         self.entries
             .binary_search_by_key(&key, |entry| entry.key)
             .ok()
     }
 
-    /// The one with this id or name. Ids come first: a name may look like one.
+    /// Finds the dev container with this id or name. Ids come first: a name may look like an id.
     pub(super) fn find(&self, id_or_name: &str) -> Option<&Entry> {
         let id = Uuid::parse_str(id_or_name).ok();
         let by_id = self.entries.iter().find(|entry| Some(entry.id) == id);
         by_id.or_else(|| self.entries.iter().find(|entry| entry.name == id_or_name))
     }
 
-    /// Takes these as the predefined ones, in place of those before. Returns what is wrong with them.
+    /// Takes these definitions in place of those before. Returns an error for each that is not taken.
     pub(super) fn predefine(&mut self, defined: Vec<(Predefined, Resolved)>) -> Vec<String> {
         let mut errors = Vec::new();
         let mut current = HashSet::new();
-        for (predefined, place) in defined {
+        for (predefined, resolved) in defined {
             let known = self.entries.iter().find(|entry| {
                 entry.is_defined_by(&predefined)
-                    || entry.place.is_same(&place)
+                    || entry.resolved.is_same(&resolved)
                     || predefined.id == Some(entry.id)
             });
             let key = match known.map(|entry| entry.key) {
@@ -174,11 +80,11 @@ impl Fleet {
                 None => self.insert(
                     &predefined.folder,
                     predefined.config.as_deref(),
-                    place.clone(),
+                    resolved.clone(),
                 ),
             };
             current.insert(key);
-            self.redefine(key, predefined, place);
+            self.redefine(key, predefined, resolved);
         }
         for entry in &mut self.entries {
             if !current.contains(&entry.key) {
@@ -189,9 +95,9 @@ impl Fleet {
         errors
     }
 
-    fn redefine(&mut self, key: Key, predefined: Predefined, place: Resolved) {
-        let name = predefined.name.as_deref();
-        let name = name.map(|name| self.unique_name(name, Some(key)));
+    fn redefine(&mut self, key: Key, predefined: Predefined, resolved: Resolved) {
+        let given = predefined.name.as_deref();
+        let name = given.map(|name| self.unique_name(name, Some(key)));
         let Some(entry) = self.get_mut(key) else {
             return;
         };
@@ -200,35 +106,38 @@ impl Fleet {
         entry.folder = predefined.folder.clone();
         entry.config = predefined.config.clone();
         entry.predefined = Some(predefined);
-        entry.settle_at(place);
+        entry.set_resolved(resolved);
     }
 
-    /// The dev container that a container belongs to; one that is not known yet is added.
+    /// Returns the dev container that a container belongs to. One that is not known yet is added.
     pub(super) fn adopt(&mut self, container: &Labelled<'_>) -> Key {
-        let place = container.place;
-        let same = self.entries.iter_mut().find(|e| e.place.is_same(place));
+        let resolved = container.resolved;
+        let same = self
+            .entries
+            .iter_mut()
+            .find(|e| e.resolved.is_same(resolved));
         if let Some(entry) = same {
-            // What the search found is what the container was made from, also when it would find another one.
-            if entry.config.is_none() && container.config.is_some() && place.access.allows_up() {
-                entry.config = entry.place.config.clone();
+            // The container was made from this configuration, also when the search order would find another one by now.
+            if entry.config.is_none() && container.config.is_some() && resolved.access.allows_up() {
+                entry.config = entry.resolved.config.clone();
             }
             return entry.key;
         }
         let mut same_folder = self
             .entries
             .iter_mut()
-            .filter(|entry| entry.place.folder == place.folder);
-        match place.canonical_config {
-            // A label that may not be followed gives nobody its config.
-            Some(_) if place.access.allows_up() => {
-                if let Some(entry) = same_folder.find(|e| e.place.canonical_config.is_none()) {
-                    entry.config = place.config.clone();
-                    let settled = Resolved {
-                        config: place.config.clone(),
-                        canonical_config: place.canonical_config.clone(),
-                        ..entry.place.clone()
+            .filter(|entry| entry.resolved.folder == resolved.folder);
+        match resolved.canonical_config {
+            // A label that may not be followed gives its config to no dev container.
+            Some(_) if resolved.access.allows_up() => {
+                if let Some(entry) = same_folder.find(|e| e.resolved.canonical_config.is_none()) {
+                    entry.config = resolved.config.clone();
+                    let merged = Resolved {
+                        config: resolved.config.clone(),
+                        canonical_config: resolved.canonical_config.clone(),
+                        ..entry.resolved.clone()
                     };
-                    entry.settle_at(settled);
+                    entry.set_resolved(merged);
                     return entry.key;
                 }
             }
@@ -240,24 +149,24 @@ impl Fleet {
             }
         }
         let config = container.config.map(Path::new);
-        self.insert(Path::new(container.folder), config, place.clone())
+        self.insert(Path::new(container.folder), config, resolved.clone())
     }
 
-    fn insert(&mut self, folder: &Path, config: Option<&Path>, place: Resolved) -> Key {
+    fn insert(&mut self, folder: &Path, config: Option<&Path>, resolved: Resolved) -> Key {
         self.last_key += 1;
         let key = Key::new(self.last_key);
-        // The last part of `/w/.` and of `/w/x/..` is that of what they mean.
-        let last_part = place.folder.file_name().unwrap_or(ROOT_NAME.as_ref());
-        let given = config.and(place.canonical_config.as_deref());
-        let site = place.cli_paths(folder).map(Arc::new);
+        // The resolved folder has no `.` or `..` as its last part.
+        let last_part = resolved.folder.file_name().unwrap_or(ROOT_NAME.as_ref());
+        let given = config.and(resolved.canonical_config.as_deref());
+        let paths = resolved.cli_paths(folder).map(Arc::new);
         self.entries.push(Entry {
             key,
-            id: self.unused_id(&place.folder, given),
+            id: self.unused_id(&resolved.folder, given),
             name: self.unique_name(&last_part.to_string_lossy(), None),
             folder: folder.to_path_buf(),
             config: config.map(Path::to_path_buf),
-            place,
-            site,
+            resolved,
+            paths,
             inputs: None,
             rescans_all: false,
             version: 0,
@@ -271,20 +180,19 @@ impl Fleet {
         key
     }
 
-    /// The same for the same identity, whenever it is asked (P4).
+    /// Returns the id of an identity: the same in every run of the daemon (P4), unless a manifest has given it away.
     fn unused_id(&self, folder: &Path, config: Option<&Path>) -> Uuid {
         let mut identity = folder.as_os_str().as_bytes().to_vec();
         identity.push(0);
         identity.extend(config.map_or(&b""[..], |config| config.as_os_str().as_bytes()));
         let mut id = Uuid::new_v5(&IDENTITIES, &identity);
-        // A manifest may have given this id to another one.
         while self.entries.iter().any(|entry| entry.id == id) {
             id = Uuid::new_v5(&id, b"next");
         }
         id
     }
 
-    /// `name`, or with the first of `-2`, `-3`, … that nobody but `owner` has.
+    /// Returns `name`, with the first of `-2`, `-3`, … where another dev container than `owner` has it.
     fn unique_name(&self, name: &str, owner: Option<Key>) -> String {
         let others = self.entries.iter().filter(|e| Some(e.key) != owner);
         let taken: HashSet<&str> = others.map(|entry| entry.name.as_str()).collect();
@@ -301,29 +209,30 @@ impl Fleet {
             .retain(|entry| entry.key != key || entry.predefined.is_some());
     }
 
-    /// Drops the detected ones of which nothing is left, and those that turned out to be another one.
+    /// Drops detected dev containers of which nothing is left, and those that turned out to be another one.
     pub(super) fn drop_gone(&mut self) {
         let places: Vec<(Key, Resolved)> = self
             .entries
             .iter()
-            .map(|entry| (entry.key, entry.place.clone()))
+            .map(|entry| (entry.key, entry.resolved.clone()))
             .collect();
         self.entries.retain(|entry| {
-            let is_double =
-                |(key, place): &(Key, Resolved)| *key != entry.key && place.is_same(&entry.place);
-            let stays = entry.place.folder_exists && !places.iter().any(is_double);
+            let is_double = |(key, resolved): &(Key, Resolved)| {
+                *key != entry.key && resolved.is_same(&entry.resolved)
+            };
+            let stays = entry.resolved.folder_exists && !places.iter().any(is_double);
             stays || !entry.is_unused()
         });
     }
 }
 
-/// Containers of one dev container, the one that counts first: running before stopped, then the newest.
-pub(super) fn by_precedence(containers: Vec<Arc<ContainerInfo>>) -> Vec<Arc<ContainerInfo>> {
-    by_text(containers, |info| {
-        let age = i64::MAX.abs_diff(info.created_at.as_nanos());
-        let mut text = vec![u8::from(!info.running)];
-        text.extend(age.to_be_bytes());
-        text.extend(info.id.as_bytes());
-        text
-    })
+/// Sorts the containers of one dev container, the one to be shown first: running before stopped, then the newest.
+pub(super) fn sort_by_precedence(containers: &mut [Arc<ContainerInfo>]) {
+    containers.sort_by(|a, b| {
+        let newest_first = b.created_at.cmp(&a.created_at);
+        let running_first = b.running.cmp(&a.running);
+        running_first
+            .then(newest_first)
+            .then_with(|| a.id.cmp(&b.id))
+    });
 }

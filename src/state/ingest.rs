@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::State;
 use super::baseline::Baseline;
-use super::devcontainers::{Entry, Labelled};
+use super::devcontainers::{Labelled, sort_by_precedence};
+use super::entry::Entry;
 use super::fact::Applied;
-use super::{State, devcontainers as fleet};
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
@@ -73,7 +74,7 @@ impl State {
     fn take_inventory(&mut self, inventory: Inventory) {
         for (key, place) in inventory.entry_places {
             if let Some(entry) = self.fleet.get_mut(key) {
-                entry.settle_at(place);
+                entry.set_resolved(place);
             }
         }
         self.containers = inventory.listed.containers;
@@ -96,8 +97,8 @@ impl State {
             .containers
             .iter()
             .filter_map(|info| {
-                let place = places.get(&info.id)?;
-                Labelled::of(info, place)
+                let resolved = places.get(&info.id)?;
+                Labelled::of(info, resolved)
             })
             .collect();
         // Names are given in this order, whatever that of docker is.
@@ -110,16 +111,16 @@ impl State {
             members.entry(key).or_default().push(container.info.clone());
         }
         for entry in &mut self.fleet.entries {
-            let members = members.remove(&entry.key).unwrap_or_default();
-            let members = fleet::by_precedence(members);
-            let ids = members.iter().map(|info| &info.id);
+            let mut containers = members.remove(&entry.key).unwrap_or_default();
+            sort_by_precedence(&mut containers);
+            let ids = containers.iter().map(|info| &info.id);
             entry.rescans_all |= ids.ne(entry.containers().map(|info| &info.id));
-            let mut members = members.into_iter();
-            entry.container = members.next();
-            entry.others = members.collect();
+            let mut sorted = containers.into_iter();
+            entry.container = sorted.next();
+            entry.others = sorted.collect();
             // A scan that is under way began before these containers were known.
             entry.version += 1;
-            entry.give_back_config();
+            entry.restore_config();
         }
     }
 
@@ -174,7 +175,7 @@ impl State {
     /// Returns the locations to resolve for the next listing: those of the known dev containers.
     pub(super) fn addresses(&self) -> Vec<(Key, Declared)> {
         let entries = self.fleet.entries.iter();
-        entries.map(|entry| (entry.key, entry.address())).collect()
+        entries.map(|entry| (entry.key, entry.declared())).collect()
     }
 
     /// Returns the location that the labels of a container name, if it is a dev container.
@@ -215,12 +216,12 @@ impl Entry {
 }
 
 impl<'a> Labelled<'a> {
-    fn of(info: &'a Arc<ContainerInfo>, place: &'a Resolved) -> Option<Self> {
+    fn of(info: &'a Arc<ContainerInfo>, resolved: &'a Resolved) -> Option<Self> {
         Some(Self {
             info,
             folder: info.labels.get(LABEL_FOLDER)?,
             config: label_config(info),
-            place,
+            resolved,
         })
     }
 }

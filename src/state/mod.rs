@@ -7,6 +7,7 @@
 pub mod baseline;
 mod demand;
 mod devcontainers;
+mod entry;
 mod fact;
 mod freshness;
 mod history;
@@ -46,9 +47,6 @@ pub use self::scan::{Found, ScanTarget, Unsettled};
 pub use self::step::{Next, Step};
 pub use self::view::View;
 pub use crate::model::ids::Key;
-
-/// Where logs go that no script claims.
-const FALLBACK_LOG_SOURCE: Uuid = Uuid::from_u128(0x3b57_9bf4_1ed8_4b99_87a8_e9a1_e341_0410);
 
 /// The result of a search for a container.
 #[derive(Debug, PartialEq, Eq)]
@@ -225,7 +223,7 @@ impl State {
     }
 
     /// Returns the folder and config to hand to the CLI: as the labels of the container have them, so that the CLI finds it.
-    pub fn address(&self, key: Key) -> Option<Declared> {
+    pub fn declared(&self, key: Key) -> Option<Declared> {
         let entry = self.fleet.get(key)?;
         let labels = entry.container.as_deref().and_then(Self::label_address);
         let (folder, config) = match labels {
@@ -234,7 +232,7 @@ impl State {
         };
         Some(Declared {
             folder,
-            config: config.or_else(|| entry.place.config.clone()),
+            config: config.or_else(|| entry.resolved.config.clone()),
             source: entry.source(),
         })
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::State;
 use super::baseline::Baseline;
-use super::devcontainers::Entry;
+use super::entry::Entry;
 use super::persisted::Record;
 use crate::base::time::Timestamp;
 use crate::model::api::Job;
@@ -28,19 +28,19 @@ pub enum Refusal {
     Gone,
     /// Another operation is running for it (P14).
     InProgress,
-    /// What an earlier operation left is being repaired, which does not take long.
+    /// A repair of an earlier operation is under way, which does not take long.
     Repairing,
     /// The daemon is about to stop.
     Closing,
 }
 
-/// What is being done to the containers of a dev container, so that nothing else may be (P14).
+/// The activity on the containers of a dev container. There is one at a time (P14).
 pub(super) enum Activity {
     /// Nothing.
     Idle,
     /// An operation runs.
     Operating(RunningOperation),
-    /// What an earlier operation left is being repaired.
+    /// A repair of an earlier operation is under way.
     Repairing(Repair),
 }
 
@@ -273,8 +273,8 @@ impl Entry {
 
     fn record_of(&self, operation: &Operation) -> Record {
         Record {
-            folder: self.place.folder.clone(),
-            config: self.place.canonical_config.clone(),
+            folder: self.resolved.folder.clone(),
+            config: self.resolved.canonical_config.clone(),
             id: operation.id.clone(),
             kind: operation.kind,
             state: OperationState::Running,

@@ -1,4 +1,4 @@
-//! What outlives a restart.
+//! Data that outlives a restart.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use crate::model::ids::OperationId;
 use crate::model::operation::{OperationKind, OperationState};
 use crate::model::original::Original;
 
-/// What outlives a restart.
+/// Everything that outlives a restart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Persisted {
-    /// The running or last one of each dev container.
+    /// The running or last operation of each dev container.
     pub operations: Vec<Record>,
-    /// What containers were made from, by container id.
+    /// The baselines of containers, by container id.
     pub baselines: HashMap<String, Baseline>,
 }
 
@@ -30,25 +30,25 @@ pub struct Record {
     /// The resolved configuration.
     #[serde(with = "path_text::optional", default)]
     pub config: Option<PathBuf>,
-    /// Which operation.
+    /// The id of the operation.
     pub id: OperationId,
-    /// What it does.
+    /// Its kind.
     pub kind: OperationKind,
-    /// Where it stood when this was written.
+    /// The state that it was in when this was saved.
     pub state: OperationState,
-    /// When it began.
+    /// The time at which it began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The time at which it ended.
     pub finished_at: Option<Timestamp>,
-    /// Why it did not succeed.
+    /// The reason why it did not succeed.
     pub error: Option<String>,
-    /// Containers to put back, should it not end well.
+    /// The containers to put back, should it not end well.
     #[serde(rename = "olds")]
     pub originals: Vec<Original>,
-    /// Whether that is still to be done.
+    /// True if a repair is still to be done.
     #[serde(default)]
     pub unsettled: bool,
-    /// The container that it made, where it succeeded and that is still to be done.
+    /// The container that it made, where it succeeded and a repair is still to be done.
     #[serde(default)]
     pub made: Option<String>,
     /// The inputs as they were before the CLI started.

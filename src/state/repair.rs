@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::State;
-use super::devcontainers::Entry;
+use super::entry::Entry;
 use super::operation::{Activity, Operation, PastOperation, Run};
 use super::persisted::{Persisted, Record};
 use crate::base::time::Timestamp;
@@ -17,7 +17,7 @@ use crate::model::original::{Original, ParkedName};
 /// Maximum number of times that a repair is tried which docker refuses to do.
 const ATTEMPTS: u32 = 6;
 
-/// What is known of the repairs of one dev container.
+/// The repairs of one dev container: those to come, and those that are done.
 #[derive(Default)]
 pub(super) struct Repairs {
     /// The repair that an operation before the last one left.
@@ -46,7 +46,8 @@ impl State {
         let mut left = Vec::new();
         for record in std::mem::take(&mut self.recovered) {
             let entry = self.fleet.entries.iter_mut().find(|entry| {
-                entry.place.folder == record.folder && entry.place.canonical_config == record.config
+                entry.resolved.folder == record.folder
+                    && entry.resolved.canonical_config == record.config
             });
             match entry {
                 Some(entry) if entry.operation_id().is_none() => {
@@ -104,7 +105,7 @@ impl State {
     pub fn has_unsettled(&self) -> bool {
         let is_unsettled = |entry: &Entry| {
             let unsettled = entry.last().is_some_and(PastOperation::is_unsettled);
-            (unsettled || entry.repairs.leftover.is_some()) && entry.place.access.allows_stop()
+            (unsettled || entry.repairs.leftover.is_some()) && entry.resolved.access.allows_stop()
         };
         let unfinished =
             |record: &Record| record.state == OperationState::Running || record.unsettled;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::State;
-use super::devcontainers::Entry;
+use super::entry::Entry;
 use super::fact::Applied;
 use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
@@ -16,7 +16,7 @@ pub struct ScanTarget {
     /// The dev container.
     pub key: Key,
     /// The paths that it is made from. `None` if it has no configuration, or may not be scanned.
-    pub site: Option<Arc<CliPaths>>,
+    pub paths: Option<Arc<CliPaths>>,
     /// Set if its location may change.
     pub unsettled: Option<Unsettled>,
     /// The inputs as the last scan found them. `None` if there was none since it got its containers.
@@ -29,7 +29,7 @@ pub struct ScanTarget {
 #[derive(Clone)]
 pub struct Unsettled {
     /// The location as it was declared.
-    pub address: Declared,
+    pub declared: Declared,
     /// True if the folder existed.
     pub folder_exists: bool,
     /// The configuration that was found, if none is named.
@@ -77,8 +77,8 @@ impl State {
                 }
                 Found::Resolved(key, address, place) => {
                     let entry = self.fleet.get_mut(key);
-                    if let Some(entry) = entry.filter(|entry| entry.address() == address) {
-                        entry.settle_at(place);
+                    if let Some(entry) = entry.filter(|entry| entry.declared() == address) {
+                        entry.set_resolved(place);
                     }
                     // Its inputs are still to be scanned.
                     applied = Applied::Partly;
@@ -92,15 +92,15 @@ impl State {
 
 impl Entry {
     fn scan_target(&self, lacks_baseline: bool) -> Option<ScanTarget> {
-        let is_searched = self.config.is_none() || !self.place.folder_exists;
-        let unsettled = (is_searched && self.place.access.allows_stop()).then(|| Unsettled {
-            address: self.address(),
-            folder_exists: self.place.folder_exists,
-            found: self.place.config.clone(),
+        let is_searched = self.config.is_none() || !self.resolved.folder_exists;
+        let unsettled = (is_searched && self.resolved.access.allows_stop()).then(|| Unsettled {
+            declared: self.declared(),
+            folder_exists: self.resolved.folder_exists,
+            found: self.resolved.config.clone(),
         });
-        (unsettled.is_some() || self.site.is_some()).then(|| ScanTarget {
+        (unsettled.is_some() || self.paths.is_some()).then(|| ScanTarget {
             key: self.key,
-            site: self.site.clone(),
+            paths: self.paths.clone(),
             unsettled,
             // A new container is compared with the inputs that are there after it was made.
             before: self
@@ -113,7 +113,7 @@ impl Entry {
 
     /// Returns false if the target is not that of now.
     fn take_inputs(&mut self, target: &ScanTarget, inputs: Inputs) -> bool {
-        let fits = self.version == target.version && self.site == target.site;
+        let fits = self.version == target.version && self.paths == target.paths;
         if fits {
             self.inputs = Some(Arc::new(inputs));
             self.version += 1;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::State;
-use super::devcontainers::Entry;
+use super::entry::Entry;
 use super::operation::Activity;
 use crate::model::api::{Container, Devcontainer, InputChange, Status};
 use crate::model::container::ContainerInfo;
@@ -110,7 +110,7 @@ impl State {
         let info = entry.container.as_ref();
         let running = info.is_some_and(|info| info.running);
         let error = entry.failure(info);
-        let config = entry.place.config.as_deref();
+        let config = entry.resolved.config.as_deref();
         let dirty = !changes.is_empty();
         Devcontainer {
             id: entry.id,

@@ -169,7 +169,11 @@ fn each_is_accepted_and_seen_while_it_runs() {
             assert_eq!(seen["running"], true, "{seen:#}");
             let second = daemon.post(&path(&workspace.name, "/start?wait"));
             let message = "Devcontainer operation in progress";
-            second.assert_error(409, message, "one operation at a time");
+            second.assert_error(
+                409,
+                message,
+                "an operation is already running for this dev container",
+            );
         }
         let log = format!("{location}?follow=true&format=text");
         let mut log = Live::send(&daemon, "GET", &log);

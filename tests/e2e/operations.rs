@@ -54,7 +54,7 @@ fn p14_one_at_a_time_for_a_dev_container_and_different_ones_at_once() {
     second.assert_error(
         409,
         "Devcontainer operation in progress",
-        "one operation at a time",
+        "an operation is already running for this dev container",
     );
     for workspace in [&a, &b] {
         workspace.release();

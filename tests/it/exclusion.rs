@@ -61,9 +61,11 @@ fn p14_a_second_operation_on_the_same_is_refused_and_on_another_it_runs() {
         "/devcontainers/container/box1/recreate",
     ] {
         let message = "Devcontainer operation in progress";
-        daemon
-            .post(path)
-            .assert_error(409, message, "one operation at a time");
+        daemon.post(path).assert_error(
+            409,
+            message,
+            "an operation is already running for this dev container",
+        );
     }
     daemon.begin_recreate("b");
     eventually("both run at once", || {
@@ -112,7 +114,11 @@ fn p14_while_one_runs_every_other_is_refused() {
         {
             let answer = second.request(&daemon, query);
             let message = "Devcontainer operation in progress";
-            answer.assert_error(409, message, "one operation at a time");
+            answer.assert_error(
+                409,
+                message,
+                "an operation is already running for this dev container",
+            );
         }
         sandbox.write("go", "");
         eventually("it ends", || {

@@ -52,7 +52,7 @@ pub struct Page {
     pub next: u64,
     /// The number after that of the newest line.
     pub end: u64,
-    /// Whether no more lines will come.
+    /// True if no more lines will come.
     pub ended: bool,
 }
 

@@ -82,7 +82,7 @@ pub enum StartError {
     NoResources(String),
 }
 
-/// What the daemon keeps of the running or last operation of a dev container.
+/// The handle of the running or last operation of a dev container.
 struct Handle {
     journal: Arc<Journal>,
     /// `None` once the operation has ended.
@@ -127,7 +127,7 @@ impl Operations {
     ) -> Result<Arc<Journal>, StartError> {
         let declared = self
             .shared
-            .read(|state| state.address(key))
+            .read(|state| state.declared(key))
             .ok_or(StartError::Refused(Refusal::Gone))?;
         let resolved = self.resolve(&declared, kind)?;
         let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;

@@ -1,4 +1,4 @@
-//! What the devcontainer CLI prints: its result on standard output, the log on standard error.
+//! The output of the devcontainer CLI: its result on standard output, its log on standard error.
 
 use super::journal::Journal;
 use crate::base::lines::Lines;
@@ -9,18 +9,19 @@ use crate::devcontainer::cli::result::UpResult;
 use crate::model::api::LogLevel;
 use crate::process::Stream;
 
-/// Takes what comes, in pieces of any size, and writes a journal.
+/// Reads the output of the CLI, in pieces of any size, and writes a journal.
 pub(super) struct Output<'a> {
     journal: &'a Journal,
     stdout: Lines,
     stderr: LogReader,
-    /// The last one counts.
+    /// The result: the last one, if there are several.
     pub(super) result: Option<UpResult>,
-    /// Of what people are shown.
+    /// The last line that was shown to users.
     pub(super) last_line: Option<String>,
 }
 
 impl<'a> Output<'a> {
+    /// Returns a reader of output that has not begun.
     pub(super) fn new(journal: &'a Journal) -> Self {
         Self {
             journal,
@@ -31,6 +32,7 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Takes the next piece of a stream.
     pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
         let now = Timestamp::now();
         match stream {
@@ -49,11 +51,12 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Whether the CLI is about to read what it builds from, after `initializeCommand`. Told once.
+    /// Returns true once: when `initializeCommand` has ended, and the CLI is about to read the files that it builds from.
     pub(super) fn take_initialized(&mut self) -> bool {
         self.stderr.take_initialized()
     }
 
+    /// Takes the end of both streams.
     pub(super) fn finish(&mut self) {
         let now = Timestamp::now();
         let mut lines = self.stderr.finish(now);
@@ -63,7 +66,7 @@ impl<'a> Output<'a> {
         self.write(lines);
     }
 
-    /// What docker itself gave as the cause of a failure.
+    /// Returns the cause of a failure in the words of docker.
     pub(super) fn cause(&self) -> Option<String> {
         self.stderr.cause()
     }
@@ -76,7 +79,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// A line of standard output: the result, or something for people that is no object.
+/// Reads a line of standard output. It is the result, an object that is not shown, or text for users.
 fn stdout_line(line: &[u8], result: &mut Option<UpResult>, now: Timestamp) -> Option<Line> {
     let text = String::from_utf8_lossy(line);
     if let Some(found) = UpResult::parse(&text) {

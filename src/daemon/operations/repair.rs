@@ -16,7 +16,7 @@ pub(super) const NEW_CONTAINER_RUNS: &str =
 impl Operations {
     /// Repairs what an operation left of a dev container, unless another daemon is at work in its folder.
     pub(super) fn repair_one(&self, key: Key) {
-        let declared = self.shared.read(|state| state.address(key));
+        let declared = self.shared.read(|state| state.declared(key));
         let resolved = declared.map(|declared| declared.resolve(&self.settings.roots));
         let allowed = resolved.filter(|resolved| resolved.access.allows_stop());
         // A daemon that has the lock is in the middle of an operation, and this is no leftover.

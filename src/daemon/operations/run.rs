@@ -46,7 +46,7 @@ pub(super) struct OperationRun {
 /// The outcome of an operation.
 pub(super) struct Outcome {
     pub(super) ending: Ending,
-    /// What became of the containers, where that needs words.
+    /// The report on the containers, if there is something to say.
     pub(super) containers: Option<ContainersReport>,
     /// The container that the operation made.
     pub(super) container: Option<String>,

@@ -172,7 +172,7 @@ fn force_reread(hints: &Hints) -> ForceReread {
 /// Calls `act` with the path of each input that exists or may come to exist, and with whether it is a directory.
 fn for_each_path(targets: &[ScanTarget], act: &mut dyn FnMut(&Path, bool)) {
     for target in targets {
-        match (&target.before, &target.site) {
+        match (&target.before, &target.paths) {
             (Some(inputs), _) => inputs
                 .items()
                 .for_each(|input| act(&input.path, input.content == Content::Directory)),
@@ -180,7 +180,7 @@ fn for_each_path(targets: &[ScanTarget], act: &mut dyn FnMut(&Path, bool)) {
             (None, None) => {}
         }
         if let Some(unsettled) = &target.unsettled {
-            let candidates = search::candidates(&unsettled.address.folder);
+            let candidates = search::candidates(&unsettled.declared.folder);
             candidates.for_each(|path| act(&path, false));
         }
     }

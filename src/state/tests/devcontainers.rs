@@ -222,7 +222,7 @@ fn only_allowed_places_are_looked_at() {
     (place.may_be_scanned, place.access) = (false, config_outside());
     world.list();
     let targets = world.state.scan_targets();
-    let sites: Vec<_> = targets.iter().flat_map(|target| &target.site).collect();
+    let sites: Vec<_> = targets.iter().flat_map(|target| &target.paths).collect();
     assert_eq!(sites, [&Arc::new(site())]);
 }
 
@@ -234,7 +234,7 @@ fn the_cli_is_given_what_the_labels_say() {
     let defined = vec![(predefined("/w/.", None), place)];
     world.apply(Fact::Predefined(defined));
     let key = world.state.find("w").unwrap();
-    let address = world.state.address(key).unwrap();
+    let address = world.state.declared(key).unwrap();
     assert_eq!(address.folder, Path::new("/w/."));
     assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
 }

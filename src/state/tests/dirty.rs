@@ -275,13 +275,13 @@ fn a_configuration_that_nobody_named_is_looked_for_again() {
     assert_eq!((unsettled.folder_exists, &unsettled.found), (true, &None));
     let found = Found::Resolved(
         targets[0].key,
-        unsettled.address,
+        unsettled.declared,
         world.place("/w", Some(CONFIG)),
     );
     assert!(!world.takes_whole(vec![found]), "its inputs are next");
     assert_eq!(world.one().config_path.as_deref(), Some(CONFIG));
     let targets = world.state.scan_targets();
-    assert_eq!(targets[0].site.as_deref(), Some(&site()));
+    assert_eq!(targets[0].paths.as_deref(), Some(&site()));
     assert_eq!(
         targets[0].unsettled.clone().unwrap().found,
         Some(CONFIG.into())

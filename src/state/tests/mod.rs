@@ -189,7 +189,7 @@ impl World {
     fn scan(&mut self) {
         let targets = self.state.scan_targets();
         let found = targets.iter().filter_map(|target| {
-            let inputs = self.inputs(target.site.as_deref()?);
+            let inputs = self.inputs(target.paths.as_deref()?);
             let is_new = target.before.as_deref() != Some(&inputs);
             is_new.then(|| Found::Inputs(target.clone(), inputs))
         });

@@ -1,0 +1,113 @@
+//! One dev container, with all that is known of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::operation::{Activity, PastOperation};
+use super::repair::Repairs;
+use crate::model::container::ContainerInfo;
+use crate::model::ids::Key;
+use crate::model::inputs::Inputs;
+use crate::model::location::{CliPaths, Declared, Predefined, Resolved, Source};
+
+/// The source of logs that no script of the manifest claims.
+const FALLBACK_LOG_SOURCE: Uuid = Uuid::from_u128(0x3b57_9bf4_1ed8_4b99_87a8_e9a1_e341_0410);
+
+/// A dev container.
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    /// The workspace folder, as it was written.
+    pub(super) folder: PathBuf,
+    /// The configuration, as it was written in the manifest or in the label of the container. `None` where the search order
+    /// finds it.
+    pub(super) config: Option<PathBuf>,
+    /// The folder and the configuration on disk.
+    pub(super) resolved: Resolved,
+    /// The paths of its inputs; `None` where it has no configuration, or where they may not be scanned.
+    pub(super) paths: Option<Arc<CliPaths>>,
+    /// The inputs that the last scan found.
+    pub(super) inputs: Option<Arc<Inputs>>,
+    /// True if the next scan is to read all inputs, because there are other containers now.
+    pub(super) rescans_all: bool,
+    /// Grows with each scan that was taken, and with each list. Scans of an older version are out of date.
+    pub(super) version: u32,
+    /// The definition in the manifest or on the command line; `None` for a detected dev container.
+    pub(super) predefined: Option<Predefined>,
+    /// The container that is shown.
+    pub(super) container: Option<Arc<ContainerInfo>>,
+    /// Further containers with the labels of this dev container.
+    pub(super) others: Vec<Arc<ContainerInfo>>,
+    /// What is being done to its containers.
+    pub(super) activity: Activity,
+    /// The operation that ended last; `None` from the beginning of the next one.
+    pub(super) last: Option<PastOperation>,
+    /// The repairs of what operations left.
+    pub(super) repairs: Repairs,
+}
+
+impl Entry {
+    /// Returns the folder and the configuration as they were written.
+    pub(super) fn declared(&self) -> Declared {
+        Declared {
+            folder: self.folder.clone(),
+            config: self.config.clone(),
+            source: self.source(),
+        }
+    }
+
+    /// Takes where the folder and the configuration are on disk now. Where these are other paths, the inputs that were found
+    /// before are forgotten.
+    pub(super) fn set_resolved(&mut self, resolved: Resolved) {
+        self.resolved = resolved;
+        let paths = self.resolved.cli_paths(&self.folder);
+        if self.paths.as_deref() != paths.as_ref() {
+            self.paths = paths.map(Arc::new);
+            self.inputs = None;
+        }
+    }
+
+    /// Restores the configuration of the definition, where there is no container that says otherwise.
+    pub(super) fn restore_config(&mut self) {
+        if self.container.is_none()
+            && let Some(predefined) = &self.predefined
+        {
+            self.config = predefined.config.clone();
+        }
+    }
+
+    /// Returns the source of its configuration, which decides how far it is trusted.
+    pub(super) fn source(&self) -> Source {
+        match &self.predefined {
+            Some(predefined) if predefined.config == self.config => Source::Predefined,
+            _ => Source::Label,
+        }
+    }
+
+    /// Returns whether this definition, with other names or ids, made it before.
+    pub(super) fn is_defined_by(&self, predefined: &Predefined) -> bool {
+        let before = self.predefined.as_ref();
+        before.is_some_and(|b| b.folder == predefined.folder && b.config == predefined.config)
+    }
+
+    /// Returns whether it may be dropped once nothing defines it any more.
+    pub(super) fn is_unused(&self) -> bool {
+        self.predefined.is_none() && self.container.is_none() && !self.is_busy()
+    }
+
+    /// Returns the source that the lines of its operations' logs belong to.
+    pub(super) fn log_source(&self) -> Uuid {
+        let predefined = self.predefined.as_ref();
+        predefined
+            .and_then(|p| p.log_source)
+            .unwrap_or(FALLBACK_LOG_SOURCE)
+    }
+
+    /// Returns all of its containers, the one that is shown first.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &Arc<ContainerInfo>> {
+        self.container.iter().chain(&self.others)
+    }
+}
