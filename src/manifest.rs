@@ -17,9 +17,8 @@
 
 mod expand;
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use serde::Deserialize;
 use uuid::Uuid;

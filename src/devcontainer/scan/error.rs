@@ -1,8 +1,7 @@
 //! Errors of a scan, by what they say about the file.
 
-use std::fmt;
-use std::io;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 use rustix::io::Errno;
 

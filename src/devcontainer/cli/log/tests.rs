@@ -1,7 +1,8 @@
 //! Tests of whole logs: which lines they show.
 
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 const NOW: i64 = 1_000_000;
 
