@@ -231,7 +231,7 @@ impl Daemon {
                 self.shared.apply(Fact::ListOutdated(Vec::new()));
                 log::info!("the manifest was read again");
             }
-            Err(error) => log::error!("{error}; the last good one stays in force"),
+            Err(error) => log::error!("manifest {error}; the last good one stays in force"),
         }
     }
 
