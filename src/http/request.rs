@@ -5,7 +5,13 @@ use std::str::FromStr;
 use tiny_http::Method;
 
 use super::limits::{MAX_HEAD, MAX_HEADERS};
-use super::response::Persistence;
+
+/// The state of a connection after an answer (RFC 9112, section 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    KeepAlive,
+    Close,
+}
 
 /// A request without its body.
 #[derive(Debug, PartialEq, Eq)]

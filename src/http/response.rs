@@ -8,6 +8,7 @@ use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
 use super::request::{Request, Version};
 use crate::base::json::to_line;
+use crate::http::request::Persistence;
 
 /// A complete answer.
 #[derive(Debug)]
@@ -15,13 +16,6 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Option<Arc<[u8]>>,
-}
-
-/// The state of a connection after an answer (RFC 9112, section 9.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Persistence {
-    KeepAlive,
-    Close,
 }
 
 /// The properties of a request and its connection that shape the bytes of an answer.
@@ -174,6 +168,7 @@ fn remove(bytes: &mut Vec<u8>, part: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request::Persistence;
     use Persistence::{Close, KeepAlive};
     use Version::{Http10, Http11};
 

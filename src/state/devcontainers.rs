@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::entry::Entry;
+use super::entry::{Entry, Repairs};
 use super::operation::Activity;
-use super::repair::Repairs;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::location::{Predefined, Resolved};

@@ -6,11 +6,31 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::operation::{Activity, PastOperation};
-use super::repair::Repairs;
 use crate::model::container::ContainerInfo;
-use crate::model::ids::Key;
+use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::location::{CliPaths, Declared, Predefined, Resolved, Source};
+use crate::model::operation::Repair;
+
+/// The repairs of one dev container: those to come, and those that are done.
+#[derive(Default)]
+pub(super) struct Repairs {
+    /// The repair that an operation before the last one left.
+    pub(super) leftover: Option<Repair>,
+    /// How often docker refused the current repair.
+    pub(super) attempts: u32,
+    /// The newest operation that needs no repair any more. Older ones are not tried again.
+    pub(super) done_up_to: Option<OperationId>,
+}
+
+impl Repairs {
+    /// Ends the repair of what this operation left.
+    pub(super) fn end(&mut self, operation: &OperationId) {
+        self.done_up_to = Some(operation.clone());
+        self.attempts = 0;
+        self.leftover.take_if(|left| left.operation == *operation);
+    }
+}
 
 /// The source of logs that no script of the manifest claims.
 const FALLBACK_LOG_SOURCE: Uuid = Uuid::from_u128(0x3b57_9bf4_1ed8_4b99_87a8_e9a1_e341_0410);

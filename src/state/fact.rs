@@ -1,19 +1,63 @@
 //! Facts: what the adapters learn, in the form in which the state takes it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::State;
-use super::ingest::Inventory;
 use super::persisted::Persisted;
-use super::scan::Found;
 use crate::base::time::Timestamp;
 use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
-use crate::model::listing::Fault;
-use crate::model::location::{Predefined, Resolved};
+use crate::model::listing::{Fault, Listed};
+use crate::model::location::{CliPaths, Declared, Predefined, Resolved};
 use crate::model::operation::{EndedOperation, Repaired};
 use crate::model::original::Original;
+
+/// A container list and everything on disk that belongs to it.
+pub struct Inventory {
+    /// The containers, as docker shows them.
+    pub listed: Listed,
+    /// The places to which the labels of dev containers point, by container id.
+    pub container_places: HashMap<String, Resolved>,
+    /// The places of the dev containers that were known before.
+    pub entry_places: Vec<(Key, Resolved)>,
+}
+
+/// A dev container to scan, and what the last scan of it has found.
+#[derive(Clone)]
+pub struct ScanTarget {
+    /// The dev container.
+    pub key: Key,
+    /// The paths that it is made from. `None` if it has no configuration, or may not be scanned.
+    pub paths: Option<Arc<CliPaths>>,
+    /// Set if its location may change.
+    pub unsettled: Option<Unsettled>,
+    /// The inputs as the last scan found them. `None` if there was none since it got its containers.
+    pub before: Option<Arc<Inputs>>,
+    pub(super) version: u32,
+}
+
+/// The location of a dev container whose folder does not exist, or whose configuration nothing names: the next scan may
+/// find it.
+#[derive(Clone)]
+pub struct Unsettled {
+    /// The location as it was declared.
+    pub declared: Declared,
+    /// True if the folder existed.
+    pub folder_exists: bool,
+    /// The configuration that was found, if none is named.
+    pub found: Option<PathBuf>,
+}
+
+/// Something new on disk.
+pub enum Found {
+    /// Other inputs than before.
+    Inputs(ScanTarget, Inputs),
+    /// The place to which a declared location leads by now.
+    Resolved(Key, Declared, Resolved),
+}
 
 /// Something that an adapter has learned.
 pub enum Fact {

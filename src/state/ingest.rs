@@ -14,18 +14,8 @@ use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
 use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN};
-use crate::model::listing::Listed;
 use crate::model::location::{Declared, Resolved, Source};
-
-/// A container list and everything on disk that belongs to it.
-pub struct Inventory {
-    /// The containers, as docker shows them.
-    pub listed: Listed,
-    /// The places to which the labels of dev containers point, by container id.
-    pub container_places: HashMap<String, Resolved>,
-    /// The places of the dev containers that were known before.
-    pub entry_places: Vec<(Key, Resolved)>,
-}
+use crate::state::fact::Inventory;
 
 impl State {
     /// Takes a listing that ended at `now`. One from before the end of an operation is dropped, and made again.

@@ -39,12 +39,12 @@ use crate::model::container::ContainerInfo;
 use crate::model::location::Declared;
 use crate::model::original::ParkedName;
 
+pub use self::fact::Inventory;
 pub use self::fact::{Applied, Fact};
+pub use self::fact::{Found, ScanTarget, Unsettled};
 pub use self::freshness::Freshness;
 pub use self::history::Change;
-pub use self::ingest::Inventory;
 pub use self::operations::Refusal;
-pub use self::scan::{Found, ScanTarget, Unsettled};
 pub use self::step::{Next, Step};
 pub use self::view::View;
 pub use crate::model::ids::Key;

@@ -17,17 +17,6 @@ use crate::model::original::{Original, ParkedName};
 /// Maximum number of times that a repair is tried which docker refuses to do.
 const ATTEMPTS: u32 = 6;
 
-/// The repairs of one dev container: those to come, and those that are done.
-#[derive(Default)]
-pub(super) struct Repairs {
-    /// The repair that an operation before the last one left.
-    leftover: Option<Repair>,
-    /// How often docker refused the current repair.
-    attempts: u32,
-    /// The newest operation that needs no repair any more. Older ones are not tried again.
-    done_up_to: Option<OperationId>,
-}
-
 impl State {
     /// Takes what the last run of the daemon left: its operations, and the baselines of containers by their ids. Operations that
     /// it did not end have ended by `ended_by`.
@@ -259,14 +248,5 @@ impl Entry {
                 past.end.add_repair(summary);
             }
         }
-    }
-}
-
-impl Repairs {
-    /// Ends the repair of what this operation left.
-    fn end(&mut self, operation: &OperationId) {
-        self.done_up_to = Some(operation.clone());
-        self.attempts = 0;
-        self.leftover.take_if(|left| left.operation == *operation);
     }
 }

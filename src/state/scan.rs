@@ -1,48 +1,12 @@
 //! The targets of scans of the disk, and their results.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::State;
 use super::entry::Entry;
 use super::fact::Applied;
-use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
-use crate::model::location::{CliPaths, Declared, Resolved};
-
-/// A dev container to scan, and what the last scan of it has found.
-#[derive(Clone)]
-pub struct ScanTarget {
-    /// The dev container.
-    pub key: Key,
-    /// The paths that it is made from. `None` if it has no configuration, or may not be scanned.
-    pub paths: Option<Arc<CliPaths>>,
-    /// Set if its location may change.
-    pub unsettled: Option<Unsettled>,
-    /// The inputs as the last scan found them. `None` if there was none since it got its containers.
-    pub before: Option<Arc<Inputs>>,
-    version: u32,
-}
-
-/// The location of a dev container whose folder does not exist, or whose configuration nothing names: the next scan may
-/// find it.
-#[derive(Clone)]
-pub struct Unsettled {
-    /// The location as it was declared.
-    pub declared: Declared,
-    /// True if the folder existed.
-    pub folder_exists: bool,
-    /// The configuration that was found, if none is named.
-    pub found: Option<PathBuf>,
-}
-
-/// Something new on disk.
-pub enum Found {
-    /// Other inputs than before.
-    Inputs(ScanTarget, Inputs),
-    /// The place to which a declared location leads by now.
-    Resolved(Key, Declared, Resolved),
-}
+use crate::state::fact::{Found, ScanTarget, Unsettled};
 
 impl State {
     /// Returns the dev containers to scan.
