@@ -6,7 +6,7 @@
 #
 # The engine and TMPDIR are in target/with-engine.PID, so that several can run at once. The next run removes the
 # directory of one that was killed. ENGINE_DIR=DIR puts the engine into DIR instead. COMMAND has DOCKER_HOST, TMPDIR,
-# DEVCONTAINERD_E2E=1 and DEVCONTAINERD_ENGINE_DIR (with the engine's pid and log) in its environment.
+# DEVCONTAINERD_ENGINE_DIR (with the engine's pid and log) in its environment.
 # Exit status 3: this machine cannot run an engine, and COMMAND was not run.
 set -eu
 
@@ -58,7 +58,7 @@ touch -d tomorrow "$manifest"
 unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_API_VERSION
 DOCKER_HOST=$("$scripts/engine.sh" env "$engine")
 export DOCKER_HOST="${DOCKER_HOST#DOCKER_HOST=}" DOCKER_CONFIG="$dir/docker" TMPDIR="$dir/tmp"
-export DEVCONTAINERD_E2E=1 DEVCONTAINERD_ENGINE_DIR="$engine"
+export DEVCONTAINERD_ENGINE_DIR="$engine"
 export PATH="$root/target/tools/bin:$root/target/tools/node_modules/.bin:$PATH"
 
 # Runs in its own session, so that a Ctrl-C reaches it only once, through this shell. It gets this shell's stdin. INT

@@ -1,5 +1,5 @@
-//! devcontainerd lists containers and dev containers, says which of them no longer match their configuration, and recreates
-//! them. `ARCHITECTURE.md` describes how the parts fit together.
+//! devcontainerd lists containers and dev containers, says which of them no longer match their configuration, and
+//! recreates them. `ARCHITECTURE.md` describes how the parts fit together.
 
 // Input from outside must not end a thread. Tests and benchmarks may panic.
 #![warn(

@@ -11,9 +11,9 @@
 //! }
 //! ```
 //!
-//! Only `workspace_folder` is required. A relative `config_path` is relative to it. In both, a leading `~`, `$NAME` and `${NAME}` are replaced. The
-//! script with the id of a dev container gives the id of the log that its operations write to. Unknown fields are
-//! ignored.
+//! Only `workspace_folder` is required. A relative `config_path` is relative to it. In both, a leading `~`, `$NAME` and
+//! `${NAME}` are replaced. The script with the id of a dev container gives the id of the log that its operations write
+//! to. Unknown fields are ignored.
 
 mod expand;
 

@@ -1,5 +1,6 @@
 //! Builds the parts of the daemon, starts its threads, and stops them in order.
 
+use crate::devcontainer::resolve::resolve;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,7 +44,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A daemon that could not be started.
 #[derive(Debug)]
-pub enum StartError {
+pub enum ServeError {
     /// The manifest cannot be used.
     Manifest(ManifestError),
     /// The niceness of programs is not permitted.
@@ -58,7 +59,7 @@ pub enum StartError {
     Thread(&'static str, io::Error),
 }
 
-impl StartError {
+impl ServeError {
     /// Returns whether the command line, the environment or the manifest must be changed.
     pub fn is_usage(&self) -> bool {
         match self {
@@ -68,7 +69,7 @@ impl StartError {
     }
 }
 
-impl fmt::Display for StartError {
+impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Manifest(error) => write!(f, "--manifest: {error}"),
@@ -89,21 +90,21 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl std::error::Error for ServeError {}
 
 /// Runs the daemon until a signal stops it.
-pub fn run(config: Config) -> Result<(), StartError> {
-    let manifest = read_manifest(config.manifest.as_deref()).map_err(StartError::Manifest)?;
-    process::set_priority(config.child_priority).map_err(StartError::ChildNice)?;
-    let mut signals = Signals::new().map_err(StartError::Signals)?;
+pub fn run(config: Config) -> Result<(), ServeError> {
+    let manifest = read_manifest(config.manifest.as_deref()).map_err(ServeError::Manifest)?;
+    process::set_priority(config.child_priority).map_err(ServeError::ChildNice)?;
+    let mut signals = Signals::new().map_err(ServeError::Signals)?;
     if let Err(e) = process::adopt_orphans() {
         log::warn!("processes that leave an operation's group cannot be adopted: {e}");
     }
     let bound = bind(&config.listen)?;
     log_problems(&manifest);
-    let daemon = Daemon::build(config).map_err(StartError::Descriptors)?;
+    let daemon = Daemon::build(config).map_err(ServeError::Descriptors)?;
     daemon.predefine(manifest);
-    let stop = Arc::new(Notifier::new().map_err(StartError::Descriptors)?);
+    let stop = Arc::new(Notifier::new().map_err(ServeError::Descriptors)?);
     let threads = daemon.start_threads(bound, stop.clone())?;
     if let Err(e) = sd_notify::ready() {
         log::warn!("the service manager cannot be told that the daemon is ready: {e}");
@@ -116,11 +117,11 @@ pub fn run(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn bind(addresses: &[ListenAddress]) -> Result<Vec<Bound>, StartError> {
+fn bind(addresses: &[ListenAddress]) -> Result<Vec<Bound>, ServeError> {
     let mut bound = Vec::new();
     for address in addresses {
         let listener = Bound::new(address);
-        bound.push(listener.map_err(|e| StartError::Listen(address.clone(), e))?);
+        bound.push(listener.map_err(|e| ServeError::Listen(address.clone(), e))?);
     }
     for bound in &bound {
         log::info!("listening on {}", bound.address);
@@ -211,7 +212,7 @@ impl Daemon {
             .into_iter()
             .chain(folders.map(Predefined::folder));
         let resolve = |p: Predefined| {
-            let resolved = p.declared().resolve(&self.roots);
+            let resolved = resolve(&p.declared(), &self.roots);
             (p, resolved)
         };
         let all: Vec<_> = predefined.map(resolve).collect();
@@ -240,7 +241,7 @@ impl Daemon {
         &self,
         bound: Vec<Bound>,
         stop: Arc<Notifier>,
-    ) -> Result<[JoinHandle<()>; 2], StartError> {
+    ) -> Result<[JoinHandle<()>; 2], ServeError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
             observer: self.observer.clone(),
@@ -305,8 +306,8 @@ impl Daemon {
 fn start(
     name: &'static str,
     run: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
+) -> Result<JoinHandle<()>, ServeError> {
     let thread = thread::Builder::new().name(name.into());
     let started = thread.spawn(run);
-    started.map_err(|e| StartError::Thread(name, e))
+    started.map_err(|e| ServeError::Thread(name, e))
 }

@@ -1,4 +1,5 @@
-//! The flags of the daemon. To add one takes a field of [`Config`] and a row of [`FLAGS`].
+//! The flags of the daemon. A new flag needs a field and its default in [`Config`], a row in [`FLAGS`], its use in
+//! `serve.rs`, and a row in `docs/configuration.md`.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -48,7 +49,7 @@ pub(super) const LISTEN: Flag = Flag {
     help: "HOST:PORT, [::1]:PORT or unix:/path",
 };
 
-pub(super) const FLAGS: [Flag; 17] = [
+pub(super) const FLAGS: &[Flag] = &[
     LISTEN,
     Flag {
         name: "docker",
@@ -201,7 +202,7 @@ const LENGTH: usize = 70;
 /// Returns the text that `--help` prints.
 pub fn help() -> String {
     let mut text = BEFORE_FLAGS.to_owned();
-    for flag in &FLAGS {
+    for flag in FLAGS {
         let mut left = flag.usage();
         for line in flag.meaning().lines() {
             // Writing to a String cannot fail.

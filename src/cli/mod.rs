@@ -149,7 +149,7 @@ impl Words<'_> {
 
     fn serve(&self) -> Result<Task, UsageError> {
         let mut config = Config::default();
-        for flag in &FLAGS {
+        for flag in FLAGS {
             self.set(flag, &mut config)?;
         }
         config.complete(self.environment);

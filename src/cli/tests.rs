@@ -203,7 +203,7 @@ fn other_tasks() {
 
 #[test]
 fn the_help_names_every_flag() {
-    for flag in &FLAGS {
+    for flag in FLAGS {
         let name = format!("\n  --{} ", flag.name);
         assert!(help().contains(&name), "{name}");
     }

@@ -1,5 +1,6 @@
 //! Answers that are true now: waits for a fresh list, scans the inputs, takes the view.
 
+use crate::devcontainer::resolve::resolve;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use crate::devcontainer::config::search;
 use crate::devcontainer::resolve::canonical;
 use crate::devcontainer::scan;
 use crate::model::inputs::ForceReread;
-use crate::state::{Applied, Fact, Found, Freshness, ScanTarget, State, Unsettled, View};
+use crate::state::{Applied, Fact, Found, Freshness, ScanTarget, State, Unlocated, View};
 
 /// How much longer than a listing may take its callers wait: its own timeout error is more precise than ours.
 const LISTING_GRACE: Duration = Duration::from_millis(500);
@@ -142,26 +143,26 @@ impl Observer {
     }
 
     fn scan_one(&self, target: &ScanTarget, force_reread: &ForceReread) -> Option<Found> {
-        if let Some(unsettled) = &target.unsettled
-            && is_elsewhere(unsettled)
+        if let Some(unlocated) = &target.unlocated
+            && is_elsewhere(unlocated)
         {
-            let address = unsettled.declared.clone();
-            let place = address.resolve(&self.roots);
-            return Some(Found::Resolved(target.key, address, place));
+            let declared = unlocated.declared.clone();
+            let resolved = resolve(&declared, &self.roots);
+            return Some(Found::Resolved(target.key, declared, resolved));
         }
-        let site = target.paths.as_ref()?;
-        let inputs = scan::scan(site, target.before.as_deref(), force_reread).ok()??;
+        let paths = target.paths.as_ref()?;
+        let inputs = scan::scan(paths, target.before.as_deref(), force_reread).ok()??;
         Some(Found::Inputs(target.clone(), inputs))
     }
 }
 
 /// Returns true if a dev container is no longer where it was found.
-fn is_elsewhere(unsettled: &Unsettled) -> bool {
-    let address = &unsettled.declared;
+fn is_elsewhere(unlocated: &Unlocated) -> bool {
+    let declared = &unlocated.declared;
     let other_config =
-        || address.config.is_none() && search::find(&address.folder) != unsettled.found;
-    let folder_exists = address.folder.is_absolute() && canonical(&address.folder).is_dir();
-    folder_exists != unsettled.folder_exists || other_config()
+        || declared.config.is_none() && search::find(&declared.folder) != unlocated.found;
+    let folder_exists = declared.folder.is_absolute() && canonical(&declared.folder).is_dir();
+    folder_exists != unlocated.folder_exists || other_config()
 }
 
 /// Logs which dev containers no longer match their configuration, and which do again.

@@ -1,5 +1,6 @@
 //! The thread that does what the state says: it lists containers, and starts and stops the events child.
 
+use crate::devcontainer::resolve::resolve;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -119,14 +120,14 @@ impl Refresher {
         let listed = self.docker.list(&program, scope)?;
         let entry_places: Vec<(Key, Resolved)> = known
             .into_iter()
-            .map(|(key, address)| (key, address.resolve(&self.roots)))
+            .map(|(key, declared)| (key, resolve(&declared, &self.roots)))
             .collect();
         let container_places: HashMap<String, Resolved> = listed
             .containers
             .iter()
             .filter_map(|info| {
-                let place = State::label_address(info)?.resolve(&self.roots);
-                Some((info.id.clone(), place))
+                let resolved = resolve(&State::label_address(info)?, &self.roots);
+                Some((info.id.clone(), resolved))
             })
             .collect();
         Ok(Inventory {
@@ -138,7 +139,7 @@ impl Refresher {
 
     /// A child that has lived for a moment only may fail again.
     fn report_settled_events(&mut self) {
-        let is_settled = |state: &State| state.has_settled_events(Instant::now());
+        let is_settled = |state: &State| state.has_stable_events(Instant::now());
         if self.events.is_fault_logged && self.shared.read(is_settled) {
             self.events.is_fault_logged = false;
             log::info!("events are followed again");
@@ -178,7 +179,8 @@ impl EventsThread {
     }
 }
 
-/// Logs what a listing has changed: whether listing fails, warnings, and which dev containers match their configuration.
+/// Logs what a listing has changed: whether listing fails, warnings, and which dev containers match their
+/// configuration.
 fn report_listing(before: &View, after: &View) {
     match (&before.failure, &after.failure) {
         (None, Some(reason)) => log::warn!("containers cannot be listed: {reason}"),

@@ -1,7 +1,7 @@
 //! Fingerprints of contents: equal fingerprints mean equal contents.
 //!
-//! A fingerprint is a UUID of version 5. Baselines in the state directory hold fingerprints, so that any change here makes
-//! all dev containers dirty.
+//! A fingerprint is a UUID of version 5. Baselines in the state directory hold fingerprints, so that any change here
+//! makes all dev containers dirty.
 
 use uuid::Uuid;
 

@@ -25,74 +25,74 @@ pub fn canonical(path: &Path) -> PathBuf {
     }
 }
 
-impl Declared {
-    /// Resolves folder and configuration on disk. `roots` are the resolved folders of `--workspace-root`; without any,
-    /// every folder is allowed.
-    pub fn resolve(&self, roots: &[PathBuf]) -> Resolved {
-        if let Some(long) = self.paths().find(|path| path.as_os_str().len() >= MAX_PATH) {
-            return self.unresolved(long);
-        }
-        let folder = canonical(&self.folder);
-        let config = self.config.clone().or_else(|| search::find(&self.folder));
-        let canonical_config = config.as_deref().map(canonical);
-        let is_absolute = self.folder.is_absolute();
-        let folder_exists = is_absolute && folder.is_dir();
-
-        let relative = (!is_absolute).then(|| Why::Relative(self.folder.clone()));
-        let missing = (!folder_exists).then(|| Why::Missing(self.folder.clone()));
-        let unsafe_path = self
-            .config_outside(&folder, canonical_config.as_deref())
-            .or_else(|| self.leads_up());
-        let is_outside = !roots.is_empty() && !roots.iter().any(|root| folder.starts_with(root));
-        let may_be_scanned = is_absolute && !is_outside && unsafe_path.is_none();
-        let access = if is_outside {
-            Access::None(relative.unwrap_or_else(|| Why::OutsideRoots(self.folder.clone())))
-        } else {
-            let why = relative.or(missing).or(unsafe_path);
-            why.map_or(Access::Full, Access::StopOnly)
-        };
-        Resolved {
-            folder,
-            folder_exists,
-            config,
-            canonical_config,
-            access,
-            may_be_scanned,
-        }
+/// Resolves the folder and the configuration of a dev container on disk. `roots` are the resolved folders of
+/// `--workspace-root`; without any, every folder is allowed.
+pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
+    if let Some(long) = paths(declared).find(|path| path.as_os_str().len() >= MAX_PATH) {
+        return unresolved(declared, long);
     }
+    let folder = canonical(&declared.folder);
+    let config = declared
+        .config
+        .clone()
+        .or_else(|| search::find(&declared.folder));
+    let canonical_config = config.as_deref().map(canonical);
+    let is_absolute = declared.folder.is_absolute();
+    let folder_exists = is_absolute && folder.is_dir();
 
-    fn paths(&self) -> impl Iterator<Item = &Path> {
-        [Some(&*self.folder), self.config.as_deref()]
-            .into_iter()
-            .flatten()
+    let relative = (!is_absolute).then(|| Why::Relative(declared.folder.clone()));
+    let missing = (!folder_exists).then(|| Why::Missing(declared.folder.clone()));
+    let unsafe_path = config_outside(declared, &folder, canonical_config.as_deref())
+        .or_else(|| leads_up(declared));
+    let is_outside = !roots.is_empty() && !roots.iter().any(|root| folder.starts_with(root));
+    let may_be_scanned = is_absolute && !is_outside && unsafe_path.is_none();
+    let access = if is_outside {
+        Access::None(relative.unwrap_or_else(|| Why::OutsideRoots(declared.folder.clone())))
+    } else {
+        let why = relative.or(missing).or(unsafe_path);
+        why.map_or(Access::Full, Access::StopOnly)
+    };
+    Resolved {
+        folder,
+        folder_exists,
+        config,
+        canonical_config,
+        access,
+        may_be_scanned,
     }
+}
 
-    /// A dev container with a path that is too long to be looked up on disk.
-    fn unresolved(&self, long: &Path) -> Resolved {
-        let begin = long.to_string_lossy().chars().take(SHOWN).collect();
-        Resolved {
-            folder: self.folder.clone(),
-            folder_exists: false,
-            config: self.config.clone(),
-            canonical_config: self.config.clone(),
-            access: Access::None(Why::TooLong(begin)),
-            may_be_scanned: false,
-        }
-    }
+fn paths(declared: &Declared) -> impl Iterator<Item = &Path> {
+    [Some(&*declared.folder), declared.config.as_deref()]
+        .into_iter()
+        .flatten()
+}
 
-    fn config_outside(&self, folder: &Path, config: Option<&Path>) -> Option<Why> {
-        let config = config.filter(|config| !config.starts_with(folder))?;
-        (self.source == Source::Label).then(|| Why::ConfigOutside {
-            config: config.to_path_buf(),
-            folder: self.folder.clone(),
-        })
+/// A dev container with a path that is too long to be looked up on disk.
+fn unresolved(declared: &Declared, long: &Path) -> Resolved {
+    let begin = long.to_string_lossy().chars().take(SHOWN).collect();
+    Resolved {
+        folder: declared.folder.clone(),
+        folder_exists: false,
+        config: declared.config.clone(),
+        canonical_config: declared.config.clone(),
+        access: Access::None(Why::TooLong(begin)),
+        may_be_scanned: false,
     }
+}
 
-    fn leads_up(&self) -> Option<Why> {
-        let leads_up = |path: &&Path| path.components().any(|part| part == Component::ParentDir);
-        let path = self.paths().find(leads_up)?;
-        (self.source == Source::Label).then(|| Why::LeadsUp(path.to_path_buf()))
-    }
+fn config_outside(declared: &Declared, folder: &Path, config: Option<&Path>) -> Option<Why> {
+    let config = config.filter(|config| !config.starts_with(folder))?;
+    (declared.source == Source::Label).then(|| Why::ConfigOutside {
+        config: config.to_path_buf(),
+        folder: declared.folder.clone(),
+    })
+}
+
+fn leads_up(declared: &Declared) -> Option<Why> {
+    let has_parent_part = |path: &&Path| path.components().any(|part| part == Component::ParentDir);
+    let path = paths(declared).find(has_parent_part)?;
+    (declared.source == Source::Label).then(|| Why::LeadsUp(path.to_path_buf()))
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
             config: config.map(Path::to_path_buf),
             source,
         };
-        declared.resolve(roots)
+        super::resolve(&declared, roots)
     }
 
     #[test]

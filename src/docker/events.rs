@@ -48,7 +48,8 @@ const MANY: usize = 10_000;
 const MANY_WITHIN: Duration = Duration::from_secs(10);
 /// The child has no deadline.
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
-/// The mark of the child among the daemon's processes. By it the next daemon ends the child of a daemon that was killed.
+/// The mark of the child among the daemon's processes. By it the next daemon ends the child of a daemon that was
+/// killed.
 const MARK: &str = "events";
 
 /// Reads the output of the child line by line.

@@ -43,8 +43,8 @@ impl Bodies {
         self.of(view).snapshot.get_or_init(encode).clone()
     }
 
-    /// Equal revisions mean equal views. A view that another connection has outrun is encoded for itself, so that the bytes
-    /// of the newest view stay.
+    /// Equal revisions mean equal views. A view that another connection has outrun is encoded for itself, so that the
+    /// bytes of the newest view stay.
     fn of(&self, view: &View) -> Arc<Encoded> {
         // No panic can leave it half changed.
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);

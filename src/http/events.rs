@@ -46,8 +46,8 @@ impl EventStream {
         }
     }
 
-    /// Sends each change when it happens, until the client goes away or the daemon stops. A client that reads slowly gets
-    /// only the last of several changes of one object.
+    /// Sends each change when it happens, until the client goes away or the daemon stops. A client that reads slowly
+    /// gets only the last of several changes of one object.
     pub(super) fn send(&self, service: &Service, out: &mut StreamWriter<'_>) -> io::Result<()> {
         let _interest = service.interest();
         // A stream that has begun gets its snapshot even if the daemon stops at that moment.

@@ -160,7 +160,8 @@ impl Service {
     }
 }
 
-/// The header of a client that resumes a stream takes precedence over `offset`: a browser repeats the address as it was.
+/// The header of a client that resumes a stream takes precedence over `offset`: a browser repeats the address as it
+/// was.
 fn log(journal: Option<Arc<Journal>>, end: LogEnd, query: &Query, request: &Request) -> LogStream {
     let resumed = last_event_id(request).map(|id| id.saturating_add(1));
     LogStream {

@@ -92,8 +92,8 @@ impl AsFd for Bound {
     }
 }
 
-/// Removes a socket that an ended daemon left behind. Any other file, and a socket that is served, means that the address
-/// is in use.
+/// Removes a socket that an ended daemon left behind. Any other file, and a socket that is served, means that the
+/// address is in use.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type().is_socket(),
@@ -168,8 +168,8 @@ fn serve(stream: Stream, service: &Arc<Service>) {
     }
 }
 
-/// Tells a client to try again later. The accept loop must not wait for it: bytes that do not fit into the buffer of the
-/// socket are not sent.
+/// Tells a client to try again later. The accept loop must not wait for it: bytes that do not fit into the buffer of
+/// the socket are not sent.
 fn reject(socket: &Socket) {
     let answer = Answer::from(Error::Limit(Limit::Connections));
     let (bytes, _) = answer.encode(Delivery::LAST);

@@ -69,8 +69,8 @@ impl Socket {
         }
     }
 
-    /// Writes all of `bytes`, or fails after `deadline`. After a deadline in the past, the bytes that fit into the buffer are
-    /// written all the same.
+    /// Writes all of `bytes`, or fails after `deadline`. After a deadline in the past, the bytes that fit into the
+    /// buffer are written all the same.
     pub(super) fn write(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             match send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
@@ -112,8 +112,8 @@ impl Socket {
     }
 
     /// Closes the sending half after the last answer, and reads for at most `time` until the client closes its own. If
-    /// the connection were closed while bytes from the client are unread, the kernel would reset it, and the rest of the
-    /// answer would be lost (RFC 9112, section 9.6).
+    /// the connection were closed while bytes from the client are unread, the kernel would reset it, and the rest of
+    /// the answer would be lost (RFC 9112, section 9.6).
     pub(super) fn close_gently(&self, time: Duration) {
         let deadline = Instant::now() + time;
         let shutdown = match &self.stream {

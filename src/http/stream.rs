@@ -130,8 +130,8 @@ impl<'a> StreamWriter<'a> {
         self.heartbeat()
     }
 
-    /// Fails where the client is gone. A client that closed its sending half may still read: it is sent a heartbeat once,
-    /// which resets the connection of a client that is gone.
+    /// Fails where the client is gone. A client that closed its sending half may still read: it is sent a heartbeat
+    /// once, which resets the connection of a client that is gone.
     pub(super) fn check_peer(&mut self) -> io::Result<()> {
         match self.socket.peer() {
             Peer::Present => Ok(()),

@@ -30,7 +30,8 @@ impl fmt::Display for ExpandError {
 
 impl std::error::Error for ExpandError {}
 
-/// Replaces a leading `~` by `$HOME`, and `$NAME` and `${NAME}` by the value of the variable. A `$` without a name stays.
+/// Replaces a leading `~` by `$HOME`, and `$NAME` and `${NAME}` by the value of the variable. A `$` without a name
+/// stays.
 ///
 /// # Errors
 ///

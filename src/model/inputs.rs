@@ -200,8 +200,8 @@ pub struct Extent {
 }
 
 impl Inputs {
-    /// The inputs of the dev container at `paths`. `config` is its configuration, which names `references`; `others` are
-    /// the lock file and the rest, in the order in which they were found.
+    /// The inputs of the dev container at `paths`. `config` is its configuration, which names `references`; `others`
+    /// are the lock file and the rest, in the order in which they were found.
     pub fn new(
         paths: Arc<CliPaths>,
         config: Input,

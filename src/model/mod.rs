@@ -1,4 +1,4 @@
-//! Plain data that several parts of the daemon share, without I/O and without rules.
+//! Data that several parts of the daemon share, with the rules that need nothing else.
 
 pub mod api;
 pub mod container;

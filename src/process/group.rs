@@ -90,8 +90,8 @@ impl Group {
         wait(&mut fds, self.next_check(deadline));
     }
 
-    /// Returns whether the child has exited. It is not reaped: while it is a zombie, its id is not reused, which is also
-    /// the id of the group, so that the group can be signalled safely.
+    /// Returns whether the child has exited. It is not reaped: while it is a zombie, its id is not reused, which is
+    /// also the id of the group, so that the group can be signalled safely.
     pub(super) fn has_exited(&self) -> bool {
         let Some(id) = self.id else { return true };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;

@@ -8,8 +8,8 @@ use rustix::process::{Pid, getpid, test_kill_process};
 
 use super::table::Entry;
 
-/// The environment variable. Its value has the daemon's process id, its start time ([`Entry::start`]) and the operation,
-/// separated by colons.
+/// The environment variable. Its value has the daemon's process id, its start time ([`Entry::start`]) and the
+/// operation, separated by colons.
 pub(super) const VARIABLE: &str = "DEVCONTAINERD_OPERATION";
 
 /// The mark of one operation of one daemon.

@@ -26,7 +26,7 @@ use crate::model::original::Original;
 use crate::process;
 
 /// The environment variable with the `Plan`, as JSON.
-pub const VARIABLE: &str = "DEVCONTAINERD_STAND_IN";
+pub const VARIABLE: &str = "DEVCONTAINERD_SHIM_PLAN";
 
 /// The limit of the shim's own commands. The operation has a deadline, too, and ends all its processes.
 const PATIENCE: Duration = Duration::from_secs(600);

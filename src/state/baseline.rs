@@ -63,7 +63,7 @@ impl Baseline {
 
     /// Returns the baseline with origins that were open when the container, made at `created`, was first seen, and that
     /// these inputs show. `None` if they show no more than was known.
-    pub fn settled(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
+    pub fn completed(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
         let is_open = |name: &OsStr| matches!(self.get(name), Some(InputOrigin::Open(_)));
         if !self.inputs().any(|(name, _)| is_open(name.as_os_str())) {
             return None;
@@ -129,9 +129,9 @@ impl Baseline {
 
     /// Returns the changes since then, sorted by path.
     ///
-    /// An input that only became or ceased to be one because the configuration or a compose file names others now is not
-    /// listed: it did not change, that file did. In a feature's directory every file is an input, and a file that is gone
-    /// was removed.
+    /// An input that only became or ceased to be one because the configuration or a compose file names others now is
+    /// not listed: it did not change, that file did. In a feature's directory every file is an input, and a file that
+    /// is gone was removed.
     pub fn changes(&self, inputs: &Inputs) -> Vec<InputChange> {
         let named: Vec<(Cow<'_, Path>, Content)> = inputs
             .named()

@@ -42,8 +42,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     /// The workspace folder, as it was written.
     pub(super) folder: PathBuf,
-    /// The configuration, as it was written in the manifest or in the label of the container. `None` where the search order
-    /// finds it.
+    /// The configuration, as it was written in the manifest or in the label of the container. `None` where the search
+    /// order finds it.
     pub(super) config: Option<PathBuf>,
     /// The folder and the configuration on disk.
     pub(super) resolved: Resolved,
@@ -79,8 +79,8 @@ impl Entry {
         }
     }
 
-    /// Takes where the folder and the configuration are on disk now. Where these are other paths, the inputs that were found
-    /// before are forgotten.
+    /// Takes where the folder and the configuration are on disk now. Where these are other paths, the inputs that were
+    /// found before are forgotten.
     pub(super) fn set_resolved(&mut self, resolved: Resolved) {
         self.resolved = resolved;
         let paths = self.resolved.cli_paths(&self.folder);

@@ -33,7 +33,7 @@ pub struct ScanTarget {
     /// The paths that it is made from. `None` if it has no configuration, or may not be scanned.
     pub paths: Option<Arc<CliPaths>>,
     /// Set if its location may change.
-    pub unsettled: Option<Unsettled>,
+    pub unlocated: Option<Unlocated>,
     /// The inputs as the last scan found them. `None` if there was none since it got its containers.
     pub before: Option<Arc<Inputs>>,
     pub(super) version: u32,
@@ -42,7 +42,7 @@ pub struct ScanTarget {
 /// The location of a dev container whose folder does not exist, or whose configuration nothing names: the next scan may
 /// find it.
 #[derive(Clone)]
-pub struct Unsettled {
+pub struct Unlocated {
     /// The location as it was declared.
     pub declared: Declared,
     /// True if the folder existed.

@@ -114,8 +114,8 @@ impl State {
         }
     }
 
-    /// Sets the baselines of containers that are seen for the first time, where they are known by now. With `just_scanned`,
-    /// the inputs of the dev container were scanned after its containers were made.
+    /// Sets the baselines of containers that are seen for the first time, where they are known by now. With
+    /// `just_scanned`, the inputs of the dev container were scanned after its containers were made.
     pub(super) fn set_baselines(&mut self, key: Key, just_scanned: bool) {
         let Some(entry) = self.fleet.get(key) else {
             return;
@@ -132,15 +132,16 @@ impl State {
         }
     }
 
-    /// Completes the baselines of a dev container whose inputs were just scanned: with inputs that could not be read before.
-    pub(super) fn settle_baselines(&mut self, key: Key) {
+    /// Completes the baselines of a dev container whose inputs were just scanned: with inputs that could not be read
+    /// before.
+    pub(super) fn complete_baselines(&mut self, key: Key) {
         let Some(entry) = self.fleet.get(key) else {
             return;
         };
         let Some(inputs) = &entry.inputs else { return };
         for info in entry.containers() {
             if let Some(baseline) = self.baselines.get_mut(&info.id)
-                && let Some(settled) = baseline.settled(inputs, info.created_at)
+                && let Some(settled) = baseline.completed(inputs, info.created_at)
             {
                 *baseline = settled;
                 self.unsaved = true;
@@ -182,14 +183,14 @@ impl State {
 }
 
 impl Entry {
-    /// Returns the baseline of a container that is seen for the first time, with its inputs as they are now. A container
-    /// that an operation is making gets its baseline when that ends.
+    /// Returns the baseline of a container that is seen for the first time, with its inputs as they are now. A
+    /// container that an operation is making gets its baseline when that ends.
     fn first_baseline(&self, info: &ContainerInfo, inputs: Option<&Inputs>) -> Option<Baseline> {
         if self.is_making(info) {
             return None;
         }
         let past = self.last();
-        match past.and_then(|past| Some((past, past.made(info)?))) {
+        match past.and_then(|past| Some((past, past.baseline_of(info)?))) {
             // The daemon did not live to see how the CLI left its lock file.
             Some((past, made_from)) if past.is_interrupted() => {
                 Some(made_from.with_lock_of(inputs?))
@@ -201,7 +202,7 @@ impl Entry {
 
     fn is_making(&self, info: &ContainerInfo) -> bool {
         let running = self.running();
-        running.is_some_and(|running| running.made(info).is_some())
+        running.is_some_and(|running| running.baseline_of(info).is_some())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The state of the daemon, and the rules that follow from it.
 //!
-//! Data flows one way: adapters make a [`Fact`], [`State::apply`] takes it, [`State::step`] says what to do next, and that
-//! makes the next fact. Everything here is pure. Nothing reads a file, a clock or a process, so that every rule can be
-//! tested as a plain function and the lock around the state is never held for long.
+//! Data flows one way: adapters make a [`Fact`], [`State::apply`] takes it, [`State::step`] says what to do next, and
+//! that makes the next fact. Everything here is pure. Nothing reads a file, a clock or a process, so that every rule
+//! can be tested as a plain function and the lock around the state is never held for long.
 
 pub mod baseline;
 mod demand;
@@ -41,7 +41,7 @@ use crate::model::original::ParkedName;
 
 pub use self::fact::Inventory;
 pub use self::fact::{Applied, Fact};
-pub use self::fact::{Found, ScanTarget, Unsettled};
+pub use self::fact::{Found, ScanTarget, Unlocated};
 pub use self::freshness::Freshness;
 pub use self::history::Change;
 pub use self::operations::Refusal;
@@ -62,8 +62,8 @@ pub enum Selected {
 
 /// The whole state of the daemon.
 ///
-/// The view and the scan targets are made when they are asked for, and kept: with 1,000 dev containers a view takes 2 ms,
-/// and a burst of facts must not make one each. So their getters take `&mut self`, though no fact changes by them.
+/// The view and the scan targets are made when they are asked for, and kept: with 1,000 dev containers a view takes 2
+/// ms, and a burst of facts must not make one each. So their getters take `&mut self`, though no fact changes by them.
 pub struct State {
     /// How fresh the container list is, and what is to be read.
     listing: Listing,
@@ -142,8 +142,8 @@ impl State {
         self.listing.interest.asked(now)
     }
 
-    /// Answers a request for the container list that came at `asked`. If it needs a listing, [`State::step`] returns that
-    /// next.
+    /// Answers a request for the container list that came at `asked`. If it needs a listing, [`State::step`] returns
+    /// that next.
     pub fn ask(&mut self, asked: Instant, now: Instant) -> Freshness {
         self.listing.ask(asked, now)
     }
@@ -154,7 +154,7 @@ impl State {
     }
 
     /// Returns true if events have been followed for a while.
-    pub fn has_settled_events(&self, now: Instant) -> bool {
+    pub fn has_stable_events(&self, now: Instant) -> bool {
         self.listing.is_settled(now)
     }
 
@@ -184,8 +184,8 @@ impl State {
         }
     }
 
-    /// Finds the container with this id or name, or with an id that begins with these 12 or more characters. A container
-    /// whose name an operation has changed has its original name, too.
+    /// Finds the container with this id or name, or with an id that begins with these 12 or more characters. A
+    /// container whose name an operation has changed has its original name, too.
     pub fn select(&self, id_or_name: &str) -> Selected {
         let exact = self.containers.iter().find(|info| info.id == id_or_name);
         let named = || self.containers.iter().find(|info| info.name == id_or_name);
@@ -223,7 +223,8 @@ impl State {
         self.fleet.get(key).map(|entry| entry.id)
     }
 
-    /// Returns the folder and config to hand to the CLI: as the labels of the container have them, so that the CLI finds it.
+    /// Returns the folder and config to hand to the CLI: as the labels of the container have them, so that the CLI
+    /// finds it.
     pub fn declared(&self, key: Key) -> Option<Declared> {
         let entry = self.fleet.get(key)?;
         let labels = entry.container.as_deref().and_then(Self::label_address);

@@ -66,8 +66,8 @@ impl Operation {
         info.labels.get(LABEL_OPERATION) == Some(self.id.as_str())
     }
 
-    /// Returns whether a container is as young as this operation. The last list may be from long before the operation: a
-    /// container that it does not show may be older all the same.
+    /// Returns whether a container is as young as this operation. The last list may be from long before the operation:
+    /// a container that it does not show may be older all the same.
     fn is_younger(&self, info: &ContainerInfo) -> bool {
         info.created_at >= self.id.began_at()
     }
@@ -97,18 +97,18 @@ impl RunningOperation {
     }
 
     /// Returns the baseline of a container, if this operation made it, or the CLI says so.
-    pub(super) fn made_or_named(
+    pub(super) fn baseline_of_named(
         &self,
         info: &ContainerInfo,
         named: Option<&str>,
     ) -> Option<&Baseline> {
         let is_named = named == Some(&info.id) && self.operation.is_younger(info);
         let made_from = self.operation.made_from.as_ref();
-        self.made(info).or(made_from.filter(|_| is_named))
+        self.baseline_of(info).or(made_from.filter(|_| is_named))
     }
 
     /// Returns the baseline of a container, if this operation made it: it carries its label, or it is new.
-    pub(super) fn made(&self, info: &ContainerInfo) -> Option<&Baseline> {
+    pub(super) fn baseline_of(&self, info: &ContainerInfo) -> Option<&Baseline> {
         let operation = &self.operation;
         let is_new = !self.containers_before.contains(&info.id);
         let is_made = operation.has_labelled(info) || (is_new && operation.is_younger(info));
@@ -117,8 +117,8 @@ impl RunningOperation {
 }
 
 impl PastOperation {
-    /// Restores an operation of an earlier run of the daemon, which knows it from its record. One that had not ended by then was
-    /// interrupted.
+    /// Restores an operation of an earlier run of the daemon, which knows it from its record. One that had not ended by
+    /// then was interrupted.
     pub(super) fn from_record(record: Record) -> Self {
         let finished_at = record.finished_at.unwrap_or(record.started_at);
         let was_running = record.state == OperationState::Running;
@@ -202,7 +202,7 @@ impl PastOperation {
     }
 
     /// Returns the baseline of a container, if this operation made it: it carries its label, or the CLI named it.
-    pub(super) fn made(&self, info: &ContainerInfo) -> Option<&Baseline> {
+    pub(super) fn baseline_of(&self, info: &ContainerInfo) -> Option<&Baseline> {
         let operation = &self.operation;
         let is_named = self.container.as_ref() == Some(&info.id);
         let is_made = operation.has_labelled(info) || (is_named && operation.is_younger(info));

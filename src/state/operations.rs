@@ -30,8 +30,8 @@ pub enum Refusal {
 }
 
 impl State {
-    /// Begins an operation, unless something else is being done to the dev container. Returns the source that the lines of its
-    /// log belong to.
+    /// Begins an operation, unless something else is being done to the dev container. Returns the source that the lines
+    /// of its log belong to.
     pub fn begin(
         &mut self,
         key: Key,
@@ -64,7 +64,8 @@ impl State {
         Ok(log_source)
     }
 
-    /// Takes what a running operation found out before it starts the CLI: the containers that it is to replace, and the inputs.
+    /// Takes what a running operation found out before it starts the CLI: the containers that it is to replace, and the
+    /// inputs.
     pub(super) fn prepare_operation(
         &mut self,
         key: Key,
@@ -77,8 +78,9 @@ impl State {
         }
     }
 
-    /// Takes the inputs as they are after `initializeCommand`, which may have written files that the CLI builds from. The CLI has
-    /// read the configuration before; where it says something else now, it is not known which of the two counts.
+    /// Takes the inputs as they are after `initializeCommand`, which may have written files that the CLI builds from.
+    /// The CLI has read the configuration before; where it says something else now, it is not known which of the two
+    /// counts.
     pub(super) fn set_initialized_inputs(&mut self, key: Key, inputs: &Inputs) {
         let now = Baseline::exact(inputs);
         let made_from = self
@@ -93,8 +95,8 @@ impl State {
         }
     }
 
-    /// Takes the end of an operation. `after` are the inputs as the CLI left them, with its lock file. Lists from before `now`
-    /// are out of date.
+    /// Takes the end of an operation. `after` are the inputs as the CLI left them, with its lock file. Lists from
+    /// before `now` are out of date.
     pub(super) fn end_operation(
         &mut self,
         key: Key,
@@ -108,9 +110,9 @@ impl State {
         {
             running.take_lock_file(after);
             let named = ended.container.as_deref();
-            let made = entry
-                .containers()
-                .filter_map(|info| Some((info.id.clone(), running.made_or_named(info, named)?)));
+            let made = entry.containers().filter_map(|info| {
+                Some((info.id.clone(), running.baseline_of_named(info, named)?))
+            });
             self.baselines
                 .extend(made.map(|(id, baseline)| (id, baseline.clone())));
             let is_deleted =

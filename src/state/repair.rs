@@ -1,4 +1,5 @@
-//! Repair of containers that an operation left neither replaced nor put back: the daemon was killed, or docker went away.
+//! Repair of containers that an operation left neither replaced nor put back: the daemon was killed, or docker went
+//! away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use crate::model::original::{Original, ParkedName};
 const ATTEMPTS: u32 = 6;
 
 impl State {
-    /// Takes what the last run of the daemon left: its operations, and the baselines of containers by their ids. Operations that
-    /// it did not end have ended by `ended_by`.
+    /// Takes what the last run of the daemon left: its operations, and the baselines of containers by their ids.
+    /// Operations that it did not end have ended by `ended_by`.
     pub(super) fn recover(&mut self, persisted: Persisted, ended_by: Timestamp) {
         let ended = |record: Record| Record {
             finished_at: record.finished_at.or(Some(ended_by)),
@@ -101,8 +102,8 @@ impl State {
         self.fleet.entries.iter().any(is_unsettled) || self.recovered.iter().any(unfinished)
     }
 
-    /// Begins the next repair of a dev container, if nothing else is done to it. Unless `is_locked` says that no other daemon can be
-    /// at work in its folder, containers that another daemon may have parked are left to that daemon.
+    /// Begins the next repair of a dev container, if nothing else is done to it. Unless `is_locked` says that no other
+    /// daemon can be at work in its folder, containers that another daemon may have parked are left to that daemon.
     pub fn begin_repair(&mut self, key: Key, is_locked: bool, now: Timestamp) -> Option<Repair> {
         if self.closing {
             return None;
@@ -121,8 +122,9 @@ impl State {
         Some(repair)
     }
 
-    /// Takes the result of the repair that is under way. Where docker did not answer, it is tried again after the next listing;
-    /// what docker refuses to do is tried a few times. A complete repair makes lists from before `now` out of date.
+    /// Takes the result of the repair that is under way. Where docker did not answer, it is tried again after the next
+    /// listing; what docker refuses to do is tried a few times. A complete repair makes lists from before `now` out of
+    /// date.
     pub(super) fn end_repair(&mut self, key: Key, repaired: Option<Repaired>, now: Instant) {
         if repaired.as_ref().is_some_and(|repaired| repaired.complete) {
             self.listing.invalidate(now, self.containers_of(key));
@@ -156,7 +158,8 @@ impl Entry {
         }
     }
 
-    /// Returns the next repair. Operations are taken by their age, each once: a repair that is not possible would be tried for ever.
+    /// Returns the next repair. Operations are taken by their age, each once, because an impossible repair would be
+    /// retried forever.
     fn repair(&self) -> Option<Repair> {
         let done_up_to = self.repairs.done_up_to.as_ref();
         let is_new = |id: &OperationId| done_up_to.is_none_or(|done| id > done);
@@ -189,7 +192,8 @@ impl Entry {
         }
     }
 
-    /// Returns whether docker made a container of the operation only after its end, as docker finishes what it was asked for.
+    /// Returns whether docker made a container of the operation only after its end, as docker finishes what it was
+    /// asked for.
     fn has_half_made_of(&self, past: &PastOperation) -> bool {
         let is_half_made = |info: &Arc<ContainerInfo>| {
             past.operation.has_labelled(info) && info.run_state == RunState::Created

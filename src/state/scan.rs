@@ -6,7 +6,7 @@ use super::State;
 use super::entry::Entry;
 use super::fact::Applied;
 use crate::model::inputs::Inputs;
-use crate::state::fact::{Found, ScanTarget, Unsettled};
+use crate::state::fact::{Found, ScanTarget, Unlocated};
 
 impl State {
     /// Returns the dev containers to scan.
@@ -24,8 +24,8 @@ impl State {
         targets
     }
 
-    /// Takes what a scan has found, as far as it fits the targets of now: another scan may have been taken in between, and
-    /// may have seen something newer.
+    /// Takes what a scan has found, as far as it fits the targets of now: another scan may have been taken in between,
+    /// and may have seen something newer.
     pub(super) fn take_scan(&mut self, found: Vec<Found>) -> Applied {
         let mut applied = Applied::Whole;
         for one in found {
@@ -33,7 +33,7 @@ impl State {
                 Found::Inputs(target, inputs) => {
                     let entry = self.fleet.get_mut(target.key);
                     if entry.is_some_and(|entry| entry.take_inputs(&target, inputs)) {
-                        self.settle_baselines(target.key);
+                        self.complete_baselines(target.key);
                         self.set_baselines(target.key, target.before.is_none());
                     } else {
                         applied = Applied::Partly;
@@ -57,15 +57,15 @@ impl State {
 impl Entry {
     fn scan_target(&self, lacks_baseline: bool) -> Option<ScanTarget> {
         let is_searched = self.config.is_none() || !self.resolved.folder_exists;
-        let unsettled = (is_searched && self.resolved.access.allows_stop()).then(|| Unsettled {
+        let unlocated = (is_searched && self.resolved.access.allows_stop()).then(|| Unlocated {
             declared: self.declared(),
             folder_exists: self.resolved.folder_exists,
             found: self.resolved.config.clone(),
         });
-        (unsettled.is_some() || self.paths.is_some()).then(|| ScanTarget {
+        (unlocated.is_some() || self.paths.is_some()).then(|| ScanTarget {
             key: self.key,
             paths: self.paths.clone(),
-            unsettled,
+            unlocated,
             // A new container is compared with the inputs that are there after it was made.
             before: self
                 .inputs

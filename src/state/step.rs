@@ -112,7 +112,7 @@ impl State {
         self.retry.at.filter(|_| self.has_unsettled())
     }
 
-    /// A listing of all containers has ended. Schedules the next one for the case that it leaves something to be repaired.
+    /// A listing of all containers has ended. Schedules the next one in case it leaves something to be repaired.
     pub(super) fn schedule_retry(&mut self, now: Instant) {
         let pause = if self.has_unsettled() {
             REPAIR_LAST.min(self.retry.pause * 2)

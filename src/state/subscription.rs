@@ -78,7 +78,7 @@ impl Default for Subscription {
 }
 
 impl Subscription {
-    /// A child is started. Events from before are none of its reports.
+    /// A child is started. It does not report earlier events.
     pub(super) fn started(&mut self, now: Instant) {
         let (pause, trust) = match self {
             Self::Off { trust } => (None, *trust),
@@ -124,7 +124,8 @@ impl Subscription {
         }
     }
 
-    /// Takes events about these containers. Returns false if there are too many to be followed, so that all is in doubt.
+    /// Takes events about these containers. Returns false if there are too many to be followed, so that all is in
+    /// doubt.
     pub(super) fn reported(&mut self, ids: HashSet<String>, now: Instant) -> bool {
         let Self::Running(child) = self else {
             return true;

@@ -146,7 +146,7 @@ impl State {
             return Vec::new();
         };
         let running = entry.running();
-        let being_made = || running.and_then(|running| running.made(info));
+        let being_made = || running.and_then(|running| running.baseline_of(info));
         let baseline = self.baselines.get(&info.id).or_else(being_made);
         let mut changes = baseline.map_or_else(Vec::new, |baseline| baseline.changes(inputs));
         if running.is_some() {

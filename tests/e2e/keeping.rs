@@ -2,7 +2,7 @@
 //!
 //! The old container is one that the real CLI made: it has a name, an extra label, a published port and a named volume,
 //! and its own command serves a file of the volume on the port. The whole output of `docker inspect` must stay the
-//! same. The two tables here are also the tables in docs/FAILURES.md.
+//! same. Together, the two tables here are the table in docs/FAILURES.md.
 
 mod cases;
 mod checks;

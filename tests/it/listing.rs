@@ -368,7 +368,7 @@ fn podman_serves_where_there_is_no_docker() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
-    sandbox.devcontainer(r#"echo "$DEVCONTAINERD_STAND_IN" >"$R/plan""#);
+    sandbox.devcontainer(r#"echo "$DEVCONTAINERD_SHIM_PLAN" >"$R/plan""#);
     fs::rename(sandbox.path("bin/docker"), sandbox.path("bin/podman")).unwrap();
     let path = sandbox.bare_path();
     let daemon = sandbox.daemon().env("PATH", &path).start();
@@ -382,7 +382,7 @@ fn a_named_docker_is_used_and_handed_on() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.devcontainer_of(1, &folder);
-    sandbox.devcontainer(r#"echo "$DEVCONTAINERD_STAND_IN" >"$R/plan""#);
+    sandbox.devcontainer(r#"echo "$DEVCONTAINERD_SHIM_PLAN" >"$R/plan""#);
     fs::rename(sandbox.path("bin/docker"), sandbox.path("my docker")).unwrap();
     let docker = sandbox.path("my docker");
     let docker = docker.to_str().unwrap();

@@ -1,7 +1,7 @@
 //! The log of one operation: written by its thread, read by any number of readers, each at its own speed.
 //!
-//! It is no part of the state, so that ten gigabytes of output never contend with a request, and so that a reader keeps it
-//! when the next operation has begun.
+//! It is no part of the state, so that ten gigabytes of output never contend with a request, and so that a reader keeps
+//! it when the next operation has begun.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -12,6 +12,7 @@ mod settle;
 pub mod sink;
 mod up;
 
+use crate::devcontainer::resolve::resolve;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::os::fd::AsFd;
@@ -129,7 +130,7 @@ impl Operations {
             .shared
             .read(|state| state.declared(key))
             .ok_or(StartError::Refused(Refusal::Gone))?;
-        let resolved = self.resolve(&declared, kind)?;
+        let resolved = self.resolve_allowed(&declared, kind)?;
         let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
         self.wait_for_repair(key);
         let lock = self
@@ -144,8 +145,12 @@ impl Operations {
     }
 
     /// Resolves a dev container on disk, where it may be operated on in this way.
-    fn resolve(&self, declared: &Declared, kind: OperationKind) -> Result<Resolved, StartError> {
-        let resolved = declared.resolve(&self.settings.roots);
+    fn resolve_allowed(
+        &self,
+        declared: &Declared,
+        kind: OperationKind,
+    ) -> Result<Resolved, StartError> {
+        let resolved = resolve(declared, &self.settings.roots);
         let refused = if kind.makes_containers() {
             resolved.access.why_no_up()
         } else {
@@ -213,7 +218,8 @@ impl Operations {
         }
     }
 
-    /// Returns the log of the running or last operation of a dev container. Operations of earlier runs of the daemon have none.
+    /// Returns the log of the running or last operation of a dev container. Operations of earlier runs of the daemon
+    /// have none.
     pub fn journal(&self, key: Key) -> Option<Arc<Journal>> {
         self.handles()
             .get(&key)

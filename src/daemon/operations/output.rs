@@ -51,7 +51,8 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Returns true once: when `initializeCommand` has ended, and the CLI is about to read the files that it builds from.
+    /// Returns true once: when `initializeCommand` has ended, and the CLI is about to read the files that it builds
+    /// from.
     pub(super) fn take_initialized(&mut self) -> bool {
         self.stderr.take_initialized()
     }

@@ -4,6 +4,7 @@ use super::run::OperationRun;
 use super::settle::{self, RestoreScope};
 use super::{Operations, end_leftovers};
 use crate::base::time::Timestamp;
+use crate::devcontainer::resolve::resolve;
 use crate::docker;
 use crate::model::ids::Key;
 use crate::model::operation::{LeftBy, Repair, Repaired};
@@ -17,7 +18,7 @@ impl Operations {
     /// Repairs what an operation left of a dev container, unless another daemon is at work in its folder.
     pub(super) fn repair_one(&self, key: Key) {
         let declared = self.shared.read(|state| state.declared(key));
-        let resolved = declared.map(|declared| declared.resolve(&self.settings.roots));
+        let resolved = declared.map(|declared| resolve(&declared, &self.settings.roots));
         let allowed = resolved.filter(|resolved| resolved.access.allows_stop());
         // A daemon that has the lock is in the middle of an operation, and this is no leftover.
         let Some(lock) = allowed.and_then(|resolved| self.locks.try_lock(&resolved.folder)) else {
@@ -43,7 +44,7 @@ impl Operations {
             LeftBy::Earlier | LeftBy::Unknown => RestoreScope::Parked,
         };
         let report = settle::EndReport {
-            well: repair.made.is_some(),
+            succeeded: repair.made.is_some(),
             named: repair.made.as_deref(),
             deferred: true,
         };
@@ -66,7 +67,8 @@ impl Operations {
 }
 
 impl OperationRun {
-    /// Repairs what operations before this one left. A container that cannot be put back is an old container like others.
+    /// Repairs what operations before this one left. A container that cannot be put back is an old container like
+    /// others.
     pub(super) fn repair_first(&self) {
         let shared = &self.operations.shared;
         for repair in shared.read(|state| state.left_behind(self.key)) {

@@ -148,7 +148,8 @@ impl OperationRun {
         Ok(all)
     }
 
-    /// Asks docker for the containers of the dev container: those that the last listing showed, and those that the CLI would find.
+    /// Asks docker for the containers of the dev container: those that the last listing showed, and those that the CLI
+    /// would find.
     pub(super) fn own_containers(
         &self,
         docker: &Client<'_>,

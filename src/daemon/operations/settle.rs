@@ -20,7 +20,7 @@ pub enum RestoreScope {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EndReport<'a> {
     /// True if it succeeded.
-    pub well: bool,
+    pub succeeded: bool,
     /// The container that the CLI reported to have made.
     pub named: Option<&'a str>,
     /// True if it ended some time ago, so that the containers may have been used since.
@@ -98,7 +98,7 @@ impl Containers {
         let runs = |one: &&Snapshot| matches!(one.run_state, RunState::Running | RunState::Paused);
         let mut candidates = self.named.iter().chain(&self.made);
         let running = candidates.clone().find(runs);
-        running.or(candidates.next().filter(|_| report.well))
+        running.or(candidates.next().filter(|_| report.succeeded))
     }
 
     fn find(&self, original: &Original) -> Option<&Snapshot> {
@@ -131,7 +131,7 @@ impl<'a> Settling<'a> {
         let mut present = self.docker.inspect(&ids)?;
         let position = present.iter().position(|one| Some(&*one.id) == named);
         let named = position.map(|at| present.swap_remove(at));
-        let made = if named.is_some() && report.well {
+        let made = if named.is_some() && report.succeeded {
             Vec::new()
         } else {
             self.made(&present)?
@@ -314,5 +314,74 @@ fn not_restored(name: &str, current_name: &str, error: &docker::Error) -> String
         format!("container {name} could not be restored: {error}")
     } else {
         format!("container {name} was renamed to {current_name} and could not be restored: {error}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(id: &str, run_state: RunState) -> Snapshot {
+        Snapshot {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            run_state,
+            has_run: true,
+            one_off: false,
+            config: None,
+            is_test_run: false,
+            auto_remove: false,
+            publishes: false,
+            networks: Vec::new(),
+            own_network: "bridge".to_owned(),
+            compose: None,
+        }
+    }
+
+    /// Returns the id of the container that stays as the new one.
+    fn new_one(
+        named: Option<RunState>,
+        made: &[(&str, RunState)],
+        succeeded: bool,
+    ) -> Option<String> {
+        let made = made.iter().map(|(id, state)| container(id, state.clone()));
+        let containers = Containers {
+            present: Vec::new(),
+            named: named.map(|state| container("named", state)),
+            made: made.collect(),
+        };
+        let report = EndReport {
+            succeeded,
+            ..EndReport::default()
+        };
+        containers.new_one(&report).map(|one| one.id.clone())
+    }
+
+    #[test]
+    fn p12_only_a_container_that_runs_takes_the_place_of_the_original() {
+        use RunState::{Created, Dead, Exited, Paused, Restarting, Running};
+        let check = |named, made: &[(&str, RunState)], succeeded, expected: Option<&str>| {
+            let found = new_one(named, made, succeeded);
+            assert_eq!(found.as_deref(), expected, "{made:?} {succeeded}");
+        };
+        for succeeded in [false, true] {
+            check(None, &[], succeeded, None);
+            check(Some(Running), &[], succeeded, Some("named"));
+            check(None, &[("made", Running)], succeeded, Some("made"));
+            check(None, &[("made", Paused)], succeeded, Some("made"));
+            check(
+                None,
+                &[("half", Created), ("made", Running)],
+                succeeded,
+                Some("made"),
+            );
+        }
+        // A failed or cancelled operation may have left any of these. The original comes back.
+        for state in [Created, Exited(0), Exited(1), Restarting, Dead] {
+            check(None, &[("half", state.clone())], false, None);
+            check(Some(state.clone()), &[], false, None);
+            // A container that ends at once is a success of the CLI all the same.
+            check(Some(state), &[], true, Some("named"));
+        }
     }
 }

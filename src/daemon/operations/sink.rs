@@ -33,7 +33,8 @@ impl Sink {
         })
     }
 
-    /// Runs the program for one operation and feeds it until the operation has ended, or until the program reads no more.
+    /// Runs the program for one operation and feeds it until the operation has ended, or until the program reads no
+    /// more.
     pub fn feed(&self, journal: &Journal, shared: &Shared) {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);

@@ -214,7 +214,7 @@ impl OperationRun {
         loop {
             let docker = self.operations.settling_client(&program, &self.id);
             let report = settle::EndReport {
-                well: succeeded,
+                succeeded,
                 named,
                 deferred: false,
             };

@@ -179,8 +179,8 @@ fn for_each_path(targets: &[ScanTarget], act: &mut dyn FnMut(&Path, bool)) {
             (None, Some(site)) => act(&site.config, false),
             (None, None) => {}
         }
-        if let Some(unsettled) = &target.unsettled {
-            let candidates = search::candidates(&unsettled.declared.folder);
+        if let Some(unlocated) = &target.unlocated {
+            let candidates = search::candidates(&unlocated.declared.folder);
             candidates.for_each(|path| act(&path, false));
         }
     }

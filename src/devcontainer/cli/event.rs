@@ -25,7 +25,7 @@ pub(super) enum CliEvent<'a> {
     /// One or more whole lines.
     #[serde(borrow)]
     Text(Message<'a>),
-    /// The begin of a step; `text` may be a command line.
+    /// The start of a step; `text` may be a command line.
     Start {
         #[serde(default, borrow)]
         text: Cow<'a, str>,
@@ -33,7 +33,7 @@ pub(super) enum CliEvent<'a> {
         #[serde(default, borrow)]
         channel: Option<Cow<'a, str>>,
     },
-    /// The end of a step, with the text of its begin.
+    /// The end of a step, with the text of its start.
     #[serde(rename_all = "camelCase")]
     Stop {
         #[serde(flatten, borrow)]

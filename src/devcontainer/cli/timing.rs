@@ -21,7 +21,7 @@ impl Steps {
         self.0.push((name.to_owned(), now));
     }
 
-    /// Notes that a step has ended, and returns how many seconds it took; `None` where its begin is not known.
+    /// Notes that a step has ended, and returns how many seconds it took; `None` where its start is not known.
     pub(super) fn end(&mut self, name: &str, now: Timestamp) -> Option<f64> {
         let index = self.0.iter().position(|(step, _)| step == name)?;
         let (_, begun) = self.0.remove(index);

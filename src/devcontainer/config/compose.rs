@@ -24,8 +24,8 @@ struct Build {
     is_inline: bool,
 }
 
-/// Returns the Dockerfiles of all services in `content`. Contexts are relative to `directory`, that of the first compose
-/// file. A Dockerfile with an unknown variable in its path is left out.
+/// Returns the Dockerfiles of all services in `content`. Contexts are relative to `directory`, that of the first
+/// compose file. A Dockerfile with an unknown variable in its path is left out.
 pub fn dockerfiles(content: &[u8], directory: &Path, environment: Environment<'_>) -> Vec<PathBuf> {
     let text = String::from_utf8_lossy(content);
     let builds = match serde_json::from_str(&text) {

@@ -6,3 +6,5 @@ pub mod jsonc;
 mod references;
 pub mod search;
 mod substitute;
+
+pub use references::references;

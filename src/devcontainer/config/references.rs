@@ -11,45 +11,45 @@ use crate::model::location::{CliPaths, normal};
 /// The files that compose uses where the list of its files is empty.
 const COMPOSE_DEFAULTS: [&str; 2] = ["docker-compose.yml", "docker-compose.override.yml"];
 
-impl CliPaths {
-    /// The files and folders that `config` names.
-    pub fn references(&self, config: &Value, environment: Environment<'_>) -> Vec<Reference> {
-        let path = |text: &str| {
-            let text = substitute(text, self, environment);
-            normal(&self.directory().join(text))
-        };
-        let mut references = Vec::new();
-        let dockerfile = dockerfile(config);
-        if let Some(dockerfile) = dockerfile.and_then(Value::as_str) {
-            references.push(Reference::File(path(dockerfile)));
-        }
-        // The CLI reads compose files only where neither a Dockerfile nor an image is named.
-        if dockerfile.is_none() && config.get("image").is_none() {
-            let files = self.compose_files(config, path);
-            references.extend(files.into_iter().map(Reference::Compose));
-        }
-        let features = local_features(config);
-        references.extend(features.map(|id| {
-            let folder = self.directory().join(id);
-            Reference::Feature(normal(&folder))
-        }));
-        references
+/// Returns the files and folders that the configuration at `paths` names.
+pub fn references(
+    paths: &CliPaths,
+    config: &Value,
+    environment: Environment<'_>,
+) -> Vec<Reference> {
+    let path = |text: &str| {
+        let text = substitute(text, paths, environment);
+        normal(&paths.directory().join(text))
+    };
+    let mut references = Vec::new();
+    let dockerfile = dockerfile(config);
+    if let Some(dockerfile) = dockerfile.and_then(Value::as_str) {
+        references.push(Reference::File(path(dockerfile)));
     }
+    // The CLI reads compose files only where neither a Dockerfile nor an image is named.
+    if dockerfile.is_none() && config.get("image").is_none() {
+        let files = compose_files(paths, config, path);
+        references.extend(files.into_iter().map(Reference::Compose));
+    }
+    let features = local_features(config);
+    references.extend(features.map(|id| {
+        let folder = paths.directory().join(id);
+        Reference::Feature(normal(&folder))
+    }));
+    references
+}
 
-    fn compose_files(&self, config: &Value, path: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
-        match config.get("dockerComposeFile") {
-            Some(Value::String(one)) => vec![path(one)],
-            Some(Value::Array(none)) if none.is_empty() => {
-                let defaults = COMPOSE_DEFAULTS.iter();
-                defaults
-                    .map(|name| normal(&self.folder.join(name)))
-                    .collect()
-            }
-            Some(Value::Array(several)) => {
-                several.iter().filter_map(Value::as_str).map(path).collect()
-            }
-            _ => Vec::new(),
+fn compose_files(paths: &CliPaths, config: &Value, path: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
+    match config.get("dockerComposeFile") {
+        Some(Value::String(one)) => vec![path(one)],
+        Some(Value::Array(none)) if none.is_empty() => {
+            let defaults = COMPOSE_DEFAULTS.iter();
+            defaults
+                .map(|name| normal(&paths.folder.join(name)))
+                .collect()
         }
+        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(path).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     #[track_caller]
     fn check(config: Value, expected: &[&str]) {
         let environment = |name: &str| (name == "NAME").then(|| "value".into());
-        let found = paths().references(&config, &environment);
+        let found = references(&paths(), &config, &environment);
         let shown = found.iter().map(|reference| match reference {
             Reference::File(path) => path.display().to_string(),
             Reference::Compose(path) => format!("{}:", path.display()),

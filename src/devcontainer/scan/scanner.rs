@@ -1,5 +1,6 @@
 //! Finds and reads the inputs of one dev container.
 
+use crate::devcontainer::config::references;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -22,8 +23,8 @@ use crate::model::location::{CliPaths, MAX_PATH};
 
 /// How many directories in a feature may be nested.
 const MAX_DEPTH: usize = 16;
-/// How many bytes are read of one dev container. Where its files are larger together, files above [`LARGE`] are compared
-/// by size and time alone, because reading them would take seconds.
+/// How many bytes are read of one dev container. Where its files are larger together, files above [`LARGE`] are
+/// compared by size and time alone, because reading them would take seconds.
 const MAX_READ: u64 = 256 << 20;
 const LARGE: u64 = MAX_READ / MAX_INPUTS as u64;
 /// The size of the largest compose file that is searched for Dockerfiles, in bytes.
@@ -101,7 +102,7 @@ impl<'a> Scanner<'a> {
         let (found, references) = match read_meaning(path) {
             Ok((content, stamp, config)) => {
                 let environment = |name: &str| std::env::var_os(name);
-                let references = config.map(|config| paths.references(&config, &environment));
+                let references = config.map(|config| references(paths, &config, &environment));
                 (Ok((content, stamp)), references.unwrap_or_default().into())
             }
             Err(error) => {
@@ -179,8 +180,8 @@ impl<'a> Scanner<'a> {
         parents.pop();
     }
 
-    /// The names in a directory, sorted, without those that editors add while a file is open. Of too many the first ones
-    /// are returned.
+    /// The names in a directory, sorted, without those that editors add while a file is open. Of too many the first
+    /// ones are returned.
     fn entries(&mut self, directory: &Path) -> io::Result<BTreeSet<OsString>> {
         let room = MAX_INPUTS.saturating_sub(self.count());
         let mut names = BTreeSet::new();

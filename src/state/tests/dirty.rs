@@ -144,13 +144,13 @@ fn the_configuration_of_its_container_stays_that_of_a_dev_container_when_the_sea
     let facts_place = world.place("/w", Some(CONFIG));
     world.list_at(vec![(key, facts_place)]);
     assert_eq!(world.changes(), []);
-    assert!(world.state.scan_targets()[0].unsettled.is_none());
+    assert!(world.state.scan_targets()[0].unlocated.is_none());
     world.delete(CONFIG);
     assert_eq!(world.changes(), [Removed]);
     world.remove(1);
     world.list();
     assert!(
-        world.state.scan_targets()[0].unsettled.is_some(),
+        world.state.scan_targets()[0].unlocated.is_some(),
         "it is searched for again"
     );
 }
@@ -271,11 +271,11 @@ fn a_configuration_that_nobody_named_is_looked_for_again() {
     let mut world = world();
     world.predefine(&[predefined("/w", None)]);
     let targets = world.state.scan_targets();
-    let unsettled = targets[0].unsettled.clone().unwrap();
-    assert_eq!((unsettled.folder_exists, &unsettled.found), (true, &None));
+    let unlocated = targets[0].unlocated.clone().unwrap();
+    assert_eq!((unlocated.folder_exists, &unlocated.found), (true, &None));
     let found = Found::Resolved(
         targets[0].key,
-        unsettled.declared,
+        unlocated.declared,
         world.place("/w", Some(CONFIG)),
     );
     assert!(!world.takes_whole(vec![found]), "its inputs are next");
@@ -283,7 +283,7 @@ fn a_configuration_that_nobody_named_is_looked_for_again() {
     let targets = world.state.scan_targets();
     assert_eq!(targets[0].paths.as_deref(), Some(&site()));
     assert_eq!(
-        targets[0].unsettled.clone().unwrap().found,
+        targets[0].unlocated.clone().unwrap().found,
         Some(CONFIG.into())
     );
 }
