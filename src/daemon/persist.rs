@@ -30,7 +30,7 @@ impl Persister {
     /// Saves what the next run of the daemon is to know.
     pub fn save(&self) {
         // A failed attempt is not repeated over and over.
-        self.shared.apply(Fact::SaveBegun);
+        self.shared.apply_quietly(Fact::SaveBegun);
         let failed = self
             .store
             .save(|| self.shared.read(|state| state.persisted()));

@@ -62,6 +62,11 @@ impl Shared {
         self.update(|state| state.apply(fact, Instant::now()))
     }
 
+    /// Applies a fact that changes nothing for those who wait, and wakes no thread.
+    pub fn apply_quietly(&self, fact: Fact) {
+        self.lock().apply(fact, Instant::now());
+    }
+
     /// Returns everything as the answers show it. This may make a new view, which is no change: it wakes no thread.
     pub fn view(&self) -> Arc<View> {
         self.lock().view()

@@ -149,9 +149,10 @@ impl End {
 
     /// Adds the summary of a later repair.
     pub fn add_repair(&mut self, summary: String) {
+        let is_shown = self.error().is_some();
         let text = match self.containers.take() {
-            Some(report) => format!("{}; {summary}", report.text()),
-            None => summary,
+            Some(report) if is_shown => format!("{}; {summary}", report.text()),
+            _ => summary,
         };
         self.containers = Some(ContainersReport::Harmed(text));
     }
@@ -269,14 +270,20 @@ mod tests {
 
     #[test]
     fn a_repair_is_added_to_what_was_said_before() {
-        let mut end = end(
+        let mut failed = end(
             Ending::Failed("docker is gone".into()),
             Some(ContainersReport::Unharmed("the old one comes back".into())),
         );
-        end.add_repair("it runs".into());
+        failed.add_repair("it runs".into());
         assert_eq!(
-            end.error().as_deref(),
+            failed.error().as_deref(),
             Some("docker is gone; the old one comes back; it runs")
         );
+        let mut cancelled = end(
+            Ending::Cancelled,
+            Some(ContainersReport::Unharmed("nothing was lost".into())),
+        );
+        cancelled.add_repair("it runs".into());
+        assert_eq!(cancelled.error().as_deref(), Some("it runs"));
     }
 }

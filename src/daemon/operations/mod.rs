@@ -187,8 +187,6 @@ impl Operations {
             .update(|state| state.begin(key, kind, id.clone()));
         let log_source = begun.map_err(StartError::Refused)?;
         let journal = Arc::new(Journal::new(log_source));
-        self.shared
-            .read(|state| handles.retain(|key, _| state.id(*key).is_some()));
         handles.insert(
             key,
             Handle {
@@ -234,8 +232,13 @@ impl Operations {
         Some(handle.journal.clone())
     }
 
-    /// Repairs what operations left that did not come to their end, in a thread for each dev container.
+    /// Repairs what operations left that did not come to their end, in a thread for each dev container. Called after each
+    /// full listing; so the logs of dev containers that are gone are dropped here, too.
     pub fn repair(self: &Arc<Self>) {
+        let mut handles = self.handles();
+        self.shared
+            .read(|state| handles.retain(|key, _| state.id(*key).is_some()));
+        drop(handles);
         for key in self.shared.read(|state| state.to_repair()) {
             let operations = ThreadGuard::new(self);
             let thread = thread::Builder::new().name("repair".into());

@@ -279,18 +279,14 @@ impl<'a> Scanner<'a> {
 
 /// Reads a configuration: its content, its stamp, and its meaning where it is valid.
 fn read_meaning(path: &Path) -> Result<(Content, Stamp, Option<Value>), FileError> {
-    let (content, metadata) = read_config(path)?;
+    let (content, stamp) = read_config(path)?;
     let config = content.as_deref().and_then(jsonc::parse);
     let fingerprint = match (&config, content) {
         (Some(config), _) => jsonc::fingerprint(config),
         (None, Some(content)) => fingerprint_bytes(&content),
         (None, None) => read_fingerprint(path, MAX_READ)?.0,
     };
-    Ok((
-        Content::Fingerprint(fingerprint),
-        stamp_of(&metadata),
-        config,
-    ))
+    Ok((Content::Fingerprint(fingerprint), stamp, config))
 }
 
 /// Reads a compose file: its content, its stamp, and the Dockerfiles that it names relative to `directory`.
@@ -298,7 +294,7 @@ fn read_compose(
     path: &Path,
     directory: &Path,
 ) -> Result<(Content, Stamp, Vec<PathBuf>), FileError> {
-    let (content, metadata) = read_config(path)?;
+    let (content, stamp) = read_config(path)?;
     let environment = |name: &str| std::env::var_os(name);
     let (fingerprint, dockerfiles) = match content {
         Some(content) if content.len() <= MAX_COMPOSE => (
@@ -309,7 +305,7 @@ fn read_compose(
         None => (read_fingerprint(path, LARGE)?.0, Vec::new()),
     };
     let content = Content::Fingerprint(fingerprint);
-    Ok((content, stamp_of(&metadata), dockerfiles))
+    Ok((content, stamp, dockerfiles))
 }
 
 /// Returns whether vim or Emacs names its backups, swap files, autosaved files or locks like this.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Inspected, Mount};
 use crate::base::time::Timestamp;
 use crate::docker::ports;
-use crate::model::container::{ContainerInfo, Pairs};
+use crate::model::container::{ContainerInfo, Pairs, RunState};
 
 /// The reading of one container.
 #[derive(Debug)]
@@ -65,7 +65,11 @@ fn convert(inspected: Inspected) -> Read {
         image: inspected.config.image,
         labels: inspected.config.labels.into_iter().collect(),
         running: inspected.state.has_processes(),
-        run_state: inspected.state.run_state(),
+        // A container that is stopping is shown as running, so it must not differ from one.
+        run_state: match inspected.state.run_state() {
+            RunState::Stopping => RunState::Running,
+            other => other,
+        },
         error: error.filter(|error| !error.is_empty()).map(Box::from),
         volumes: volumes(inspected.mounts),
     };
@@ -119,6 +123,20 @@ mod tests {
         (container.status(), container.running)
     }
 
+    /// podman's word must not make an event for a change that does not show.
+    #[test]
+    fn a_stopping_container_is_shown_like_a_running_one() {
+        let info = |state: &str| {
+            let json =
+                format!(r#"[{{"Id":"a","Created":"2026-11-23T23:24:44Z","State":{state}}}]"#);
+            parse(json.as_bytes(), &mut Vec::new()).unwrap().remove(0)
+        };
+        assert_eq!(
+            info(r#"{"Status":"stopping","Running":true}"#),
+            info(r#"{"Status":"running","Running":true}"#)
+        );
+    }
+
     #[test]
     fn every_status() {
         for (state, expected, running) in [
@@ -133,6 +151,7 @@ mod tests {
                 "restarting",
                 true,
             ),
+            (r#"{"Status":"stopping"}"#, "running", true),
             (r#"{"Status":"created"}"#, "created", false),
             (
                 r#"{"Status":"created","ExitCode":127,"Error":"no such file"}"#,

@@ -64,6 +64,7 @@ struct Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct HostConfig {
+    #[serde(deserialize_with = "null_as_default")]
     auto_remove: bool,
     #[serde(deserialize_with = "null_as_default")]
     network_mode: String,
@@ -133,6 +134,10 @@ impl State {
             // podman's word for a container that was stopped and not cleaned up yet.
             "exited" | "stopped" => RunState::Exited(self.exit_code),
             "dead" => RunState::Dead,
+            // Flags decide for a word that is not known: a container that runs must never be taken for one that does not.
+            _ if self.paused => RunState::Paused,
+            _ if self.restarting => RunState::Restarting,
+            _ if self.running => RunState::Running,
             other => RunState::Other(other.into()),
         }
     }
