@@ -152,8 +152,8 @@ impl EventsThread {
     fn start(&mut self, follow: impl FnOnce(&Notifier) + Send + 'static) -> io::Result<()> {
         let notifier = Arc::new(Notifier::new()?);
         let stop = notifier.clone();
-        let thread = thread::Builder::new().name("events".into());
-        let thread = thread.spawn(move || follow(&stop))?;
+        let builder = thread::Builder::new().name("events".into());
+        let thread = builder.spawn(move || follow(&stop))?;
         self.running = Some((notifier, thread));
         Ok(())
     }

@@ -94,8 +94,8 @@ pub fn follow(program: &Path, stop: &Notifier, report: &mut dyn FnMut(HashSet<St
         tracking: Tracking::Marked(MARK),
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let since = now.unwrap_or_default().saturating_sub(LOOK_BACK).as_secs();
-    let since = since.to_string();
+    let begin = now.unwrap_or_default().saturating_sub(LOOK_BACK);
+    let since = begin.as_secs().to_string();
     let mut arguments = vec!["events", "--format", "{{json .}}", "--since", &since];
     arguments.extend(FILTERS.iter().flat_map(|filter| ["--filter", filter]));
     let mut lines = Lines::default();
@@ -185,8 +185,8 @@ fn container(line: &[u8]) -> Result<Option<String>, Oddity> {
     match text("/Type") {
         Some("container") => {
             let id = text("/Actor/ID").or(text("/ID")).filter(valid);
-            let id = id.ok_or_else(|| no_event(line))?;
-            Ok(Some(id.to_owned()))
+            let named = id.ok_or_else(|| no_event(line))?;
+            Ok(Some(named.to_owned()))
         }
         Some("network") => {
             // An event about a network that was made or removed names no container.

@@ -249,8 +249,8 @@ fn relative<'a>(path: &'a Path, directory: &Path) -> Cow<'a, Path> {
     if let Some(below) = below.and_then(|below| below.strip_prefix(b"/")) {
         return Path::new(OsStr::from_bytes(below)).into();
     }
-    let shared = path.components().zip(directory.components());
-    let shared = shared.take_while(|(a, b)| a == b).count();
+    let pairs = path.components().zip(directory.components());
+    let shared = pairs.take_while(|(a, b)| a == b).count();
     let up = directory
         .components()
         .skip(shared)

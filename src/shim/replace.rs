@@ -125,8 +125,10 @@ impl Plan {
             command
         };
         let cannot_run = |e| Error::cannot_run(&self.docker, e);
-        let started = docker(["start", "--"]).stdout(Stdio::null()).status();
-        let started = started.map_err(cannot_run)?;
+        let started = docker(["start", "--"])
+            .stdout(Stdio::null())
+            .status()
+            .map_err(cannot_run)?;
         if !started.success() {
             return Ok(exit_code(started));
         }

@@ -105,9 +105,9 @@ impl Baseline {
         let lock = after.lock_name();
         let inputs = self.inputs().map(|(name, was)| (name.to_path_buf(), was));
         let found = after.named().find(|(name, _)| **name == lock);
-        let found = found.map(|(_, input)| (lock, InputOrigin::Known(input.content)));
+        let as_left = found.map(|(_, input)| (lock, InputOrigin::Known(input.content)));
         // The later of two inputs with one name stays.
-        inputs.chain(found).collect()
+        inputs.chain(as_left).collect()
     }
 
     /// Returns true if both have one content of the configuration.

@@ -64,8 +64,8 @@ impl Aftermath {
     pub fn summary(&self) -> Option<String> {
         let kept = self.kept.iter().map(Kept::describe);
         let lost = self.lost.iter().map(Lost::describe);
-        let parts = kept.chain(lost).chain(self.troubles.iter().cloned());
-        let parts: Vec<String> = parts.collect();
+        let troubles = self.troubles.iter().cloned();
+        let parts: Vec<String> = kept.chain(lost).chain(troubles).collect();
         if parts.is_empty() {
             return None;
         }

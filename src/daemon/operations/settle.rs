@@ -167,8 +167,8 @@ impl<'a> Settling<'a> {
     }
 
     fn remove_parked(&self, containers: &Containers, aftermath: &mut Aftermath) {
-        let parked = containers.present.iter();
-        let parked = parked.filter(|one| ParkedName::parse(&one.name).is_some());
+        let is_parked = |one: &&Snapshot| ParkedName::parse(&one.name).is_some();
+        let parked = containers.present.iter().filter(is_parked);
         let ids: Vec<&str> = parked.map(|one| one.id.as_str()).collect();
         if let Err(e) = self.docker.remove(&ids) {
             let trouble = format!("the old container could not be removed: {e}");

@@ -82,8 +82,7 @@ fn convert(inspected: Inspected) -> Read {
 
 fn volumes(mounts: Vec<Mount>) -> Pairs {
     let named = |mount: Mount| {
-        let source = [mount.source, mount.name];
-        let source = source
+        let source = [mount.source, mount.name]
             .into_iter()
             .flatten()
             .find(|source| !source.is_empty())?;
