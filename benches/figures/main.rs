@@ -102,7 +102,7 @@ fn size(bench: &mut Bench) {
     let report = &mut bench.report;
     report
         .one("static binary", "bytes", size as f64)
-        .target(Target::AtMost(1.6e6));
+        .target(Target::AtMost(3.0e6));
     report
         .one("shared libraries", "", libraries as f64)
         .target(Target::AtMost(0.0));
@@ -201,7 +201,7 @@ fn idle(bench: &mut Bench) {
     let daemon = bench.started();
     thread::sleep(Duration::from_millis(500));
     let report = &mut bench.report;
-    memory(report, &daemon, "10 dev containers", Some(2000.0));
+    memory(report, &daemon, "10 dev containers", Some(2200.0));
     idle_for_a_minute(report, &daemon, "10 dev containers");
 }
 
