@@ -121,7 +121,8 @@ impl Listing {
 
     /// Answers a request that came at `asked`. If it needs a listing, one is wanted from now on.
     pub(super) fn ask(&mut self, asked: Instant, now: Instant) -> Freshness {
-        if self.is_fresh(asked) {
+        // While listing fails, even a young list may be out of date.
+        if self.failure.is_none() && self.is_fresh(asked) {
             return Freshness::Fresh;
         }
         if let Some(failure) = &self.failure

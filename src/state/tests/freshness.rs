@@ -90,6 +90,21 @@ fn a_listing_from_before_an_event_does_not_show_it() {
 }
 
 #[test]
+fn p2_a_young_list_does_not_hide_that_listing_fails() {
+    let (mut listing, t) = start();
+    attempt(&mut listing, t, true);
+    listing.want(t + seconds(1));
+    attempt(&mut listing, t + seconds(1), false);
+    assert_eq!(listing.ask(t + seconds(1), t + seconds(1)), stale(1));
+    assert_eq!(listing.ask(t + seconds(3), t + seconds(3)), Freshness::Wait);
+    attempt(&mut listing, t + seconds(3), true);
+    assert_eq!(
+        listing.ask(t + seconds(3), t + seconds(3)),
+        Freshness::Fresh
+    );
+}
+
+#[test]
 fn p2_a_good_list_serves_for_60_seconds_while_listing_fails() {
     let (mut listing, t) = start();
     attempt(&mut listing, t, true);
