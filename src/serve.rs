@@ -1,6 +1,5 @@
 //! Builds the parts of the daemon, starts its threads, and stops them in order.
 
-use crate::devcontainer::resolve::resolve;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use crate::daemon::persist::Persister;
 use crate::daemon::refresher::{EventsThread, Refresher};
 use crate::daemon::shared::Shared;
 use crate::daemon::watcher::Watcher;
-use crate::devcontainer::resolve::canonical;
+use crate::devcontainer::resolve::{canonical, resolve};
 use crate::docker::lister::Lister;
 use crate::http::{self, AllowedHosts, Bound, Limits, Service};
 use crate::manifest::{Manifest, ManifestError};

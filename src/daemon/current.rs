@@ -1,6 +1,5 @@
 //! Answers that are true now: waits for a fresh list, scans the inputs, takes the view.
 
-use crate::devcontainer::resolve::resolve;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::shared::{Shared, Unanswered};
 use crate::base::notify::RescanSignal;
 use crate::devcontainer::config::search;
-use crate::devcontainer::resolve::canonical;
+use crate::devcontainer::resolve::{canonical, resolve};
 use crate::devcontainer::scan;
 use crate::model::inputs::ForceReread;
 use crate::state::{Applied, Fact, Found, Freshness, ScanTarget, State, Unlocated, View};

@@ -1,6 +1,5 @@
 //! The thread that does what the state says: it lists containers, and starts and stops the events child.
 
-use crate::devcontainer::resolve::resolve;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -13,6 +12,7 @@ use super::operations::{self, Operations};
 use super::persist::Persister;
 use super::shared::Shared;
 use crate::base::notify::{Notifier, RescanSignal};
+use crate::devcontainer::resolve::resolve;
 use crate::docker::lister::Lister;
 use crate::docker::{self, events};
 use crate::model::ids::Key;

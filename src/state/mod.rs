@@ -39,9 +39,7 @@ use crate::model::container::ContainerInfo;
 use crate::model::location::Declared;
 use crate::model::original::ParkedName;
 
-pub use self::fact::Inventory;
-pub use self::fact::{Applied, Fact};
-pub use self::fact::{Found, ScanTarget, Unlocated};
+pub use self::fact::{Applied, Fact, Found, Inventory, ScanTarget, Unlocated};
 pub use self::freshness::Freshness;
 pub use self::history::Change;
 pub use self::operations::Refusal;

@@ -12,7 +12,6 @@ mod settle;
 pub mod sink;
 mod up;
 
-use crate::devcontainer::resolve::resolve;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::os::fd::AsFd;
@@ -32,6 +31,7 @@ use super::persist::Persister;
 use super::shared::Shared;
 use crate::base::flock::FolderLock;
 use crate::base::notify::Notifier;
+use crate::devcontainer::resolve::resolve;
 use crate::docker::Client;
 use crate::model::ids::{Key, OperationId};
 use crate::model::location::{Declared, Resolved};

@@ -1,6 +1,5 @@
 //! Finds and reads the inputs of one dev container.
 
-use crate::devcontainer::config::references;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -14,7 +13,7 @@ use serde_json::Value;
 use super::error::{FileError, ScanError};
 use super::files::{read_fingerprint, stamp_of};
 use crate::devcontainer::config::file::read_config;
-use crate::devcontainer::config::{compose, jsonc};
+use crate::devcontainer::config::{compose, jsonc, references};
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::inputs::{
     Content, Extent, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp,
