@@ -69,9 +69,7 @@ mod tests {
     #[test]
     fn a_path_that_is_not_a_directory_is_not_lockable() {
         let dir = TestDir::new();
-        let fifo = dir.path().join("fifo");
-        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
-        assert!(made.unwrap().success());
+        let fifo = dir.pipe("fifo");
         for path in [dir.path().join("nothing"), dir.write("file", ""), fifo] {
             let lock = FolderLock::take(&path).unwrap();
             assert!(!lock.is_held(), "{}", path.display());

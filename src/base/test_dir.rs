@@ -28,6 +28,14 @@ impl TestDir {
         std::fs::write(&path, content).unwrap();
         path
     }
+
+    /// Makes a named pipe without a writer, which would hold up whoever opened it.
+    pub(crate) fn pipe(&self, relative: &str) -> PathBuf {
+        let path = self.0.join(relative);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        path
+    }
 }
 
 impl Drop for TestDir {

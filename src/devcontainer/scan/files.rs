@@ -76,9 +76,7 @@ mod tests {
     #[test]
     fn no_device_pipe_or_directory_is_read() {
         let dir = TestDir::new();
-        let pipe = dir.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.unwrap().success());
+        let pipe = dir.pipe("pipe");
         for path in [Path::new("/dev/zero"), &pipe, dir.path()] {
             assert!(read_fingerprint(path, u64::MAX).is_err(), "{path:?}");
             assert!(read_config(path).is_err(), "{path:?}");
