@@ -16,6 +16,14 @@ pub fn container_id(number: u32) -> String {
 }
 
 impl Sandbox {
+    /// Returns a sandbox with the dev container `app`, whose container runs.
+    pub fn with_app() -> Self {
+        let sandbox = Self::new();
+        let folder = sandbox.workspace("app");
+        sandbox.devcontainer_of(1, &folder);
+        sandbox
+    }
+
     /// Sets the labels of the image of all containers.
     pub fn image(&self, labels: &Value) {
         let image = json!({"Id": IMAGE, "Config": {"Labels": labels}});
@@ -45,12 +53,7 @@ impl Sandbox {
 
     /// Adds a running container of the dev container in `folder`, created at this time.
     pub fn devcontainer_made(&self, number: u32, folder: &Path, time: &str) {
-        let config = folder.join(".devcontainer/devcontainer.json");
-        self.container(number)
-            .label("devcontainer.local_folder", folder.to_str().unwrap())
-            .label("devcontainer.config_file", config.to_str().unwrap())
-            .created(time)
-            .save();
+        self.container(number).of(folder).created(time).save();
     }
 
     pub fn remove_container(&self, number: u32) {
@@ -75,6 +78,13 @@ pub struct ContainerFile<'a> {
 }
 
 impl ContainerFile<'_> {
+    /// Sets the labels by which the CLI finds the container of the dev container in `folder`.
+    pub fn of(self, folder: &Path) -> Self {
+        let config = folder.join(".devcontainer/devcontainer.json");
+        self.label("devcontainer.local_folder", folder.to_str().unwrap())
+            .label("devcontainer.config_file", config.to_str().unwrap())
+    }
+
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.json["Config"]["Labels"][name] = value.into();
         self

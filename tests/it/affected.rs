@@ -27,13 +27,7 @@ fn p18_compose_labels_of_an_image_reach_nobody_else() {
             .into_iter()
             .fold(container, |c, (key, value)| c.label(key, value))
     };
-    with(1)
-        .label("devcontainer.local_folder", folder.to_str().unwrap())
-        .label(
-            "devcontainer.config_file",
-            sandbox.config("app").to_str().unwrap(),
-        )
-        .save();
+    with(1).of(&folder).save();
     with(2).set("Image", json!("sha256:other")).save();
     let daemon = sandbox.daemon().start();
     daemon.json("/");
@@ -91,13 +85,7 @@ fn a_service_whose_image_compose_built_belongs_to_its_project() {
             .label("com.docker.compose.container-number", "1")
             .label("com.docker.compose.config-hash", "0123")
     };
-    service(1, "dev")
-        .label("devcontainer.local_folder", folder.to_str().unwrap())
-        .label(
-            "devcontainer.config_file",
-            sandbox.config("app").to_str().unwrap(),
-        )
-        .save();
+    service(1, "dev").of(&folder).save();
     service(2, "db").set("Image", json!("sha256:other")).save();
     let daemon = sandbox.daemon().start();
     daemon.json("/");
@@ -115,11 +103,7 @@ fn an_image_that_is_gone_stops_no_operation() {
     let folder = sandbox.path("work/app");
     sandbox
         .container(1)
-        .label("devcontainer.local_folder", folder.to_str().unwrap())
-        .label(
-            "devcontainer.config_file",
-            sandbox.config("app").to_str().unwrap(),
-        )
+        .of(&folder)
         .label("com.docker.compose.project", "p")
         .label("com.docker.compose.service", "dev")
         .save();
@@ -174,11 +158,7 @@ fn a_test_run_is_no_container_of_a_dev_container() {
     let folder = sandbox.path("work/app");
     sandbox
         .container(2)
-        .label("devcontainer.local_folder", folder.to_str().unwrap())
-        .label(
-            "devcontainer.config_file",
-            sandbox.config("app").to_str().unwrap(),
-        )
+        .of(&folder)
         .label("devcontainer.is_test_run", "true")
         .save();
     assert_eq!(daemon.delete("/devcontainers/app").status, 204);

@@ -2,14 +2,15 @@
 
 use std::net::Shutdown;
 
-use super::wire::{assert_open, start};
+use super::http::with_app;
+use super::wire::assert_open;
 use crate::common::parse;
 
 const BODY_LIMIT: usize = 64 << 10;
 
 #[test]
 fn bodies_are_read_and_thrown_away() {
-    let (_sandbox, daemon) = start();
+    let (_sandbox, daemon) = with_app();
     let mut client = daemon.client();
     for length in [0, 1, 10_000, BODY_LIMIT] {
         for method in ["POST", "GET"] {
@@ -29,7 +30,7 @@ fn bodies_are_read_and_thrown_away() {
 
 #[test]
 fn p19_a_body_of_more_than_64_kib_is_refused() {
-    let (sandbox, daemon) = start();
+    let (sandbox, daemon) = with_app();
     let refused = |head: &str, body: &str| {
         let mut client = daemon.client();
         client.send(daemon.head("POST", "/devcontainers/app/recreate", head));
@@ -57,7 +58,7 @@ fn p19_a_body_of_more_than_64_kib_is_refused() {
 
 #[test]
 fn a_client_that_waits_for_leave_to_send_its_body_gets_it() {
-    let (_sandbox, daemon) = start();
+    let (_sandbox, daemon) = with_app();
     let mut client = daemon.client();
     for framing in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
         client.send(daemon.head(
@@ -79,7 +80,7 @@ fn a_client_that_waits_for_leave_to_send_its_body_gets_it() {
 
 #[test]
 fn p19_bad_chunks_end_the_connection() {
-    let (sandbox, daemon) = start();
+    let (sandbox, daemon) = with_app();
     let hidden = daemon.head("POST", "/devcontainers/app/recreate", "");
     let trailers = format!("0\r\n{}\r\n", "X: y\r\n".repeat(4000));
     let endless = format!("1{}\r\n", ";x".repeat(10_000));
@@ -110,7 +111,7 @@ fn p19_bad_chunks_end_the_connection() {
 
 #[test]
 fn a_body_that_is_cut_off_has_no_effect() {
-    let (sandbox, daemon) = start();
+    let (sandbox, daemon) = with_app();
     for framing in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
         let mut client = daemon.client();
         let path = "/devcontainers/app/recreate";

@@ -23,9 +23,7 @@ fn assert_in_time(begun: &Stopwatch) {
 }
 
 fn start() -> (Sandbox, Daemon, Usage) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox.daemon().start();
     // The allocator keeps memory for the largest number of threads so far.
     drop(daemon.kept_connections(SLOTS));
@@ -303,9 +301,7 @@ fn p19_a_client_that_does_not_take_its_answers_costs_no_memory() {
 
 #[test]
 fn p19_running_out_of_descriptors_pauses_accepting() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
     let daemon = DaemonBuilder::of("/bin/sh")
         .arg("-c")

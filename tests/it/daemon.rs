@@ -296,9 +296,7 @@ fn switches(daemon: &Daemon) -> Vec<String> {
 
 #[test]
 fn p9_while_nobody_asks_nothing_runs() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox.following_daemon().start();
     assert_eq!(daemon.get("/").status, 200);
     // These are main, accept, refresher and watcher.

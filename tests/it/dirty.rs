@@ -36,9 +36,7 @@ pub(super) fn modified() -> Value {
 const NO_LONGER: &str = "no longer matches its configuration";
 #[test]
 fn p8_files_are_watched_from_the_start_before_any_request() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox.daemon().start();
     eventually("the daemon watches", || {
         (daemon.watches() > 0).then_some(())
@@ -138,9 +136,7 @@ fn p6_an_edit_during_the_build_leaves_it_dirty() {
 
 #[test]
 fn p6_an_edit_between_the_container_and_the_end_of_the_cli_leaves_it_dirty() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     // The CLI waits once it has made the container, so that a listing sees that before the operation ends.
     sandbox.hook(
         "devcontainer-made",
@@ -170,9 +166,7 @@ fn an_edit_before_a_failed_recreate_stays_a_change() {
 
 #[test]
 fn a_file_younger_than_a_container_first_seen_is_a_change_of_unknown_kind() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     fs::write(sandbox.config("app"), SECOND).unwrap();
     let daemon = sandbox.daemon().start();
     assert_eq!(daemon.changes(), json!([["devcontainer.json", "unknown"]]));

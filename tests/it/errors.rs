@@ -6,20 +6,13 @@ use std::net::TcpStream;
 /// Waits for the file `go`.
 const WAIT: &str = "while [ ! -e \"$R/go\" ]; do sleep 0.05; done";
 
-fn with_app() -> Sandbox {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
-    sandbox
-}
-
 fn recreate(container: &str) -> String {
     format!("/devcontainers/container/{container}/recreate")
 }
 
 #[test]
 fn listing_failed() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     sandbox.docker("echo 'Cannot connect to the Docker daemon' >&2; exit 1");
     let daemon = sandbox.daemon().start();
     let detail = "Cannot connect to the Docker daemon";
@@ -48,7 +41,7 @@ fn listing_failed() {
 
 #[test]
 fn a_listing_that_did_not_finish_in_time_names_the_limit() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     sandbox.docker("sleep 1000");
     let daemon = sandbox.daemon().args("--list-timeout 0.5").start();
     let detail = "limit of 0.5 s";
@@ -62,7 +55,7 @@ fn a_listing_that_did_not_finish_in_time_names_the_limit() {
 
 #[test]
 fn an_empty_container_id() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     // This does not depend on docker.
     sandbox.docker("exit 1");
     let daemon = sandbox.daemon().start();
@@ -79,7 +72,7 @@ fn an_empty_container_id() {
 
 #[test]
 fn no_such_container() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox.daemon().start();
     let other = container_id(2);
     for name in ["none", "%20", "box", "app", &other, "%2e%2e"] {
@@ -94,7 +87,7 @@ fn no_such_container() {
 
 #[test]
 fn a_prefix_that_fits_several() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     sandbox.container(2).save();
     let twelve = "0".repeat(12);
     let daemon = sandbox.daemon().start();
@@ -116,7 +109,7 @@ fn a_prefix_that_fits_several() {
 
 #[test]
 fn a_container_without_the_folder_label() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     sandbox.container(2).save();
     sandbox
         .container(3)
@@ -132,7 +125,7 @@ fn a_container_without_the_folder_label() {
 
 #[test]
 fn no_such_dev_container() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox.daemon().start();
     for name in [
         "none",
@@ -158,7 +151,7 @@ fn no_such_dev_container() {
 
 #[test]
 fn p14_an_operation_is_already_running() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(WAIT);
     let daemon = sandbox.daemon().start();
     let first = daemon.post("/devcontainers/app/recreate");
@@ -183,7 +176,7 @@ fn p14_an_operation_is_already_running() {
 
 #[test]
 fn the_operation_failed() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(
         r#"echo '{"outcome":"error","message":"it broke","description":"the build went wrong"}'; exit 1"#,
     );
@@ -200,7 +193,7 @@ fn the_operation_failed() {
 
 #[test]
 fn the_folder_may_not_be_operated_on() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     let root = sandbox.path("elsewhere").display().to_string();
     let daemon = sandbox.daemon().args("--workspace-root").arg(&root).start();
     for path in [
@@ -225,7 +218,7 @@ fn running(sandbox: &Sandbox, daemon: &Daemon) {
 
 #[test]
 fn shutting_down() {
-    let sandbox = with_app();
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(WAIT);
     let mut daemon = sandbox
         .daemon()

@@ -11,9 +11,7 @@ fn fields(value: &Value) -> Vec<&str> {
 
 #[test]
 fn the_fields_are_exactly_those_of_the_contract() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox
         .container(2)
         .set(

@@ -8,9 +8,7 @@ const DOWN: &str = "echo 'Cannot connect to the Docker daemon' >&2; exit 1";
 
 #[test]
 fn p2_the_last_good_list_serves_while_docker_fails_with_a_warning_and_its_age() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox.daemon().args("--cache-duration 0").start();
     assert!(!daemon.get("/").headers.contains_key("age"));
     sandbox.docker(DOWN);

@@ -14,9 +14,7 @@ const READS: [&str; 6] = [
 ];
 
 fn start(arguments: &str) -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox.daemon().args(arguments).start();
     (sandbox, daemon)
 }

@@ -18,9 +18,7 @@ fn ways(path: &str) -> [String; 4] {
 }
 
 pub(super) fn with_app() -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox.daemon().start();
     (sandbox, daemon)
 }

@@ -87,12 +87,10 @@ pub(super) fn start(before: &str) -> (Sandbox, Daemon) {
 pub(super) fn start_for(operation: &Operation, before: &str) -> (Sandbox, Daemon) {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
-    let config = sandbox.config("app");
     let (runs, status) = operation.state_before();
     sandbox
         .container(1)
-        .label("devcontainer.local_folder", folder.to_str().unwrap())
-        .label("devcontainer.config_file", config.to_str().unwrap())
+        .of(&folder)
         .set("State", json!({"Status": status, "Running": runs}))
         .save();
     change(&sandbox, before);

@@ -279,9 +279,7 @@ fn when_all_were_removed_in_between_the_list_is_empty() {
 
 #[test]
 fn a_container_whose_inspect_fails_otherwise_is_not_taken_for_gone() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.container(2).save();
     let daemon = sandbox.daemon().args("--cache-duration 0").start();
     assert_eq!(daemon.devcontainer()["dirty"], false);
@@ -365,9 +363,7 @@ fn hundreds_of_containers_are_inspected_in_batches() {
 
 #[test]
 fn podman_serves_where_there_is_no_docker() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(r#"echo "$DEVCONTAINERD_SHIM_PLAN" >"$R/plan""#);
     fs::rename(sandbox.path("bin/docker"), sandbox.path("bin/podman")).unwrap();
     let path = sandbox.bare_path();
@@ -379,9 +375,7 @@ fn podman_serves_where_there_is_no_docker() {
 
 #[test]
 fn a_named_docker_is_used_and_handed_on() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(r#"echo "$DEVCONTAINERD_SHIM_PLAN" >"$R/plan""#);
     fs::rename(sandbox.path("bin/docker"), sandbox.path("my docker")).unwrap();
     let docker = sandbox.path("my docker");

@@ -18,9 +18,7 @@ say third
 "#;
 
 fn with_app(devcontainer: &str) -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(devcontainer);
     let daemon = sandbox.daemon().start();
     (sandbox, daemon)

@@ -7,9 +7,7 @@ use crate::common::{BINARY, Daemon, LONG, Sandbox, Stopwatch, container_id, even
 
 /// A sandbox with one dev container, and its daemon.
 pub(super) fn start(devcontainer: &str) -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(devcontainer);
     let daemon = sandbox.daemon().start();
     daemon.json("/");
@@ -38,12 +36,10 @@ fn a_container_is_recreated_by_id_name_or_prefix() {
         assert!(after.get("error").is_none());
     }
     let folder = sandbox.workspace("second");
-    let config = sandbox.config("second");
     sandbox
         .container(2)
         .id(&"abcdef012345".repeat(6)[..64])
-        .label("devcontainer.local_folder", folder.to_str().unwrap())
-        .label("devcontainer.config_file", config.to_str().unwrap())
+        .of(&folder)
         .save();
     let daemon = sandbox.daemon().start();
     let path = "/devcontainers/container/abcdef012345/recreate";
@@ -234,9 +230,7 @@ fn a_missing_or_broken_cli_is_named() {
 
 #[test]
 fn a_failed_hook_leaves_a_running_container_and_an_error() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     // The CLI makes the container and fails afterwards, as the real one does.
     sandbox.hook(
         "devcontainer-made",
@@ -259,9 +253,7 @@ fn a_failed_hook_leaves_a_running_container_and_an_error() {
 
 #[test]
 fn an_operation_that_takes_too_long_is_ended_with_all_its_processes() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer("sleep 1000 & sleep 1000");
     let daemon = sandbox.daemon().args("--job-timeout 0.5").start();
     daemon.json("/");
@@ -283,9 +275,7 @@ fn an_operation_that_takes_too_long_is_ended_with_all_its_processes() {
 
 #[test]
 fn a_killed_recreate_is_a_failure_even_where_a_result_came() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(r#"echo '{"outcome":"success","containerId":"x"}'; sleep 1000"#);
     let daemon = sandbox.daemon().args("--job-timeout 0.3").start();
     daemon.json("/");

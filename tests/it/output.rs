@@ -10,9 +10,7 @@ use serde_json::Value;
 
 /// A sandbox with one dev container, and its daemon.
 fn start(devcontainer: &str) -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(devcontainer);
     let daemon = sandbox.daemon().args("--job-timeout 60").start();
     daemon.json("/");
@@ -220,9 +218,7 @@ fn p16_a_process_in_the_background_that_holds_the_pipes_ends_with_the_operation(
 
 #[test]
 fn p16_processes_that_ignore_term_are_killed() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer("trap '' TERM; sleep 1000 & while :; do sleep 0.1; done");
     let daemon = sandbox.daemon().args("--job-timeout 0.3").start();
     daemon.json("/");

@@ -83,9 +83,7 @@ fn p16_what_left_the_session_and_holds_the_pipes_ends_with_the_operation() {
 
 #[test]
 fn p16_what_left_the_session_ends_with_an_operation_that_takes_too_long() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let code = "escape one; await one; sleep 1000";
     sandbox.devcontainer(&format!("{ESCAPES}{AWAIT}{code}"));
     let daemon = sandbox.daemon().args("--job-timeout 2").start();
@@ -222,9 +220,7 @@ sleep 1000 & child=$!
 
 /// Recreates with these arguments, which lead to this `oom_score_adj`. Returns the two lines, too.
 fn priorities(arguments: &str, adjustment: &str) -> (Sandbox, Daemon, String) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(&PRIORITIES.replace("ADJUSTMENT", adjustment));
     let daemon = sandbox.daemon().args(arguments).start();
     daemon.json("/");

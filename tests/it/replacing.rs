@@ -40,9 +40,7 @@ pub(super) fn set(sandbox: &Sandbox, script: &Script) {
 
 /// A sandbox with one detected dev container that runs, and its daemon, which has listed it.
 pub(super) fn start(script: &Script) -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     set(&sandbox, script);
     let daemon = sandbox.daemon().args("--cache-duration 0").start();
     daemon.json("/");
@@ -254,11 +252,7 @@ fn p12_a_stop_by_compose_that_docker_goes_on_with_does_not_stop_the_old_one_for_
     .unwrap();
     sandbox
         .container(1)
-        .label("devcontainer.local_folder", folder.to_str().unwrap())
-        .label(
-            "devcontainer.config_file",
-            sandbox.config("app").to_str().unwrap(),
-        )
+        .of(&folder)
         .label("com.docker.compose.project", "p")
         .label("com.docker.compose.service", "dev")
         .save();

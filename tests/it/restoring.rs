@@ -11,13 +11,7 @@ use serde_json::json;
 fn p12_a_new_one_that_ran_is_kept_whatever_the_old_one_is_called() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
-    let config = sandbox.config("app");
-    let labelled = |number| {
-        sandbox
-            .container(number)
-            .label("devcontainer.local_folder", folder.to_str().unwrap())
-            .label("devcontainer.config_file", config.to_str().unwrap())
-    };
+    let labelled = |number| sandbox.container(number).of(&folder);
     let stopped =
         |started: &str| json!({"Status": "exited", "Running": false, "StartedAt": started});
     labelled(1)

@@ -11,9 +11,7 @@ const SOURCE: &str = "22222222-2222-4222-8222-222222222222";
 
 /// A sandbox with one dev container, and its daemon, whose sink runs this code.
 fn start(sink: &str, devcontainer: &str, arguments: &str) -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer(devcontainer);
     let sink = sandbox.program("sink", &format!("echo $$ >>$R/sinks; {sink}"));
     let command = format!("{} --to there", sink.display());
@@ -166,9 +164,7 @@ fn a_sink_that_closes_its_input_or_dies_at_once_delays_no_operation() {
 
 #[test]
 fn a_missing_sink_is_said_and_delays_no_operation() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app();
     let daemon = sandbox
         .daemon()
         .args("--log-sink /nonexistent/sink")

@@ -1,16 +1,9 @@
 //! Connections and messages: versions, keep-alive, pipelining, and ambiguous requests.
 
+use super::http::with_app;
 use crate::common::client::Client;
 use crate::common::{Daemon, Sandbox, eventually, parse};
 use std::net::Shutdown;
-
-pub(super) fn start() -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
-    let daemon = sandbox.daemon().start();
-    (sandbox, daemon)
-}
 
 /// Asserts that the connection still answers.
 #[track_caller]
@@ -21,7 +14,7 @@ pub(super) fn assert_open(daemon: &Daemon, client: &mut Client) {
 
 #[test]
 fn one_connection_answers_many_requests() {
-    let (_sandbox, daemon) = start();
+    let (_sandbox, daemon) = with_app();
     let mut client = daemon.client();
     for _ in 0..20 {
         for (method, path, status) in [
@@ -47,7 +40,7 @@ fn one_connection_answers_many_requests() {
 
 #[test]
 fn requests_in_one_write_are_answered_in_their_order() {
-    let (_sandbox, daemon) = start();
+    let (_sandbox, daemon) = with_app();
     let mut client = daemon.client();
     let body = "x".repeat(10_000);
     let mut all = String::new();
@@ -85,7 +78,7 @@ fn requests_in_one_write_are_answered_in_their_order() {
 
 #[test]
 fn a_request_may_come_byte_by_byte() {
-    let (_sandbox, daemon) = start();
+    let (_sandbox, daemon) = with_app();
     let mut client = daemon.client();
     let mut request = daemon.head("POST", "/nope", "Transfer-Encoding: chunked\r\n");
     request += "2\r\nab\r\n0\r\n\r\n";
@@ -98,7 +91,7 @@ fn a_request_may_come_byte_by_byte() {
 
 #[test]
 fn http_1_0_closes_unless_it_is_asked_not_to() {
-    let (_sandbox, daemon) = start();
+    let (_sandbox, daemon) = with_app();
     let answer = daemon.raw(b"GET /healthz HTTP/1.0\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
     assert_eq!(parse(&answer).headers["connection"], "close");
@@ -130,7 +123,7 @@ fn http_1_0_closes_unless_it_is_asked_not_to() {
 
 #[test]
 fn connection_close_is_obeyed_and_said() {
-    let (_sandbox, daemon) = start();
+    let (_sandbox, daemon) = with_app();
     let mut client = daemon.client();
     let close = daemon.head("GET", "/healthz", "Connection: te, Close\r\n");
     client.send(format!("{close}{close}"));
@@ -159,7 +152,7 @@ fn a_large_last_answer_arrives_whatever_the_client_sends_after_its_request() {
 
 #[test]
 fn the_target_may_be_a_whole_address() {
-    let (_sandbox, daemon) = start();
+    let (_sandbox, daemon) = with_app();
     let address = &daemon.address;
     for (target, status) in [
         (format!("http://{address}/healthz"), 200),
@@ -179,7 +172,7 @@ fn the_target_may_be_a_whole_address() {
 
 #[test]
 fn p19_what_could_be_understood_in_two_ways_ends_the_connection() {
-    let (sandbox, daemon) = start();
+    let (sandbox, daemon) = with_app();
     let host = format!("Host: {}\r\n", daemon.address);
     // A proxy in front of the daemon might take this for a second request, or for a body.
     let hidden = daemon.head("POST", "/devcontainers/app/recreate", "");
@@ -260,7 +253,7 @@ fn p19_what_could_be_understood_in_two_ways_ends_the_connection() {
 
 #[test]
 fn a_client_that_closed_its_sending_half_gets_its_answers() {
-    let (sandbox, daemon) = start();
+    let (sandbox, daemon) = with_app();
     let mut client = daemon.client();
     client.send(daemon.head("GET", "/healthz", ""));
     client.send(daemon.head("GET", "/version", ""));
@@ -284,7 +277,7 @@ fn a_client_that_closed_its_sending_half_gets_its_answers() {
 
 #[test]
 fn p13_a_client_that_goes_away_while_it_waits_frees_its_slot_and_changes_nothing() {
-    let (sandbox, daemon) = start();
+    let (sandbox, daemon) = with_app();
     sandbox.devcontainer("while [ ! -e \"$R/go\" ]; do sleep 0.05; done");
     let threads = {
         daemon.get("/");
