@@ -2,12 +2,13 @@
 # Installs the programs that are missing to build and try devcontainerd, and prints a line for each. Made for Debian 12
 # and its derivatives. Rust must be installed already.
 #
-#   scripts/setup.sh [build | cli | engine | check]
+#   scripts/setup.sh [build | cli | engine | test | check]
 #
 #   build   a C linker that can link statically (apt-get), and the musl target (rustup)
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
+#   test    the above, and debootstrap for scripts/bed.sh (apt-get)
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #
 # It starts no service: a Docker engine that it installs is not started, and other engines are left alone.
@@ -26,6 +27,7 @@ build) level=1 ;;
 check) level=1 lints=true ;;
 cli) level=2 ;;
 engine) level=3 ;;
+test) level=4 ;;
 *) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
@@ -165,6 +167,15 @@ if [ $level -ge 3 ]; then
             apt_install "${pair#*:}"
         fi
     done
+fi
+
+# test: the program that makes the Debian root of scripts/bed.sh.
+
+if [ $level -ge 4 ]; then
+    if ! has debootstrap; then
+        missing debootstrap "apt-get"
+        apt_install debootstrap debian-archive-keyring
+    fi
 fi
 
 # check: the two cargo commands that a minimal Rust installation lacks.
