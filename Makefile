@@ -10,7 +10,7 @@ help: ## list the targets
 run: ## build the daemon and run it in the foreground, with a sample if no engine is there (ARGS: its flags)
 	@scripts/run.sh $(ARGS)
 
-test: ## run every test, including those on a private Docker engine (ARGS: for cargo test)
+test: ## run every test, including those on private engines, a current and this machine's (ARGS: for cargo test)
 	@scripts/test.sh $(ARGS)
 
 bench: ## measure the figures of the README on real components (ARGS: for the bench program)
@@ -35,4 +35,5 @@ fmt: ## format the sources
 
 clean: ## stop private engines that were left running, and remove target/
 	@for engine in target/engine target/with-engine.*/engine; do scripts/engine.sh stop $$engine; done
+	@scripts/bed.sh remove
 	rm -rf target

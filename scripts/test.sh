@@ -1,41 +1,116 @@
 #!/usr/bin/env bash
-# Runs every test: those of the crate, and those that use a private Docker engine, the real devcontainer CLI and the
-# static binary. If no engine can be started, it runs the others and lists the tests that did not run; with
-# REQUIRE_ENGINE=1 this is a failure. The last line is the total: N passed, M failed, K skipped.
+# Runs every test. Those in tests/e2e use a private Docker engine, the real devcontainer CLI and the static binary, and
+# run twice: all of them in the Debian root of scripts/bed.sh, which has current versions of Docker, compose and podman,
+# and the modules named below on this machine's own Docker and compose, as people have older ones, too.
+#
+# If the root cannot be made, all of them run on this machine's own. If no engine can be started, they do not run; with
+# REQUIRE_ENGINE=1 this is a failure. Tests that did not run anywhere are listed at the end. The last line is the total
+# of all runs: N passed, M failed, K skipped.
 #
 #   scripts/test.sh [ARGUMENT for cargo test...]
 set -euo pipefail
 
+# The modules of tests/e2e that also run on this machine's engine, in about 5 minutes: they depend most on its version.
+on_both=(cancelling compose keeping recreate)
+
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 
+# Cargo calls this script for each test binary, with a directory and the binary with its arguments.
+run_binary() {
+    dir=$1
+    shift
+    case ${1##*/} in
+    e2e-*) ;;
+    *) exec "$@" ;;
+    esac
+    trap 'exit 130' INT TERM # after the engine has been stopped
+    current=$(cat "$dir/current") machine=$(cat "$dir/machine") status=0
+    if [ -n "$current" ] && ! scripts/bed.sh run "$1" --list >/dev/null 2>"$dir/why-not-current"; then
+        current= # this machine's C library may be newer than that of the root
+        : >"$dir/current"
+    fi
+    all=$("$@" --list | sed -n 's/: test$//p')
+    skip=()
+    case ${current:-$machine} in
+    "")
+        echo "test: NOT RUN, because no private Docker engine can be started:" >>"$dir/notes"
+        echo "$all" >"$dir/not-run"
+        ;;
+    *podman*) ;;
+    *)
+        skip=(--skip podman::)
+        if grep '^podman::' <<<"$all" >"$dir/not-run"; then
+            echo "test: NOT RUN, because podman is missing:" >>"$dir/notes"
+        fi
+        ;;
+    esac
+    if [ -n "$current" ]; then
+        echo "test: in target/trixie, on $current"
+        scripts/bed.sh run scripts/with-engine.sh "$@" "${skip[@]}" || status=$?
+        for module in $("$1" --list | sed -n 's/::.*: test$//p' | sort -u); do
+            [[ " ${on_both[*]} " == *" $module "* ]] || skip+=(--skip "$module::")
+        done
+    fi
+    if [ -n "$machine" ]; then
+        echo "test: on this machine's $machine"
+        scripts/with-engine.sh "$@" "${skip[@]}" || status=$?
+    fi
+    exit $status
+}
+
+if [ "${1:-}" = run-binary ]; then
+    run_binary "${@:2}"
+fi
+
 scripts/setup.sh build
-scripts/setup.sh engine || echo "test: continuing without the programs that setup could not install" >&2
+scripts/setup.sh test || echo "test: continuing without the programs that setup could not install" >&2
 scripts/static.sh
 export DEVCONTAINERD_STATIC_BIN=$root/target/static/devcontainerd
 
-log=$(mktemp target/test-log.XXXXXX)
-trap 'rm -f "$log"' EXIT
-status=0 not_run=0
-reason=$(scripts/with-engine.sh true 2>&1) || status=$?
-if [ $status -eq 0 ]; then
-    scripts/with-engine.sh cargo test --locked --no-fail-fast --features e2e "$@" 2>&1 | tee "$log" || status=$?
-elif [ "${REQUIRE_ENGINE:-}" = 1 ]; then
-    echo "$reason" >&2
+dir=$(mktemp -d target/test.XXXXXX)
+trap 'rm -rf "$dir"' EXIT
+: >"$dir/notes"
+: >"$dir/not-run"
+
+# Describe both engines; the files are empty where there is none.
+describe='docker=$(docker version --format "{{.Server.Version}}")
+compose=$({ docker compose version --short || docker-compose version --short; } 2>/dev/null) || compose=none
+podman=$(podman --version 2>/dev/null) || podman=
+echo "Docker $docker, compose $compose${podman:+, $podman}"'
+{ scripts/bed.sh make && scripts/bed.sh run scripts/with-engine.sh sh -c "$describe" >"$dir/current"; } \
+    2>"$dir/why-not-current" || : >"$dir/current"
+scripts/with-engine.sh sh -c "$describe" >"$dir/machine" 2>"$dir/why-not-machine" || : >"$dir/machine"
+if ! [ -s "$dir/current" ] && ! [ -s "$dir/machine" ] && [ "${REQUIRE_ENGINE:-}" = 1 ]; then
+    cat "$dir/why-not-current" "$dir/why-not-machine" >&2
     echo "test: REQUIRE_ENGINE=1 is set, but no private Docker engine can be started" >&2
     exit 1
-else
-    status=0
-    cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
-    skipped=$(cargo test --quiet --locked --features e2e --test e2e -- --list 2>/dev/null | sed -n 's/: test$//p') || :
-    not_run=$(grep -c . <<<"$skipped" || :)
-    echo
-    echo "$reason"
-    echo "test: NOT RUN, because no private Docker engine can be started:"
-    printf '    %s\n' "${skipped//$'\n'/$'\n'    }"
 fi
 
-awk -v skipped="$not_run" '
+host=$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
+mkfifo "$dir/output"
+tee -i "$dir/log" <"$dir/output" &
+tee=$!
+# Runs in its own session, as a process group that a signal can be passed to.
+setsid env --default-signal=INT,QUIT "CARGO_TARGET_${host}_RUNNER=scripts/test.sh run-binary $dir" \
+    cargo test --locked --no-fail-fast --features e2e "$@" >"$dir/output" 2>&1 &
+cargo=$!
+interrupted=0 status=0
+trap 'interrupted=130; kill -s INT -- -$cargo 2>/dev/null || :' INT
+trap 'interrupted=143; kill -s TERM -- -$cargo 2>/dev/null || :' TERM HUP
+wait $cargo || status=$?
+while kill -0 $tee 2>/dev/null; do # until nothing holds its end of the pipe; engines are stopped meanwhile
+    wait $tee || :
+done
+[ $interrupted -eq 0 ] || exit $interrupted
+
+echo
+for which in current machine; do
+    [ -s "$dir/$which" ] || sed '/^engine: running/d' "$dir/why-not-$which"
+done
+cat "$dir/notes"
+sed 's/^/    /' "$dir/not-run"
+awk -v skipped="$(wc -l <"$dir/not-run")" '
     /^test result: / {
         for (i = 2; i <= NF; i++) {
             if ($i == "passed;") passed += $(i - 1)
@@ -43,5 +118,5 @@ awk -v skipped="$not_run" '
             if ($i == "ignored;") skipped += $(i - 1)
         }
     }
-    END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$log"
+    END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$dir/log"
 exit $status
