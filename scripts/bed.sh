@@ -7,7 +7,7 @@
 #   scripts/bed.sh remove                      remove it
 #
 # In the root, this repository has its path, and so have the binaries that were built outside; cargo is missing. The
-# rest of it is read-only, but for empty directories in memory: /tmp, /run, /root. All mounts are in a mount namespace
+# rest of it is read-only, but for empty directories in memory, as /tmp, /run, /root. All mounts are in a mount namespace
 # of COMMAND, and end with its last process. Networks and processes are those of this machine, so that scripts/engine.sh
 # and scripts/with-engine.sh work inside as they do outside.
 # Exit status 3: this machine cannot have or enter such a root, and COMMAND was not run.
@@ -111,7 +111,7 @@ make() {
 # of its own, outside of which no mount is seen.
 enter() {
     mount --bind "$bed" "$bed"
-    for directory in tmp run root; do
+    for directory in tmp run root opt var/cache var/tmp; do
         mount -t tmpfs tmpfs "$bed/$directory"
     done
     for directory in dev proc sys; do
@@ -132,7 +132,9 @@ enter() {
         [ -x "$file" ] || cannot "$file is not visible inside"
     done
     cd "$from" 2>/dev/null || cannot "the current directory $from is not visible inside"
-    unset TMPDIR
+    for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
+        case $name in DEVCONTAINERD_* | RUST_* | TERM | LANG) ;; *) unset "$name" ;; esac # paths and settings of outside
+    done
     export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     exec "$@"
 }
