@@ -12,8 +12,8 @@
 # cleans up DIR after a run that was killed. Exit status 3: this machine cannot run an engine.
 #
 # Files in DIR: pid (of dockerd), holder (pid of the process that holds the namespaces; the whole engine ends with it),
-# socket (path of the socket), log. Published ports are on the engine's own loopback interface; reach them with
-# nsenter --net --target "$(cat DIR/pid)".
+# socket (path of the socket), log, at-stop (shell code that others may append, which stop runs). Published ports are on
+# the engine's own loopback interface; reach them with nsenter --net --target "$(cat DIR/pid)".
 set -eu
 
 image=devcontainerd-base:latest
@@ -188,6 +188,7 @@ stop() {
         containers=$(docker_here ps -aq 2>/dev/null) || containers=
         # shellcheck disable=SC2086 # one word each
         [ -z "$containers" ] || docker_here rm --force --volumes $containers >/dev/null 2>&1 || :
+        [ ! -e "$dir/at-stop" ] || timeout -k 1 20 sh "$dir/at-stop" >/dev/null 2>&1 || :
         kill -TERM "$pid" 2>/dev/null || :
         wait_gone "$pid" 150 || kill -KILL "$pid" 2>/dev/null || :
     fi
@@ -201,7 +202,7 @@ stop() {
     */dcd.??????/sock) rm -rf "${sock%/sock}" ;;
     esac
     if $keep; then
-        rm -f "$dir/pid" "$dir/holder" "$dir/socket"
+        rm -f "$dir/pid" "$dir/holder" "$dir/socket" "$dir/at-stop"
     else
         rm -rf --one-file-system "$dir"
     fi

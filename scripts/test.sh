@@ -41,7 +41,7 @@ run_binary() {
     *)
         skip=(--skip podman::)
         if grep '^podman::' <<<"$all" >"$dir/not-run"; then
-            echo "test: NOT RUN, because podman is missing:" >>"$dir/notes"
+            echo "test: NOT RUN, because podman is missing or runs no container:" >>"$dir/notes"
         fi
         ;;
     esac
@@ -76,7 +76,7 @@ trap 'rm -rf "$dir"' EXIT
 # Describe both engines; the files are empty where there is none.
 describe='docker=$(docker version --format "{{.Server.Version}}")
 compose=$({ docker compose version --short || docker-compose version --short; } 2>/dev/null) || compose=none
-podman=$(podman --version 2>/dev/null) || podman=
+podman=$(scripts/podman.sh "$TMPDIR/podman" && podman --version) || podman=
 echo "Docker $docker, compose $compose${podman:+, $podman}"'
 { scripts/bed.sh make && scripts/bed.sh run scripts/with-engine.sh sh -c "$describe" >"$dir/current"; } \
     2>"$dir/why-not-current" || : >"$dir/current"

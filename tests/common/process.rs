@@ -75,7 +75,8 @@ pub(super) fn send(pid: u32, signal: Signal) {
     let _ = pid.map(|pid| kill_process(pid, signal));
 }
 
-/// The processes of the operations of the daemon `pid`, whatever their parent is now, each with its command line.
+/// The processes of the operations of the daemon `pid`, whatever their parent is now, each with its command line, but for
+/// those with which podman keeps a container running.
 pub fn operation_processes(pid: u32) -> BTreeMap<u32, String> {
     let variable = format!("DEVCONTAINERD_OPERATION={pid}:");
     let all = fs::read_dir("/proc").unwrap().flatten();
@@ -90,7 +91,8 @@ pub fn operation_processes(pid: u32) -> BTreeMap<u32, String> {
         let ours = variables.any(is_ours);
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        ours.then_some((id, line))
+        let program = line.split(' ').next().unwrap_or_default();
+        (ours && !program.ends_with("/conmon")).then_some((id, line))
     });
     ours.collect()
 }

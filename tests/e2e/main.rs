@@ -18,6 +18,7 @@ mod lifecycle;
 mod listing;
 mod operations;
 mod outage;
+mod podman;
 mod recreate;
 mod scratch;
 mod workspace;

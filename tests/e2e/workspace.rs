@@ -99,10 +99,22 @@ impl Workspace {
     /// Makes the dev container with these environment variables, too.
     #[track_caller]
     pub(crate) fn up_with(&self, environment: &[(&str, &str)]) -> String {
+        self.run_up(environment, "docker")
+    }
+
+    /// Makes the dev container with this program in place of docker.
+    #[track_caller]
+    pub(crate) fn up_by(&self, docker: &str) -> String {
+        self.run_up(&[], docker)
+    }
+
+    #[track_caller]
+    fn run_up(&self, environment: &[(&str, &str)], docker: &str) -> String {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));
         // The `docker run` that the CLI leaves behind would hold pipes open.
         let mut child = Command::new("devcontainer")
             .args(["up", "--workspace-folder", self.shown()])
+            .args(["--docker-path", docker])
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
