@@ -146,7 +146,9 @@ impl Drop for Project {
         remove_labelled(&self.label());
         try_docker(&["volume", "rm", "--force", &self.volume()]);
         try_docker(&["network", "rm", &format!("{}_default", self.name)]);
-        try_docker(&["rmi", "--force", &format!("{}_dev", self.name)]);
+        // Compose 1 and 2 name it differently.
+        let images = ["_", "-"].map(|separator| format!("{}{separator}dev", self.name));
+        try_docker(&["rmi", "--force", &images[0], &images[1]]);
     }
 }
 
