@@ -74,8 +74,8 @@ make() {
     for tool in debootstrap unshare setpriv; do
         command -v $tool >/dev/null || cannot "$tool is missing (scripts/setup.sh installs it)"
     done
-    become_root make
     mkdir -p "$root/target"
+    become_root make
     exec 9>"$root/target/$suite.lock"
     flock 9 # another run may be making it
     ! is_made || return 0
@@ -96,8 +96,7 @@ make() {
         debootstrap --variant=minbase --include="$packages" $suite "$new" $(mirror) >"$bed.log" 2>&1 </dev/null &
     child=$!
     if ! wait $child; then
-        tail -n 5 "$bed.log" >&2
-        cannot "debootstrap failed (its log is $bed.log)"
+        cannot "debootstrap failed: $(tail -n 1 "$bed.log") (its log is $bed.log)"
     fi
     child=
     rm -rf "$new"/var/cache/apt/* "$new"/var/lib/apt/lists/* "$bed.log"

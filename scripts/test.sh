@@ -96,8 +96,13 @@ setsid env --default-signal=INT,QUIT "CARGO_TARGET_${host}_RUNNER=scripts/test.s
     cargo test --locked --no-fail-fast --features e2e "$@" >"$dir/output" 2>&1 &
 cargo=$!
 interrupted=0 status=0
-trap 'interrupted=130; kill -s INT -- -$cargo 2>/dev/null || :' INT
-trap 'interrupted=143; kill -s TERM -- -$cargo 2>/dev/null || :' TERM HUP
+pass_on() { # $1: a signal, $2: the exit status after it
+    interrupted=$2
+    kill -s "$1" -- -$cargo 2>/dev/null || :
+    [ "$(id -u)" -eq 0 ] || sudo -n kill -s "$1" -- -$cargo 2>/dev/null || : # those in the root belong to root
+}
+trap 'pass_on INT 130' INT
+trap 'pass_on TERM 143' TERM HUP
 wait $cargo || status=$?
 while kill -0 $tee 2>/dev/null; do # until nothing holds its end of the pipe; engines are stopped meanwhile
     wait $tee || :

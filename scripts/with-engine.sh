@@ -5,8 +5,8 @@
 #   scripts/with-engine.sh COMMAND [ARGUMENT...]
 #
 # The engine and TMPDIR are in target/with-engine.PID, so that several can run at once. The next run removes the
-# directory of one that was killed. ENGINE_DIR=DIR puts the engine into DIR instead. COMMAND has DOCKER_HOST, TMPDIR,
-# DEVCONTAINERD_ENGINE_DIR (with the engine's pid and log) in its environment.
+# directory of one that was killed, and ends its processes. ENGINE_DIR=DIR puts the engine into DIR instead. COMMAND has
+# DOCKER_HOST, TMPDIR, DEVCONTAINERD_ENGINE_DIR (with the engine's pid and log) in its environment.
 # Exit status 3: this machine cannot run an engine, and COMMAND was not run.
 set -eu
 
@@ -15,9 +15,14 @@ root=$(dirname "$scripts")
 [ $# -gt 0 ] || { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 for stale in "$root"/target/with-engine.*; do
-    if [ -d "$stale" ] && ! kill -0 "${stale##*.}" 2>/dev/null; then
+    if [ -d "$stale" ] && [ ! -e "/proc/${stale##*.}" ]; then
         "$scripts/engine.sh" stop "$stale/engine"
-        rm -rf "$stale"
+        for process in /proc/[0-9]*; do
+            if grep -qszxF "DEVCONTAINERD_ENGINE_DIR=$stale/engine" "$process/environ"; then
+                kill -s KILL "${process#/proc/}" 2>/dev/null || :
+            fi
+        done
+        if [ -O "$stale" ]; then rm -rf "$stale"; else sudo -n rm -rf "$stale"; fi
     fi
 done
 
