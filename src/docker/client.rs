@@ -1,5 +1,6 @@
 //! Docker commands on single containers, each with a deadline.
 
+use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Instant;
@@ -49,7 +50,8 @@ impl Client<'_> {
     pub fn inspect(&self, ids: &[String]) -> Result<Vec<Snapshot>, Error> {
         let mut found: Vec<Inspected> = self.inspect_as("container", ids)?;
         let images = found.iter().filter_map(Inspected::image_to_compare);
-        let images: Vec<String> = images.map(str::to_owned).collect();
+        let images: BTreeSet<&str> = images.collect();
+        let images: Vec<String> = images.into_iter().map(str::to_owned).collect();
         if !images.is_empty() {
             let images: Vec<Image> = self.inspect_as("image", &images)?;
             for one in &mut found {

@@ -14,6 +14,12 @@ pub const LABEL_COMPOSE_PROJECT: &str = "com.docker.compose.project";
 /// The label with the service's name, on every container of a compose project.
 pub const LABEL_COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
+/// The label with the directory of the project, on every container of a compose project.
+pub const LABEL_COMPOSE_WORKING_DIR: &str = "com.docker.compose.project.working_dir";
+
+/// The label with the services that a service needs. Compose 2 gives it, compose 1 does not.
+pub const LABEL_COMPOSE_DEPENDS_ON: &str = "com.docker.compose.depends_on";
+
 /// The label that is `true` on containers that the CLI's own tests leave behind. They are not dev containers.
 pub const LABEL_TEST_RUN: &str = "devcontainer.is_test_run";
 

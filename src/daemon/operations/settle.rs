@@ -328,6 +328,7 @@ mod tests {
             run_state,
             has_run: true,
             one_off: false,
+            folder: None,
             config: None,
             is_test_run: false,
             auto_remove: false,
@@ -335,6 +336,9 @@ mod tests {
             networks: Vec::new(),
             own_network: "bridge".to_owned(),
             compose: None,
+            working_dir: None,
+            depends_on: None,
+            joins: Vec::new(),
         }
     }
 

@@ -69,6 +69,12 @@ struct HostConfig {
     #[serde(deserialize_with = "null_as_default")]
     network_mode: String,
     #[serde(deserialize_with = "null_as_default")]
+    ipc_mode: String,
+    #[serde(deserialize_with = "null_as_default")]
+    pid_mode: String,
+    #[serde(deserialize_with = "null_as_default")]
+    volumes_from: Vec<String>,
+    #[serde(deserialize_with = "null_as_default")]
     port_bindings: BTreeMap<String, IgnoredAny>,
 }
 

@@ -1,9 +1,10 @@
 //! A container as operations need it, from `docker inspect`.
 
-use super::{Image, Inspected};
+use super::{HostConfig, Image, Inspected};
 use crate::model::container::RunState;
 use crate::model::labels::{
-    ComposeService, LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE, LABEL_CONFIG, LABEL_TEST_RUN,
+    ComposeService, LABEL_COMPOSE_DEPENDS_ON, LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE,
+    LABEL_COMPOSE_WORKING_DIR, LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN,
 };
 
 /// Labels that compose gives to containers. Images that it builds have the first two, and `docker commit` copies all.
@@ -13,6 +14,8 @@ const LABELS_OF_COMPOSE: [&str; 4] = [
     "com.docker.compose.container-number",
     "com.docker.compose.config-hash",
 ];
+/// Labels that the CLI and the daemon give to a dev container. `docker commit` copies them, too.
+const LABELS_OF_DEVCONTAINER: [&str; 3] = [LABEL_FOLDER, LABEL_CONFIG, LABEL_OPERATION];
 /// The label that is `True` on containers that `docker compose run` made.
 const LABEL_COMPOSE_ONE_OFF: &str = "com.docker.compose.oneoff";
 
@@ -29,6 +32,8 @@ pub struct Snapshot {
     pub has_run: bool,
     /// True if `docker compose run` made it.
     pub one_off: bool,
+    /// The workspace folder that a label of its own names: it is a dev container.
+    pub folder: Option<String>,
     /// The path of the configuration that it was made from, if a label names one.
     pub config: Option<String>,
     /// True if the CLI's own tests made it.
@@ -43,27 +48,70 @@ pub struct Snapshot {
     pub own_network: String,
     /// Its service, if it belongs to a compose project.
     pub compose: Option<ComposeService>,
+    /// The directory of its compose project.
+    pub working_dir: Option<String>,
+    /// The services that its service needs; `None` if that is not known.
+    pub depends_on: Option<Vec<String>>,
+    /// The ids or names of the containers whose namespaces or volumes it uses, sorted.
+    pub joins: Vec<String>,
 }
 
 impl Inspected {
-    /// The id of its image, if it has the label of a compose project.
+    /// The id of its image, if it has labels that may come from there.
     pub(in crate::docker) fn image_to_compare(&self) -> Option<&str> {
-        let is_labelled = self.config.labels.contains_key(LABEL_COMPOSE_PROJECT);
-        is_labelled.then_some(&self.image)
+        let mut doubtful = [LABEL_COMPOSE_PROJECT, LABEL_FOLDER].into_iter();
+        let is_labelled = doubtful.any(|key| self.config.labels.contains_key(key));
+        is_labelled
+            .then_some(&*self.image)
+            .filter(|image| !image.is_empty())
     }
 
-    /// Forgets the label of a compose project that the container only has from its image: then it does not belong to
-    /// that project (P18).
+    /// Forgets the labels that make it a dev container or a part of a compose project, if the container only has them
+    /// from its image (P18, P23).
     pub(in crate::docker) fn forget_labels_of_image(&mut self, images: &[Image]) {
         let image = images.iter().find(|image| image.id == self.image);
-        let is_own = |key: &str| {
-            let label = self.config.labels.get(key);
-            label.is_some() && image.is_some_and(|image| image.config.labels.get(key) != label)
+        let labels = &self.config.labels;
+        let is_own = |key: &&str| {
+            let label = labels.get(*key);
+            label.is_some() && image.is_some_and(|image| image.config.labels.get(*key) != label)
         };
-        if !LABELS_OF_COMPOSE.into_iter().any(is_own) {
-            self.config.labels.remove(LABEL_COMPOSE_PROJECT);
+        let mut foreign = Vec::new();
+        if !LABELS_OF_COMPOSE.iter().any(is_own) {
+            foreign.push(LABEL_COMPOSE_PROJECT);
         }
+        let details = [LABEL_COMPOSE_WORKING_DIR, LABEL_COMPOSE_DEPENDS_ON];
+        foreign.extend(details.into_iter().filter(|key| !is_own(key)));
+        // An image that is gone proves nothing.
+        if image.is_some() && !LABELS_OF_DEVCONTAINER.iter().any(is_own) {
+            foreign.extend([LABEL_FOLDER, LABEL_CONFIG]);
+        }
+        self.config
+            .labels
+            .retain(|key, _| !foreign.contains(&key.as_str()));
     }
+}
+
+impl HostConfig {
+    /// The ids or names of the containers whose namespaces or volumes are used, sorted.
+    fn joined(&self) -> Vec<String> {
+        let modes = [&self.network_mode, &self.ipc_mode, &self.pid_mode].into_iter();
+        let shared = modes.filter_map(|mode| mode.strip_prefix("container:"));
+        // An access mode may follow: `NAME:ro`.
+        let volumes = self.volumes_from.iter();
+        let volumes = volumes.filter_map(|from| from.split(':').next());
+        let all = shared.chain(volumes).filter(|one| !one.is_empty());
+        let mut joined: Vec<String> = all.map(str::to_owned).collect();
+        joined.sort_unstable();
+        joined.dedup();
+        joined
+    }
+}
+
+/// The names of the services in compose's label, such as `db:service_started:false,cache:service_healthy:true`.
+fn services(label: &str) -> Vec<String> {
+    let names = label.split(',').filter_map(|one| one.split(':').next());
+    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 impl From<Inspected> for Snapshot {
@@ -77,6 +125,15 @@ impl From<Inspected> for Snapshot {
         let compose = labels
             .remove(LABEL_COMPOSE_PROJECT)
             .zip(labels.remove(LABEL_COMPOSE_SERVICE));
+        let mut take = |key: &str| labels.remove(key);
+        let [working_dir, depends_on, folder, config] = [
+            LABEL_COMPOSE_WORKING_DIR,
+            LABEL_COMPOSE_DEPENDS_ON,
+            LABEL_FOLDER,
+            LABEL_CONFIG,
+        ]
+        .map(&mut take);
+        let in_project = compose.is_some();
         let has = |key: &str, value: &str| labels.get(key).is_some_and(|is| is == value);
         Self {
             name,
@@ -84,11 +141,11 @@ impl From<Inspected> for Snapshot {
             has_run: inspected.state.has_run(),
             one_off: has(LABEL_COMPOSE_ONE_OFF, "True"),
             is_test_run: has(LABEL_TEST_RUN, "true"),
-            config: labels
-                .remove(LABEL_CONFIG)
-                .filter(|config| !config.is_empty()),
+            folder: folder.filter(|folder| !folder.is_empty()),
+            config: config.filter(|config| !config.is_empty()),
             id: inspected.id,
             auto_remove: host.auto_remove,
+            joins: host.joined(),
             publishes: !host.port_bindings.is_empty() && can_leave,
             networks: inspected.network_settings.networks.into_keys().collect(),
             own_network: match host.network_mode.as_str() {
@@ -96,6 +153,10 @@ impl From<Inspected> for Snapshot {
                 _ => host.network_mode,
             },
             compose: compose.map(|(project, service)| ComposeService { project, service }),
+            working_dir: working_dir.filter(|directory| in_project && !directory.is_empty()),
+            depends_on: depends_on
+                .filter(|_| in_project)
+                .map(|label| services(&label)),
         }
     }
 }
@@ -122,9 +183,12 @@ mod tests {
             snapshot.config.as_deref(),
             Some("/srv/fixture/project/.devcontainer/devcontainer.json")
         );
+        assert_eq!(snapshot.folder.as_deref(), Some("/srv/fixture/project"));
         assert_eq!(snapshot.own_network, "bridge");
         assert_eq!(snapshot.networks, ["bridge"]);
         assert_eq!(snapshot.compose, None);
+        assert_eq!((snapshot.working_dir, snapshot.depends_on), (None, None));
+        assert_eq!(snapshot.joins, [""; 0]);
     }
 
     #[test]
@@ -157,6 +221,78 @@ mod tests {
             one.forget_labels_of_image(&[serde_json::from_str(&image).unwrap()]);
             assert_eq!(Snapshot::from(one).compose.is_some(), belongs);
         }
+    }
+
+    #[test]
+    fn p23_a_folder_that_the_image_has_too_makes_no_dev_container() {
+        let labels = |folder: &str, config: &str| {
+            format!(r#"{{"Labels":{{"{LABEL_FOLDER}":"{folder}","{LABEL_CONFIG}":"{config}"}}}}"#)
+        };
+        let of_container = labels("/w", "/w/c");
+        for (of_image, is_own) in [
+            (labels("/w", "/w/c"), false),
+            (labels("/v", "/w/c"), true),
+            (labels("/w", "/w/d"), true),
+            (r#"{"Labels":null}"#.to_owned(), true),
+        ] {
+            let json = format!(r#"{{"Id":"a","Image":"i","Config":{of_container}}}"#);
+            let mut one = inspected(&json);
+            assert_eq!(one.image_to_compare(), Some("i"));
+            let image = format!(r#"{{"Id":"i","Config":{of_image}}}"#);
+            one.forget_labels_of_image(&[serde_json::from_str(&image).unwrap()]);
+            let snapshot = Snapshot::from(one);
+            assert_eq!(snapshot.folder.is_some(), is_own, "{of_image}");
+            assert_eq!(snapshot.config.is_some(), is_own, "{of_image}");
+        }
+        let mut one = inspected(&format!(
+            r#"{{"Id":"a","Image":"gone","Config":{of_container}}}"#
+        ));
+        one.forget_labels_of_image(&[]);
+        assert!(Snapshot::from(one).folder.is_some(), "nothing is known");
+    }
+
+    #[test]
+    fn p24_what_a_service_needs_is_known_from_a_label_of_its_own() {
+        let json = |labels: &str| {
+            format!(
+                r#"{{"Id":"a","Image":"i","Config":{{"Labels":{{"com.docker.compose.project":"p","com.docker.compose.service":"s"{labels}}}}}}}"#
+            )
+        };
+        let needs = |value: &str| format!(r#","{LABEL_COMPOSE_DEPENDS_ON}":"{value}""#);
+        for (labels, expected) in [
+            (String::new(), None),
+            (needs(""), Some(vec![])),
+            (needs("db"), Some(vec!["db"])),
+            (
+                needs("db:service_started:false,cache:service_healthy:true"),
+                Some(vec!["db", "cache"]),
+            ),
+        ] {
+            let snapshot = Snapshot::from(inspected(&json(&labels)));
+            let expected =
+                expected.map(|all| all.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            assert_eq!(snapshot.depends_on, expected, "{labels}");
+        }
+        let place = format!(r#","{LABEL_COMPOSE_WORKING_DIR}":"/w""#);
+        let labels = needs("db") + &place + r#","com.docker.compose.config-hash":"h""#;
+        let mut one = inspected(&json(&labels));
+        let image = json(&(needs("db") + &place)).replace(r#""a""#, r#""i""#);
+        one.forget_labels_of_image(&[serde_json::from_str(&image).unwrap()]);
+        let snapshot = Snapshot::from(one);
+        assert!(snapshot.compose.is_some());
+        assert_eq!((snapshot.depends_on, snapshot.working_dir), (None, None));
+        let snapshot = Snapshot::from(inspected(&json(&labels)));
+        assert_eq!(snapshot.working_dir.as_deref(), Some("/w"));
+    }
+
+    #[test]
+    fn p24_the_containers_that_it_lives_in_are_known() {
+        let json = r#"{"Id":"a","HostConfig":{"NetworkMode":"container:net","IpcMode":"shareable",
+            "PidMode":"container:pid","VolumesFrom":["vol:ro","net","plain"]}}"#;
+        let snapshot = Snapshot::from(inspected(json));
+        assert_eq!(snapshot.joins, ["net", "pid", "plain", "vol"]);
+        let json = r#"{"Id":"a","HostConfig":{"NetworkMode":"bridge","IpcMode":"container:","VolumesFrom":null}}"#;
+        assert_eq!(Snapshot::from(inspected(json)).joins, [""; 0]);
     }
 
     #[test]
