@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -11,6 +12,9 @@ use super::command::{Output, Runner, Tracking, is_id};
 use super::error::Error;
 use super::inspect::snapshot::Snapshot;
 use super::inspect::{Image, Inspected};
+
+/// How often to look whether a container is gone.
+const GONE_POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// Docker's command line.
 #[derive(Clone, Copy)]
@@ -105,12 +109,22 @@ impl Client<'_> {
         self.run_on("unpause", &[], &[id])
     }
 
-    /// `docker rm --force`, which keeps volumes. It is no error if a container is gone already.
+    /// `docker rm --force`, which keeps volumes. It is no error if a container is gone already. One that docker is about
+    /// to remove by itself (`--rm`) is waited for.
     pub fn remove(&self, ids: &[&str]) -> Result<(), Error> {
         match self.run_on("rm", &["--force"], ids) {
             Err(error) if error.is_about_missing() => Ok(()),
+            Err(error) if error.is_about_removal() => self.wait_until_gone(ids),
             result => result,
         }
+    }
+
+    fn wait_until_gone(&self, ids: &[&str]) -> Result<(), Error> {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        while !self.inspect(&ids)?.is_empty() {
+            thread::sleep(GONE_POLL_EVERY);
+        }
+        Ok(())
     }
 
     /// `docker rename`.

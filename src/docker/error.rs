@@ -65,6 +65,11 @@ impl Error {
         matches!(self, Self::Failed { stderr, .. } if stderr.is_about_missing())
     }
 
+    /// Returns whether the command failed only because docker is about to remove the container by itself, or has done so.
+    pub fn is_about_removal(&self) -> bool {
+        matches!(self, Self::Failed { stderr, .. } if stderr.is_about_removal())
+    }
+
     /// Returns whether the command was ended because its caller needs it no more.
     pub fn is_aborted(&self) -> bool {
         matches!(self, Self::Aborted { .. })
@@ -145,6 +150,12 @@ impl Stderr {
         let mut errors = self.0.lines().filter(|line| line.contains("Error"));
         self.0.lines().any(says_missing) && errors.all(says_missing)
     }
+
+    fn is_about_removal(&self) -> bool {
+        let mut errors = self.0.lines().filter(|line| line.contains("Error"));
+        let is_going = |line: &str| says_missing(line) || says_being_removed(line);
+        self.0.lines().any(says_being_removed) && errors.all(is_going)
+    }
 }
 
 /// podman's log lines are `time="…" level=… msg="…"`.
@@ -154,7 +165,7 @@ fn without_time(line: &str) -> &str {
     text.map_or(line, |(_, text)| text)
 }
 
-/// The only place where docker's words are matched: neither docker nor podman has an exit status for this.
+/// These two are the only place where docker's words are matched: neither docker nor podman has an exit status for this.
 fn says_missing(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
     [
@@ -165,6 +176,10 @@ fn says_missing(line: &str) -> bool {
     ]
     .iter()
     .any(|words| line.contains(words))
+}
+
+fn says_being_removed(line: &str) -> bool {
+    line.contains("removal of container") && line.contains("already in progress")
 }
 
 #[cfg(test)]
@@ -193,6 +208,20 @@ mod tests {
             (String::new(), false),
         ] {
             assert_eq!(failed(&stderr).is_about_missing(), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn containers_that_docker_is_removing_are_told_from_worse() {
+        let gone = "Error response from daemon: No such container: a";
+        let going = "Error response from daemon: removal of container b is already in progress";
+        for (stderr, expected) in [
+            (going.to_owned(), true),
+            (format!("{gone}\n{going}\n"), true),
+            (gone.to_owned(), false),
+            (format!("{going}\nError response from daemon: busy"), false),
+        ] {
+            assert_eq!(failed(&stderr).is_about_removal(), expected, "{stderr}");
         }
     }
 

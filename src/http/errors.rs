@@ -308,6 +308,7 @@ impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotBoolean(name) => write!(f, "{name} should be true or false"),
+            Self::AllMisplaced => f.write_str("only stop and DELETE take the parameter all"),
             Self::NotLineNumber => f.write_str("offset should be the number of a line, from 0"),
             Self::UnknownFormat => f.write_str("format should be json or text"),
         }

@@ -7,11 +7,12 @@ use super::errors::{Error, Limit, stale_warning};
 use super::events::EventStream;
 use super::limits::Permit;
 use super::logs::{LogEnd, LogStream};
-use super::query::{Query, last_event_id};
+use super::query::{Query, QueryError, last_event_id};
 use super::request::Request;
 use super::response::Answer;
 use super::routes::{self, Action};
 use super::service::Service;
+use crate::daemon::operations::OperationRequest;
 use crate::daemon::operations::journal::Journal;
 use crate::model::api::{BuildInfo, Health};
 use crate::model::ids::Key;
@@ -57,6 +58,9 @@ impl Service {
             path: request.path.clone(),
         })?;
         let query = Query::parse(&request.query).map_err(Error::Query)?;
+        if query.all.is_some() && !action.takes_all() {
+            return Err(Error::Query(QueryError::AllMisplaced));
+        }
         match action {
             Action::Healthz => Ok(Answer::json(200, &Health::Ok).into()),
             Action::Readyz => self.readyz().map(Reply::from),
@@ -66,7 +70,12 @@ impl Service {
             Action::Devcontainer(name) => self.devcontainer(&name).map(Reply::from),
             Action::RecreateContainer(container) => {
                 let kind = OperationKind::Recreate;
-                let journal = self.start(self.owner_of(&container)?, kind)?;
+                let (owner, container) = self.owner_of(&container)?;
+                let request = OperationRequest {
+                    container: Some(container),
+                    ..kind.into()
+                };
+                let journal = self.start(owner, request)?;
                 Ok(Reply::Result(journal, kind))
             }
             Action::Operate(kind, name) => self.operate(self.known(&name)?, kind, &query, request),
@@ -123,13 +132,17 @@ impl Service {
         query: &Query,
         request: &Request,
     ) -> Result<Reply, Error> {
+        let operation = OperationRequest {
+            all: query.all.unwrap_or(false),
+            ..kind.into()
+        };
         if query.follow {
             // A stream that cannot be opened is refused before the operation begins.
             let end = self.end_of_operation()?;
-            let journal = self.start(key, kind)?;
+            let journal = self.start(key, operation)?;
             return Ok(Reply::Log(log(Some(journal), end, query, request)));
         }
-        let journal = self.start(key, kind)?;
+        let journal = self.start(key, operation)?;
         // A removed dev container can no longer be shown in a 202.
         if query.wait.unwrap_or(kind == OperationKind::Delete) {
             return Ok(Reply::Result(journal, kind));

@@ -9,6 +9,8 @@ use super::stream::Format;
 pub(super) struct Query {
     /// Answer when the operation has ended. The default depends on the operation.
     pub(super) wait: Option<bool>,
+    /// Act on all containers of the dev container. Only `stop` and `DELETE` take it.
+    pub(super) all: Option<bool>,
     /// Stream the log until the operation has ended.
     pub(super) follow: bool,
     /// The number of the first line to send.
@@ -22,6 +24,8 @@ pub(super) struct Query {
 pub(super) enum QueryError {
     /// The parameter with this name is a boolean.
     NotBoolean(&'static str),
+    /// The route does not take the parameter `all`, and must not do something else than what was asked for.
+    AllMisplaced,
     /// `offset` is the number of a line.
     NotLineNumber,
     /// `format` is `json` or `text`.
@@ -38,6 +42,7 @@ impl Query {
             let value = decoded.as_deref();
             match name {
                 "wait" => parsed.wait = Some(truth("wait", value)?),
+                "all" => parsed.all = Some(truth("all", value)?),
                 "follow" => parsed.follow = truth("follow", value)?,
                 "offset" => {
                     let number = value.and_then(|value| value.parse().ok());
@@ -98,6 +103,8 @@ mod tests {
             assert_eq!(parse(wait).wait, Some(true), "{wait}");
         }
         assert_eq!(parse("wait=false").wait, Some(false));
+        assert_eq!(parse("all").all, Some(true));
+        assert_eq!(parse("all=0").all, Some(false));
         let query = parse("follow=true&offset=7&format=text");
         assert!(query.follow && query.text && query.offset == 7);
         assert!(
@@ -111,6 +118,7 @@ mod tests {
         for (bad, expected) in [
             ("wait=yes", QueryError::NotBoolean("wait")),
             ("follow=%zz", QueryError::NotBoolean("follow")),
+            ("all=both", QueryError::NotBoolean("all")),
             ("offset=-1", QueryError::NotLineNumber),
             ("offset", QueryError::NotLineNumber),
             ("format=xml", QueryError::UnknownFormat),

@@ -28,6 +28,14 @@ pub(super) enum Action {
     Version,
 }
 
+impl Action {
+    /// Returns whether the action can be done to all containers of a dev container.
+    pub(super) fn takes_all(&self) -> bool {
+        use OperationKind::{Delete, Stop};
+        matches!(self, Self::Operate(Stop | Delete, _))
+    }
+}
+
 /// A method that a route can have. HEAD is served wherever GET is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {

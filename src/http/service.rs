@@ -8,13 +8,12 @@ use super::guard::AllowedHosts;
 use super::limits::Limits;
 use crate::base::notify::Notifier;
 use crate::daemon::current::{Current, NoView, Observer};
-use crate::daemon::operations::Operations;
 use crate::daemon::operations::journal::Journal;
+use crate::daemon::operations::{OperationRequest, Operations};
 use crate::daemon::shared::Shared;
 use crate::model::api::Devcontainer;
 use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
-use crate::model::operation::OperationKind;
 use crate::process;
 use crate::process::programs::Programs;
 use crate::state::{Fact, Selected, State, Update, View};
@@ -83,8 +82,8 @@ impl Service {
         find().ok_or_else(|| Error::NoDevcontainer(id_or_name.to_owned()))
     }
 
-    /// Finds the dev container that a container belongs to.
-    pub(super) fn owner_of(&self, container: &str) -> Result<Key, Error> {
+    /// Finds the dev container that a container belongs to, and the id of the container.
+    pub(super) fn owner_of(&self, container: &str) -> Result<(Key, String), Error> {
         if container.is_empty() {
             return Err(Error::Container(ContainerError::Empty));
         }
@@ -103,8 +102,9 @@ impl Service {
     }
 
     /// Begins an operation. Returns its log.
-    pub(super) fn start(&self, key: Key, kind: OperationKind) -> Result<Arc<Journal>, Error> {
-        let started = self.operations.start(key, kind);
+    pub(super) fn start(&self, key: Key, request: OperationRequest) -> Result<Arc<Journal>, Error> {
+        let kind = request.kind;
+        let started = self.operations.start(key, request);
         started.map_err(|error| Error::of_start(error, kind))
     }
 
@@ -157,14 +157,17 @@ impl Service {
     }
 }
 
-fn owner_of(state: &State, container: &str) -> Result<Key, Error> {
+fn owner_of(state: &State, container: &str) -> Result<(Key, String), Error> {
     let error = match state.select(container) {
         Selected::One(info) if info.labels.get(LABEL_FOLDER).is_none() => {
             ContainerError::NotDevcontainer(info.name.clone())
         }
         Selected::One(info) => {
             let owner = state.owner(&info.id);
-            return owner.ok_or_else(|| Error::NoDevcontainer(info.name.clone()));
+            return match owner {
+                Some(owner) => Ok((owner, info.id.clone())),
+                None => Err(Error::NoDevcontainer(info.name.clone())),
+            };
         }
         Selected::None => ContainerError::NotFound(container.to_owned()),
         Selected::Ambiguous => ContainerError::Ambiguous(container.to_owned()),

@@ -74,6 +74,16 @@ pub enum RunState {
     Other(Box<str>),
 }
 
+impl RunState {
+    /// Returns whether it has processes, or gets them again.
+    pub fn has_processes(&self) -> bool {
+        matches!(
+            self,
+            Self::Running | Self::Stopping | Self::Paused | Self::Restarting
+        )
+    }
+}
+
 impl fmt::Display for RunState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -83,6 +83,8 @@ pub enum Fact {
     InputsInitialized(Key, Inputs),
     /// An operation ended, and the CLI left these inputs, with its lock file.
     OperationEnded(Key, EndedOperation, Option<Inputs>),
+    /// The running operation has left duplicates of the container of the dev container alone.
+    DuplicatesStay(Key),
     /// The running operation has cleaned up what an earlier one left.
     LeftoversCleared(Key),
     /// The repair under way ended; with `None`, docker did not answer.
@@ -125,6 +127,7 @@ impl State {
             Fact::OperationEnded(key, ended, after) => {
                 self.end_operation(key, ended, after.as_ref(), now);
             }
+            Fact::DuplicatesStay(key) => self.keep_duplicates(key),
             Fact::LeftoversCleared(key) => self.clear_leftover(key),
             Fact::RepairEnded(key, repaired) => self.end_repair(key, repaired, now),
             Fact::ListOutdated(ids) => self.listing.invalidate(now, ids),

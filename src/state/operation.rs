@@ -41,6 +41,8 @@ pub(super) struct RunningOperation {
     pub(super) operation: Operation,
     /// The containers that were listed before it began.
     pub(super) containers_before: HashSet<String>,
+    /// True if it has left duplicates of its container alone.
+    pub(super) leaves_duplicates: bool,
 }
 
 /// The run of the daemon in which an operation ended.

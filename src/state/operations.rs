@@ -58,6 +58,7 @@ impl State {
                 made_from: None,
             },
             containers_before,
+            leaves_duplicates: false,
         });
         let log_source = entry.log_source();
         self.changed();
@@ -75,6 +76,13 @@ impl State {
         if let Some(running) = self.running_mut(key) {
             running.operation.originals = originals;
             running.operation.made_from = inputs.map(Baseline::exact);
+        }
+    }
+
+    /// Takes that the running operation has left duplicates alone, so that the dev container still has containers.
+    pub(super) fn keep_duplicates(&mut self, key: Key) {
+        if let Some(running) = self.running_mut(key) {
+            running.leaves_duplicates = true;
         }
     }
 
@@ -117,8 +125,12 @@ impl State {
                 .extend(made.map(|(id, baseline)| (id, baseline.clone())));
             let is_deleted =
                 running.kind() == OperationKind::Delete && ended.end.ending == Ending::Succeeded;
+            let is_forgotten = is_deleted && !running.leaves_duplicates;
             entry.last = Some(running.end(ended));
             if is_deleted {
+                self.clear_leftover(key);
+            }
+            if is_forgotten {
                 self.forget(key);
             }
         }
@@ -134,7 +146,6 @@ impl State {
 
     /// Forgets a detected dev container whose containers were removed. It is listed again when a container appears.
     pub(super) fn forget(&mut self, key: Key) {
-        self.clear_leftover(key);
         self.fleet.forget(key);
         self.owners.retain(|_, owner| *owner != key);
     }

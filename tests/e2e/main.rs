@@ -16,6 +16,7 @@ mod identity;
 mod keeping;
 mod lifecycle;
 mod listing;
+mod only_target;
 mod operations;
 mod outage;
 mod podman;

@@ -77,6 +77,7 @@ fn a_service_whose_image_compose_built_belongs_to_its_project() {
     let sandbox = Sandbox::new();
     let folder = sandbox.workspace("app");
     sandbox.image(&json!({"com.docker.compose.project": "p", "com.docker.compose.service": "dev"}));
+    sandbox.write("images/sha256:other", r#"{"Id":"sha256:other"}"#);
     let service = |number, name| {
         sandbox
             .container(number)

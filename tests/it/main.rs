@@ -27,6 +27,7 @@ mod lifecycle;
 mod listen;
 mod listing;
 mod logs;
+mod only_target;
 mod operations;
 mod output;
 mod processes;

@@ -8,8 +8,10 @@ mod locks;
 mod output;
 mod repair;
 mod run;
+mod services;
 mod settle;
 pub mod sink;
+mod stop;
 mod up;
 
 use std::collections::HashMap;
@@ -70,6 +72,28 @@ pub struct OperationSettings {
     pub persister: Arc<Persister>,
 }
 
+/// An operation that a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRequest {
+    /// What is to be done.
+    pub kind: OperationKind,
+    /// The id of the container that it is to be done to; `None` for the one that is shown.
+    pub container: Option<String>,
+    /// True if it is to be done to all containers of the dev container (`stop` and `DELETE` only).
+    pub all: bool,
+}
+
+impl From<OperationKind> for OperationRequest {
+    /// The operation on the container that is shown.
+    fn from(kind: OperationKind) -> Self {
+        Self {
+            kind,
+            container: None,
+            all: false,
+        }
+    }
+}
+
 /// Reasons why an operation did not begin.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StartError {
@@ -124,20 +148,20 @@ impl Operations {
     pub fn start(
         self: &Arc<Self>,
         key: Key,
-        kind: OperationKind,
+        request: OperationRequest,
     ) -> Result<Arc<Journal>, StartError> {
         let declared = self
             .shared
             .read(|state| state.declared(key))
             .ok_or(StartError::Refused(Refusal::Gone))?;
-        let resolved = self.resolve_allowed(&declared, kind)?;
+        let resolved = self.resolve_allowed(&declared, request.kind)?;
         let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
         self.wait_for_repair(key);
         let lock = self
             .locks
             .lock(&resolved.folder)
             .ok_or(StartError::Locked)?;
-        let run = self.begin(key, kind, declared, resolved, Arc::new(abort), lock)?;
+        let run = self.begin(key, request, declared, resolved, Arc::new(abort), lock)?;
         let journal = run.journal.clone();
         self.feed_sink(&journal);
         self.spawn(run);
@@ -173,7 +197,7 @@ impl Operations {
     fn begin(
         self: &Arc<Self>,
         key: Key,
-        kind: OperationKind,
+        request: OperationRequest,
         declared: Declared,
         resolved: Resolved,
         abort: Arc<Abort>,
@@ -182,10 +206,12 @@ impl Operations {
         let mut handles = self.handles();
         // While the handles are locked, no two operations get the same id.
         let id = OperationId::new(SystemTime::now());
-        let begun = self
-            .shared
-            .update(|state| state.begin(key, kind, id.clone()));
-        let log_source = begun.map_err(StartError::Refused)?;
+        let kind = request.kind;
+        let begun = self.shared.update(|state| {
+            let log_source = state.begin(key, kind, id.clone())?;
+            Ok((log_source, state.containers_of(key).into_iter().next()))
+        });
+        let (log_source, shown) = begun.map_err(StartError::Refused)?;
         let journal = Arc::new(Journal::new(log_source));
         handles.insert(
             key,
@@ -197,6 +223,9 @@ impl Operations {
         Ok(OperationRun {
             key,
             kind,
+            container: request.container,
+            shown,
+            all: request.all,
             id,
             declared,
             resolved,

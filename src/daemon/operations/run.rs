@@ -1,6 +1,5 @@
 //! One operation, from its beginning to its end.
 
-use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +30,12 @@ use crate::state::Fact;
 pub(super) struct OperationRun {
     pub(super) key: Key,
     pub(super) kind: OperationKind,
+    /// The id of the container that the request names, if it names one.
+    pub(super) container: Option<String>,
+    /// The id of the container that was shown when the operation began.
+    pub(super) shown: Option<String>,
+    /// True if it acts on all containers of the dev container.
+    pub(super) all: bool,
     pub(super) id: OperationId,
     pub(super) declared: Declared,
     pub(super) resolved: Resolved,
@@ -41,6 +46,14 @@ pub(super) struct OperationRun {
     /// When it must have ended.
     pub(super) deadline: Instant,
     pub(super) operations: ThreadGuard,
+}
+
+/// The containers of a dev container.
+pub(super) struct Targets {
+    /// The one that the operation acts on.
+    pub(super) target: Option<Snapshot>,
+    /// The others.
+    pub(super) duplicates: Vec<Snapshot>,
 }
 
 /// The outcome of an operation.
@@ -93,8 +106,8 @@ impl OperationRun {
         }
         match self.kind {
             OperationKind::Recreate | OperationKind::Start => self.up(),
-            OperationKind::Stop => self.for_all("stopping", |docker, ids| docker.stop(ids)),
-            OperationKind::Delete => self.for_all("removing", |docker, ids| docker.remove(ids)),
+            OperationKind::Stop => self.stop(),
+            OperationKind::Delete => self.delete(),
         }
     }
 
@@ -109,43 +122,28 @@ impl OperationRun {
         self.journal.write(vec![line]);
     }
 
-    /// Acts on all containers of the dev container and of its compose project. `doing` stands in the log.
-    fn for_all(
-        &self,
-        doing: &str,
-        act: impl Fn(&Client<'_>, &[&str]) -> Result<(), docker::Error>,
-    ) -> Outcome {
-        let program = self.operations.programs.docker();
-        let docker = self.docker(&program);
-        let thorough = Client {
-            thorough: true,
-            ..docker
+    /// Asks docker for the container that the operation acts on, and for the others of the dev container. The target is
+    /// the container that the request names, otherwise the one that was shown. If that is gone by now, it is one that
+    /// runs rather than one that does not, then one that is not listed yet.
+    pub(super) fn targets(&self, docker: &Client<'_>) -> Result<Targets, docker::Error> {
+        let mut duplicates = self.own_containers(docker)?;
+        let shared = &self.operations.shared;
+        let listed = shared.read(|state| state.containers_of(self.key));
+        let position = |id: &String| duplicates.iter().position(|one| one.id == *id);
+        let at = match &self.container {
+            Some(named) => position(named),
+            None => self.shown.as_ref().and_then(position).or_else(|| {
+                let precedence = |at: &usize| {
+                    let one = duplicates.get(*at)?;
+                    Some((!one.run_state.has_processes(), listed.contains(&one.id)))
+                };
+                (0..duplicates.len()).min_by_key(precedence)
+            }),
         };
-        let acted = self.with_project(&docker).and_then(|all| {
-            let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
-            if !names.is_empty() {
-                self.say(&format!("{doing} {}", names.join(", ")));
-            }
-            let ids: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
-            act(&thorough, &ids)
-        });
-        match acted {
-            Ok(()) => Ending::Succeeded.into(),
-            Err(e) => self.stopped_by(e).into(),
-        }
-    }
-
-    fn with_project(&self, docker: &Client<'_>) -> Result<Vec<Snapshot>, docker::Error> {
-        let mut all = self.own_containers(docker)?;
-        let projects = all
-            .iter()
-            .filter_map(|one| Some(one.compose.as_ref()?.project_label()));
-        for project in projects.collect::<HashSet<_>>() {
-            let ids = docker.with_labels(&[project])?.into_iter();
-            let more = ids.filter(|id| all.iter().all(|one| one.id != *id));
-            all.extend(docker.inspect(&more.collect::<Vec<_>>())?);
-        }
-        Ok(all)
+        Ok(Targets {
+            target: at.map(|at| duplicates.remove(at)),
+            duplicates,
+        })
     }
 
     /// Asks docker for the containers of the dev container: those that the last listing showed, and those that the CLI

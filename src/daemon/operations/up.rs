@@ -62,16 +62,8 @@ impl OperationRun {
         }
         let program = self.operations.programs.docker();
         let docker = self.docker(&program);
-        let mut found = self.own_containers(&docker)?;
-        let configured = self.compose_service();
-        let services = found.iter().filter_map(|one| one.compose.clone());
-        let replaced = services.filter(|one| Some(&one.service) == configured.as_ref());
-        for service in replaced.collect::<Vec<_>>() {
-            let ids = docker.with_labels(&service.labels())?.into_iter();
-            let more = ids.filter(|id| found.iter().all(|one| one.id != *id));
-            found.extend(docker.inspect(&more.collect::<Vec<_>>())?);
-        }
-        let lasting = found.into_iter().filter(|one| !one.one_off);
+        let target = self.targets(&docker)?.target;
+        let lasting = target.into_iter().filter(|one| !one.one_off);
         Ok(lasting.map(settle::original_of).collect())
     }
 
