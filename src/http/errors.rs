@@ -109,7 +109,7 @@ impl Error {
             Self::NotAllowed(why) => row(403, "Workspace folder not allowed", why),
             Self::Refused(refusal) => refusal_row(refusal),
             Self::Locked => in_progress_row(
-                "another program, most likely another devcontainerd, holds the lock on the workspace folder (flock); try again when it has finished",
+                "another program, most likely another devcontainerd, holds the lock on the workspace folder, or on the directory of its compose project (flock); try again when it has finished",
             ),
             Self::NothingToCancel => row(
                 409,
@@ -259,13 +259,20 @@ fn refusal_row(refusal: Refusal) -> Row {
         Refusal::Repairing => in_progress_row(
             "containers that an earlier operation left are being cleaned up; try again in a moment",
         ),
-        Refusal::InProgress => in_progress_row(
-            "an operation is already running for this dev container; wait for it, follow its log, or cancel it",
-        ),
+        Refusal::InProgress { work, name } => in_progress_row(format!(
+            "an operation is already running for this dev container, a {work} of `{name}`; wait for it, follow its log, or cancel it"
+        )),
+        Refusal::ProjectInProgress {
+            work,
+            name,
+            project,
+        } => in_progress_row(format!(
+            "a {work} of `{name}` is at work in the same compose project ({project}); try again when it has ended"
+        )),
     }
 }
 
-fn in_progress_row(detail: &'static str) -> Row {
+fn in_progress_row(detail: impl Into<Cow<'static, str>>) -> Row {
     row(409, "Devcontainer operation in progress", detail)
 }
 

@@ -10,3 +10,4 @@ pub mod listing;
 pub mod location;
 pub mod operation;
 pub mod original;
+pub mod project;

@@ -5,6 +5,7 @@
 //! can be tested as a plain function and the lock around the state is never held for long.
 
 pub mod baseline;
+mod claims;
 mod demand;
 mod devcontainers;
 mod entry;

@@ -14,6 +14,7 @@ use crate::model::operation::{
     Settlement,
 };
 use crate::model::original::Original;
+use crate::model::project::Project;
 
 /// The activity on the containers of a dev container. There is one at a time (P14).
 pub(super) enum Activity {
@@ -22,7 +23,11 @@ pub(super) enum Activity {
     /// An operation runs.
     Operating(RunningOperation),
     /// A repair of an earlier operation is under way.
-    Repairing(Repair),
+    Repairing {
+        repair: Repair,
+        /// The compose projects that it claims.
+        claims: Vec<Project>,
+    },
 }
 
 /// The facts about an operation that outlive it.
@@ -39,6 +44,8 @@ pub(super) struct Operation {
 /// An operation that has not ended.
 pub(super) struct RunningOperation {
     pub(super) operation: Operation,
+    /// The compose projects that it claims.
+    pub(super) claims: Vec<Project>,
     /// The containers that were listed before it began.
     pub(super) containers_before: HashSet<String>,
     /// True if it has left duplicates of its container alone.

@@ -14,15 +14,30 @@ use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::operation::{EndedOperation, Ending, OperationKind, OperationState};
 use crate::model::original::Original;
+use crate::model::project::Project;
 use crate::state::operation::{Activity, PastOperation, RunningOperation};
 
 /// Reasons why an operation does not begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The dev container does not exist any more.
     Gone,
     /// Another operation is running for it (P14).
-    InProgress,
+    InProgress {
+        /// The word for that operation.
+        work: &'static str,
+        /// The name of the dev container.
+        name: String,
+    },
+    /// Something is being done to another dev container of its compose project (P14).
+    ProjectInProgress {
+        /// The word for it.
+        work: &'static str,
+        /// The name of the other dev container.
+        name: String,
+        /// The project.
+        project: Project,
+    },
     /// A repair of an earlier operation is under way, which does not take long.
     Repairing,
     /// The daemon is about to stop.
@@ -30,23 +45,33 @@ pub enum Refusal {
 }
 
 impl State {
-    /// Begins an operation, unless something else is being done to the dev container. Returns the source that the lines
-    /// of its log belong to.
+    /// Begins an operation, unless something else is being done to the dev container, or to another one that has one of
+    /// the compose projects in `claims`. Returns the source that the lines of its log belong to.
     pub fn begin(
         &mut self,
         key: Key,
         kind: OperationKind,
         id: OperationId,
+        claims: Vec<Project>,
     ) -> Result<Uuid, Refusal> {
         if self.closing {
             return Err(Refusal::Closing);
         }
         let containers_before = self.containers.iter().map(|info| info.id.clone()).collect();
+        let conflict = self.conflict(key, &claims);
         let entry = self.fleet.get_mut(key).ok_or(Refusal::Gone)?;
-        match entry.activity {
+        match &entry.activity {
             Activity::Idle => {}
-            Activity::Operating(_) => return Err(Refusal::InProgress),
-            Activity::Repairing(_) => return Err(Refusal::Repairing),
+            Activity::Operating(running) => {
+                return Err(Refusal::InProgress {
+                    work: running.kind().verb(),
+                    name: entry.name.clone(),
+                });
+            }
+            Activity::Repairing { .. } => return Err(Refusal::Repairing),
+        }
+        if let Some(conflict) = conflict {
+            return Err(conflict);
         }
         entry.keep_leftover();
         entry.last = None;
@@ -57,6 +82,7 @@ impl State {
                 originals: Vec::new(),
                 made_from: None,
             },
+            claims,
             containers_before,
             leaves_duplicates: false,
         });
@@ -159,7 +185,7 @@ impl State {
     fn running_mut(&mut self, key: Key) -> Option<&mut RunningOperation> {
         match &mut self.fleet.get_mut(key)?.activity {
             Activity::Operating(running) => Some(running),
-            Activity::Idle | Activity::Repairing(_) => None,
+            Activity::Idle | Activity::Repairing { .. } => None,
         }
     }
 }
@@ -169,7 +195,7 @@ impl Entry {
     pub(super) fn running(&self) -> Option<&RunningOperation> {
         match &self.activity {
             Activity::Operating(running) => Some(running),
-            Activity::Idle | Activity::Repairing(_) => None,
+            Activity::Idle | Activity::Repairing { .. } => None,
         }
     }
 

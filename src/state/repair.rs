@@ -14,6 +14,7 @@ use crate::model::container::{ContainerInfo, RunState};
 use crate::model::ids::{Key, OperationId};
 use crate::model::operation::{LeftBy, OperationState, Repair, Repaired, Settlement};
 use crate::model::original::{Original, ParkedName};
+use crate::model::project::Project;
 
 /// Maximum number of times that a repair is tried which docker refuses to do.
 const ATTEMPTS: u32 = 6;
@@ -85,12 +86,6 @@ impl State {
         }
     }
 
-    /// Returns whether what an earlier operation left is being repaired.
-    pub fn is_repairing(&self, key: Key) -> bool {
-        let entry = self.fleet.get(key);
-        entry.is_some_and(|entry| matches!(entry.activity, Activity::Repairing(_)))
-    }
-
     /// Returns whether a repair is still to be done that was not possible yet.
     pub fn has_unsettled(&self) -> bool {
         let is_unsettled = |entry: &Entry| {
@@ -102,10 +97,17 @@ impl State {
         self.fleet.entries.iter().any(is_unsettled) || self.recovered.iter().any(unfinished)
     }
 
-    /// Begins the next repair of a dev container, if nothing else is done to it. Unless `is_locked` says that no other
+    /// Begins the next repair of a dev container, if nothing else is done to it, or to another one that has one of the
+    /// compose projects in `claims`. Unless `is_locked` says that no other
     /// daemon can be at work in its folder, containers that another daemon may have parked are left to that daemon.
-    pub fn begin_repair(&mut self, key: Key, is_locked: bool, now: Timestamp) -> Option<Repair> {
-        if self.closing {
+    pub fn begin_repair(
+        &mut self,
+        key: Key,
+        is_locked: bool,
+        claims: Vec<Project>,
+        now: Timestamp,
+    ) -> Option<Repair> {
+        if self.closing || self.conflict(key, &claims).is_some() {
             return None;
         }
         let entry = self.fleet.get_mut(key).filter(|entry| !entry.is_busy())?;
@@ -117,7 +119,10 @@ impl State {
             let (id, originals) = (repair.operation.clone(), repair.originals.clone());
             entry.last = Some(PastOperation::of_parked_name(id, originals, now));
         }
-        entry.activity = Activity::Repairing(repair.clone());
+        entry.activity = Activity::Repairing {
+            repair: repair.clone(),
+            claims,
+        };
         self.changed();
         Some(repair)
     }
@@ -150,7 +155,7 @@ impl Entry {
     /// Takes the repair under way: it has ended.
     fn take_repair(&mut self) -> Option<Repair> {
         match std::mem::replace(&mut self.activity, Activity::Idle) {
-            Activity::Repairing(repair) => Some(repair),
+            Activity::Repairing { repair, .. } => Some(repair),
             other => {
                 self.activity = other;
                 None

@@ -201,7 +201,7 @@ impl Entry {
                 OperationKind::Stop => Status::Stopping,
                 OperationKind::Delete => Status::Deleting,
             },
-            Activity::Repairing(_) => Status::Starting,
+            Activity::Repairing { .. } => Status::Starting,
             Activity::Idle if running => Status::Running,
             Activity::Idle if self.failure(container).is_some() => Status::Error,
             Activity::Idle => Status::Stopped,

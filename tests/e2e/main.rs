@@ -11,6 +11,7 @@ mod dirty;
 mod endurance;
 mod engine;
 mod events;
+mod exclusion;
 mod failures;
 mod identity;
 mod keeping;

@@ -99,22 +99,22 @@ impl Workspace {
     /// Makes the dev container with these environment variables, too.
     #[track_caller]
     pub(crate) fn up_with(&self, environment: &[(&str, &str)]) -> String {
-        self.run_up(environment, "docker")
+        self.run_up(&[], environment)
     }
 
-    /// Makes the dev container with this program in place of docker.
+    /// Makes the dev container of another configuration.
     #[track_caller]
-    pub(crate) fn up_by(&self, docker: &str) -> String {
-        self.run_up(&[], docker)
+    pub(crate) fn up_from(&self, config: &Path) -> String {
+        self.run_up(&["--config", config.to_str().unwrap()], &[])
     }
 
     #[track_caller]
-    fn run_up(&self, environment: &[(&str, &str)], docker: &str) -> String {
+    fn run_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));
         // The `docker run` that the CLI leaves behind would hold pipes open.
         let mut child = Command::new("devcontainer")
             .args(["up", "--workspace-folder", self.shown()])
-            .args(["--docker-path", docker])
+            .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())

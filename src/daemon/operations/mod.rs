@@ -2,6 +2,7 @@
 
 mod abort;
 mod aftermath;
+mod claims;
 mod failure;
 pub mod journal;
 mod locks;
@@ -38,6 +39,7 @@ use crate::docker::Client;
 use crate::model::ids::{Key, OperationId};
 use crate::model::location::{Declared, Resolved};
 use crate::model::operation::OperationKind;
+use crate::model::project::Project;
 use crate::process;
 use crate::process::programs::Programs;
 use crate::state::Refusal;
@@ -99,12 +101,21 @@ impl From<OperationKind> for OperationRequest {
 pub enum StartError {
     /// The state refuses it.
     Refused(Refusal),
-    /// Another program, most likely another daemon, holds the lock on the workspace folder.
+    /// Another program, most likely another daemon, holds the lock on the workspace folder, or on the directory of its compose
+    /// project.
     Locked,
     /// The folder may not be operated on, for this reason.
     NotAllowed(String),
     /// The system has no descriptors left, as this error says.
     NoResources(String),
+}
+
+/// Where an operation works, which is its own until it has ended.
+struct OperationPlace {
+    declared: Declared,
+    resolved: Resolved,
+    claims: Vec<Project>,
+    locks: Vec<Arc<FolderLock>>,
 }
 
 /// The handle of the running or last operation of a dev container.
@@ -156,12 +167,17 @@ impl Operations {
             .ok_or(StartError::Refused(Refusal::Gone))?;
         let resolved = self.resolve_allowed(&declared, request.kind)?;
         let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
-        self.wait_for_repair(key);
-        let lock = self
-            .locks
-            .lock(&resolved.folder)
-            .ok_or(StartError::Locked)?;
-        let run = self.begin(key, request, declared, resolved, Arc::new(abort), lock)?;
+        let claims = self.claims(key, &declared, &resolved);
+        self.wait_for_repair(key, &claims);
+        let lock = |folder: &Path| self.locks.lock(folder);
+        let locks = Self::lock_all(&resolved, &claims, lock).ok_or(StartError::Locked)?;
+        let place = OperationPlace {
+            declared,
+            resolved,
+            claims,
+            locks,
+        };
+        let run = self.begin(key, request, place, Arc::new(abort))?;
         let journal = run.journal.clone();
         self.feed_sink(&journal);
         self.spawn(run);
@@ -187,10 +203,10 @@ impl Operations {
         }
     }
 
-    fn wait_for_repair(&self, key: Key) {
+    fn wait_for_repair(&self, key: Key, claims: &[Project]) {
         let deadline = Instant::now() + REPAIR_PATIENCE;
         self.shared.wait_until_or(deadline, |state| {
-            (!state.is_repairing(key) || state.is_closing()).then_some(())
+            (!state.is_repairing(key, claims) || state.is_closing()).then_some(())
         });
     }
 
@@ -198,17 +214,15 @@ impl Operations {
         self: &Arc<Self>,
         key: Key,
         request: OperationRequest,
-        declared: Declared,
-        resolved: Resolved,
+        place: OperationPlace,
         abort: Arc<Abort>,
-        lock: Arc<FolderLock>,
     ) -> Result<OperationRun, StartError> {
         let mut handles = self.handles();
         // While the handles are locked, no two operations get the same id.
         let id = OperationId::new(SystemTime::now());
         let kind = request.kind;
         let begun = self.shared.update(|state| {
-            let log_source = state.begin(key, kind, id.clone())?;
+            let log_source = state.begin(key, kind, id.clone(), place.claims.clone())?;
             Ok((log_source, state.containers_of(key).into_iter().next()))
         });
         let (log_source, shown) = begun.map_err(StartError::Refused)?;
@@ -227,11 +241,12 @@ impl Operations {
             shown,
             all: request.all,
             id,
-            declared,
-            resolved,
+            declared: place.declared,
+            resolved: place.resolved,
+            claims: place.claims,
             journal,
             abort,
-            _lock: lock,
+            _locks: place.locks,
             deadline: Instant::now() + self.settings.timeout,
             operations: ThreadGuard::new(self),
         })

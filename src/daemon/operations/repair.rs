@@ -1,5 +1,7 @@
 //! Repair of what operations left that did not come to their end.
 
+use std::path::Path;
+
 use super::run::OperationRun;
 use super::settle::{self, RestoreScope};
 use super::{Operations, end_leftovers};
@@ -15,20 +17,28 @@ pub(super) const NEW_CONTAINER_RUNS: &str =
     "the new container runs, but some of its lifecycle commands may not have run";
 
 impl Operations {
-    /// Repairs what an operation left of a dev container, unless another daemon is at work in its folder.
+    /// Repairs what an operation left of a dev container, unless another daemon is at work in its folder
+    /// or in its compose project.
     pub(super) fn repair_one(&self, key: Key) {
-        let declared = self.shared.read(|state| state.declared(key));
-        let resolved = declared.map(|declared| resolve(&declared, &self.settings.roots));
-        let allowed = resolved.filter(|resolved| resolved.access.allows_stop());
-        // A daemon that has the lock is in the middle of an operation, and this is no leftover.
-        let Some(lock) = allowed.and_then(|resolved| self.locks.try_lock(&resolved.folder)) else {
+        let Some(declared) = self.shared.read(|state| state.declared(key)) else {
             return;
         };
+        let resolved = resolve(&declared, &self.settings.roots);
+        if !resolved.access.allows_stop() {
+            return;
+        }
+        let claims = self.claims(key, &declared, &resolved);
+        // A daemon that has a lock is in the middle of an operation, and this is no leftover.
+        let lock = |folder: &Path| self.locks.try_lock(folder);
+        let Some(locks) = Self::lock_all(&resolved, &claims, lock) else {
+            return;
+        };
+        let is_locked = locks.first().is_some_and(|folder| folder.is_held());
         end_leftovers();
         let now = Timestamp::now();
         let begun = self
             .shared
-            .update(|state| state.begin_repair(key, lock.is_held(), now));
+            .update(|state| state.begin_repair(key, is_locked, claims, now));
         let Some(repair) = begun else { return };
         let result = self.settle_leftovers(&repair);
         report(&result);

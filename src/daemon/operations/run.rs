@@ -23,6 +23,7 @@ use crate::model::location::{Declared, Resolved};
 use crate::model::operation::{
     ContainersReport, End, EndedOperation, Ending, OperationKind, Settlement,
 };
+use crate::model::project::Project;
 use crate::state::Fact;
 
 /// An operation that runs.
@@ -39,10 +40,12 @@ pub(super) struct OperationRun {
     pub(super) id: OperationId,
     pub(super) declared: Declared,
     pub(super) resolved: Resolved,
+    /// The compose projects in which no other operation runs meanwhile.
+    pub(super) claims: Vec<Project>,
     pub(super) journal: Arc<Journal>,
     pub(super) abort: Arc<Abort>,
     /// Held until the end is saved.
-    pub(super) _lock: Arc<FolderLock>,
+    pub(super) _locks: Vec<Arc<FolderLock>>,
     /// When it must have ended.
     pub(super) deadline: Instant,
     pub(super) operations: ThreadGuard,
@@ -93,7 +96,10 @@ impl OperationRun {
     /// Runs the operation to its end.
     pub(super) fn run(self) {
         log::info!("{} of {} begins", self.kind.verb(), self.folder().display());
-        // The lock is held: no other daemon begins anything here that would be taken for a leftover.
+        for project in &self.claims {
+            log::debug!("no other operation runs in the compose project {project} meanwhile");
+        }
+        // The locks are held: no other daemon begins anything here that would be taken for a leftover.
         super::end_leftovers();
         let outcome = self.perform();
         self.end(outcome);

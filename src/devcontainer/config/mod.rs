@@ -3,8 +3,10 @@
 pub mod compose;
 pub mod file;
 pub mod jsonc;
+mod project;
 mod references;
 pub mod search;
 mod substitute;
 
+pub use project::compose_directory;
 pub use references::references;

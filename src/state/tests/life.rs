@@ -310,7 +310,7 @@ impl Life {
             .unwrap();
         self.world
             .state
-            .begin(key, OperationKind::Recreate, id.clone())
+            .begin(key, OperationKind::Recreate, id.clone(), Vec::new())
             .unwrap();
         let site = CliPaths {
             folder: "/w".into(),

@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::claims::LabelledProject;
 use super::*;
 use crate::base::time::Timestamp;
 use crate::devcontainer::fingerprint::fingerprint_bytes;
@@ -23,12 +24,16 @@ use crate::model::api::{ChangeKind, Devcontainer, Status};
 use crate::model::container::{Pairs, RunState};
 use crate::model::ids::OperationId;
 use crate::model::inputs::{Content, Extent, Input, Inputs};
-use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
+use crate::model::labels::{
+    LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_WORKING_DIR, LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION,
+    LABEL_TEST_RUN,
+};
 use crate::model::listing::Listed;
 use crate::model::location::{Access, CliPaths, Predefined, Resolved, Why};
 use crate::model::operation::{
     End, EndedOperation, Ending, OperationKind, OperationState, Settlement,
 };
+use crate::model::project::Project;
 
 /// A state, a clock, and the containers and places that the next listing will show.
 struct World {
@@ -299,7 +304,9 @@ impl World {
         let key = self.state.find(&id).unwrap();
         self.wall += 1;
         let id = operation(self.wall);
-        self.state.begin(key, OperationKind::Recreate, id).unwrap();
+        self.state
+            .begin(key, OperationKind::Recreate, id, Vec::new())
+            .unwrap();
         let inputs = self.inputs(&site());
         self.state.prepare_operation(key, Vec::new(), Some(&inputs));
         key

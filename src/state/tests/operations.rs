@@ -10,8 +10,12 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     let key = world.begin();
     let again = world
         .state
-        .begin(key, OperationKind::Recreate, operation(0));
-    assert_eq!(again.err(), Some(Refusal::InProgress));
+        .begin(key, OperationKind::Recreate, operation(0), Vec::new());
+    let running = Refusal::InProgress {
+        work: "recreate",
+        name: "w".to_owned(),
+    };
+    assert_eq!(again.err(), Some(running));
     let one = world.one();
     assert_eq!(
         (one.status, one.job.unwrap().state),
@@ -23,7 +27,7 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     assert!(
         world
             .state
-            .begin(other, OperationKind::Recreate, operation(0))
+            .begin(other, OperationKind::Recreate, operation(0), Vec::new())
             .is_ok()
     );
     assert_eq!(world.state.operations_running(), 2);
@@ -31,9 +35,95 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
     assert!(
         world
             .state
-            .begin(key, OperationKind::Recreate, operation(0))
+            .begin(key, OperationKind::Recreate, operation(0), Vec::new())
             .is_ok()
     );
+}
+
+fn named(name: &str) -> Project {
+    Project::Named(name.to_owned())
+}
+
+#[test]
+fn p14_one_operation_at_a_time_in_a_compose_project() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let place = Project::In("/p".into());
+    let first = world.state.find("w").unwrap();
+    let claims = vec![named("p"), place.clone()];
+    let begun = world
+        .state
+        .begin(first, OperationKind::Stop, operation(1), claims);
+    assert!(begun.is_ok());
+    world.run(2, "/v", None);
+    world.list();
+    let second = world.state.find("v").unwrap();
+    let mut begin = |claims: &[Project]| {
+        let (kind, claims) = (OperationKind::Start, claims.to_vec());
+        world.state.begin(second, kind, operation(2), claims).err()
+    };
+    let refused = |project: Project| {
+        Some(Refusal::ProjectInProgress {
+            work: "stop",
+            name: "w".to_owned(),
+            project,
+        })
+    };
+    assert_eq!(begin(&[named("q"), named("p")]), refused(named("p")));
+    assert_eq!(begin(&[named("q"), place.clone()]), refused(place));
+    let other = [named("q"), Project::In("/q".into()), named("/p")];
+    assert_eq!(begin(&other), None, "another project");
+    world.end(first, None, None);
+    world.end(second, None, None);
+    let again = world
+        .state
+        .begin(second, OperationKind::Start, operation(3), vec![named("p")]);
+    assert!(again.is_ok(), "it has ended");
+}
+
+#[test]
+fn p14_the_projects_of_a_dev_container_are_those_of_all_its_containers() {
+    let mut world = world();
+    for (number, project) in [(1, Some("p")), (2, Some("q")), (3, Some("p")), (4, None)] {
+        let labels = [(LABEL_FOLDER, "/w"), (LABEL_COMPOSE_WORKING_DIR, "/w/c")];
+        let project = project.map(|project| (LABEL_COMPOSE_PROJECT, project));
+        let labels = labels.into_iter().chain(project);
+        world.run(number, "/w", None).labels = labels.collect();
+    }
+    world.list();
+    let key = world.state.find("w").unwrap();
+    let mut found = world.state.projects_of(key);
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    let expected = ["p", "q"].map(|name| LabelledProject {
+        name: name.to_owned(),
+        directory: Some("/w/c".to_owned()),
+    });
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn p24_a_deleted_one_stays_while_duplicates_of_its_container_do() {
+    for stays in [true, false] {
+        let mut world = world();
+        world.run(1, "/w", Some(CONFIG));
+        world.run(2, "/w", Some(CONFIG));
+        world.list();
+        let key = world.state.find("w").unwrap();
+        let kind = OperationKind::Delete;
+        let begun = world.state.begin(key, kind, operation(1), Vec::new());
+        assert!(begun.is_ok());
+        if stays {
+            world.apply(Fact::DuplicatesStay(key));
+        }
+        world.remove(2);
+        world.end(key, None, None);
+        assert_eq!(world.state.id(key).is_some(), stays);
+        world.list();
+        let one = world.one();
+        assert_eq!(one.container.unwrap().info.id, id(1));
+        assert_eq!(one.job.is_some(), stays);
+    }
 }
 
 #[test]
@@ -108,6 +198,6 @@ fn nothing_begins_while_closing() {
     let key = world.state.find("w").unwrap();
     let refused = world
         .state
-        .begin(key, OperationKind::Recreate, operation(0));
+        .begin(key, OperationKind::Recreate, operation(0), Vec::new());
     assert_eq!(refused.err(), Some(Refusal::Closing));
 }

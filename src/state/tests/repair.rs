@@ -74,7 +74,10 @@ fn p12_a_container_that_is_set_aside_is_put_right_once() {
     let mut world = world();
     let (id, key) = with_one_set_aside(&mut world);
     assert_eq!(world.state.to_repair(), [key]);
-    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    let repair = world
+        .state
+        .begin_repair(key, true, Vec::new(), NOW)
+        .unwrap();
     assert_eq!((&repair.operation, repair.left_by), (&id, LeftBy::Unknown));
     let old = &repair.originals[0];
     assert_eq!(
@@ -85,7 +88,7 @@ fn p12_a_container_that_is_set_aside_is_put_right_once() {
     assert_eq!(world.one().status, Status::Starting);
     let refused = world
         .state
-        .begin(key, OperationKind::Recreate, operation(9));
+        .begin(key, OperationKind::Recreate, operation(9), Vec::new());
     assert_eq!(refused.err(), Some(Refusal::Repairing));
 
     world
@@ -108,10 +111,41 @@ fn p12_a_container_that_is_set_aside_is_put_right_once() {
 }
 
 #[test]
+fn p14_a_repair_and_an_operation_in_one_compose_project_come_one_after_the_other() {
+    let mut world = world();
+    let (_, key) = with_one_set_aside(&mut world);
+    world.run(7, "/v", None);
+    world.list();
+    let other = world.state.find("v").unwrap();
+    let claims = || vec![Project::Named("p".to_owned())];
+    let begin = |state: &mut State| {
+        let begun = state.begin(other, OperationKind::Stop, operation(9), claims());
+        begun.err()
+    };
+    assert_eq!(begin(&mut world.state), None);
+    assert_eq!(world.state.begin_repair(key, true, claims(), NOW), None);
+    world.end(other, None, None);
+    let repair = world.state.begin_repair(key, true, claims(), NOW);
+    assert!(repair.is_some());
+    assert!(world.state.is_repairing(other, &claims()));
+    assert!(!world.state.is_repairing(other, &[]));
+    let refused = Refusal::ProjectInProgress {
+        work: "repair",
+        name: "w".to_owned(),
+        project: Project::Named("p".to_owned()),
+    };
+    assert_eq!(begin(&mut world.state), Some(refused));
+    world
+        .state
+        .end_repair(key, repaired("nothing was lost"), world.now);
+    assert_eq!(begin(&mut world.state), None);
+}
+
+#[test]
 fn p12_what_another_daemon_may_be_at_is_left_to_it() {
     let mut world = world();
     let (_, key) = with_one_set_aside(&mut world);
-    assert_eq!(world.state.begin_repair(key, false, NOW), None);
+    assert_eq!(world.state.begin_repair(key, false, Vec::new(), NOW), None);
     world.state.recover(
         operations(vec![record(
             OperationState::Running,
@@ -121,7 +155,10 @@ fn p12_what_another_daemon_may_be_at_is_left_to_it() {
     );
     world.list();
     assert!(
-        world.state.begin_repair(key, false, NOW).is_some(),
+        world
+            .state
+            .begin_repair(key, false, Vec::new(), NOW)
+            .is_some(),
         "it was our own"
     );
 }
@@ -135,7 +172,10 @@ fn p12_what_cannot_be_put_right_is_tried_once_each() {
     world.list();
     let key = world.state.find("w").unwrap();
     for second in [5, 7] {
-        let repair = world.state.begin_repair(key, true, NOW).unwrap();
+        let repair = world
+            .state
+            .begin_repair(key, true, Vec::new(), NOW)
+            .unwrap();
         assert_eq!(repair.operation, operation(second));
         world
             .state
@@ -166,7 +206,10 @@ fn p12_what_docker_makes_after_the_end_is_removed() {
     late.running = false;
     world.list();
     assert_eq!(world.state.to_repair(), [key]);
-    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    let repair = world
+        .state
+        .begin_repair(key, true, Vec::new(), NOW)
+        .unwrap();
     assert_eq!(
         (repair.operation.clone(), repair.left_by),
         (id, LeftBy::Earlier)
@@ -200,7 +243,10 @@ fn a_listing_from_before_the_end_of_an_operation_is_made_again() {
 fn p12_what_docker_did_not_answer_is_tried_again() {
     let mut world = world();
     let (_, key) = with_one_set_aside(&mut world);
-    world.state.begin_repair(key, true, NOW).unwrap();
+    world
+        .state
+        .begin_repair(key, true, Vec::new(), NOW)
+        .unwrap();
     world.state.end_repair(key, None, world.now);
     assert_eq!(world.state.to_repair(), [key]);
 }
@@ -216,7 +262,7 @@ fn p12_what_a_running_operation_set_aside_is_left_to_it() {
     info.name = aside(&id, PriorState::Running);
     world.list();
     assert_eq!(world.state.to_repair(), []);
-    assert_eq!(world.state.begin_repair(key, true, NOW), None);
+    assert_eq!(world.state.begin_repair(key, true, Vec::new(), NOW), None);
     let view = world.state.view();
     assert_eq!(view.warnings, [""; 0]);
     world.end(key, Some("it failed"), None);
@@ -233,7 +279,10 @@ fn p12_an_operation_whose_end_is_not_known_is_settled_when_docker_is_back() {
     world.state.prepare_operation(key, vec![old.clone()], None);
     world.end_unsettled(key, "docker is gone");
     assert_eq!(world.state.to_repair(), [key]);
-    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    let repair = world
+        .state
+        .begin_repair(key, true, Vec::new(), NOW)
+        .unwrap();
     assert_eq!(
         (&repair.originals[..], repair.left_by),
         (&[old][..], LeftBy::ThisRun)
@@ -273,7 +322,10 @@ fn an_operation_that_the_last_run_did_not_end_is_interrupted() {
     );
     let key = world.state.find("w").unwrap();
     assert_eq!(world.state.to_repair(), [key]);
-    let repair = world.state.begin_repair(key, true, NOW).unwrap();
+    let repair = world
+        .state
+        .begin_repair(key, true, Vec::new(), NOW)
+        .unwrap();
     assert_eq!(repair.left_by, LeftBy::Earlier);
     assert_eq!(
         world.state.persisted().operations[0].state,
@@ -356,7 +408,10 @@ fn each_kind_has_its_status_while_it_runs() {
         world.run(1, "/w", Some(CONFIG));
         world.list();
         let key = world.state.find("w").unwrap();
-        world.state.begin(key, kind, operation(9)).unwrap();
+        world
+            .state
+            .begin(key, kind, operation(9), Vec::new())
+            .unwrap();
         let one = world.one();
         assert_eq!((one.status, one.job.unwrap().kind), (status, kind));
     }
