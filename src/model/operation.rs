@@ -14,9 +14,9 @@ pub enum OperationKind {
     Recreate,
     /// Starts the container, and makes it where there is none.
     Start,
-    /// Stops the container, or all containers of its compose project.
+    /// Stops the container, and the services of its compose project that go with it.
     Stop,
-    /// Removes the container, or all containers of its compose project. Volumes stay.
+    /// Removes these containers. Volumes stay.
     Delete,
 }
 

@@ -67,6 +67,15 @@ impl Project {
     }
 }
 
+/// Lets what waits go on when it is dropped, also where the test fails before.
+struct Held<'a>(&'a Workspace);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 impl Drop for Project {
     fn drop(&mut self) {
         remove_labelled(&self.label());
@@ -89,6 +98,7 @@ fn p14_two_dev_containers_of_a_compose_project_are_recreated_one_after_the_other
         )
     });
     let answers = thread::scope(|scope| {
+        let held = Held(&project.workspace);
         let requests = ids.each_ref().map(|(id, _)| {
             let path = format!("/devcontainers/{id}/recreate?wait");
             let daemon = &daemon;
@@ -100,7 +110,7 @@ fn p14_two_dev_containers_of_a_compose_project_are_recreated_one_after_the_other
                 .any(|request| request.is_finished())
                 .then_some(())
         });
-        project.workspace.release();
+        drop(held);
         requests.map(|request| request.join().unwrap())
     });
     let first = usize::from(answers[0].status != 204);
