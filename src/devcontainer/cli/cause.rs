@@ -6,14 +6,17 @@ use crate::base::text::plain_text;
 const MAX_SEARCHED: usize = 8 << 10;
 /// How many bytes of a cause are shown.
 const MAX_CAUSE: usize = 1 << 10;
-/// The beginnings of the error messages of docker, podman, compose and the builders.
-const CAUSES: [&str; 14] = [
+/// The beginnings of the error messages of docker, podman, compose, the builders and the shim.
+const CAUSES: [&str; 17] = [
+    "devcontainerd: ",
     "Cannot connect to the Docker daemon",
     "error during connect",
     "permission denied while trying to connect",
     "Got permission denied while trying to connect",
     "Error response from daemon",
-    "docker: Error",
+    "docker: ",
+    "invalid reference format",
+    "flag needs an argument: ",
     "unknown flag: ",
     "unknown shorthand flag: ",
     "invalid argument ",
@@ -23,8 +26,11 @@ const CAUSES: [&str; 14] = [
     "Error: ",
     "failed to solve",
 ];
-/// The beginning of a message that docker prints after the cause.
-const AFTER_THE_CAUSE: &str = "Error: failed to start containers";
+/// The beginnings of messages that docker prints after the cause.
+const AFTER_THE_CAUSE: [&str; 2] = [
+    "Error: failed to start containers",
+    "Error: failed to rename container",
+];
 
 /// The end of what the last program that the CLI ran has printed.
 #[derive(Default)]
@@ -55,7 +61,8 @@ impl ProgramOutput {
 }
 
 fn is_cause(line: &str) -> bool {
-    CAUSES.iter().any(|words| line.starts_with(words)) && !line.starts_with(AFTER_THE_CAUSE)
+    let begins_with = |words: &&str| line.starts_with(words);
+    CAUSES.iter().any(begins_with) && !AFTER_THE_CAUSE.iter().any(begins_with)
 }
 
 #[cfg(test)]
@@ -77,6 +84,70 @@ mod tests {
         assert_eq!(cause(&printed).as_deref(), Some("ERROR: two"));
         let printed = ["Error: one\nError: failed to start containers: x\n"];
         assert_eq!(cause(&printed).as_deref(), Some("Error: one"));
+    }
+
+    #[test]
+    fn every_client_has_a_cause() {
+        // Printed by docker 20.10, 26.1 and 28.2, podman 4.3 and 5.4, and by the shim.
+        for (cause_of_it, around) in [
+            ("unknown flag: --bad", "~\nSee 'docker create --help'."),
+            (
+                "unknown shorthand flag: 'y' in -y",
+                "~\n\nUsage:  docker create [OPTIONS] IMAGE [COMMAND] [ARG...]\n\nRun 'docker create --help' for more information",
+            ),
+            (
+                "flag needs an argument: --memory",
+                "~\nSee 'docker create --help'.",
+            ),
+            (
+                "invalid argument \"abc\" for \"-m, --memory\" flag: invalid size: 'abc'",
+                "~\nSee 'docker create --help'.",
+            ),
+            (
+                "docker: Invalid containerPort: abc.",
+                "~\nSee 'docker create --help'.",
+            ),
+            (
+                "docker: invalid containerPort: abc",
+                "~\n\nRun 'docker create --help' for more information",
+            ),
+            (
+                "invalid reference format: repository name (library/UPPER) must be lowercase",
+                "~",
+            ),
+            (
+                "docker: Error response from daemon: invalid restart policy 'foo'",
+                "~\n\nRun 'docker run --help' for more information",
+            ),
+            (
+                "docker: Error response from daemon: error gathering device information while adding custom device \"/dev/nonesuch\": no such file or directory.",
+                "~\ntime=\"2026-11-27T22:37:50Z\" level=error msg=\"error waiting for container: context canceled\"",
+            ),
+            (
+                "Error response from daemon: Get \"http://localhost:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+                "Unable to find image 'localhost:1/no-such:latest' locally\n~",
+            ),
+            (
+                "Error response from daemon: No such container: x",
+                "~\nError: failed to start containers: x",
+            ),
+            (
+                "docker: unknown command: docker compose",
+                "~\n\nRun 'docker --help' for more information",
+            ),
+            (
+                "Error: unknown flag: --bad",
+                "~\nSee 'podman create --help'",
+            ),
+            ("Error: stat /dev/nonesuch: no such file or directory", "~"),
+            (
+                "devcontainerd: the old container cannot be renamed: docker rename failed (exit status: 1): Error response from daemon: x",
+                "~\nError: failed to rename container named x",
+            ),
+        ] {
+            let printed = around.replace('~', cause_of_it);
+            assert_eq!(cause(&[&printed]).as_deref(), Some(cause_of_it));
+        }
     }
 
     #[test]
