@@ -1,20 +1,13 @@
 //! Docker commands on single containers, each with a deadline.
 
-use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::Deserialize;
-
-use super::command::{Output, Runner, Tracking, is_id};
+use super::command::{Output, Runner, Tracking, is_id, plain_id};
 use super::error::Error;
 use super::inspect::snapshot::Snapshot;
-use super::inspect::{Image, Inspected};
-
-/// How often to look whether a container is gone.
-const GONE_POLL_EVERY: Duration = Duration::from_millis(50);
+use super::inspect::{Image, Inspected, Object};
 
 /// Docker's command line.
 #[derive(Clone, Copy)]
@@ -52,12 +45,11 @@ impl Client<'_> {
     ///
     /// Any of them cannot be read: an operation must not take a container for gone that it does not understand.
     pub fn inspect(&self, ids: &[String]) -> Result<Vec<Snapshot>, Error> {
-        let mut found: Vec<Inspected> = self.inspect_as("container", ids)?;
+        let mut found: Vec<Inspected> = self.inspect_as(ids)?;
         let images = found.iter().filter_map(Inspected::image_to_compare);
-        let images: BTreeSet<&str> = images.collect();
-        let images: Vec<String> = images.into_iter().map(str::to_owned).collect();
+        let images: Vec<String> = images.map(str::to_owned).collect();
         if !images.is_empty() {
-            let images: Vec<Image> = self.inspect_as("image", &images)?;
+            let images: Vec<Image> = self.inspect_as(&images)?;
             for one in &mut found {
                 one.forget_labels_of_image(&images);
             }
@@ -65,66 +57,64 @@ impl Client<'_> {
         Ok(found.into_iter().map(Snapshot::from).collect())
     }
 
-    fn inspect_as<T: for<'de> Deserialize<'de>>(
-        &self,
-        kind: &str,
-        ids: &[String],
-    ) -> Result<Vec<T>, Error> {
+    pub(super) fn inspect_as<T: Object>(&self, ids: &[String]) -> Result<Vec<T>, Error> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut arguments = vec!["inspect", "--type", kind];
+        let mut arguments = vec!["inspect", "--type", T::TYPE];
         arguments.extend(ids.iter().map(String::as_str));
         let output = self.runner().run(&arguments, self.deadline)?;
-        if !output.succeeded() {
-            // A container may have been removed since it was listed. The others are on standard output all the same.
-            let error = output.failure();
-            if !error.is_about_missing() {
-                return Err(error);
-            }
-            if output.stdout.trim_ascii().is_empty() {
-                return Ok(Vec::new());
-            }
+        if output.succeeded() {
+            return serde_json::from_slice(&output.stdout).map_err(|e| output.unreadable(e));
         }
-        serde_json::from_slice(&output.stdout).map_err(|e| output.unreadable(e))
+        // One may have been removed since it was listed. The others are on standard output all the same.
+        let found: Vec<T> = match output.stdout.trim_ascii() {
+            [] => Vec::new(),
+            json => serde_json::from_slice(json).map_err(|_| output.failure())?,
+        };
+        let is_found = |id: &str| found.iter().any(|one| plain_id(one.id()) == plain_id(id));
+        let ids = ids.iter().map(String::as_str);
+        let missing: Vec<&str> = ids.filter(|id| !is_found(id)).collect();
+        match self.existing(T::LIST, &missing) {
+            Some(existing) if existing.is_empty() => Ok(found),
+            _ => Err(output.failure()),
+        }
     }
 
-    /// `docker stop`: TERM, and KILL after the container's own grace period.
+    /// `docker stop`: TERM, and KILL after the container's own grace period. It is no error if a container is gone.
     pub fn stop(&self, ids: &[&str]) -> Result<(), Error> {
-        self.run_on("stop", &[], ids)
+        self.run_on_existing("stop", &[], ids)
     }
 
     /// `docker start`.
     pub fn start(&self, id: &str) -> Result<(), Error> {
-        self.run_on("start", &[], &[id])
+        self.run_on("start", id)
     }
 
     /// `docker pause`.
     pub fn pause(&self, id: &str) -> Result<(), Error> {
-        self.run_on("pause", &[], &[id])
+        self.run_on("pause", id)
     }
 
     /// `docker unpause`.
     pub fn unpause(&self, id: &str) -> Result<(), Error> {
-        self.run_on("unpause", &[], &[id])
+        self.run_on("unpause", id)
     }
 
-    /// `docker rm --force`, which keeps volumes. It is no error if a container is gone already. One that docker is about
-    /// to remove by itself (`--rm`) is waited for.
+    /// `docker rm --force`, which keeps volumes. It is no error if a container is gone already.
     pub fn remove(&self, ids: &[&str]) -> Result<(), Error> {
-        match self.run_on("rm", &["--force"], ids) {
-            Err(error) if error.is_about_missing() => Ok(()),
-            Err(error) if error.is_about_removal() => self.wait_until_gone(ids),
+        self.run_on_existing("rm", &["--force"], ids)
+    }
+
+    /// Takes a failed command on the container `id` for done if the container is gone, which docker is asked only then.
+    pub fn unless_gone(&self, id: &str, result: Result<(), Error>) -> Result<(), Error> {
+        match result {
+            Err(error @ Error::Failed { .. }) => match self.existing("ps", &[id]) {
+                Some(existing) if existing.is_empty() => Ok(()),
+                _ => Err(error),
+            },
             result => result,
         }
-    }
-
-    fn wait_until_gone(&self, ids: &[&str]) -> Result<(), Error> {
-        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        while !self.inspect(&ids)?.is_empty() {
-            thread::sleep(GONE_POLL_EVERY);
-        }
-        Ok(())
     }
 
     /// `docker rename`.
@@ -142,11 +132,40 @@ impl Client<'_> {
         self.run(&["network", "disconnect", network, id]).map(drop)
     }
 
-    fn run_on(&self, verb: &str, flags: &[&str], ids: &[&str]) -> Result<(), Error> {
-        if ids.is_empty() {
-            return Ok(());
+    fn run_on(&self, verb: &str, id: &str) -> Result<(), Error> {
+        self.run(&[verb, id]).map(drop)
+    }
+
+    /// Runs a command that prints the ids of the containers that it is done with. Those that are gone are no error.
+    ///
+    /// docker goes on with the others if one is gone. podman does nothing to them, and the `rm` of podman 4 succeeds all
+    /// the same.
+    fn run_on_existing(&self, verb: &str, flags: &[&str], ids: &[&str]) -> Result<(), Error> {
+        let mut rest = ids.to_vec();
+        while !rest.is_empty() {
+            let arguments = [&[verb], flags, &rest].concat();
+            let output = self.runner().run(&arguments, self.deadline)?;
+            let done = output.lines();
+            rest.retain(|id| !done.iter().any(|line| line == id));
+            if output.succeeded() && rest.is_empty() {
+                return Ok(());
+            }
+            match self.existing("ps", &rest) {
+                Some(existing) if existing.len() < rest.len() => rest = existing,
+                _ => return output.checked().map(drop),
+            }
         }
-        self.run(&[&[verb], flags, ids].concat()).map(drop)
+        Ok(())
+    }
+
+    /// Those of `ids` that docker lists; `None` if it does not answer.
+    fn existing<'b>(&self, list: &str, ids: &[&'b str]) -> Option<Vec<&'b str>> {
+        if ids.is_empty() {
+            return Some(Vec::new());
+        }
+        let (existing, _) = self.runner().list(list, self.deadline).ok()?;
+        let ids = ids.iter().copied();
+        Some(ids.filter(|id| existing.contains(plain_id(id))).collect())
     }
 
     fn run(&self, arguments: &[&str]) -> Result<Output, Error> {

@@ -1,4 +1,4 @@
-//! Errors of docker commands, and the reading of what docker writes to standard error.
+//! Errors of docker commands, and what docker writes to standard error, which is for people: no rule reads its words.
 
 use std::fmt;
 use std::process::ExitStatus;
@@ -60,16 +60,6 @@ pub enum Error {
 pub struct Stderr(String);
 
 impl Error {
-    /// Returns whether the command failed only because something does not exist (any more). Warnings do not count.
-    pub fn is_about_missing(&self) -> bool {
-        matches!(self, Self::Failed { stderr, .. } if stderr.is_about_missing())
-    }
-
-    /// Returns whether the command failed only because docker is about to remove the container by itself, or has done so.
-    pub fn is_about_removal(&self) -> bool {
-        matches!(self, Self::Failed { stderr, .. } if stderr.is_about_removal())
-    }
-
     /// Returns whether the command was ended because its caller needs it no more.
     pub fn is_aborted(&self) -> bool {
         matches!(self, Self::Aborted { .. })
@@ -129,32 +119,11 @@ impl Stderr {
         self.0.trim()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The lines that are not about missing containers, without the time that podman puts before a line.
+    /// Its lines, without blank ones and without the time that podman puts before a line.
     pub(super) fn warnings(&self) -> Vec<String> {
         let lines = self.0.lines().map(|line| without_time(line).trim_end());
-        let warnings = lines.filter(|line| !line.trim().is_empty() && !says_missing(line));
+        let warnings = lines.filter(|line| !line.trim().is_empty());
         warnings.map(str::to_owned).collect()
-    }
-
-    /// Returns whether a line says that the container `id` does not exist.
-    pub(super) fn misses(&self, id: &str) -> bool {
-        let mut lines = self.0.lines();
-        lines.any(|line| says_missing(line) && line.contains(id))
-    }
-
-    fn is_about_missing(&self) -> bool {
-        let mut errors = self.0.lines().filter(|line| line.contains("Error"));
-        self.0.lines().any(says_missing) && errors.all(says_missing)
-    }
-
-    fn is_about_removal(&self) -> bool {
-        let mut errors = self.0.lines().filter(|line| line.contains("Error"));
-        let is_going = |line: &str| says_missing(line) || says_being_removed(line);
-        self.0.lines().any(says_being_removed) && errors.all(is_going)
     }
 }
 
@@ -163,23 +132,6 @@ fn without_time(line: &str) -> &str {
     let timed = line.strip_prefix("time=\"");
     let text = timed.and_then(|rest| rest.split_once("\" "));
     text.map_or(line, |(_, text)| text)
-}
-
-/// These two are the only place where docker's words are matched: neither docker nor podman has an exit status for this.
-fn says_missing(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    [
-        "no such object",
-        "no such container",
-        "no such image",
-        "image not known",
-    ]
-    .iter()
-    .any(|words| line.contains(words))
-}
-
-fn says_being_removed(line: &str) -> bool {
-    line.contains("removal of container") && line.contains("already in progress")
 }
 
 #[cfg(test)]
@@ -197,35 +149,6 @@ mod tests {
     }
 
     #[test]
-    fn missing_containers_are_told_from_worse() {
-        let gone = "Error response from daemon: No such container: a";
-        for (stderr, expected) in [
-            (gone.to_owned(), true),
-            ("Error: no such object: \"a\"".to_owned(), true),
-            (format!("WARNING: something\n{gone}\n"), true),
-            (format!("{gone}\nError response from daemon: busy"), false),
-            ("Cannot connect to the Docker daemon".to_owned(), false),
-            (String::new(), false),
-        ] {
-            assert_eq!(failed(&stderr).is_about_missing(), expected, "{stderr}");
-        }
-    }
-
-    #[test]
-    fn containers_that_docker_is_removing_are_told_from_worse() {
-        let gone = "Error response from daemon: No such container: a";
-        let going = "Error response from daemon: removal of container b is already in progress";
-        for (stderr, expected) in [
-            (going.to_owned(), true),
-            (format!("{gone}\n{going}\n"), true),
-            (gone.to_owned(), false),
-            (format!("{going}\nError response from daemon: busy"), false),
-        ] {
-            assert_eq!(failed(&stderr).is_about_removal(), expected, "{stderr}");
-        }
-    }
-
-    #[test]
     fn a_failure_names_the_command_the_status_and_the_reason() {
         assert_eq!(
             failed(" busy\n").to_string(),
@@ -238,11 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn warnings_have_no_time_and_name_no_missing_container() {
-        let stderr = Stderr::new(
-            b"time=\"2026-01-01T00:00:00Z\" level=warning msg=\"x\"\n\nError: no such container a1b2\n",
-        );
-        assert_eq!(stderr.warnings(), ["level=warning msg=\"x\""]);
-        assert!(stderr.misses("a1b2") && !stderr.misses("c3d4"));
+    fn warnings_have_no_time_and_are_not_blank() {
+        let stderr =
+            Stderr::new(b"time=\"2026-01-01T00:00:00Z\" level=warning msg=\"x\"\n\nWARNING: y \n");
+        assert_eq!(stderr.warnings(), ["level=warning msg=\"x\"", "WARNING: y"]);
     }
 }

@@ -108,33 +108,42 @@ fn inspect_batch(docker: Runner<'_>, ids: Vec<String>, deadline: Instant) -> Ins
         Ok(found) => {
             let found = found.into_iter().map(|read| (read.id.clone(), read));
             inspection.found = found.collect();
-            inspection.warnings = output.stderr.warnings();
-            if !output.succeeded() && !inspection.warnings.is_empty() {
-                let is_open =
-                    |id: &String| !inspection.found.contains_key(id) && !output.stderr.misses(id);
-                inspection.unanswered = ids.into_iter().filter(is_open).collect();
-            }
         }
+        Err(error) => {
+            inspection.error = Some(error);
+            return inspection;
+        }
+    }
+    inspection.warnings = output.stderr.warnings();
+    let is_missing = |id: &String| !inspection.found.contains_key(id);
+    let missing: Vec<String> = ids.into_iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return inspection;
+    }
+    // They may have been removed since they were listed.
+    match docker.list("ps", deadline) {
+        Ok((existing, _)) => {
+            let (unanswered, gone): (Vec<String>, Vec<String>) =
+                missing.into_iter().partition(|id| existing.contains(id));
+            let is_about_gone = |line: &str| gone.iter().any(|id| line.contains(id));
+            inspection.warnings.retain(|line| !is_about_gone(line));
+            if inspection.found.is_empty() && !unanswered.is_empty() {
+                inspection.error = Some(output.failure());
+            }
+            inspection.unanswered = unanswered;
+        }
+        Err(Error::TimedOut { .. }) => inspection.unanswered = missing,
         Err(error) => inspection.error = Some(error),
     }
     inspection
 }
 
-/// The containers in an answer, whatever its status is: ids that are missing were removed since they were listed.
+/// The containers in an answer, whatever its status is: some may not exist any more.
 fn read(output: &Output) -> Result<Vec<Read>, Error> {
-    let has_warnings = !output.stderr.warnings().is_empty();
     match info::parse(&output.stdout) {
-        Ok(found) if found.is_empty() && has_warnings => Err(output.failure()),
         Ok(found) => Ok(found),
-        Err(_) if !output.succeeded() && has_warnings => Err(output.failure()),
-        // podman prints nothing at all if it finds none, and says so on standard error.
-        Err(_) if !output.succeeded() && output.stdout.trim_ascii().is_empty() => {
-            if output.stderr.is_empty() {
-                Err(output.failure())
-            } else {
-                Ok(Vec::new())
-            }
-        }
+        Err(_) if !output.succeeded() && output.stdout.trim_ascii().is_empty() => Ok(Vec::new()),
+        Err(_) if !output.succeeded() => Err(output.failure()),
         Err(e) => Err(output.unreadable(e)),
     }
 }

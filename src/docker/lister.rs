@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, Silence};
-use super::command::{Runner, Tracking, is_id};
+use super::command::{Runner, Tracking};
 use super::error::Error;
 use super::inspect::info::Read;
 use super::inspector::{BATCH, Inspection, inspect_alone, inspect_together};
 use super::ports;
 use crate::base::notify::Notifier;
-use crate::base::text::{enumerate, shorten};
+use crate::base::text::enumerate;
 use crate::model::container::{ContainerInfo, RunState};
 use crate::model::listing::{Listed, Scope};
 
@@ -238,22 +238,10 @@ impl Lister {
         docker: Runner<'_>,
         deadline: Instant,
     ) -> Result<(HashSet<String>, Vec<String>), Error> {
-        let arguments = ["ps", "--all", "--quiet", "--no-trunc"];
-        let output = docker
-            .run(&arguments, deadline)
-            .map_err(|error| match error {
-                Error::TimedOut { command, .. } => self.too_slow(command),
-                error => error,
-            })?
-            .checked()?;
-        let ids = output.lines();
-        if let Some(line) = ids.iter().find(|line| !is_id(line)) {
-            return Err(Error::NotAnId {
-                command: "docker ps".to_owned(),
-                line: shorten(line),
-            });
-        }
-        Ok((ids.into_iter().collect(), output.stderr.warnings()))
+        docker.list("ps", deadline).map_err(|error| match error {
+            Error::TimedOut { command, .. } => self.too_slow(command),
+            error => error,
+        })
     }
 
     fn too_slow(&self, command: String) -> Error {

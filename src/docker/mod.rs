@@ -9,6 +9,8 @@ mod inspect;
 mod inspector;
 pub mod lister;
 mod ports;
+#[cfg(test)]
+mod tests;
 
 pub use client::Client;
 pub use command::is_id;

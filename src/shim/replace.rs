@@ -64,12 +64,13 @@ impl Plan {
     }
 
     /// Frees the names of the originals. This comes before anything else is done to them: the new names say how to
-    /// restore them.
+    /// restore them. An original that is gone is in the way of nothing.
     fn park_originals(&self, docker: &Client<'_>) -> Result<(), Error> {
         for original in &self.replaces {
             let parked = original.parked_by(&self.operation).to_string();
             let renamed = docker.rename(&original.id, &parked);
-            unless_gone(renamed).map_err(Error::NotRenamed)?;
+            let freed = docker.unless_gone(&original.id, renamed);
+            freed.map_err(Error::NotRenamed)?;
         }
         Ok(())
     }
@@ -87,9 +88,11 @@ impl Plan {
             let _ = docker.unpause(&paused.id);
         }
         let stop: Vec<&str> = stop.iter().map(|original| original.id.as_str()).collect();
-        unless_gone(docker.stop(&stop)).map_err(Error::NotStopped)?;
+        docker.stop(&stop).map_err(Error::NotStopped)?;
         for original in stay {
-            Self::disable(docker, original).map_err(Error::NotStopped)?;
+            let disabled = Self::disable(docker, original);
+            let freed = docker.unless_gone(&original.id, disabled);
+            freed.map_err(Error::NotStopped)?;
         }
         let names = self.replaces.iter().map(|original| original.name.as_str());
         let names: Vec<&str> = names.collect();
@@ -139,13 +142,5 @@ impl Plan {
             wait.stdout(Stdio::null()).status().map_err(cannot_run)?;
         }
         Ok(ExitCode::FAILURE)
-    }
-}
-
-/// An original that was removed meanwhile is in the way of nothing.
-fn unless_gone(result: Result<(), docker::Error>) -> Result<(), docker::Error> {
-    match result {
-        Err(e) if e.is_about_missing() => Ok(()),
-        result => result,
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Sandbox;
 
 /// The id of the image of all containers.
-const IMAGE: &str = "sha256:0000";
+const IMAGE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 pub fn container_id(number: u32) -> String {
     format!("{number:064x}")

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::Daemon;
-use crate::engine::{daemon, inspect};
+use crate::engine::{daemon, inspect, unique};
 use crate::workspace::{Live, WAITING_HOOK, Workspace, container_of};
 
 /// The value of an environment variable of the container, which is on the command line of `docker run`.
@@ -100,6 +100,41 @@ fn a_dev_container_is_recreated_by_whatever_names_it() {
         .assert_error(404, "Container not found", &first);
     let log = daemon.log.lines().join("\n");
     assert!(!log.contains(SECRET), "{log}");
+}
+
+/// Makes a dev container with these `runArgs`, and recreates it with a command that removes the old one.
+#[track_caller]
+fn check_removed_by_initialize_command(run_args: Value, command: &str, workspace: &Workspace) {
+    workspace.configure(json!({"runArgs": run_args}));
+    let first = workspace.up();
+    let daemon = daemon().start();
+    assert_eq!(container_of(&workspace.devcontainer(&daemon)), first);
+    workspace.configure(json!({"runArgs": run_args, "initializeCommand": command}));
+    let recreated = daemon.post(&format!("{}?wait", workspace.recreate()));
+    assert_eq!(recreated.status, 204, "{run_args}: {recreated:?}");
+    let after = workspace.devcontainer(&daemon);
+    let second = container_of(&after);
+    assert_ne!(second, first);
+    assert_eq!(workspace.containers(), [second]);
+    assert_eq!(after["status"], "running", "{after:#}");
+    assert!(after.get("error").is_none(), "{after:#}");
+}
+
+#[test]
+fn an_initialize_command_may_remove_the_old_container() {
+    let name = unique("removed");
+    let workspace = Workspace::new("removed", json!({}));
+    let command = format!("docker rm -f {name}");
+    check_removed_by_initialize_command(json!(["--name", name]), &command, &workspace);
+}
+
+#[test]
+fn an_initialize_command_may_remove_an_old_container_that_docker_would_remove() {
+    let workspace = Workspace::new("removed", json!({}));
+    let label = workspace.label();
+    let command = format!("docker rm -f $(docker ps -aq --filter label={label})");
+    let run_args = json!(["--rm", "--publish", "127.0.0.1::80"]);
+    check_removed_by_initialize_command(run_args, &command, &workspace);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The containers that an operation affects, and those that it must leave alone.
 
+use std::fs;
 use std::time::Duration;
 
-use super::replacing::{Script, containers, start};
+use super::replacing::{LIKE_PODMAN, Script, containers, start};
 use crate::common::{Sandbox, Stopwatch, container_id};
 use serde_json::{Value, json};
 
@@ -72,6 +73,24 @@ fn what_is_deleted_is_what_docker_has_now() {
 }
 
 #[test]
+fn where_one_is_gone_the_others_are_stopped_and_removed() {
+    let (sandbox, daemon) = start(&Script::default());
+    let folder = sandbox.path("work/app");
+    let removed =
+        format!(r#"case "$1" in stop|rm) rm -f "$R/containers/"*0002 ;; esac; {LIKE_PODMAN}"#);
+    sandbox.hook("docker-called", &removed);
+    sandbox.devcontainer_of(2, &folder);
+    assert_eq!(daemon.post("/devcontainers/app/stop?wait").status, 204);
+    let [one] = &containers(&sandbox)[..] else {
+        panic!("{:#?}", containers(&sandbox));
+    };
+    assert_eq!(one["State"]["Running"], false);
+    sandbox.devcontainer_of(2, &folder);
+    assert_eq!(daemon.delete("/devcontainers/app").status, 204);
+    assert_eq!(containers(&sandbox), [Value::Null; 0]);
+}
+
+#[test]
 fn a_service_whose_image_compose_built_belongs_to_its_project() {
     // Compose sets the labels of project and service on an image that it builds, too.
     let sandbox = Sandbox::new();
@@ -96,19 +115,33 @@ fn a_service_whose_image_compose_built_belongs_to_its_project() {
 
 #[test]
 fn an_image_that_is_gone_stops_no_operation() {
-    let (sandbox, daemon) = start(&Script {
-        docker: r#"if [ "$1 $2 $3" = "inspect --type image" ]; then
-            echo '[]'; echo "Error response from daemon: No such image: $4" >&2; exit 1; fi"#,
-        ..Script::default()
-    });
-    let folder = sandbox.path("work/app");
-    sandbox
-        .container(1)
-        .of(&folder)
-        .label("com.docker.compose.project", "p")
-        .label("com.docker.compose.service", "dev")
-        .save();
-    assert_eq!(daemon.delete("/devcontainers/app").status, 204);
+    for (words, image_is_listed, status) in [
+        ("Error response from daemon: No such image: $4", false, 204),
+        ("Error: inspecting object: $4: image not known", false, 204),
+        ("Error response from daemon: $4 cannot be read", true, 500),
+    ] {
+        let (sandbox, daemon) = start(&Script::default());
+        sandbox.hook(
+            "docker-called",
+            &format!(
+                r#"if [ "$1 $2 $3" = "inspect --type image" ]; then echo '[]'; echo "{words}" >&2; exit 1; fi"#
+            ),
+        );
+        fs::remove_dir_all(sandbox.path("images")).unwrap();
+        fs::create_dir(sandbox.path("images")).unwrap();
+        if image_is_listed {
+            sandbox.image(&json!({}));
+        }
+        let folder = sandbox.path("work/app");
+        sandbox
+            .container(1)
+            .of(&folder)
+            .label("com.docker.compose.project", "p")
+            .label("com.docker.compose.service", "dev")
+            .save();
+        let deleted = daemon.delete("/devcontainers/app");
+        assert_eq!(deleted.status, status, "{words}: {deleted:?}");
+    }
 }
 
 #[test]

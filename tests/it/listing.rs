@@ -238,26 +238,37 @@ fn a_missing_docker_is_named() {
     assert_eq!(found.json()["containers"][0]["name"], "box1");
 }
 
+/// A sandbox whose docker has removed container 9 when it is asked to inspect it. `inspect` is what it does then.
+fn removed_in_between(inspect: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.container(9).save();
+    let gone = container_id(9);
+    sandbox.docker(&format!(
+        "if [ $1 = inspect ]; then rm -f $R/containers/{gone}; {inspect}; fi"
+    ));
+    sandbox
+}
+
 #[test]
 fn an_id_that_was_removed_in_between_is_no_failure() {
     let gone = container_id(9);
-    for missing in [
-        // The wording of docker.
-        format!("Error: No such object: {gone}; exit 1"),
-        // The wording of podman.
-        format!("Error: inspecting object: no such object: \"{gone}\"; exit 125"),
+    for (words, exit) in [
+        (format!("Error: No such object: {gone}"), 1),
+        (
+            format!("Error: inspecting object: no such object: \"{gone}\""),
+            125,
+        ),
+        (format!("Quite other words about {gone}"), 7),
     ] {
-        let (words, exit) = missing.split_once("; ").unwrap();
-        let sandbox = Sandbox::new();
+        let sandbox = removed_in_between(&format!(
+            "cat $R/answer; echo 'WARNING: odd' >&2; echo '{words}' >&2; exit {exit}"
+        ));
         sandbox.container(1).save();
         let json = sandbox.read(&format!("containers/{}", container_id(1)));
         sandbox.write("answer", &format!("[{json}]"));
-        sandbox.docker(&format!(
-            "case $1 in ps) echo {gone} ;; inspect) cat $R/answer; echo '{words}' >&2; {exit} ;; esac"
-        ));
         let daemon = sandbox.daemon().start();
         assert_eq!(names(&daemon), ["box1"], "{words}");
-        assert_eq!(warnings(&daemon), [""; 0], "{words}");
+        assert_eq!(warnings(&daemon), ["WARNING: odd"], "{words}");
     }
 }
 
@@ -267,14 +278,32 @@ fn when_all_were_removed_in_between_the_list_is_empty() {
     for inspect in [
         format!("echo '[]'; echo 'Error: No such object: {gone}' >&2; exit 1"),
         format!("echo 'Error: no such object: \"{gone}\"' >&2; exit 125"),
+        "exit 1".to_owned(),
     ] {
-        let sandbox = Sandbox::new();
-        sandbox.docker(&format!(
-            "case $1 in ps) echo {gone}; exit ;; inspect) {inspect} ;; esac"
-        ));
+        let sandbox = removed_in_between(&inspect);
         let daemon = sandbox.daemon().start();
         assert_eq!(names(&daemon), [""; 0], "{inspect}");
+        assert_eq!(warnings(&daemon), [""; 0], "{inspect}");
     }
+}
+
+#[test]
+fn a_container_that_docker_lists_is_not_taken_for_gone_by_words() {
+    let sandbox = Sandbox::new();
+    sandbox.container(1).save();
+    sandbox.container(2).save();
+    let (one, two) = (container_id(1), container_id(2));
+    sandbox.docker(&format!(
+        "[ $1 = inspect ] && {{ printf '['; cat $R/containers/{two}; echo ']';
+         echo 'Error: network of {one}: no such container' >&2; exit 1; }}"
+    ));
+    let daemon = sandbox.daemon().start();
+    assert_eq!(names(&daemon), ["box2"]);
+    let said = warnings(&daemon).join("; ");
+    assert!(
+        said.contains("no such container") && said.contains("does not answer for"),
+        "{said}"
+    );
 }
 
 #[test]

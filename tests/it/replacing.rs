@@ -24,6 +24,20 @@ pub(super) struct Script {
     pub(super) start: &'static str,
 }
 
+/// podman 4 does nothing to any container if one of them does not exist. Its `rm` says nothing of that, and succeeds.
+pub(super) const LIKE_PODMAN: &str = r#"
+    case "$1" in
+    stop|rm)
+        for one in "$@"; do
+            case "$one" in
+            stop|rm|-*) continue ;;
+            esac
+            [ -e "$R/containers/$one" ] && continue
+            [ "$1" = stop ] || exit 0
+            echo "Error: no container with name or ID \"$one\" found: no such container" >&2; exit 125
+        done ;;
+    esac"#;
+
 pub(super) fn set(sandbox: &Sandbox, script: &Script) {
     for (hook, code) in [
         ("cli-begins", script.before),
@@ -200,6 +214,75 @@ fn warnings_of_docker_are_no_failures() {
     });
     assert_eq!(daemon.recreate("app").status, 204);
     assert_eq!(containers(&sandbox).len(), 1);
+}
+
+#[test]
+fn an_old_one_that_is_gone_before_it_is_set_aside_is_no_failure() {
+    // An `initializeCommand` may do this.
+    let (sandbox, daemon) = start(&Script {
+        before: r#"rm "$R/containers/"*0001"#,
+        ..Script::default()
+    });
+    for run_args in ["", "--name box1"] {
+        sandbox.hook("run-args", run_args);
+        sandbox.devcontainer_of(1, &sandbox.path("work/app"));
+        let recreated = daemon.recreate("app");
+        assert_eq!(recreated.status, 204, "{run_args}: {recreated:?}");
+        let [new] = &containers(&sandbox)[..] else {
+            panic!("{:#?}", containers(&sandbox));
+        };
+        assert_ne!(new["Id"], container_id(1));
+    }
+}
+
+#[test]
+fn an_old_one_that_docker_removes_once_stopped_may_be_gone_as_well() {
+    let (sandbox, daemon) = start(&Script {
+        before: r#"rm "$R/containers/"*0001"#,
+        ..Script::default()
+    });
+    sandbox
+        .container(1)
+        .of(&sandbox.path("work/app"))
+        .set("HostConfig", json!({"AutoRemove": true}))
+        .save();
+    let recreated = daemon.recreate("app");
+    assert_eq!(recreated.status, 204, "{recreated:?}");
+    assert_eq!(containers(&sandbox).len(), 1);
+}
+
+#[test]
+fn the_other_old_ones_are_stopped_where_one_is_gone() {
+    let (sandbox, daemon) = start(&Script {
+        before: r#"rm "$R/containers/"*0002"#,
+        docker: LIKE_PODMAN,
+        start: r#"grep -q '"Running":true' "$R/containers/"*0001 && echo >"$R/both""#,
+        ..Script::default()
+    });
+    sandbox.devcontainer_of(2, &sandbox.path("work/app"));
+    let recreated = daemon.recreate("app");
+    assert_eq!(recreated.status, 204, "{recreated:?}");
+    assert!(!sandbox.path("both").exists(), "old and new ran at once");
+    assert_eq!(containers(&sandbox).len(), 1);
+}
+
+#[test]
+fn what_cannot_be_stopped_is_a_failure_though_another_one_is_gone() {
+    let (sandbox, daemon) = start(&Script {
+        before: r#"rm "$R/containers/"*0002"#,
+        docker: r#"if [ "$1" = stop ] && [ ! -e "$R/refused" ]; then
+            if [ $# = 3 ]; then echo "Error response from daemon: No such container: $3" >&2; else echo >"$R/refused"; fi
+            echo 'Error response from daemon: it does not want to' >&2; exit 1; fi"#,
+        ..Script::default()
+    });
+    sandbox.devcontainer_of(2, &sandbox.path("work/app"));
+    assert_eq!(daemon.recreate("app").status, 500);
+    let said = sandbox.read("run.err");
+    assert!(
+        said.contains("the old container cannot be stopped") && said.contains("does not want to"),
+        "{said}"
+    );
+    assert_old_alone(&sandbox);
 }
 
 #[test]

@@ -5,7 +5,7 @@ pub(super) mod snapshot;
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::ports::PortMap;
@@ -102,6 +102,34 @@ pub(super) struct Image {
     id: String,
     #[serde(default, deserialize_with = "null_as_default")]
     config: Config,
+}
+
+/// One object of an answer.
+pub(super) trait Object: DeserializeOwned {
+    /// The `--type` of the inspect.
+    const TYPE: &str;
+    /// The command that lists the ids of all of them.
+    const LIST: &str;
+
+    fn id(&self) -> &str;
+}
+
+impl Object for Inspected {
+    const TYPE: &str = "container";
+    const LIST: &str = "ps";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Object for Image {
+    const TYPE: &str = "image";
+    const LIST: &str = "images";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl Inspected {
