@@ -127,6 +127,12 @@ impl Client<'_> {
         self.run(&["network", "connect", network, id]).map(drop)
     }
 
+    /// Returns whether docker has a network of this name, or does not say.
+    pub fn may_have_network(&self, network: &str) -> bool {
+        let answer = self.run(&["network", "inspect", network]);
+        !matches!(answer, Err(Error::Failed { .. }))
+    }
+
     /// `docker network disconnect`.
     pub fn disconnect(&self, id: &str, network: &str) -> Result<(), Error> {
         self.run(&["network", "disconnect", network, id]).map(drop)

@@ -162,3 +162,12 @@ fn nothing_is_gone_if_docker_cannot_be_reached() {
         }
     }
 }
+
+#[test]
+fn the_network_of_docker_is_not_that_of_podman() {
+    for name in CLIENTS {
+        let program = recording(name);
+        let has_bridge = client(&program).may_have_network("bridge");
+        assert_eq!(has_bridge, name.starts_with("docker"), "{name}");
+    }
+}

@@ -285,7 +285,9 @@ impl<'a> Settling<'a> {
         }
         // The networks that it left are not known any more. podman's own is not called as docker's.
         match self.docker.connect(&original.id, &now.own_network) {
-            Err(_) if now.own_network == "bridge" => self.docker.connect(&original.id, "podman"),
+            Err(_) if now.own_network == "bridge" && !self.docker.may_have_network("bridge") => {
+                self.docker.connect(&original.id, "podman")
+            }
             result => result,
         }
     }
