@@ -1,8 +1,8 @@
 //! The query of a request, and the headers that choose the form of an answer.
 
 use super::request::Request;
-use super::routes::percent_decode;
 use super::stream::Format;
+use crate::base::text::percent_decode;
 
 /// The parameters of all routes. Each route reads those that concern it; unknown ones are ignored.
 #[derive(Debug, Default, PartialEq, Eq)]

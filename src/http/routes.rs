@@ -4,6 +4,7 @@ use std::fmt;
 
 use tiny_http::Method;
 
+use crate::base::text::percent_decode;
 use crate::model::operation::OperationKind;
 
 /// Every path is also served below this one.
@@ -112,26 +113,6 @@ pub(super) fn split_prefix(path: &str) -> (&'static str, &str) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => (PREFIX, rest),
         _ => ("", path),
     }
-}
-
-/// Replaces `%2F` and its like. Returns `None` where an escape is malformed or the result is not UTF-8.
-pub(super) fn percent_decode(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let (high, low) = (hex(bytes.next()?)?, hex(bytes.next()?)?);
-            decoded.push(high << 4 | low);
-        } else {
-            decoded.push(byte);
-        }
-    }
-    String::from_utf8(decoded).ok()
-}
-
-fn hex(byte: u8) -> Option<u8> {
-    let digit = char::from(byte).to_digit(16)?;
-    u8::try_from(digit).ok()
 }
 
 impl Verb {

@@ -27,6 +27,11 @@ impl Mark {
         Self(format!("{pid}:{start}:{operation}"))
     }
 
+    /// Returns a mark that was written somewhere.
+    pub(super) fn read(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }

@@ -13,6 +13,7 @@ use std::{fmt, io};
 use group::Group;
 use pipes::Pipes;
 
+mod attached;
 mod group;
 mod kill;
 mod marks;
@@ -25,7 +26,10 @@ pub mod signals;
 mod stdin_writer;
 mod table;
 
-pub use operation::{end_leftovers, is_orphaned, mark, run_operation};
+pub use attached::Attached;
+pub use operation::{
+    end_leftovers, is_mark_of_the_dead, is_orphaned, mark, mark_of, run_operation,
+};
 pub use orphans::{adopt_orphans, reap_orphans};
 pub use priority::{Priority, PriorityError, set_priority};
 pub use stdin_writer::StdinWriter;

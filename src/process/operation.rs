@@ -42,6 +42,17 @@ pub fn mark(command: &mut Command, operation: &str) {
     command.env(marks::VARIABLE, Mark::new(operation).as_str());
 }
 
+/// Returns the mark of an operation of this process, for things that are found again by their names.
+pub fn mark_of(operation: &str) -> String {
+    Mark::new(operation).as_str().to_owned()
+}
+
+/// Returns whether this is the mark of an operation of a daemon that has ended.
+pub fn is_mark_of_the_dead(mark: &str) -> bool {
+    let daemon = Mark::read(mark).daemon();
+    daemon.is_some_and(marks::is_dead)
+}
+
 /// Kills the processes that operations of dead daemons of this user have left. Returns their number. Blocks up to 2 s.
 ///
 /// The processes of a living daemon are not killed, nor those of the operation that has started this process.
