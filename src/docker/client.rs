@@ -1,13 +1,21 @@
 //! Docker commands on single containers, each with a deadline.
 
+use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::command::{Output, Runner, Tracking, is_id, plain_id};
 use super::error::Error;
 use super::inspect::snapshot::Snapshot;
 use super::inspect::{Image, Inspected, Object};
+use crate::model::container::RunState;
+use crate::model::ids::OperationId;
+use crate::model::original::ParkedName;
+
+/// How often to look whether a container is gone.
+const GONE_POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// Docker's command line.
 #[derive(Clone, Copy)]
@@ -39,6 +47,15 @@ impl Client<'_> {
         Ok(ids)
     }
 
+    /// The ids of the containers that an operation has parked.
+    pub fn parked_by(&self, operation: &OperationId) -> Result<Vec<String>, Error> {
+        let filter = format!("name={}", ParkedName::pattern(operation));
+        let list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter];
+        let mut ids = self.run(&list)?.lines();
+        ids.retain(|line| is_id(line));
+        Ok(ids)
+    }
+
     /// Reads those of `ids` that exist.
     ///
     /// # Errors
@@ -47,7 +64,8 @@ impl Client<'_> {
     pub fn inspect(&self, ids: &[String]) -> Result<Vec<Snapshot>, Error> {
         let mut found: Vec<Inspected> = self.inspect_as(ids)?;
         let images = found.iter().filter_map(Inspected::image_to_compare);
-        let images: Vec<String> = images.map(str::to_owned).collect();
+        let images: BTreeSet<&str> = images.collect();
+        let images: Vec<String> = images.into_iter().map(str::to_owned).collect();
         if !images.is_empty() {
             let images: Vec<Image> = self.inspect_as(&images)?;
             for one in &mut found {
@@ -101,9 +119,31 @@ impl Client<'_> {
         self.run_on("unpause", id)
     }
 
-    /// `docker rm --force`, which keeps volumes. It is no error if a container is gone already.
+    /// `docker rm --force`, which keeps volumes. It is no error if a container is gone already. One that docker is about
+    /// to remove by itself (`--rm`) is waited for.
     pub fn remove(&self, ids: &[&str]) -> Result<(), Error> {
-        self.run_on_existing("rm", &["--force"], ids)
+        self.remove_with(&["--force"], ids)
+    }
+
+    /// `docker rm --force --volumes`, which removes the volumes that have no name, where no other container has them. It
+    /// is no error if a container is gone already.
+    pub fn remove_with_volumes(&self, ids: &[&str]) -> Result<(), Error> {
+        self.remove_with(&["--force", "--volumes"], ids)
+    }
+
+    fn remove_with(&self, flags: &[&str], ids: &[&str]) -> Result<(), Error> {
+        match self.run_on_existing("rm", flags, ids) {
+            Err(Error::Failed { .. }) if self.are_being_removed(ids) => self.wait_until_gone(ids),
+            result => result,
+        }
+    }
+
+    /// Returns whether docker is at work to remove all of these that there are.
+    fn are_being_removed(&self, ids: &[&str]) -> bool {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let is_going = |one: &Snapshot| one.run_state == RunState::Other("removing".into());
+        self.inspect(&ids)
+            .is_ok_and(|found| found.iter().all(is_going))
     }
 
     /// Takes a failed command on the container `id` for done if the container is gone, which docker is asked only then.
@@ -115,6 +155,14 @@ impl Client<'_> {
             },
             result => result,
         }
+    }
+
+    fn wait_until_gone(&self, ids: &[&str]) -> Result<(), Error> {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        while !self.inspect(&ids)?.is_empty() {
+            thread::sleep(GONE_POLL_EVERY);
+        }
+        Ok(())
     }
 
     /// `docker rename`.
@@ -178,9 +226,23 @@ impl Client<'_> {
         self.runner().run(arguments, self.deadline)?.checked()
     }
 
+    /// Runs docker with another `DOCKER_HOST`.
+    pub(super) fn run_with_host(
+        &self,
+        arguments: &[&str],
+        host: Option<&str>,
+    ) -> Result<Output, Error> {
+        let runner = Runner {
+            host,
+            ..self.runner()
+        };
+        runner.run(arguments, self.deadline)?.checked()
+    }
+
     fn runner(&self) -> Runner<'_> {
         Runner {
             program: self.program,
+            host: None,
             abort: self.abort,
             tracking: match self.operation {
                 Some(operation) if self.thorough => Tracking::Thorough(operation),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use super::endpoint::VARIABLES_OF_CLIENT;
 use super::error::{Error, Stderr};
 use crate::base::text::shorten;
 use crate::process::{self, Ended, RunLimits, SpawnError, Stream};
@@ -20,6 +21,8 @@ const MAX_STDERR: usize = 16 << 10;
 pub(super) struct Runner<'a> {
     /// docker or podman.
     pub(super) program: &'a Path,
+    /// The value of `DOCKER_HOST`, if it is not the daemon's own.
+    pub(super) host: Option<&'a str>,
     /// Becomes readable when a command must end early.
     pub(super) abort: Option<BorrowedFd<'a>>,
     pub(super) tracking: Tracking<'a>,
@@ -116,6 +119,12 @@ impl Runner<'_> {
     ) -> Result<Ended, SpawnError> {
         let mut command = Command::new(self.program);
         command.args(arguments);
+        if let Some(host) = self.host {
+            command.env("DOCKER_HOST", host);
+            for variable in VARIABLES_OF_CLIENT {
+                command.env_remove(variable);
+            }
+        }
         let limits = RunLimits {
             deadline,
             abort: self.abort,
@@ -219,6 +228,7 @@ mod tests {
     fn run(script: &str) -> Result<Output, Error> {
         let shell = Runner {
             program: Path::new("/bin/sh"),
+            host: None,
             abort: None,
             tracking: Tracking::Inherited,
         };

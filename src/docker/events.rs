@@ -89,6 +89,7 @@ impl fmt::Display for Oddity {
 /// that may have changed to `report`, as they come. Returns why it has ended.
 pub fn follow(program: &Path, stop: &Notifier, report: &mut dyn FnMut(HashSet<String>)) -> Fault {
     let docker = Runner {
+        host: None,
         program,
         abort: Some(stop.as_fd()),
         tracking: Tracking::Marked(MARK),

@@ -21,7 +21,7 @@ use crate::model::listing::{Listed, Scope};
 const TOGETHER: Duration = Duration::from_millis(500);
 const TOGETHER_MORE: Duration = Duration::from_millis(10);
 /// The time for a container of a batch that hung, inspected alone.
-const ALONE: Duration = Duration::from_secs(1);
+const ALONE: Duration = Duration::from_millis(2500);
 /// The time to find out whether docker answers at all, and whether a container that hung still does.
 const PROBE: Duration = Duration::from_millis(150);
 /// On a slow machine, the times above are at least this many times as long as the last `ps` took.
@@ -86,6 +86,7 @@ impl Lister {
     pub fn list(&mut self, program: &Path, scope: &Scope) -> Result<Listed, Error> {
         let stop = self.stop.clone();
         let docker = Runner {
+            host: None,
             program,
             abort: Some(stop.as_fd()),
             tracking: Tracking::Inherited,
@@ -162,7 +163,7 @@ impl Lister {
         unreported.cloned().collect()
     }
 
-    /// Inspects only the containers that events name. One hanging inspect delays the others by at most 2 s.
+    /// Inspects only the containers that events name. One hanging inspect delays the others by at most 3 s, once.
     fn read_named(
         &mut self,
         docker: Runner<'_>,

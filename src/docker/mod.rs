@@ -1,8 +1,10 @@
 //! docker and podman: their command lines, and how their answers are read.
 
+mod aside;
 mod backoff;
 mod client;
 mod command;
+mod endpoint;
 mod error;
 pub mod events;
 mod inspect;
@@ -14,5 +16,6 @@ mod tests;
 
 pub use client::Client;
 pub use command::is_id;
+pub use endpoint::{Endpoint, VARIABLES_OF_CLIENT};
 pub use error::Error;
 pub use inspect::snapshot::Snapshot;

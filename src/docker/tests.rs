@@ -40,6 +40,7 @@ fn client(program: &Path) -> Client<'_> {
 
 fn runner(program: &Path) -> Runner<'_> {
     Runner {
+        host: None,
         program,
         abort: None,
         tracking: Tracking::Inherited,

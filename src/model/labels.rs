@@ -20,6 +20,12 @@ pub const LABEL_COMPOSE_WORKING_DIR: &str = "com.docker.compose.project.working_
 /// The label with the services that a service needs. Compose 2 gives it, compose 1 does not.
 pub const LABEL_COMPOSE_DEPENDS_ON: &str = "com.docker.compose.depends_on";
 
+/// The label with a hash of the configuration of a service, by which compose finds out whether that has changed.
+pub const LABEL_COMPOSE_HASH: &str = "com.docker.compose.config-hash";
+
+/// The label that is `True` on containers that `docker compose run` made.
+pub const LABEL_COMPOSE_ONE_OFF: &str = "com.docker.compose.oneoff";
+
 /// The label that is `true` on containers that the CLI's own tests leave behind. They are not dev containers.
 pub const LABEL_TEST_RUN: &str = "devcontainer.is_test_run";
 

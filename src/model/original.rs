@@ -112,6 +112,13 @@ impl ParkedName {
     }
 }
 
+impl ParkedName {
+    /// A regular expression for the names of all containers that an operation has parked, and perhaps of some others.
+    pub fn pattern(operation: &OperationId) -> String {
+        format!("{MARK}{operation}-")
+    }
+}
+
 impl fmt::Display for ParkedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, operation, was) = (&self.name, &self.operation, self.was.as_str());

@@ -4,11 +4,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
-use std::time::Instant;
 
 use super::{Error, Plan, argv, check_daemon, exit_code};
-use crate::docker::{self, Client};
-use crate::model::original::{Original, PriorState};
+use crate::docker::Client;
 
 /// The outcome of `docker create`.
 enum Created {
@@ -67,53 +65,27 @@ impl Plan {
     /// restore them. An original that is gone is in the way of nothing.
     fn park_originals(&self, docker: &Client<'_>) -> Result<(), Error> {
         for original in &self.replaces {
-            let parked = original.parked_by(&self.operation).to_string();
-            let renamed = docker.rename(&original.id, &parked);
-            let freed = docker.unless_gone(&original.id, renamed);
-            freed.map_err(Error::NotRenamed)?;
+            docker
+                .park(original, &self.operation)
+                .map_err(Error::NotRenamed)?;
         }
         Ok(())
     }
 
-    /// Frees the ports of the originals, and everything else that only one container can have.
+    /// Frees the ports of the originals.
     fn stop_originals(&self, docker: &Client<'_>) -> Result<(), Error> {
         check_daemon()?;
-        let begun = Instant::now();
-        let (stay, stop): (Vec<&Original>, Vec<&Original>) = self
-            .replaces
-            .iter()
-            .partition(|original| original.removed_when_stopped);
-        for paused in stop.iter().filter(|one| one.was == PriorState::Paused) {
-            // podman does not stop a paused container. If this fails, stopping it does, too, and says why.
-            let _ = docker.unpause(&paused.id);
-        }
-        let stop: Vec<&str> = stop.iter().map(|original| original.id.as_str()).collect();
-        docker.stop(&stop).map_err(Error::NotStopped)?;
-        for original in stay {
-            let disabled = Self::disable(docker, original);
-            let freed = docker.unless_gone(&original.id, disabled);
-            freed.map_err(Error::NotStopped)?;
-        }
+        let seconds = docker
+            .stop_parked(&self.replaces)
+            .map_err(Error::NotStopped)?;
         let names = self.replaces.iter().map(|original| original.name.as_str());
         let names: Vec<&str> = names.collect();
         if !names.is_empty() {
-            let seconds = begun.elapsed().as_secs_f64();
             let names = names.join(", ");
             let _ = writeln!(
                 io::stderr(),
                 "stopping the old container {names} took {seconds:.1} s"
             );
-        }
-        Ok(())
-    }
-
-    /// Frees the ports of a container that docker would remove if it were stopped.
-    fn disable(docker: &Client<'_>, original: &Original) -> Result<(), docker::Error> {
-        if original.was == PriorState::Running {
-            docker.pause(&original.id)?;
-        }
-        for network in &original.leaves_networks {
-            docker.disconnect(&original.id, network)?;
         }
         Ok(())
     }

@@ -115,7 +115,7 @@ impl OperationRun {
         let running: Vec<Snapshot> = running.cloned().collect();
         match stop(docker, &running) {
             Err(e) if e.is_aborted() => return Err(e),
-            Err(e) if !e.is_about_missing() => self.say(&format!("{e}; removing it all the same")),
+            Err(e) => self.say(&format!("{e}; removing it all the same")),
             _ => {}
         }
         docker.remove(&ids(containers))

@@ -1,23 +1,25 @@
 //! A container as operations need it, from `docker inspect`.
 
+use std::io;
+
 use super::{HostConfig, Image, Inspected};
 use crate::model::container::RunState;
 use crate::model::labels::{
-    ComposeService, LABEL_COMPOSE_DEPENDS_ON, LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE,
-    LABEL_COMPOSE_WORKING_DIR, LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN,
+    ComposeService, LABEL_COMPOSE_DEPENDS_ON, LABEL_COMPOSE_HASH, LABEL_COMPOSE_ONE_OFF,
+    LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE, LABEL_COMPOSE_WORKING_DIR, LABEL_CONFIG,
+    LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN,
 };
+use crate::model::original::{Original, PriorState};
 
 /// Labels that compose gives to containers. Images that it builds have the first two, and `docker commit` copies all.
 const LABELS_OF_COMPOSE: [&str; 4] = [
     LABEL_COMPOSE_PROJECT,
     LABEL_COMPOSE_SERVICE,
     "com.docker.compose.container-number",
-    "com.docker.compose.config-hash",
+    LABEL_COMPOSE_HASH,
 ];
 /// Labels that the CLI and the daemon give to a dev container. `docker commit` copies them, too.
 const LABELS_OF_DEVCONTAINER: [&str; 3] = [LABEL_FOLDER, LABEL_CONFIG, LABEL_OPERATION];
-/// The label that is `True` on containers that `docker compose run` made.
-const LABEL_COMPOSE_ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// A container as it was when docker was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +114,54 @@ fn services(label: &str) -> Vec<String> {
     let names = label.split(',').filter_map(|one| one.split(':').next());
     let names = names.map(str::trim).filter(|name| !name.is_empty());
     names.map(str::to_owned).collect()
+}
+
+impl Snapshot {
+    /// Reads what the engine answers to `GET /containers/ID/json`. `image` returns what it answers for an image.
+    ///
+    /// # Errors
+    ///
+    /// An answer cannot be read, or `image` fails.
+    pub fn from_api(
+        container: &[u8],
+        image: impl FnOnce(&str) -> io::Result<Option<Vec<u8>>>,
+    ) -> io::Result<Self> {
+        let mut inspected: Inspected = serde_json::from_slice(container)?;
+        if let Some(id) = inspected.image_to_compare() {
+            let image: Option<Image> = match image(id)? {
+                Some(json) => Some(serde_json::from_slice(&json)?),
+                None => None,
+            };
+            inspected.forget_labels_of_image(image.as_slice());
+        }
+        Ok(inspected.into())
+    }
+
+    /// Returns whether it lives in the namespaces of `other`, or uses its volumes.
+    pub fn is_joined_to(&self, other: &Original) -> bool {
+        let mut joins = self.joins.iter();
+        joins.any(|one| *one == other.id || *one == other.name)
+    }
+}
+
+impl From<Snapshot> for Original {
+    /// The original that a snapshot shows. If an earlier operation left it parked, it is as it was before that.
+    fn from(snapshot: Snapshot) -> Self {
+        let removed_when_stopped = snapshot.auto_remove;
+        let original = Self {
+            was: PriorState::from(&snapshot.run_state),
+            leaves_networks: if removed_when_stopped && snapshot.publishes {
+                snapshot.networks
+            } else {
+                Vec::new()
+            },
+            id: snapshot.id,
+            name: snapshot.name,
+            removed_when_stopped,
+            compose: snapshot.compose,
+        };
+        original.before_parking()
+    }
 }
 
 impl From<Inspected> for Snapshot {
