@@ -24,6 +24,7 @@ mod http;
 mod manifest;
 mod model;
 mod process;
+mod proxy;
 pub mod serve;
 pub mod shim;
 mod state;

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 9] = [
     &["model"],
     &["process"],
     &["docker", "state", "devcontainer", "manifest", "cli"],
-    &["shim", "store"],
+    &["proxy", "shim", "store"],
     &["daemon"],
     &["http"],
     &["serve"],
