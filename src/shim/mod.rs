@@ -48,6 +48,8 @@ pub struct Plan {
     pub compose: PathBuf,
     /// The containers that the new one replaces.
     pub replaces: Vec<Original>,
+    /// The ids of other containers that are not to be seen.
+    pub hides: Vec<String>,
     /// The service of a compose project that the dev container is, if it is to be replaced.
     pub service: Option<String>,
 }
@@ -147,7 +149,9 @@ impl Plan {
             return Err(exec(&self.docker, arguments));
         };
         match verb.to_str() {
-            Some("ps") if !self.replaces.is_empty() => self.list(arguments),
+            Some("ps") if !(self.replaces.is_empty() && self.hides.is_empty()) => {
+                self.list(arguments)
+            }
             Some("rm") => self.remove(arguments),
             Some("run") if argv::makes_devcontainer(arguments) => self.replace(arguments),
             Some("compose") => self.compose(&self.docker, &["compose"], rest),
@@ -176,7 +180,7 @@ impl Plan {
         let printed = String::from_utf8_lossy(&output.stdout);
         let lines = printed.split_inclusive('\n');
         let shown: String = lines
-            .filter(|line| !self.is_original(line.trim()))
+            .filter(|line| !self.is_original(line.trim()) && !self.is_hidden(line.trim()))
             .collect();
         let _ = io::stdout().write_all(shown.as_bytes());
         Ok(exit_code(output.status))
@@ -186,6 +190,11 @@ impl Plan {
     fn is_original(&self, id: &str) -> bool {
         let mut originals = self.replaces.iter();
         id.len() >= 12 && originals.any(|original| original.id.starts_with(id))
+    }
+
+    fn is_hidden(&self, id: &str) -> bool {
+        let mut hidden = self.hides.iter();
+        id.len() >= 12 && hidden.any(|hidden| hidden.starts_with(id))
     }
 
     /// `rm`, which removes nothing: the CLI removes an old container before it has a new one. It does not see the
@@ -281,6 +290,7 @@ mod tests {
             docker: "docker".into(),
             compose: "docker-compose".into(),
             replaces: ids.iter().map(original).collect(),
+            hides: Vec::new(),
             service: None,
         }
     }

@@ -19,6 +19,17 @@ pub(super) enum Failure {
     Spawn(SpawnError),
     /// The plan of the docker shim cannot be written as JSON.
     Plan(serde_json::Error),
+    /// The stand-in for the socket of the engine cannot be made.
+    Proxy(std::io::Error),
+    /// The CLI reported success with the dev container of another folder.
+    Anothers {
+        /// The container's name.
+        name: String,
+        /// The folder.
+        folder: String,
+    },
+    /// The CLI reported success, but the container with this name is in this state.
+    NotRunning(String, String),
     /// The system has no thread left.
     Thread(std::io::Error),
     /// The operation took longer than `--job-timeout`.
@@ -44,6 +55,19 @@ impl fmt::Display for Failure {
             Self::Docker(error) => error.fmt(f),
             Self::Spawn(error) => error.fmt(f),
             Self::Plan(error) => write!(f, "the path of docker cannot be handed on: {error}"),
+            Self::Proxy(error) => write!(
+                f,
+                "no socket can be made through which devcontainer reaches docker, in {} or /tmp: {error}",
+                std::env::temp_dir().display()
+            ),
+            Self::Anothers { name, folder } => write!(
+                f,
+                "devcontainer started container {name}, which is the dev container of {folder}; give the compose project of one of both another name (`name:` in the compose file, or COMPOSE_PROJECT_NAME)"
+            ),
+            Self::NotRunning(name, state) => write!(
+                f,
+                "devcontainer reported success, but container {name} does not run: {state}"
+            ),
             Self::Thread(error) => write!(f, "no thread can be started: {error}"),
             Self::TimedOut(limit) => write!(
                 f,

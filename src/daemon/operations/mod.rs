@@ -8,12 +8,14 @@ pub mod journal;
 mod locks;
 mod output;
 mod repair;
+mod restore;
 mod run;
 mod services;
 mod settle;
 pub mod sink;
 mod stop;
 mod up;
+mod way;
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -40,9 +42,9 @@ use crate::model::ids::{Key, OperationId};
 use crate::model::location::{Declared, Resolved};
 use crate::model::operation::OperationKind;
 use crate::model::project::Project;
-use crate::process;
 use crate::process::programs::Programs;
 use crate::state::Refusal;
+use crate::{process, proxy};
 
 /// How long an operation waits before it begins for a repair that is under way.
 const REPAIR_PATIENCE: Duration = Duration::from_secs(10);
@@ -125,12 +127,13 @@ struct Handle {
     abort: Option<Arc<Abort>>,
 }
 
-/// Ends the processes that operations of killed daemons left.
+/// Ends the processes that operations of killed daemons left, and removes their sockets.
 pub fn end_leftovers() {
     let ended = process::end_leftovers();
     if ended > 0 {
         log::info!("ended {ended} processes that an earlier daemon left");
     }
+    proxy::remove_leftovers();
 }
 
 impl Operations {

@@ -56,6 +56,9 @@ impl Operations {
         let report = settle::EndReport {
             succeeded: repair.made.is_some(),
             named: repair.made.as_deref(),
+            parked: None,
+            is_stopping: None,
+            in_place: docker.endpoint()?.is_none(),
             deferred: true,
         };
         let aftermath = settle::settle(

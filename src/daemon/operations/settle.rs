@@ -1,6 +1,7 @@
 //! Settles what an operation did: either its new container stays, or the originals are restored.
 
-use super::aftermath::{Aftermath, Kept, Lost};
+use super::aftermath::{Aftermath, Lost};
+use super::restore::Restoring;
 use crate::docker::{self, Client, Snapshot, is_id};
 use crate::model::container::RunState;
 use crate::model::ids::OperationId;
@@ -23,33 +24,23 @@ pub struct EndReport<'a> {
     pub succeeded: bool,
     /// The container that the CLI reported to have made.
     pub named: Option<&'a str>,
+    /// The containers of the compose project that it parked, besides the originals. `None` if that is not known; then
+    /// they are found by their names.
+    pub parked: Option<&'a [Original]>,
+    /// Whether docker was told to stop the originals, if that is known.
+    pub is_stopping: Option<bool>,
+    /// True if compose replaced its containers in place, so that an original may be gone.
+    pub in_place: bool,
     /// True if it ended some time ago, so that the containers may have been used since.
     pub deferred: bool,
-}
-
-/// The original that `snapshot` shows. If an earlier operation left it parked, it is as it was before that.
-pub fn original_of(snapshot: Snapshot) -> Original {
-    let removed_when_stopped = snapshot.auto_remove;
-    let original = Original {
-        was: PriorState::from(&snapshot.run_state),
-        leaves_networks: if removed_when_stopped && snapshot.publishes {
-            snapshot.networks
-        } else {
-            Vec::new()
-        },
-        id: snapshot.id,
-        name: snapshot.name,
-        removed_when_stopped,
-        compose: snapshot.compose,
-    };
-    original.before_parking()
 }
 
 /// Settles what `operation` did, by what docker says now.
 ///
 /// If a container that it made runs (or exists, if the operation succeeded), the originals that it parked are removed.
-/// Otherwise the containers that it made are removed, and the originals are started and renamed back. May be called
-/// again after it failed, or was ended, at any point: the name, which says what is to be done, is restored last.
+/// Otherwise the containers that it made are removed, and the originals are started and renamed back. The same goes for
+/// other containers of a compose project that it parked. May be called again after it failed, or was ended, at any
+/// point: the name, which says what is to be done, is restored last.
 ///
 /// # Errors
 ///
@@ -72,45 +63,80 @@ pub fn settle(
     if let Some(stays) = containers.new_one(report) {
         aftermath.made = Some(stays.id.clone());
         settling.remove_parked(&containers, &mut aftermath);
-    } else if report.deferred && containers.made.iter().any(|new| new.has_run) {
+    } else if report.deferred && containers.devcontainer_has_run() {
         // It may have been worked in, and stopped since.
         let trouble = "both the old container and the new one are kept: the new one has run, but does not now";
         aftermath.troubles.push(trouble.to_owned());
     } else {
-        settling.restore(&containers, &mut aftermath);
+        let lost = originals
+            .iter()
+            .filter(|one| containers.find(one).is_none());
+        aftermath.lost.extend(lost.map(|original| Lost {
+            name: original.name.clone(),
+            by_compose: report.in_place && original.compose.is_some(),
+        }));
+        let restoring = Restoring {
+            docker,
+            operation,
+            containers: &containers,
+            is_stopping: report.is_stopping.unwrap_or(!containers.made.is_empty()),
+            scope,
+        };
+        restoring.restore(originals, &mut aftermath);
     }
     Ok(aftermath)
 }
 
 /// The containers that concern an operation, as docker knows them now.
-struct Containers {
+pub(super) struct Containers {
     /// Those of the originals that exist.
-    present: Vec<Snapshot>,
+    pub(super) present: Vec<Snapshot>,
     /// The container that the CLI reported to have made.
     named: Option<Snapshot>,
-    /// The containers that the operation made. Not searched for if it succeeded and `named` exists.
-    made: Vec<Snapshot>,
+    /// The containers that the operation made. Not searched for if it succeeded, `named` exists, and nothing else was
+    /// parked.
+    pub(super) made: Vec<Snapshot>,
+    /// Other containers of the compose project that it parked, as they were and as they are.
+    pub(super) companions: Vec<(Original, Snapshot)>,
 }
 
 impl Containers {
     /// The new container, if there is one that stays.
     fn new_one(&self, report: &EndReport<'_>) -> Option<&Snapshot> {
         let runs = |one: &&Snapshot| matches!(one.run_state, RunState::Running | RunState::Paused);
-        let mut candidates = self.named.iter().chain(&self.made);
-        let running = candidates.clone().find(runs);
+        let made = self.made.iter().filter(|one| one.folder.is_some());
+        let mut candidates = self.named.iter().chain(made);
+        // Where compose could not start all services, the CLI has not been at work in the new container.
+        let is_whole = report.succeeded || self.named.is_some() || !self.is_half_started();
+        let running = candidates.clone().find(runs).filter(|_| is_whole);
         running.or(candidates.next().filter(|_| report.succeeded))
     }
 
-    fn find(&self, original: &Original) -> Option<&Snapshot> {
+    /// Returns whether there is a service that compose has made and not started, or stopped and not made again.
+    fn is_half_started(&self) -> bool {
+        let mut services = self.made.iter().filter(|one| one.folder.is_none());
+        let is_stopped = |(one, _): &(Original, Snapshot)| {
+            one.was == PriorState::Running && !self.is_replaced(one)
+        };
+        services.any(|one| one.run_state == RunState::Created)
+            || self.companions.iter().any(is_stopped)
+    }
+
+    /// Returns whether a new dev container has run, which may have been worked in.
+    fn devcontainer_has_run(&self) -> bool {
+        let mut made = self.made.iter();
+        made.any(|one| one.folder.is_some() && one.has_run)
+    }
+
+    pub(super) fn find(&self, original: &Original) -> Option<&Snapshot> {
         self.present.iter().find(|one| one.id == original.id)
     }
-}
 
-/// An original in its prior run state, which may still have another name.
-struct Revived<'a> {
-    original: &'a Original,
-    current_name: &'a str,
-    needs_rename: bool,
+    /// Returns whether the operation made another container of the service.
+    fn is_replaced(&self, original: &Original) -> bool {
+        let mut made = self.made.iter();
+        original.compose.is_some() && made.any(|one| one.compose == original.compose)
+    }
 }
 
 /// Settles one operation.
@@ -121,31 +147,60 @@ struct Settling<'a> {
     scope: RestoreScope,
 }
 
-impl<'a> Settling<'a> {
+impl Settling<'_> {
     fn containers(&self, report: &EndReport<'_>) -> Result<Containers, docker::Error> {
-        let is_original = |id: &str| self.originals.iter().any(|original| original.id == id);
         // The CLI also reports a container that it only started.
-        let named = report.named.filter(|id| is_id(id) && !is_original(id));
+        let named = report.named.filter(|id| is_id(id) && !self.is_original(id));
         let originals = self.originals.iter().map(|original| &*original.id);
         let ids: Vec<String> = originals.chain(named).map(str::to_owned).collect();
         let mut present = self.docker.inspect(&ids)?;
         let position = present.iter().position(|one| Some(&*one.id) == named);
         let named = position.map(|at| present.swap_remove(at));
-        let made = if named.is_some() && report.succeeded {
+        let companions = self.companions(report)?;
+        let made = if named.is_some() && report.succeeded && companions.is_empty() {
             Vec::new()
         } else {
-            self.made(&present)?
+            self.made(&present, report)?
         };
         Ok(Containers {
             present,
             named,
             made,
+            companions,
         })
     }
 
-    /// The containers with the label of the operation, and those of the services of the originals: compose does not
-    /// know the label. Only these are the operation's to remove.
-    fn made(&self, present: &[Snapshot]) -> Result<Vec<Snapshot>, docker::Error> {
+    fn is_original(&self, id: &str) -> bool {
+        self.originals.iter().any(|original| original.id == id)
+    }
+
+    fn companions(
+        &self,
+        report: &EndReport<'_>,
+    ) -> Result<Vec<(Original, Snapshot)>, docker::Error> {
+        let ids = match report.parked {
+            Some(parked) => parked.iter().map(|one| one.id.clone()).collect(),
+            None => self.docker.parked_by(self.operation)?,
+        };
+        let ids: Vec<String> = ids.into_iter().filter(|id| !self.is_original(id)).collect();
+        let snapshots = self.docker.inspect(&ids)?.into_iter();
+        let is_ours = |one: &Snapshot| {
+            let parked = ParkedName::parse(&one.name);
+            parked.is_some_and(|parked| parked.operation == *self.operation)
+        };
+        Ok(snapshots
+            .filter(is_ours)
+            .map(|one| (Original::from(one.clone()), one))
+            .collect())
+    }
+
+    /// The containers with the label of the operation, and those of the services of the originals: where compose
+    /// replaces containers in place, they have no label. Only these are the operation's to remove.
+    fn made(
+        &self,
+        present: &[Snapshot],
+        report: &EndReport<'_>,
+    ) -> Result<Vec<Snapshot>, docker::Error> {
         let label = format!("{LABEL_OPERATION}={}", self.operation);
         let mut ids = self.docker.with_labels(&[label])?;
         let is_renamed = |one: &Snapshot| {
@@ -153,14 +208,14 @@ impl<'a> Settling<'a> {
             originals.any(|original| original.id == one.id && original.name != one.name)
         };
         // Some time after the operation, a container of the service need not be its own.
-        if self.scope == RestoreScope::All || present.iter().any(is_renamed) {
+        if report.in_place && (self.scope == RestoreScope::All || present.iter().any(is_renamed)) {
             for service in self.originals.iter().filter_map(|one| one.compose.as_ref()) {
                 ids.extend(self.docker.with_labels(&service.labels())?);
             }
         }
         ids.sort_unstable();
         ids.dedup();
-        ids.retain(|id| self.originals.iter().all(|original| original.id != *id));
+        ids.retain(|id| !self.is_original(id));
         let mut made = self.docker.inspect(&ids)?;
         made.retain(|one| !one.one_off);
         Ok(made)
@@ -169,159 +224,35 @@ impl<'a> Settling<'a> {
     fn remove_parked(&self, containers: &Containers, aftermath: &mut Aftermath) {
         let is_parked = |one: &&Snapshot| ParkedName::parse(&one.name).is_some();
         let parked = containers.present.iter().filter(is_parked);
-        let ids: Vec<&str> = parked.map(|one| one.id.as_str()).collect();
-        if let Err(e) = self.docker.remove(&ids) {
+        let companions = containers.companions.iter();
+        let (replaced, stay): (Vec<_>, Vec<_>) =
+            companions.partition(|(original, _)| containers.is_replaced(original));
+        let replaced: Vec<&str> = replaced.iter().map(|(one, _)| one.id.as_str()).collect();
+        let parked: Vec<&str> = parked.map(|one| one.id.as_str()).collect();
+        // Compose hands the volumes of a service on. What it did not hand on stays.
+        let removed = self
+            .docker
+            .remove_with_volumes(&parked)
+            .and_then(|()| self.docker.remove(&replaced));
+        if let Err(e) = removed {
             let trouble = format!("the old container could not be removed: {e}");
             aftermath.troubles.push(trouble);
         }
-    }
-
-    /// Removes the containers that the operation made, and gives the originals back their run states and names.
-    fn restore(&self, containers: &Containers, aftermath: &mut Aftermath) {
-        let is_restarting = |one: &&Snapshot| one.run_state == RunState::Restarting;
-        let (restarting, others): (Vec<&Snapshot>, Vec<&Snapshot>) =
-            containers.made.iter().partition(is_restarting);
-        // A restarting container may hold a port that an original needs. The others tell what happened if this is cut
-        // short, and so they go later.
-        self.remove_made(&restarting, containers, aftermath);
-        let revived = self.revive_all(containers, aftermath);
-        self.remove_made(&others, containers, aftermath);
-        self.rename_all(revived, aftermath);
-    }
-
-    fn remove_made(&self, made: &[&Snapshot], containers: &Containers, aftermath: &mut Aftermath) {
-        // If compose has removed an original, the new container has its volumes.
-        let is_replaced = |one: &Original| one.compose.is_some() && containers.find(one).is_none();
-        if self.originals.iter().any(is_replaced) {
-            return;
-        }
-        for incomplete in made {
-            if let Err(e) = self.docker.remove(&[&incomplete.id]) {
-                let name = &incomplete.name;
-                aftermath.troubles.push(format!(
-                    "the incomplete new container {name} could not be removed: {e}"
-                ));
-            }
-        }
-    }
-
-    fn revive_all<'b>(
-        &self,
-        containers: &'b Containers,
-        aftermath: &mut Aftermath,
-    ) -> Vec<Revived<'b>>
-    where
-        'a: 'b,
-    {
-        let mut revived = Vec::new();
-        for original in self.originals {
-            let Some(now) = containers.find(original) else {
-                aftermath.lost.push(Lost {
-                    name: original.name.clone(),
-                    by_compose: original.compose.is_some(),
-                });
-                continue;
-            };
-            let is_compose = original.compose.is_some();
-            let parked = ParkedName::parse(&now.name);
-            let is_parked = parked.is_some_and(|parked| parked.operation == *self.operation);
-            let needs_rename = is_parked || (is_compose && now.name != original.name);
-            if needs_rename || self.scope == RestoreScope::All {
-                // Originals are stopped after the new container is made, and docker goes on with that even if its
-                // client is ended.
-                let may_be_stopping = !containers.made.is_empty() && (is_parked || is_compose);
-                if let Err(e) = self.revive(original, now, may_be_stopping) {
-                    let trouble = not_restored(&original.name, &now.name, &e);
-                    aftermath.troubles.push(trouble);
-                    continue;
-                }
-            }
-            revived.push(Revived {
-                original,
-                current_name: &now.name,
-                needs_rename,
-            });
-        }
-        revived
-    }
-
-    /// Restores the prior run state of an original.
-    fn revive(
-        &self,
-        original: &Original,
-        now: &Snapshot,
-        may_be_stopping: bool,
-    ) -> Result<(), docker::Error> {
-        let docker = self.docker;
-        let id = &original.id;
-        if now.auto_remove {
-            self.join_networks(original, now)?;
-        }
-        match (original.was, PriorState::from(&now.run_state)) {
-            (PriorState::Running, PriorState::Paused) => docker.unpause(id),
-            (PriorState::Running, PriorState::Stopped) => docker.start(id),
-            (PriorState::Running, PriorState::Running) if may_be_stopping && !now.auto_remove => {
-                docker.stop(&[id])?;
-                docker.start(id)
-            }
-            (PriorState::Paused, PriorState::Running) => docker.pause(id),
-            (PriorState::Paused, PriorState::Stopped) => {
-                docker.start(id)?;
-                docker.pause(id)
-            }
-            (PriorState::Running, PriorState::Running)
-            | (PriorState::Paused, PriorState::Paused)
-            | (PriorState::Stopped, _) => Ok(()),
-        }
-    }
-
-    fn join_networks(&self, original: &Original, now: &Snapshot) -> Result<(), docker::Error> {
-        let left = original.leaves_networks.iter();
-        for network in left.filter(|network| !now.networks.contains(network)) {
-            self.docker.connect(&original.id, network)?;
-        }
-        if !original.leaves_networks.is_empty() || !now.networks.is_empty() || !now.publishes {
-            return Ok(());
-        }
-        // The networks that it left are not known any more. podman's own is not called as docker's.
-        match self.docker.connect(&original.id, &now.own_network) {
-            Err(_) if now.own_network == "bridge" && !self.docker.may_have_network("bridge") => {
-                self.docker.connect(&original.id, "podman")
-            }
-            result => result,
-        }
-    }
-
-    fn rename_all(&self, revived: Vec<Revived<'_>>, aftermath: &mut Aftermath) {
-        for one in revived {
-            let original = one.original;
-            if one.needs_rename
-                && let Err(e) = self.docker.rename(&original.id, &original.name)
-            {
-                let trouble = not_restored(&original.name, one.current_name, &e);
+        for (original, now) in stay {
+            if let Err(e) = self.docker.rename(&original.id, &original.name) {
+                let (name, current) = (&original.name, &now.name);
+                let trouble =
+                    format!("container {name} was renamed to {current} and keeps that name: {e}");
                 aftermath.troubles.push(trouble);
-                continue;
             }
-            aftermath.put_back |= one.needs_rename;
-            aftermath.kept.push(Kept {
-                name: original.name.clone(),
-                runs: original.was == PriorState::Running,
-            });
         }
-    }
-}
-
-fn not_restored(name: &str, current_name: &str, error: &docker::Error) -> String {
-    if name == current_name {
-        format!("container {name} could not be restored: {error}")
-    } else {
-        format!("container {name} was renamed to {current_name} and could not be restored: {error}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::labels::ComposeService;
 
     fn container(id: &str, run_state: RunState) -> Snapshot {
         Snapshot {
@@ -330,7 +261,6 @@ mod tests {
             run_state,
             has_run: true,
             one_off: false,
-            folder: None,
             config: None,
             is_test_run: false,
             auto_remove: false,
@@ -338,6 +268,7 @@ mod tests {
             networks: Vec::new(),
             own_network: "bridge".to_owned(),
             compose: None,
+            folder: Some("/w".to_owned()),
             working_dir: None,
             depends_on: None,
             joins: Vec::new(),
@@ -353,6 +284,7 @@ mod tests {
         let made = made.iter().map(|(id, state)| container(id, state.clone()));
         let containers = Containers {
             present: Vec::new(),
+            companions: Vec::new(),
             named: named.map(|state| container("named", state)),
             made: made.collect(),
         };
@@ -389,5 +321,70 @@ mod tests {
             // A container that ends at once is a success of the CLI all the same.
             check(Some(state), &[], true, Some("named"));
         }
+    }
+
+    #[test]
+    fn p12_a_container_whose_project_is_half_started_does_not_stay() {
+        let service = |id: &str, run_state| Snapshot {
+            folder: None,
+            compose: Some(ComposeService {
+                project: "p".to_owned(),
+                service: id.to_owned(),
+            }),
+            ..container(id, run_state)
+        };
+        let new_one = |named: Option<&str>, db: RunState, succeeded| {
+            let containers = Containers {
+                present: Vec::new(),
+                named: named.map(|id| container(id, RunState::Running)),
+                made: vec![service("db", db), container("dev", RunState::Running)],
+                companions: Vec::new(),
+            };
+            let report = EndReport {
+                succeeded,
+                ..EndReport::default()
+            };
+            containers.new_one(&report).map(|one| one.id.clone())
+        };
+        assert_eq!(new_one(None, RunState::Created, false), None);
+        // It ran, or the CLI has been at work in the new one.
+        let dev = Some("dev".to_owned());
+        for ran in [RunState::Running, RunState::Exited(0), RunState::Exited(1)] {
+            assert_eq!(new_one(None, ran, false), dev);
+        }
+        assert_eq!(new_one(Some("dev"), RunState::Created, false), dev);
+        assert_eq!(new_one(None, RunState::Created, true), dev);
+    }
+
+    #[test]
+    fn p12_a_service_is_replaced_by_another_container_of_it() {
+        let compose = |service: &str| {
+            Some(ComposeService {
+                project: "p".to_owned(),
+                service: service.to_owned(),
+            })
+        };
+        let containers = Containers {
+            present: Vec::new(),
+            named: None,
+            made: vec![Snapshot {
+                compose: compose("db"),
+                ..container("db2", RunState::Running)
+            }],
+            companions: Vec::new(),
+        };
+        for (service, is_replaced) in [("db", true), ("cache", false)] {
+            let old = Snapshot {
+                compose: compose(service),
+                ..container("old", RunState::Exited(0))
+            };
+            assert_eq!(
+                containers.is_replaced(&old.into()),
+                is_replaced,
+                "{service}"
+            );
+        }
+        let plain = container("old", RunState::Exited(0)).into();
+        assert!(!containers.is_replaced(&plain), "of no service");
     }
 }

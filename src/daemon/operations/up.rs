@@ -2,7 +2,6 @@
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,14 +11,15 @@ use super::output::Output;
 use super::repair::NEW_CONTAINER_RUNS;
 use super::run::{OperationRun, Outcome};
 use super::settle::{self, RestoreScope};
-use crate::devcontainer::cli::arguments::Up;
-use crate::devcontainer::config::search;
-use crate::docker;
-use crate::model::operation::{ContainersReport, Ending, OperationKind, Settlement};
+use super::way::Way;
+use crate::devcontainer::resolve::resolve;
+use crate::docker::{self, Snapshot};
+use crate::model::location::{Declared, Source};
+use crate::model::operation::{ContainersReport, Ending, Settlement};
 use crate::model::original::Original;
 use crate::process::{self, RunLimits};
-use crate::shim::{self, Plan};
 use crate::state::Fact;
+use crate::{proxy, shim};
 
 /// The time between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -30,21 +30,38 @@ const SETTLE_PATIENCE_CLOSING: Duration = Duration::from_millis(1500);
 /// The time between two attempts.
 const SETTLE_RETRY_EVERY: Duration = Duration::from_millis(500);
 
+/// What the CLI has left behind.
+struct Left {
+    originals: Vec<Original>,
+    /// What the proxy did; `None` where compose replaced containers in place.
+    done: Option<proxy::Done>,
+}
+
 impl OperationRun {
     /// Runs `devcontainer up`, and settles what became of the containers.
     pub(super) fn up(&self) -> Outcome {
         if let Some(path) = self.unusable_path() {
             return Failure::UnusablePath(path).into();
         }
-        let originals = match self.find_originals() {
-            Ok(originals) => originals,
+        let scope = match self.find_scope() {
+            Ok(scope) => scope,
             Err(e) => return self.stopped_by(e).into(),
         };
+        let originals = scope.originals.clone();
         let prepared = Fact::OperationPrepared(self.key, originals.clone(), self.inputs());
         self.operations.shared.apply(prepared);
         self.operations.settings.persister.save();
-        let (ending, named) = self.run_cli(&originals);
-        self.settle(&originals, ending, named)
+        let way = match Way::open(self, scope) {
+            Ok(way) => way,
+            Err(e) => return Failure::Proxy(e).into(),
+        };
+        let (ending, named) = self.run_cli(&way);
+        let left = Left {
+            originals,
+            done: way.close(),
+        };
+        let ending = self.verify(ending, &left, named.as_deref());
+        self.settle(&left, ending, named)
     }
 
     /// Returns a path on which the CLI is known to hang.
@@ -55,26 +72,9 @@ impl OperationRun {
         unusable.next().map(Into::into)
     }
 
-    /// Asks docker for the containers that the new one is to replace.
-    fn find_originals(&self) -> Result<Vec<Original>, docker::Error> {
-        if self.kind != OperationKind::Recreate {
-            return Ok(Vec::new());
-        }
-        let program = self.operations.programs.docker();
-        let docker = self.docker(&program);
-        let target = self.targets(&docker)?.target;
-        let lasting = target.into_iter().filter(|one| !one.one_off);
-        Ok(lasting.map(settle::original_of).collect())
-    }
-
-    fn compose_service(&self) -> Option<String> {
-        let config = self.resolved.canonical_config.as_deref();
-        config.and_then(search::compose_service)
-    }
-
     /// Returns how the CLI ended, and the container that it named.
-    fn run_cli(&self, originals: &[Original]) -> (Ending, Option<String>) {
-        let command = match self.command(originals) {
+    fn run_cli(&self, way: &Way) -> (Ending, Option<String>) {
+        let command = match way.command(self) {
             Ok(command) => command,
             Err(e) => return (Failure::Plan(e).into(), None),
         };
@@ -106,32 +106,6 @@ impl OperationRun {
         }
     }
 
-    fn command(&self, originals: &[Original]) -> serde_json::Result<Command> {
-        let programs = &self.operations.programs;
-        let (docker, compose) = shim::paths();
-        let replaces = self.kind == OperationKind::Recreate;
-        let up = Up {
-            folder: self.folder(),
-            config: self.declared.config.as_deref(),
-            docker: &docker,
-            compose: &compose,
-            remove_existing: replaces,
-        };
-        let mut command = Command::new(programs.devcontainer());
-        command.args(up.arguments());
-        let plan = Plan {
-            operation: self.id.clone(),
-            called_docker: docker,
-            called_compose: compose,
-            docker: programs.docker(),
-            compose: programs.compose(),
-            replaces: originals.to_vec(),
-            service: self.compose_service().filter(|_| replaces),
-        };
-        command.env(shim::VARIABLE, serde_json::to_string(&plan)?);
-        Ok(command)
-    }
-
     /// Judges how the CLI ended, by its exit status and its result.
     fn judge(&self, ended: process::Ended, output: &mut Output<'_>) -> Ending {
         let (docker, compose) = shim::paths();
@@ -161,14 +135,57 @@ impl OperationRun {
         }
     }
 
+    /// Checks that a container of this dev container runs, where the operation replaced none.
+    fn verify(&self, ending: Ending, left: &Left, named: Option<&str>) -> Ending {
+        let Some(named) = named.filter(|_| ending == Ending::Succeeded) else {
+            return ending;
+        };
+        if !left.originals.is_empty() || !docker::is_id(named) {
+            return ending;
+        }
+        let program = self.operations.programs.docker();
+        let found = self.docker(&program).inspect(&[named.to_owned()]);
+        // Where docker does not answer, settling says so.
+        let Ok(found) = found else { return ending };
+        match found.first() {
+            None => Failure::NoContainer.into(),
+            Some(one) => match self.why_not_ours(one) {
+                Some(failure) => failure.into(),
+                None => ending,
+            },
+        }
+    }
+
+    fn why_not_ours(&self, one: &Snapshot) -> Option<Failure> {
+        let name = one.name.clone();
+        let folder = one.folder.as_ref()?;
+        let labelled = Declared {
+            folder: folder.into(),
+            config: one.config.as_ref().map(Into::into),
+            source: Source::Label,
+        };
+        let resolved = resolve(&labelled, &self.operations.settings.roots);
+        let is_ours = if labelled.config.is_some() {
+            resolved.is_same(&self.resolved)
+        } else {
+            resolved.folder == self.resolved.folder
+        };
+        if !is_ours {
+            let folder = folder.clone();
+            return Some(Failure::Anothers { name, folder });
+        }
+        let state = &one.run_state;
+        (!state.has_processes()).then(|| Failure::NotRunning(name, state.to_string()))
+    }
+
     /// Finds out what became of the containers, and puts back the old ones where there is no new one.
-    fn settle(&self, originals: &[Original], ending: Ending, named: Option<String>) -> Outcome {
+    fn settle(&self, left: &Left, ending: Ending, named: Option<String>) -> Outcome {
         let succeeded = ending == Ending::Succeeded;
-        let error = match self.ask_docker(originals, succeeded, named.as_deref()) {
+        let error = match self.ask_docker(left, succeeded, named.as_deref()) {
             Ok(aftermath) => return self.conclude(ending, named, &aftermath),
             Err(error) => error,
         };
-        let consequence = if originals.is_empty() {
+        let consequence = if left.originals.is_empty() {
             ""
         } else {
             "; nothing is removed, and the old container is put back as soon as docker answers"
@@ -191,7 +208,7 @@ impl OperationRun {
 
     fn ask_docker(
         &self,
-        originals: &[Original],
+        left: &Left,
         succeeded: bool,
         named: Option<&str>,
     ) -> Result<Aftermath, docker::Error> {
@@ -203,14 +220,24 @@ impl OperationRun {
         };
         let program = self.operations.programs.docker();
         let until = Instant::now() + patience;
+        let done = left.done.as_ref();
         loop {
             let docker = self.operations.settling_client(&program, &self.id);
             let report = settle::EndReport {
                 succeeded,
                 named,
+                parked: Some(done.map_or(&[], |done| &done.parked)),
+                is_stopping: done.map(|done| done.is_stopping),
+                in_place: done.is_none(),
                 deferred: false,
             };
-            match settle::settle(&docker, &self.id, originals, &report, RestoreScope::All) {
+            match settle::settle(
+                &docker,
+                &self.id,
+                &left.originals,
+                &report,
+                RestoreScope::All,
+            ) {
                 Err(_) if Instant::now() < until => thread::sleep(SETTLE_RETRY_EVERY),
                 settled => return settled,
             }
