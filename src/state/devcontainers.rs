@@ -172,6 +172,7 @@ impl Fleet {
             predefined: None,
             container: None,
             others: Vec::new(),
+            left_services: Vec::new(),
             activity: Activity::Idle,
             last: None,
             repairs: Repairs::default(),

@@ -9,8 +9,10 @@ use super::operation::{Activity, PastOperation};
 use crate::model::container::ContainerInfo;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
+use crate::model::labels::{LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_WORKING_DIR};
 use crate::model::location::{CliPaths, Declared, Predefined, Resolved, Source};
-use crate::model::operation::Repair;
+use crate::model::operation::{OperationState, Repair};
+use crate::model::original::ParkedName;
 
 /// The repairs of one dev container: those to come, and those that are done.
 #[derive(Default)]
@@ -61,6 +63,8 @@ pub(super) struct Entry {
     pub(super) container: Option<Arc<ContainerInfo>>,
     /// Further containers with the labels of this dev container.
     pub(super) others: Vec<Arc<ContainerInfo>>,
+    /// The operations that have left services of its compose project: parked, or half made.
+    pub(super) left_services: Vec<OperationId>,
     /// What is being done to its containers.
     pub(super) activity: Activity,
     /// The operation that ended last; `None` from the beginning of the next one.
@@ -129,5 +133,33 @@ impl Entry {
     /// Returns all of its containers, the one that is shown first.
     pub(super) fn containers(&self) -> impl Iterator<Item = &Arc<ContainerInfo>> {
         self.container.iter().chain(&self.others)
+    }
+
+    /// Returns whether one of its containers is in the compose project of another container: by name and directory.
+    pub(super) fn is_in_project_of(&self, other: &ContainerInfo) -> bool {
+        let project = other.labels.get(LABEL_COMPOSE_PROJECT);
+        let directory = other.labels.get(LABEL_COMPOSE_WORKING_DIR);
+        let mut own = self.containers().map(|one| &one.labels);
+        project.is_some()
+            && own.any(|labels| {
+                labels.get(LABEL_COMPOSE_PROJECT) == project
+                    && labels.get(LABEL_COMPOSE_WORKING_DIR) == directory
+            })
+    }
+
+    /// Returns whether an operation has parked one of its containers.
+    pub(super) fn has_parked(&self, operation: &OperationId) -> bool {
+        let mut parked = self
+            .containers()
+            .filter_map(|one| ParkedName::parse(&one.name));
+        parked.any(|parked| parked.operation == *operation)
+    }
+
+    /// Returns whether its last operation was this one, and did not succeed.
+    pub(super) fn has_failed(&self, operation: &OperationId) -> bool {
+        self.last().is_some_and(|past| {
+            let state = past.end.ending.state();
+            past.operation.id == *operation && state != OperationState::Succeeded
+        })
     }
 }

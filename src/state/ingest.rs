@@ -10,11 +10,12 @@ use super::baseline::Baseline;
 use super::devcontainers::{Labelled, sort_by_precedence};
 use super::entry::Entry;
 use super::fact::Applied;
-use crate::model::container::ContainerInfo;
-use crate::model::ids::Key;
+use crate::model::container::{ContainerInfo, RunState};
+use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
-use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_TEST_RUN};
+use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
 use crate::model::location::{Declared, Resolved, Source};
+use crate::model::original::ParkedName;
 use crate::state::fact::Inventory;
 
 impl State {
@@ -111,6 +112,49 @@ impl State {
             // A scan that is under way began before these containers were known.
             entry.version += 1;
             entry.restore_config();
+        }
+        self.assign_left_services();
+    }
+
+    /// Finds the dev container that is to repair what an operation left of its compose project: that of the operation,
+    /// where it is known, or any one of the project.
+    fn assign_left_services(&mut self) {
+        for entry in &mut self.fleet.entries {
+            entry.left_services.clear();
+        }
+        for info in &self.containers {
+            if self.owners.contains_key(&info.id) {
+                continue;
+            }
+            let parked = ParkedName::parse(&info.name).map(|parked| parked.operation);
+            let is_half_made = info.run_state == RunState::Created;
+            let label = info.labels.get(LABEL_OPERATION).filter(|_| is_half_made);
+            let made_by = label.and_then(OperationId::parse);
+            let Some(operation) = parked.clone().or(made_by) else {
+                continue;
+            };
+            let entries = &self.fleet.entries;
+            let position = match parked {
+                Some(_) => {
+                    let of_operation = |entry: &Entry| entry.operation_id() == Some(&operation);
+                    let of_project = |entry: &Entry| entry.is_in_project_of(info);
+                    let likely = |entry: &Entry| of_project(entry) && entry.has_parked(&operation);
+                    let known = entries.iter().position(of_operation);
+                    known
+                        .or_else(|| entries.iter().position(likely))
+                        .or_else(|| entries.iter().position(of_project))
+                }
+                // docker may finish what a client asked for that was ended since.
+                None => entries
+                    .iter()
+                    .position(|entry| entry.has_failed(&operation)),
+            };
+            let entry = position.and_then(|at| self.fleet.entries.get_mut(at));
+            if let Some(entry) = entry
+                && !entry.left_services.contains(&operation)
+            {
+                entry.left_services.push(operation);
+            }
         }
     }
 

@@ -206,7 +206,7 @@ impl Entry {
         past.end.ending.state() != OperationState::Succeeded && self.containers().any(is_half_made)
     }
 
-    /// Returns repairs of the parked containers, by the operations that parked them.
+    /// Returns repairs of the parked containers, and of parked services, by the operations that parked them.
     fn parked(&self) -> Vec<Repair> {
         let mut repairs: BTreeMap<OperationId, Vec<Original>> = BTreeMap::new();
         for info in self.containers() {
@@ -222,6 +222,10 @@ impl Entry {
                 leaves_networks: Vec::new(),
                 compose: None,
             });
+        }
+        for operation in &self.left_services {
+            // Settling finds these by their names.
+            repairs.entry(operation.clone()).or_default();
         }
         let repairs = repairs.into_iter().map(|(operation, originals)| Repair {
             left_by: if self.operation_id() == Some(&operation) {

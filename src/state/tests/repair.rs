@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::ids::OperationId;
+use crate::model::labels::LABEL_COMPOSE_PROJECT;
 use crate::model::operation::{LeftBy, OperationKind, Repair, Repaired};
 use crate::model::original::{Original, ParkedName, PriorState};
 use crate::state::persisted::{Persisted, Record};
@@ -67,6 +68,33 @@ fn record(state: OperationState, kind: OperationKind) -> Record {
         made: None,
         made_from: None,
     }
+}
+
+#[test]
+fn p12_a_service_that_is_set_aside_is_put_right_by_a_dev_container_of_its_project() {
+    let mut world = world();
+    let project = (LABEL_COMPOSE_PROJECT, "p");
+    let own = [(LABEL_FOLDER, "/w"), (LABEL_CONFIG, CONFIG), project];
+    world.run(1, "/w", Some(CONFIG)).labels = own.into_iter().collect();
+    let (parked, stranger) = (operation(5), operation(6));
+    for (number, operation, project) in [(2, &parked, "p"), (3, &stranger, "other")] {
+        let service = world.run(number, "/w", None);
+        service.name = aside(operation, PriorState::Running);
+        service.labels = [(LABEL_COMPOSE_PROJECT, project)].into_iter().collect();
+    }
+    world.list();
+    let key = world.state.find("w").unwrap();
+    assert_eq!(world.state.to_repair(), [key]);
+    let repair = world.state.begin_repair(key, true, Vec::new(), NOW);
+    let repair = repair.unwrap();
+    assert_eq!(
+        (&repair.operation, repair.left_by),
+        (&parked, LeftBy::Unknown)
+    );
+    assert_eq!(repair.originals, [], "docker is asked for it by its name");
+    let end = repaired("nothing was lost");
+    world.state.end_repair(key, end, world.now);
+    assert_eq!(world.state.to_repair(), [], "a stranger's is left alone");
 }
 
 #[test]
