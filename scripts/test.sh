@@ -11,7 +11,7 @@
 set -euo pipefail
 
 # The modules of tests/e2e that also run on this machine's engine, in about 5 minutes: they depend most on its version.
-on_both=(cancelling compose keeping recreate)
+on_both=(cancelling compose compose_failures compose_neighbours exclusion keeping only_target recreate)
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"

@@ -6,8 +6,8 @@
 
 mod cases;
 mod checks;
-mod facts;
-mod stage;
+pub(crate) mod facts;
+pub(crate) mod stage;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -321,9 +321,9 @@ fn p12_the_table_in_the_docs_is_what_is_tested() {
     let text = fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| line.starts_with('|'));
     let found: String = lines.map(|line| format!("{line}\n")).collect();
+    let expected = table() + &crate::compose_failures::table();
     assert!(
-        found == table(),
-        "docs/FAILURES.md should have\n{}",
-        table()
+        found == expected,
+        "docs/FAILURES.md should have\n{expected}"
     );
 }

@@ -7,6 +7,8 @@ mod common;
 
 mod cancelling;
 mod compose;
+mod compose_failures;
+mod compose_neighbours;
 mod dirty;
 mod endurance;
 mod engine;
@@ -21,6 +23,7 @@ mod only_target;
 mod operations;
 mod outage;
 mod podman;
+mod project;
 mod recreate;
 mod scratch;
 mod workspace;

@@ -130,10 +130,10 @@ fn an_initialize_command_may_remove_the_old_container() {
 
 #[test]
 fn an_initialize_command_may_remove_an_old_container_that_docker_would_remove() {
+    let name = unique("removed");
     let workspace = Workspace::new("removed", json!({}));
-    let label = workspace.label();
-    let command = format!("docker rm -f $(docker ps -aq --filter label={label})");
-    let run_args = json!(["--rm", "--publish", "127.0.0.1::80"]);
+    let command = format!("docker rm -f {name}");
+    let run_args = json!(["--rm", "--name", name, "--publish", "127.0.0.1::80"]);
     check_removed_by_initialize_command(run_args, &command, &workspace);
 }
 

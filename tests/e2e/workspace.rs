@@ -108,6 +108,12 @@ impl Workspace {
         self.run_up(&["--config", config.to_str().unwrap()], &[])
     }
 
+    /// Makes the dev container with this program in place of docker.
+    #[track_caller]
+    pub(crate) fn up_by(&self, docker: &str) -> String {
+        self.run_up(&["--docker-path", docker], &[])
+    }
+
     #[track_caller]
     fn run_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));

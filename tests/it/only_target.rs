@@ -177,6 +177,7 @@ fn p24_delete_waits_for_what_docker_removes_by_itself() {
         r#"case "$1" in
         rm)
             echo "Error response from daemon: removal of container $3 is already in progress" >&2
+            sed -i 's/"running"/"removing"/; s/"exited"/"removing"/' "$R/containers/$3"
             echo >"$R/going"; exit 1 ;;
         inspect)
             [ ! -e "$R/looked" ] || rm -f "$R"/containers/*

@@ -219,13 +219,12 @@ fn warnings_of_docker_are_no_failures() {
 #[test]
 fn an_old_one_that_is_gone_before_it_is_set_aside_is_no_failure() {
     // An `initializeCommand` may do this.
-    let (sandbox, daemon) = start(&Script {
-        before: r#"rm "$R/containers/"*0001"#,
-        ..Script::default()
-    });
     for run_args in ["", "--name box1"] {
-        sandbox.hook("run-args", run_args);
-        sandbox.devcontainer_of(1, &sandbox.path("work/app"));
+        let (sandbox, daemon) = start(&Script {
+            before: r#"rm "$R/containers/"*0001"#,
+            run_args,
+            ..Script::default()
+        });
         let recreated = daemon.recreate("app");
         assert_eq!(recreated.status, 204, "{run_args}: {recreated:?}");
         let [new] = &containers(&sandbox)[..] else {

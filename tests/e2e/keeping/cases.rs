@@ -156,7 +156,7 @@ fn p12_what_failed_can_be_mended_and_tried_again() {
 
 /// There are two containers with the same labels, as two `up` at once leave them.
 #[test]
-fn p12_duplicates_are_all_kept_and_all_replaced() {
+fn p12_p24_the_duplicate_that_is_named_is_kept_or_replaced_and_the_other_one_stays() {
     let stage = Stage::new();
     stage.make_old();
     let first = stage.only_container();
@@ -177,7 +177,7 @@ fn p12_duplicates_are_all_kept_and_all_replaced() {
     let before = [stage.facts(&first), stage.facts(&second)];
     let daemon = stage.daemon().start();
     let used = container_of(&stage.workspace.devcontainer(&daemon));
-    let recreate = || daemon.post(&format!("{}?wait", stage.workspace.recreate()));
+    let recreate = || daemon.post(&format!("/devcontainers/container/{first}/recreate"));
     for (fields, run_args) in [
         (json!({"image": "localhost:1/no-such-image"}), &[][..]),
         (json!({}), &["--no-such-flag"]),
@@ -194,8 +194,13 @@ fn p12_duplicates_are_all_kept_and_all_replaced() {
     stage.configure(json!({}), &[]);
     let done = recreate();
     assert_eq!(done.status, 204, "{done:?}");
-    stage.assert_replaced(&first);
-    stage.assert_replaced(&second);
+    let now = stage.facts(&second);
+    assert_eq!((&now.same, now.running), (&before[1].same, true));
+    let all = stage.containers();
+    assert_eq!(all.len(), 2, "{all:?}");
+    let new = all.iter().find(|id| **id != second).unwrap();
+    assert_ne!(*new, first, "it is replaced");
+    assert_eq!(stage.facts(new).same["Name"], before[0].same["Name"]);
 }
 
 /// The CLI derives it from the labels with which it finds the container. With another id, a volume that has it in its

@@ -13,17 +13,17 @@ use crate::engine::try_docker;
 
 /// The output of `docker inspect` for a container.
 #[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) id: String,
-    pub(super) running: bool,
+pub(crate) struct Facts {
+    pub(crate) id: String,
+    pub(crate) running: bool,
     /// The fields that must not change.
-    pub(super) same: Value,
+    pub(crate) same: Value,
     /// The fields that change when the container is stopped and started.
-    pub(super) started: Value,
+    pub(crate) started: Value,
 }
 
 /// The processes on this machine, including those of containers, whose command line has `text`.
-pub(super) fn processes_with(text: &str) -> Vec<u32> {
+pub(crate) fn processes_with(text: &str) -> Vec<u32> {
     processes(|process| {
         let line = fs::read(process.join("cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line)
@@ -38,6 +38,58 @@ fn processes(is: impl Fn(&Path) -> bool) -> Vec<u32> {
     found
         .filter_map(|process| process.file_name().to_str()?.parse().ok())
         .collect()
+}
+
+/// The facts of a container, if it is there. `host` are docker's flags for its engine.
+pub(crate) fn facts_of(host: &[&str], id: &str) -> Option<Facts> {
+    let output = try_docker(&[host, &["inspect", "--type", "container", id][..]].concat());
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = all.get(0)?;
+    let state = &all["State"];
+    let network = &all["NetworkSettings"];
+    let mut mounts = all["Mounts"].as_array().unwrap().clone();
+    mounts.sort_by_key(|mount| mount["Destination"].to_string());
+    let networks = network["Networks"].as_object().unwrap().iter();
+    let networks: Value = networks
+        .map(|(name, network)| {
+            // The default network resolves no names. Current engines list those all the same that a rename has set.
+            let has_names = name != "bridge";
+            let names = has_names.then(|| sorted(&network["DNSNames"]));
+            json!([name, sorted(&network["Aliases"]), names])
+        })
+        .collect();
+    let mut same = json!({
+        "mounts": mounts,
+        "networks": networks,
+        "ports": network["Ports"],
+        "status": state["Status"],
+    });
+    for field in [
+        "Id",
+        "Name",
+        "Created",
+        "Image",
+        "Path",
+        "Args",
+        "Config",
+        "HostConfig",
+    ] {
+        same[field] = all[field].clone();
+    }
+    let of = ["StartedAt", "FinishedAt", "ExitCode", "Pid"];
+    Some(Facts {
+        id: id.to_owned(),
+        running: state["Running"] == true,
+        same,
+        started: of.iter().map(|field| state[field].clone()).collect(),
+    })
+}
+
+fn sorted(names: &Value) -> Vec<String> {
+    let names = names.as_array().into_iter().flatten();
+    let mut names: Vec<String> = names.map(Value::to_string).collect();
+    names.sort();
+    names
 }
 
 impl Stage {
@@ -67,40 +119,7 @@ impl Stage {
     }
 
     pub(super) fn try_facts(&self, id: &str) -> Option<Facts> {
-        let host = self.host();
-        let output = try_docker(&[&host, &["inspect", "--type", "container", id][..]].concat());
-        let all: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let all = all.get(0)?;
-        let state = &all["State"];
-        let network = &all["NetworkSettings"];
-        let mut mounts = all["Mounts"].as_array().unwrap().clone();
-        mounts.sort_by_key(|mount| mount["Destination"].to_string());
-        let networks: Vec<&String> = network["Networks"].as_object().unwrap().keys().collect();
-        let mut same = json!({
-            "mounts": mounts,
-            "networks": networks,
-            "ports": network["Ports"],
-            "status": state["Status"],
-        });
-        for field in [
-            "Id",
-            "Name",
-            "Created",
-            "Image",
-            "Path",
-            "Args",
-            "Config",
-            "HostConfig",
-        ] {
-            same[field] = all[field].clone();
-        }
-        let of = ["StartedAt", "FinishedAt", "ExitCode", "Pid"];
-        Some(Facts {
-            id: id.to_owned(),
-            running: state["Running"] == true,
-            same,
-            started: of.iter().map(|field| state[field].clone()).collect(),
-        })
+        facts_of(&self.host(), id)
     }
 
     /// The content of the file in the volume, as it is served on the published port.

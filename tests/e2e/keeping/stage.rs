@@ -43,13 +43,13 @@ impl Drop for Volume {
     }
 }
 
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     // The ports are below those that engines allocate.
     static NEXT: AtomicU16 = AtomicU16::new(21_000);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-pub(super) fn publish(port: u16) -> String {
+pub(crate) fn publish(port: u16) -> String {
     format!("127.0.0.1:{port}:80")
 }
 
@@ -64,6 +64,42 @@ pub(super) fn build_image(host: &[&str]) {
 }
 
 pub(super) const SERVING: &str = "devcontainerd-keeping:latest";
+
+/// A command of docker at which it is held.
+#[derive(Clone, Copy)]
+pub(crate) enum Hold {
+    Before(&'static str),
+    After(&'static str),
+}
+
+/// Makes a program and returns its path.
+pub(crate) fn program(directory: &Directory, name: &str, code: &str) -> String {
+    let path = directory.path().join(name);
+    fs::write(&path, format!("#!/bin/sh\n{code}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Makes a docker that waits once at a command, while there is the file `hold` in the directory. There is `held` then.
+pub(crate) fn holding_docker(directory: &Directory, hold: Hold) -> String {
+    let (at, first) = match hold {
+        Hold::Before(at) => (at, ":"),
+        Hold::After(at) => (at, r#"docker "$@"; ended=$?"#),
+    };
+    let code = r#"
+ended=
+if [ "$1" = AT ] && [ -e "$D/hold" ] && [ ! -e "$D/held" ]; then
+    FIRST
+    echo >"$D/held"
+    while [ -e "$D/hold" ]; do sleep 0.02; done
+fi
+[ -z "$ended" ] || exit "$ended"
+exec docker "$@""#;
+    fs::write(directory.path().join("hold"), "").unwrap();
+    let assignment = format!("D='{}'", directory.path().display());
+    let code = code.replace("AT", at).replace("FIRST", first);
+    program(directory, "docker", &format!("{assignment}{code}"))
+}
 
 impl Stage {
     pub(super) fn new() -> Self {
@@ -153,35 +189,21 @@ impl Stage {
 
     /// Makes a program and returns its path.
     pub(super) fn program(&self, name: &str, code: &str) -> String {
-        let path = self.path(name);
-        fs::write(&path, format!("#!/bin/sh\n{code}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path.to_str().unwrap().to_owned()
+        program(&self.directory, name, code)
     }
 
-    /// A daemon whose docker waits once, while there is the file `hold`, before it makes a container.
+    /// A daemon whose docker waits once, while there is the file `hold`, before the old container is renamed.
     pub(super) fn held_before_making(&self) -> DaemonBuilder {
-        self.held("run|create")
+        self.held(Hold::Before("rename"))
     }
 
-    /// A daemon whose docker waits once, while there is the file `hold`, before it starts the new container.
+    /// A daemon whose docker waits once, while there is the file `hold`, after the old container is stopped.
     pub(super) fn held_before_starting(&self) -> DaemonBuilder {
-        self.held("start")
+        self.held(Hold::After("stop"))
     }
 
-    pub(super) fn held(&self, at: &str) -> DaemonBuilder {
-        let code = r#"
-case "$1" in AT)
-    if [ -e "$D/hold" ] && [ ! -e "$D/held" ]; then
-        echo >"$D/held"
-        while [ -e "$D/hold" ]; do sleep 0.02; done
-    fi ;;
-esac
-exec docker "$@""#;
-        fs::write(self.path("hold"), "").unwrap();
-        let assignment = format!("D='{}'", self.directory.path().display());
-        let code = format!("{assignment}{}", code.replace("AT", at));
-        let docker = self.program("docker", &code);
+    fn held(&self, hold: Hold) -> DaemonBuilder {
+        let docker = holding_docker(&self.directory, hold);
         self.daemon().args(&format!("--docker {docker}"))
     }
 
