@@ -16,9 +16,9 @@ impl Client<'_> {
         self.unless_gone(&original.id, renamed)
     }
 
-    /// Frees the ports of parked containers, and everything else that only one container can have. Returns the seconds
-    /// that this took. It is no error if a container is gone.
-    pub fn stop_parked(&self, parked: &[Original]) -> Result<f64, Error> {
+    /// Frees the ports of parked containers, and everything else that only one container can have. Returns the line for
+    /// the log of the operation. It is no error if a container is gone.
+    pub fn stop_parked(&self, parked: &[Original]) -> Result<String, Error> {
         let begun = Instant::now();
         let (stay, stop): (Vec<&Original>, Vec<&Original>) = parked
             .iter()
@@ -32,7 +32,12 @@ impl Client<'_> {
         for original in stay {
             self.unless_gone(&original.id, self.disable(original))?;
         }
-        Ok(begun.elapsed().as_secs_f64())
+        let seconds = begun.elapsed().as_secs_f64();
+        let names = parked.iter().map(|original| original.name.as_str());
+        let names = names.collect::<Vec<_>>().join(", ");
+        Ok(format!(
+            "stopping the old container {names} took {seconds:.1} s"
+        ))
     }
 
     /// Frees the ports of a container that docker would remove if it were stopped.

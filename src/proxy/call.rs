@@ -1,4 +1,4 @@
-//! What a request asks of the engine: <https://docs.docker.com/reference/api/engine/>. Only the calls that concern the
+//! The reading of requests to the engine: <https://docs.docker.com/reference/api/engine/>. Only the calls that concern the
 //! rules of the proxy are told apart.
 
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub(super) enum Call<'a> {
     Other,
 }
 
-/// What is done to a container.
+/// An action on a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Start,

@@ -64,7 +64,7 @@ pub fn remove_leftovers() {
             let Some(mark) = mark.map(|mark| mark.replace('.', ":")) else {
                 continue;
             };
-            // Of a link, this is the link's own. Others may write there, too.
+            // Links are not followed, as others may write there, too.
             let is_ours = |found: fs::Metadata| found.is_dir() && found.uid() == user;
             if process::is_mark_of_the_dead(&mark) && entry.metadata().is_ok_and(is_ours) {
                 remove(&entry.path());

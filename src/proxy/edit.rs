@@ -69,7 +69,7 @@ pub(super) fn created_id(body: &[u8]) -> Option<String> {
 pub(super) struct Listed<'a> {
     /// The whole id.
     pub(super) id: &'a str,
-    /// Whether it has the label of a dev container, perhaps from its image.
+    /// True if it has the label of a dev container, perhaps from its image.
     pub(super) is_labelled: bool,
 }
 

@@ -47,7 +47,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest pause of a thread that waits to be woken.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What the proxy is to do during an operation.
+/// The instructions to the proxy during an operation.
 pub struct Plan {
     /// The operation.
     pub operation: OperationId,
@@ -78,7 +78,7 @@ pub struct OwnContainer {
     pub is_hidden: bool,
 }
 
-/// What a proxy has done to containers.
+/// The work of a proxy, once it has ended.
 #[derive(Clone, Debug, Default)]
 pub struct Done {
     /// The containers of the compose project that it has parked, besides those that were to be replaced.
@@ -94,7 +94,7 @@ pub struct Proxy {
     accepting: Option<JoinHandle<()>>,
 }
 
-/// What the threads of a proxy share.
+/// The state that the threads of a proxy share.
 struct Shared {
     rules: Rules,
     engine: Arc<Engine>,
@@ -392,7 +392,7 @@ mod tests {
         stage.proxy.finish();
         assert!(!socket.exists());
         for end in [&mut client, &mut silent, &mut engine] {
-            // What the proxy had not read makes a reset of the end.
+            // Bytes that the proxy had not read turn the end into a reset.
             assert_eq!(end.read(&mut [0; 8]).unwrap_or_default(), 0);
         }
     }

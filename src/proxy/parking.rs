@@ -64,14 +64,9 @@ impl Rules {
             return Ok(());
         }
         self.open_progress()?.is_stopping = true;
-        let seconds = self.client().stop_parked(&self.plan.replaces)?;
+        let line = self.client().stop_parked(&self.plan.replaces)?;
         self.progress().is_stopped = true;
-        let names = self.plan.replaces.iter();
-        let names: Vec<&str> = names.map(|original| original.name.as_str()).collect();
-        let names = names.join(", ");
-        (self.plan.say)(&format!(
-            "stopping the old container {names} took {seconds:.1} s"
-        ));
+        (self.plan.say)(&line);
         Ok(())
     }
 

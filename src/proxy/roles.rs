@@ -1,4 +1,4 @@
-//! Whose a container is: what an operation may do to it, and what it must leave alone.
+//! The owners of containers: which ones an operation may change, and which ones it must leave alone.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use crate::model::labels::ComposeService;
 use crate::model::location::normal;
 use crate::model::project::Project;
 
-/// What a container is to the operation.
+/// The role of a container in the operation.
 pub(super) enum Role {
     /// It has been made by the operation.
     Made,
@@ -27,7 +27,7 @@ pub(super) enum Role {
     Other,
 }
 
-/// Who else a container belongs to.
+/// Another owner of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// The dev container of a folder.
@@ -36,7 +36,7 @@ pub(super) enum Owner {
     Project(String),
 }
 
-/// What a compose project is to the operation.
+/// The relation of a compose project to the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Membership {
     Ours,
@@ -117,7 +117,7 @@ impl Rules {
         Ok(None)
     }
 
-    /// Who else a container of a service belongs to, whose project is in `working_dir`.
+    /// Returns the other owner of a container of a service, if it has one. `working_dir` is the directory of the project.
     fn other_owner(&self, seen: &Snapshot, working_dir: Option<&str>) -> Option<Owner> {
         let role = self.role(seen);
         let directories = seen.working_dir.as_deref().zip(working_dir);

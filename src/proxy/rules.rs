@@ -25,7 +25,7 @@ pub(super) struct Rules {
     progress: Mutex<Progress>,
 }
 
-/// What has happened so far.
+/// The progress of an operation.
 #[derive(Default)]
 pub(super) struct Progress {
     /// True once the containers that are to be replaced are parked.
@@ -116,7 +116,7 @@ impl Rules {
                 self.network(request, &body).map(Some)
             }
             Call::RemoveNetwork(network) => self.remove_network(network),
-            // What is set aside must not be pruned.
+            // A container that is set aside must not be pruned.
             Call::Prune => Ok(Some(Answer::json(
                 200,
                 &json!({"ContainersDeleted": [], "NetworksDeleted": [], "SpaceReclaimed": 0}),

@@ -75,17 +75,11 @@ impl Plan {
     /// Frees the ports of the originals.
     fn stop_originals(&self, docker: &Client<'_>) -> Result<(), Error> {
         check_daemon()?;
-        let seconds = docker
+        let line = docker
             .stop_parked(&self.replaces)
             .map_err(Error::NotStopped)?;
-        let names = self.replaces.iter().map(|original| original.name.as_str());
-        let names: Vec<&str> = names.collect();
-        if !names.is_empty() {
-            let names = names.join(", ");
-            let _ = writeln!(
-                io::stderr(),
-                "stopping the old container {names} took {seconds:.1} s"
-            );
+        if !self.replaces.is_empty() {
+            let _ = writeln!(io::stderr(), "{line}");
         }
         Ok(())
     }

@@ -80,18 +80,7 @@ impl Pair {
         pair.compose("one");
         for service in ["a", "b"] {
             let config = pair.configure(service, json!({"runServices": [service]}));
-            let output = std::process::Command::new("devcontainer")
-                .args([
-                    "up",
-                    "--workspace-folder",
-                    pair.workspace.shown(),
-                    "--config",
-                ])
-                .arg(&config)
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "devcontainer up: {said}");
+            pair.workspace.up_from(&config);
         }
         for service in ["a", "b"] {
             pair.configure(service, json!({}));

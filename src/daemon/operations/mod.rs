@@ -79,7 +79,7 @@ pub struct OperationSettings {
 /// An operation that a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRequest {
-    /// What is to be done.
+    /// Its kind.
     pub kind: OperationKind,
     /// The id of the container that it is to be done to; `None` for the one that is shown.
     pub container: Option<String>,

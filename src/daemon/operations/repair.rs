@@ -53,12 +53,14 @@ impl Operations {
             LeftBy::ThisRun => RestoreScope::All,
             LeftBy::Earlier | LeftBy::Unknown => RestoreScope::Parked,
         };
+        let mut originals = repair.originals.iter();
+        let has_services = originals.any(|original| original.compose.is_some());
         let report = settle::EndReport {
             succeeded: repair.made.is_some(),
             named: repair.made.as_deref(),
             parked: None,
             is_stopping: None,
-            in_place: docker.endpoint()?.is_none(),
+            in_place: has_services && docker.endpoint()?.is_none(),
             deferred: true,
         };
         let aftermath = settle::settle(

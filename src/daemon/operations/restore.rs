@@ -16,7 +16,7 @@ struct Revived<'a> {
     is_started: bool,
 }
 
-/// What there is to restore.
+/// The restoration of what an operation was to replace.
 pub(super) struct Restoring<'a> {
     pub(super) docker: &'a Client<'a>,
     pub(super) operation: &'a OperationId,
@@ -185,7 +185,8 @@ impl<'a> Restoring<'a> {
         for one in self.docker.inspect(&members)? {
             let was_started = |other: &Revived<'_>| other.is_started && other.original.id == one.id;
             let runs = one.run_state == RunState::Running;
-            if runs && one.is_joined_to(owner) && !revived.iter().any(was_started) {
+            if runs && one.is_joined_to(&owner.id, &owner.name) && !revived.iter().any(was_started)
+            {
                 self.docker.stop(&[&one.id])?;
                 self.docker.start(&one.id)?;
             }

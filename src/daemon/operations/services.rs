@@ -39,7 +39,8 @@ fn needs<'a>(of: Vec<&'a Snapshot>, project: &'a [Snapshot]) -> Option<HashSet<&
         let services = one.depends_on.as_ref()?;
         let is_needed = |other: &&Snapshot| {
             let service = other.compose.as_ref().map(|compose| &compose.service);
-            service.is_some_and(|service| services.contains(service)) || is_joined(one, other)
+            service.is_some_and(|service| services.contains(service))
+                || one.is_joined_to(&other.id, &other.name)
         };
         for other in project.iter().filter(is_needed) {
             if needed.insert(&other.id) {
@@ -48,15 +49,6 @@ fn needs<'a>(of: Vec<&'a Snapshot>, project: &'a [Snapshot]) -> Option<HashSet<&
         }
     }
     Some(needed)
-}
-
-/// Returns whether `one` lives in the namespaces of `other`, or uses its volumes.
-fn is_joined(one: &Snapshot, other: &Snapshot) -> bool {
-    let is_other = |joined: &String| {
-        let is_short_id = joined.len() >= 12 && other.id.starts_with(joined.as_str());
-        *joined == other.name || is_short_id
-    };
-    one.joins.iter().any(is_other)
 }
 
 #[cfg(test)]
@@ -69,25 +61,13 @@ mod tests {
     fn service(name: &str, depends_on: &[&str]) -> Snapshot {
         let depends_on = depends_on.iter().map(|one| (*one).to_owned());
         Snapshot {
-            id: format!("{name:0<64}"),
             name: format!("p-{name}-1"),
-            run_state: RunState::Running,
-            has_run: true,
-            one_off: false,
-            folder: None,
-            config: None,
-            is_test_run: false,
-            auto_remove: false,
-            publishes: false,
-            networks: Vec::new(),
-            own_network: "bridge".to_owned(),
             compose: Some(ComposeService {
                 project: "p".to_owned(),
                 service: name.to_owned(),
             }),
-            working_dir: None,
             depends_on: Some(depends_on.collect()),
-            joins: Vec::new(),
+            ..Snapshot::running(&format!("{name:0<64}"))
         }
     }
 

@@ -27,7 +27,7 @@ pub struct EndReport<'a> {
     /// The containers of the compose project that it parked, besides the originals. `None` if that is not known; then
     /// they are found by their names.
     pub parked: Option<&'a [Original]>,
-    /// Whether docker was told to stop the originals, if that is known.
+    /// True if docker was told to stop the originals; `None` if that is not known.
     pub is_stopping: Option<bool>,
     /// True if compose replaced its containers in place, so that an original may be gone.
     pub in_place: bool,
@@ -256,22 +256,9 @@ mod tests {
 
     fn container(id: &str, run_state: RunState) -> Snapshot {
         Snapshot {
-            id: id.to_owned(),
-            name: id.to_owned(),
             run_state,
-            has_run: true,
-            one_off: false,
-            config: None,
-            is_test_run: false,
-            auto_remove: false,
-            publishes: false,
-            networks: Vec::new(),
-            own_network: "bridge".to_owned(),
-            compose: None,
             folder: Some("/w".to_owned()),
-            working_dir: None,
-            depends_on: None,
-            joins: Vec::new(),
+            ..Snapshot::running(id)
         }
     }
 

@@ -30,10 +30,10 @@ const SETTLE_PATIENCE_CLOSING: Duration = Duration::from_millis(1500);
 /// The time between two attempts.
 const SETTLE_RETRY_EVERY: Duration = Duration::from_millis(500);
 
-/// What the CLI has left behind.
+/// The containers that an operation is to be settled with.
 struct Left {
     originals: Vec<Original>,
-    /// What the proxy did; `None` where compose replaced containers in place.
+    /// The work of the proxy; `None` where compose replaced containers in place.
     done: Option<proxy::Done>,
 }
 

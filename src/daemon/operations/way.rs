@@ -106,7 +106,10 @@ impl OperationRun {
         let mut joined = Vec::new();
         while let Some(owner) = owners.pop() {
             for one in &members {
-                if one.folder.is_none() && one.is_joined_to(&owner) && !joined.contains(&one.id) {
+                if one.folder.is_none()
+                    && one.is_joined_to(&owner.id, &owner.name)
+                    && !joined.contains(&one.id)
+                {
                     joined.push(one.id.clone());
                     owners.push(Original::from(one.clone()));
                 }

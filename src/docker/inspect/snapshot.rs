@@ -137,10 +137,34 @@ impl Snapshot {
         Ok(inspected.into())
     }
 
-    /// Returns whether it lives in the namespaces of `other`, or uses its volumes.
-    pub fn is_joined_to(&self, other: &Original) -> bool {
+    /// Returns whether it lives in the namespaces of the container with this id and name, or uses its volumes.
+    pub fn is_joined_to(&self, id: &str, name: &str) -> bool {
+        let is_short_id = |joined: &str| joined.len() >= 12 && id.starts_with(joined);
         let mut joins = self.joins.iter();
-        joins.any(|one| *one == other.id || *one == other.name)
+        joins.any(|joined| joined == name || is_short_id(joined))
+    }
+
+    /// A container that runs, without anything else.
+    #[cfg(test)]
+    pub fn running(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            run_state: RunState::Running,
+            has_run: true,
+            one_off: false,
+            folder: None,
+            config: None,
+            is_test_run: false,
+            auto_remove: false,
+            publishes: false,
+            networks: Vec::new(),
+            own_network: "bridge".to_owned(),
+            compose: None,
+            working_dir: None,
+            depends_on: None,
+            joins: Vec::new(),
+        }
     }
 }
 
