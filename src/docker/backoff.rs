@@ -72,12 +72,9 @@ impl Backoff {
 
     /// Splits `ids` into those that can be inspected together and all hung ones that are due.
     pub(super) fn split(&self, ids: Vec<String>, now: Instant) -> (Vec<String>, Vec<String>) {
-        let hung = |id: &String| {
-            let pause = self.0.get(id);
-            pause.is_some_and(|pause| pause.silence == Silence::Hung)
-        };
-        let together = ids.into_iter().filter(|id| !hung(id)).collect();
-        let alone = self.due(now).into_iter().filter(hung).collect();
+        let together = ids.into_iter().filter(|id| !self.is_hung(id)).collect();
+        let alone = self.due(now).into_iter().filter(|id| self.is_hung(id));
+        let alone = alone.collect();
         (together, alone)
     }
 
@@ -85,6 +82,12 @@ impl Backoff {
     pub(super) fn due(&self, now: Instant) -> Vec<String> {
         let due = self.0.iter().filter(|(_, pause)| pause.ends_at() <= now);
         due.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Returns whether the inspect of a container hung when it was last made.
+    pub(super) fn is_hung(&self, id: &str) -> bool {
+        let pause = self.0.get(id);
+        pause.is_some_and(|pause| pause.silence == Silence::Hung)
     }
 
     pub(super) fn contains(&self, id: &str) -> bool {

@@ -243,7 +243,7 @@ impl Client<'_> {
         Runner {
             program: self.program,
             host: None,
-            abort: self.abort,
+            abort: self.abort.as_slice(),
             tracking: match self.operation {
                 Some(operation) if self.thorough => Tracking::Thorough(operation),
                 Some(operation) => Tracking::Marked(operation),

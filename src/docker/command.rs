@@ -23,8 +23,8 @@ pub(super) struct Runner<'a> {
     pub(super) program: &'a Path,
     /// The value of `DOCKER_HOST`, if it is not the daemon's own.
     pub(super) host: Option<&'a str>,
-    /// Becomes readable when a command must end early.
-    pub(super) abort: Option<BorrowedFd<'a>>,
+    /// Descriptors of which one becomes readable when a command must end early.
+    pub(super) abort: &'a [BorrowedFd<'a>],
     pub(super) tracking: Tracking<'a>,
 }
 
@@ -229,7 +229,7 @@ mod tests {
         let shell = Runner {
             program: Path::new("/bin/sh"),
             host: None,
-            abort: None,
+            abort: &[],
             tracking: Tracking::Inherited,
         };
         shell.run(&["-c", script], Instant::now() + Duration::from_secs(20))

@@ -11,11 +11,13 @@ use crate::process::SpawnError;
 pub enum Error {
     /// The program could not be run.
     Spawn(SpawnError),
+    /// The process lacks the resources to run a command.
+    NoResources(std::io::Error),
     /// The command ran until its deadline.
     TimedOut {
         /// The command.
         command: String,
-        /// The limit of a listing (`--list-timeout`). The deadline of other commands is that of their operation.
+        /// The limit of a command of a listing (`--list-timeout`). The deadline of other commands is that of their operation.
         list_timeout: Option<Duration>,
     },
     /// The command was ended because its caller needs it no more.
@@ -64,12 +66,24 @@ impl Error {
     pub fn is_aborted(&self) -> bool {
         matches!(self, Self::Aborted { .. })
     }
+
+    /// The error of a command of a listing, for each of which docker gets at most `timeout`.
+    pub(super) fn of_listing(self, timeout: Duration) -> Self {
+        match self {
+            Self::TimedOut { command, .. } => Self::TimedOut {
+                command,
+                list_timeout: Some(timeout),
+            },
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Spawn(error) => error.fmt(f),
+            Self::NoResources(error) => write!(f, "docker cannot be run: {error}"),
             Self::TimedOut {
                 command,
                 list_timeout: Some(limit),

@@ -91,7 +91,7 @@ pub fn follow(program: &Path, stop: &Notifier, report: &mut dyn FnMut(HashSet<St
     let docker = Runner {
         host: None,
         program,
-        abort: Some(stop.as_fd()),
+        abort: &[stop.as_fd()],
         tracking: Tracking::Marked(MARK),
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -9,27 +9,21 @@ use std::time::{Duration, Instant};
 use super::backoff::{Backoff, Silence};
 use super::command::{Runner, Tracking};
 use super::error::Error;
+use super::evidence::Patience;
 use super::inspect::info::Read;
-use super::inspector::{BATCH, Inspection, inspect_alone, inspect_together};
+use super::inspector::{BATCH, Inspection, Inspector};
 use super::ports;
 use crate::base::notify::Notifier;
 use crate::base::text::enumerate;
 use crate::model::container::{ContainerInfo, RunState};
 use crate::model::listing::{Listed, Scope};
 
-/// The time for containers that events name, inspected together, and the additional time for each of them.
-const TOGETHER: Duration = Duration::from_millis(500);
-const TOGETHER_MORE: Duration = Duration::from_millis(10);
-/// The time for a container of a batch that hung, inspected alone.
-const ALONE: Duration = Duration::from_millis(2500);
-/// The time to find out whether docker answers at all, and whether a container that hung still does.
-const PROBE: Duration = Duration::from_millis(150);
-/// On a slow machine, the times above are at least this many times as long as the last `ps` took.
-const SLOWER: u32 = 4;
 /// How often restarting containers are inspected: docker emits no event for some restarts.
 const RESTARTING_EVERY: Duration = Duration::from_secs(2);
 /// How many containers without an answer are tried again at once.
 const RETRIED_AT_ONCE: usize = 4;
+/// How many containers serve to find out whether docker answers.
+const REFERENCES: usize = 8;
 
 /// Docker's command line, and what is known from earlier listings.
 pub struct Lister {
@@ -45,8 +39,6 @@ pub struct Lister {
     inspect_warnings: Vec<String>,
     /// The number of this reading.
     reading: u64,
-    /// How long the last `ps` took.
-    ps_took: Duration,
 }
 
 /// The last reading of a container.
@@ -59,7 +51,7 @@ struct Known {
 }
 
 impl Lister {
-    /// A listing takes at most `timeout`, and ends early once `stop` is readable.
+    /// Docker gets at most `timeout` for each command. A listing ends early once `stop` is readable.
     pub fn new(timeout: Duration, stop: Arc<Notifier>) -> Self {
         Self {
             timeout,
@@ -70,25 +62,24 @@ impl Lister {
             ps_warnings: Vec::new(),
             inspect_warnings: Vec::new(),
             reading: 0,
-            ps_took: Duration::ZERO,
         }
     }
 
     /// Lists all containers, running or not, by running `program`; `scope` says which ones are inspected.
     ///
-    /// A container whose inspect hangs is shown in its last known state, with a warning, or left out. From then on it
-    /// is inspected alone, after a pause that grows to 30 s. A container that is removed during the listing is left
-    /// out.
+    /// A container whose inspect hangs, while docker answers for others, is shown in its last known state, with a
+    /// warning, or left out. From then on it is inspected alone, after a pause that grows to 30 s. A container that is
+    /// removed during the listing is left out.
     ///
     /// # Errors
     ///
-    /// docker fails, or takes longer than the timeout.
+    /// docker fails, or takes longer than the timeout for a command.
     pub fn list(&mut self, program: &Path, scope: &Scope) -> Result<Listed, Error> {
         let stop = self.stop.clone();
         let docker = Runner {
             host: None,
             program,
-            abort: Some(stop.as_fd()),
+            abort: &[stop.as_fd()],
             tracking: Tracking::Inherited,
         };
         self.reading += 1;
@@ -109,9 +100,7 @@ impl Lister {
         changed: Option<&HashSet<String>>,
     ) -> Result<Vec<String>, Error> {
         let begun = Instant::now();
-        let deadline = begun + self.timeout;
-        let (ids, warnings) = self.ps(docker, deadline)?;
-        self.ps_took = begun.elapsed();
+        let (ids, warnings) = self.ps(docker, begun + self.timeout)?;
         let before = std::mem::replace(&mut self.ids, ids);
         self.ps_warnings = warnings;
         self.inspect_warnings = Vec::new();
@@ -119,14 +108,9 @@ impl Lister {
             None => self.ids.iter().cloned().collect(),
             Some(changed) => self.to_read(changed),
         };
-        let listed = Instant::now();
-        let half = listed + deadline.saturating_duration_since(listed) / 2;
-        let (together, hung) = self.backoff.split(to_read, listed);
-        let mut inspection = inspect_together(docker, &together, half);
-        let suspects = std::mem::take(&mut inspection.timed_out);
-        let (share, end) = (self.timeout / 4, deadline - self.timeout / 20);
-        let alone = suspects.into_iter().chain(hung.iter().cloned());
-        inspection.merge(inspect_alone(docker, alone.collect(), share, end));
+        let (together, hung) = self.backoff.split(to_read, Instant::now());
+        let inspector = self.inspector(docker, begun, &HashSet::new());
+        let inspection = inspector.inspect(&together, self.alone(&hung));
         let unreported = changed.map(|changed| self.unreported(&before, changed, &inspection));
         self.take(together.into_iter().chain(hung), inspection)?;
         Ok(unreported.unwrap_or_default())
@@ -163,7 +147,7 @@ impl Lister {
         unreported.cloned().collect()
     }
 
-    /// Inspects only the containers that events name. One hanging inspect delays the others by at most 3 s, once.
+    /// Inspects only the containers that events name. One whose inspect hangs delays the others by about a second, once.
     fn read_named(
         &mut self,
         docker: Runner<'_>,
@@ -172,24 +156,9 @@ impl Lister {
         let begun = Instant::now();
         self.backoff.shorten(named);
         let (together, hung) = self.backoff.split(named.iter().cloned().collect(), begun);
-        let mut inspection = match u32::try_from(together.len()).unwrap_or(u32::MAX) {
-            // A single one is inspected alone below.
-            1 => Inspection {
-                timed_out: together.clone(),
-                ..Inspection::default()
-            },
-            many => {
-                let time = self.patience(TOGETHER) + TOGETHER_MORE.saturating_mul(many);
-                inspect_together(docker, &together, begun + time.min(self.timeout / 2))
-            }
-        };
-        let suspects = std::mem::take(&mut inspection.timed_out);
         let retried: Vec<String> = hung.into_iter().filter(|id| named.contains(id)).collect();
-        for (ids, time) in [(suspects, ALONE), (retried.clone(), PROBE)] {
-            let share = self.patience(time);
-            inspection.merge(inspect_alone(docker, ids, share, Instant::now() + share));
-        }
-        self.check_alive(docker, &inspection)?;
+        let inspector = self.inspector(docker, begun, named);
+        let inspection = inspector.inspect(&together, self.alone(&retried));
         self.take(together.into_iter().chain(retried), inspection)?;
         Ok(Vec::new())
     }
@@ -199,18 +168,41 @@ impl Lister {
         let begun = Instant::now();
         let mut due = self.backoff.due(begun);
         due.truncate(RETRIED_AT_ONCE);
-        let share = self.patience(PROBE);
-        let mut inspection = inspect_alone(docker, due.clone(), share, begun + share);
         let restarting = self.restarting().map(|info| info.id.clone());
-        let mut restarting: Vec<String> =
-            restarting.filter(|id| !self.backoff.contains(id)).collect();
-        let until = Instant::now() + self.patience(TOGETHER);
-        let read = inspect_together(docker, &restarting, until);
-        // These come again soon, whether docker answers or not.
-        restarting.retain(|id| !read.timed_out.contains(id) && !read.unanswered.contains(id));
-        inspection.merge(read);
+        let restarting: Vec<String> = restarting.filter(|id| !self.backoff.contains(id)).collect();
+        let inspector = self.inspector(docker, begun, &HashSet::new());
+        let inspection = inspector.inspect(&restarting, self.alone(&due));
         self.take(due.into_iter().chain(restarting), inspection)?;
         Ok(Vec::new())
+    }
+
+    /// Those that docker did not answer for, each with the patience that it gets.
+    fn alone(&self, ids: &[String]) -> Vec<(String, Patience)> {
+        let patience = |id: &String| {
+            if self.backoff.is_hung(id) {
+                Patience::SHORT
+            } else {
+                Patience::FULL
+            }
+        };
+        ids.iter().map(|id| (id.clone(), patience(id))).collect()
+    }
+
+    /// Inspects in a reading that began at `begun`; `read` are the containers that it is about.
+    fn inspector<'a>(
+        &self,
+        docker: Runner<'a>,
+        begun: Instant,
+        read: &HashSet<String>,
+    ) -> Inspector<'a> {
+        let answered = self.known.keys().filter(|id| !self.backoff.contains(id));
+        let others = answered.filter(|id| !read.contains(*id));
+        Inspector {
+            docker,
+            timeout: self.timeout,
+            begun,
+            references: others.take(REFERENCES).cloned().collect(),
+        }
     }
 
     /// The containers that docker starts again and again.
@@ -219,30 +211,14 @@ impl Lister {
         infos.filter(|info| info.run_state == RunState::Restarting)
     }
 
-    /// If docker has answered for no container, it may not answer at all, whatever these containers are.
-    fn check_alive(&self, docker: Runner<'_>, inspection: &Inspection) -> Result<(), Error> {
-        if inspection.timed_out.is_empty() || !inspection.found.is_empty() {
-            return Ok(());
-        }
-        let until = Instant::now() + self.patience(PROBE);
-        self.ps(docker, until).map(drop)
-    }
-
-    /// At least `time`, and more if docker is slow.
-    fn patience(&self, time: Duration) -> Duration {
-        time.max(self.ps_took * SLOWER).min(self.timeout / 4)
-    }
-
     /// All ids, and docker's warnings.
     fn ps(
         &self,
         docker: Runner<'_>,
         deadline: Instant,
     ) -> Result<(HashSet<String>, Vec<String>), Error> {
-        docker.list("ps", deadline).map_err(|error| match error {
-            Error::TimedOut { command, .. } => self.too_slow(command),
-            error => error,
-        })
+        let listed = docker.list("ps", deadline);
+        listed.map_err(|error| error.of_listing(self.timeout))
     }
 
     fn too_slow(&self, command: String) -> Error {
@@ -264,7 +240,7 @@ impl Lister {
         }
         let now = Instant::now();
         for id in read {
-            let silence = if inspection.timed_out.contains(&id) {
+            let silence = if inspection.hung.contains(&id) {
                 Some(Silence::Hung)
             } else if inspection.unanswered.contains(&id) {
                 Some(Silence::Unanswered)
@@ -305,7 +281,7 @@ impl Lister {
         });
         let unanswered = self.unanswered_names();
         // There is nothing to show in their place.
-        if containers.is_empty() && unanswered.len() > 1 {
+        if containers.is_empty() && !unanswered.is_empty() {
             return Err(self.too_slow("docker inspect".to_owned()));
         }
         let restarting = self.restarting().next();

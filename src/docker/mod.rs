@@ -6,6 +6,7 @@ mod client;
 mod command;
 mod endpoint;
 mod error;
+mod evidence;
 pub mod events;
 mod inspect;
 mod inspector;

@@ -8,7 +8,7 @@ use super::client::Client;
 use super::command::{Runner, Tracking};
 use super::error::Error;
 use super::inspect::{Image, Object};
-use super::inspector::inspect_together;
+use super::inspector::{Inspection, Inspector};
 
 const CLIENTS: [&str; 5] = [
     "docker-20.10",
@@ -42,9 +42,19 @@ fn runner(program: &Path) -> Runner<'_> {
     Runner {
         host: None,
         program,
-        abort: None,
+        abort: &[],
         tracking: Tracking::Inherited,
     }
+}
+
+fn inspect(program: &Path, ids: &[String]) -> Inspection {
+    let inspector = Inspector {
+        docker: runner(program),
+        timeout: Duration::from_secs(20),
+        begun: Instant::now(),
+        references: Vec::new(),
+    };
+    inspector.inspect(ids, Vec::new())
 }
 
 /// An id as it is recorded: `a` and `b` exist, `e` and `f` do not.
@@ -83,13 +93,13 @@ fn what_is_gone_is_left_out_of_a_listing_without_a_warning() {
         let program = recording(name);
         for (asked, expected) in [("af", 1), ("fa", 1), ("f", 0), ("fe", 0)] {
             let ids: Vec<String> = asked.chars().map(id).collect();
-            let inspection = inspect_together(runner(&program), &ids, soon());
+            let inspection = inspect(&program, &ids);
             assert!(inspection.error.is_none(), "{name}: {:?}", inspection.error);
             assert_eq!(inspection.found.len(), expected, "{name}: {asked}");
             let other = [
                 inspection.warnings,
                 inspection.unanswered,
-                inspection.timed_out,
+                inspection.hung,
             ];
             assert_eq!(other.concat(), [""; 0], "{name}: {asked}");
         }
@@ -155,7 +165,7 @@ fn nothing_is_gone_if_docker_cannot_be_reached() {
             docker.stop(&ids).err(),
             docker.remove(&ids).err(),
             renamed.err(),
-            inspect_together(runner(&program), &both, soon()).error,
+            inspect(&program, &both).error,
         ];
         for failure in failures {
             let said = failure.unwrap().to_string();

@@ -60,12 +60,10 @@ impl Group {
             }
             let mut fds = pipes.poll_fds();
             fds.extend(self.pidfd.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            if let Some(abort) = &limits.abort {
-                fds.push(PollFd::new(abort, PollFlags::IN));
-            }
+            fds.extend(limits.abort.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
             wait(&mut fds, self.next_check(limits.deadline));
             drop(fds);
-            if limits.abort.is_some_and(is_readable) {
+            if limits.abort.iter().copied().any(is_readable) {
                 return Some(Ended::Aborted);
             }
             pipes.read(&mut buffer, output);

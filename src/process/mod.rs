@@ -50,8 +50,8 @@ pub enum Stream {
 pub struct RunLimits<'a> {
     /// The time at which the child is ended.
     pub deadline: Instant,
-    /// A descriptor that becomes readable if the child must end early.
-    pub abort: Option<BorrowedFd<'a>>,
+    /// Descriptors of which one becomes readable if the child must end early.
+    pub abort: &'a [BorrowedFd<'a>],
     /// The time between TERM and KILL. If it is zero, no TERM is sent.
     pub grace: Duration,
 }
@@ -63,7 +63,7 @@ pub enum Ended {
     Exited(ExitStatus),
     /// It was ended at its deadline.
     TimedOut,
-    /// It was ended because the abort descriptor became readable.
+    /// It was ended because an abort descriptor became readable.
     Aborted,
 }
 
@@ -145,7 +145,7 @@ mod tests {
     fn limits(seconds: u64) -> RunLimits<'static> {
         RunLimits {
             deadline: Instant::now() + Duration::from_secs(seconds),
-            abort: None,
+            abort: &[],
             grace: Duration::ZERO,
         }
     }
@@ -210,7 +210,7 @@ mod tests {
             "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done",
             &RunLimits {
                 deadline: Instant::now() + Duration::from_millis(500),
-                abort: None,
+                abort: &[],
                 grace: Duration::from_secs(10),
             },
         );
@@ -224,7 +224,7 @@ mod tests {
         let (ended, ..) = check(
             "sleep 1000",
             &RunLimits {
-                abort: Some(abort.as_fd()),
+                abort: &[abort.as_fd()],
                 ..limits(100)
             },
         );

@@ -122,7 +122,7 @@ mod tests {
     fn limits() -> RunLimits<'static> {
         RunLimits {
             deadline: Instant::now() + Duration::from_secs(100),
-            abort: None,
+            abort: &[],
             grace: Duration::ZERO,
         }
     }

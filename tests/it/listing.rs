@@ -383,7 +383,9 @@ fn hundreds_of_containers_are_inspected_in_batches() {
     let expected: Vec<String> = (1..=350).map(|number| format!("box{number}")).collect();
     assert_eq!(names(&daemon), expected, "in docker's order");
     let calls = sandbox.read("calls/docker");
-    let calls: Vec<&str> = calls.lines().filter(|c| c.starts_with("inspect")).collect();
+    let inspects = calls.lines().filter(|c| c.starts_with("inspect"));
+    // Others may only show whether a slow docker answers.
+    let calls: Vec<&str> = inspects.filter(|c| c.split(' ').count() > 2).collect();
     assert_eq!(calls.len(), 4);
     let ids: HashSet<&str> = calls.iter().flat_map(|c| c.split(' ').skip(1)).collect();
     assert_eq!(ids.len(), 350);

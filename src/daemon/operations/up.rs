@@ -81,7 +81,7 @@ impl OperationRun {
         let mut output = Output::new(&self.journal);
         let limits = RunLimits {
             deadline: self.deadline,
-            abort: Some(self.abort.as_fd()),
+            abort: &[self.abort.as_fd()],
             grace: GRACE,
         };
         let id = self.id.as_str();
