@@ -15,7 +15,7 @@ use crate::daemon::current::Observer;
 use crate::daemon::operations::sink::Sink;
 use crate::daemon::operations::{OperationSettings, Operations};
 use crate::daemon::persist::Persister;
-use crate::daemon::refresher::{EventsThread, Refresher};
+use crate::daemon::refresher::{EventsThread, OutageLog, Refresher};
 use crate::daemon::shared::Shared;
 use crate::daemon::watcher::Watcher;
 use crate::devcontainer::resolve::{canonical, resolve};
@@ -251,6 +251,7 @@ impl Daemon {
             persister: self.persister.clone(),
             rescan_signal: self.rescan_signal.clone(),
             events: EventsThread::default(),
+            outage: OutageLog::default(),
         };
         let service = Arc::new(Service::new(
             self.shared.clone(),

@@ -9,10 +9,11 @@ use crate::base::notify::RescanSignal;
 use crate::devcontainer::config::search;
 use crate::devcontainer::resolve::{canonical, resolve};
 use crate::devcontainer::scan;
+use crate::docker::lister::LONGEST;
 use crate::model::inputs::ForceReread;
-use crate::state::{Applied, Fact, Found, Freshness, ScanTarget, State, Unlocated, View};
+use crate::state::{Applied, Fact, Found, Freshness, Need, ScanTarget, State, Unlocated, View};
 
-/// How much longer than a listing may take its callers wait: its own timeout error is more precise than ours.
+/// How much longer than two listings may take a request waits: the error of a listing is more precise than ours.
 const LISTING_GRACE: Duration = Duration::from_millis(500);
 
 /// Maximum number of scans in a row, each of which was made because the one before was not taken whole.
@@ -21,7 +22,7 @@ const MAX_SCANS: usize = 10;
 /// Observes what is true now, for requests and for other threads.
 pub struct Observer {
     shared: Arc<Shared>,
-    /// How long a listing may take.
+    /// How long docker may take for a command of a listing.
     list_timeout: Duration,
     /// The resolved folders of `--workspace-root`.
     roots: Arc<[PathBuf]>,
@@ -47,7 +48,7 @@ pub struct Current {
 }
 
 impl Observer {
-    /// Returns an observer of a state. A listing may take `list_timeout`. `roots` are the resolved folders of
+    /// Returns an observer of a state. A command of a listing may take `list_timeout`. `roots` are the resolved folders of
     /// `--workspace-root`. A scan that finds something wakes the watcher with `rescan_signal`.
     pub fn new(
         shared: Arc<Shared>,
@@ -66,16 +67,22 @@ impl Observer {
     /// Returns what is true now: a container list that is fresh enough, and the files as they are at this moment. The
     /// call counts as interest.
     pub fn current(&self) -> Result<Current, NoView> {
-        self.observe(true)
+        self.observe(Need::Recent, true)
+    }
+
+    /// Returns what is true now, like [`Observer::current`], by a list that begins after the call: it shows what is not
+    /// there.
+    pub fn newer(&self) -> Result<Current, NoView> {
+        self.observe(Need::Newer, true)
     }
 
     /// Returns what is true now, like [`Observer::current`]. The call does not count as interest.
     pub fn probe(&self) -> Result<Current, NoView> {
-        self.observe(false)
+        self.observe(Need::Recent, false)
     }
 
-    fn observe(&self, shows_interest: bool) -> Result<Current, NoView> {
-        let stale = match self.fresh_list(shows_interest)? {
+    fn observe(&self, need: Need, shows_interest: bool) -> Result<Current, NoView> {
+        let stale = match self.fresh_list(need, shows_interest)? {
             Freshness::Stale { age, reason } => Some((age, reason)),
             Freshness::Failed(reason) => return Err(NoView::Failed(reason)),
             Freshness::Fresh | Freshness::Wait => None,
@@ -85,20 +92,19 @@ impl Observer {
         Ok(Current { view, stale })
     }
 
-    fn fresh_list(&self, shows_interest: bool) -> Result<Freshness, NoView> {
+    fn fresh_list(&self, need: Need, shows_interest: bool) -> Result<Freshness, NoView> {
         let asked = Instant::now();
-        let freshness = self.shared.ask(asked, shows_interest);
+        let freshness = self.shared.ask(asked, need, shows_interest);
         if freshness != Freshness::Wait {
             return Ok(freshness);
         }
-        let deadline = asked + self.list_timeout + LISTING_GRACE;
-        match self.shared.ask_until(asked, deadline) {
+        // The one that is under way may have begun too early. A docker that does not answer fails much sooner.
+        let longest = self.list_timeout * LONGEST * 2 + LISTING_GRACE;
+        match self.shared.ask_until(asked, need, asked + longest) {
             Ok(freshness) => Ok(freshness),
             Err(Unanswered::Closing) => Err(NoView::Closing),
             Err(Unanswered::TimedOut) => {
-                let limit = self.list_timeout.as_secs_f64();
-                let reason =
-                    format!("no listing finished within the limit of {limit} s (--list-timeout)");
+                let reason = format!("no listing finished within {} s", longest.as_secs());
                 let fall_back = |state: &State| state.fall_back(reason, Instant::now());
                 Ok(self.shared.read(fall_back))
             }

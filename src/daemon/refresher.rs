@@ -21,6 +21,9 @@ use crate::model::location::{Declared, Resolved};
 use crate::process::programs::Programs;
 use crate::state::{Fact, Inventory, State, Step, View};
 
+/// How many reasons of one outage are logged.
+const MAX_REASONS: usize = 16;
+
 /// The refresher, with all that its steps need.
 pub struct Refresher {
     /// The state that says what to do, and takes what comes of it.
@@ -41,7 +44,13 @@ pub struct Refresher {
     pub rescan_signal: RescanSignal,
     /// The events child.
     pub events: EventsThread,
+    /// The reasons for which listing has failed since it last succeeded, as the log has them.
+    pub outage: OutageLog,
 }
+
+/// The reasons of an outage that the log has, each once.
+#[derive(Default)]
+pub struct OutageLog(Vec<String>);
 
 /// The thread that reads from the events child, if there is one.
 #[derive(Default)]
@@ -102,6 +111,7 @@ impl Refresher {
             state.apply(fact, Instant::now());
             state.view()
         });
+        self.outage.report(after.failure.as_deref());
         report_listing(&before, &after);
         self.report_settled_events();
         if is_listed {
@@ -179,17 +189,29 @@ impl EventsThread {
     }
 }
 
-/// Logs what a listing has changed: whether listing fails, warnings, and which dev containers match their
-/// configuration.
-fn report_listing(before: &View, after: &View) {
-    match (&before.failure, &after.failure) {
-        (None, Some(reason)) => log::warn!("containers cannot be listed: {reason}"),
-        (Some(was), Some(reason)) if was != reason => {
-            log::debug!("containers cannot be listed: {reason}");
+impl OutageLog {
+    /// Logs the reason for which listing fails, unless the log has it, and the end of an outage.
+    fn report(&mut self, failure: Option<&str>) {
+        match failure {
+            None if self.0.is_empty() => {}
+            None => {
+                self.0.clear();
+                log::info!("containers can be listed again");
+            }
+            Some(reason) if self.0.iter().any(|logged| logged == reason) => {}
+            Some(reason) if self.0.len() >= MAX_REASONS => {
+                log::debug!("containers cannot be listed: {reason}");
+            }
+            Some(reason) => {
+                self.0.push(reason.to_owned());
+                log::warn!("containers cannot be listed: {reason}");
+            }
         }
-        (Some(_), None) => log::info!("containers can be listed again"),
-        _ => {}
     }
+}
+
+/// Logs what a listing has changed: warnings, and which dev containers match their configuration.
+fn report_listing(before: &View, after: &View) {
     for warning in &after.warnings {
         if !before.warnings.contains(warning) {
             log::warn!("{warning}");

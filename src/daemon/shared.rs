@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::base::notify::Notifier;
-use crate::state::{Applied, Fact, Freshness, Next, ScanTarget, State, Step, Update, View};
+use crate::state::{Applied, Fact, Freshness, Need, Next, ScanTarget, State, Step, Update, View};
 
 /// The state as all threads share it.
 ///
@@ -84,10 +84,10 @@ impl Shared {
 
     /// Answers a request for the container list that comes at `asked`, without waiting. Wakes the refresher alone, if
     /// that has work now. The request counts as interest if it `shows_interest`.
-    pub fn ask(&self, asked: Instant, shows_interest: bool) -> Freshness {
+    pub fn ask(&self, asked: Instant, need: Need, shows_interest: bool) -> Freshness {
         let mut state = self.lock();
         let begins = shows_interest && state.note_request(asked);
-        let freshness = state.ask(asked, asked);
+        let freshness = state.ask(asked, need, asked);
         drop(state);
         if begins || freshness == Freshness::Wait {
             self.to_do.notify_all();
@@ -96,12 +96,17 @@ impl Shared {
     }
 
     /// Repeats a request after every change until it is answered or `deadline` has come.
-    pub fn ask_until(&self, asked: Instant, deadline: Instant) -> Result<Freshness, Unanswered> {
+    pub fn ask_until(
+        &self,
+        asked: Instant,
+        need: Need,
+        deadline: Instant,
+    ) -> Result<Freshness, Unanswered> {
         let answer = self.wait(deadline, |state| {
             if state.is_closing() {
                 return Some(Err(Unanswered::Closing));
             }
-            let freshness = state.ask(asked, Instant::now());
+            let freshness = state.ask(asked, need, Instant::now());
             // The request may need something else than at first.
             self.to_do.notify_all();
             (freshness != Freshness::Wait).then_some(Ok(freshness))

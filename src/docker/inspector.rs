@@ -9,6 +9,7 @@ use super::command::{Output, Runner};
 use super::error::Error;
 use super::evidence::{Answered, Board, Patience};
 use super::inspect::info::{self, Read};
+use super::lister::LONGEST;
 
 /// The ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
 pub(super) const BATCH: usize = 100;
@@ -16,8 +17,6 @@ pub(super) const BATCH: usize = 100;
 const WORKERS: usize = 4;
 /// The pause between two commands that only show whether docker answers.
 const PROBED_EVERY: Duration = Duration::from_millis(100);
-/// How many timeouts a listing lasts at most.
-const LONGEST: u32 = 4;
 
 /// How containers are inspected in one listing.
 pub(super) struct Inspector<'a> {
@@ -159,7 +158,13 @@ impl Inspector<'_> {
         }
     }
 
-    fn try_batch(&self, board: &Board, worker: usize, batch: Batch, deadline: Instant) -> Inspection {
+    fn try_batch(
+        &self,
+        board: &Board,
+        worker: usize,
+        batch: Batch,
+        deadline: Instant,
+    ) -> Inspection {
         let Batch { ids, patience } = batch;
         let is_alone = ids.len() == 1;
         let give_up = board.begin(worker, ids.len(), patience, Instant::now());

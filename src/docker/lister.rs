@@ -18,6 +18,8 @@ use crate::base::text::enumerate;
 use crate::model::container::{ContainerInfo, RunState};
 use crate::model::listing::{Listed, Scope};
 
+/// How many times as long as docker gets for a command a listing lasts at most.
+pub const LONGEST: u32 = 4;
 /// How often restarting containers are inspected: docker emits no event for some restarts.
 const RESTARTING_EVERY: Duration = Duration::from_secs(2);
 /// How many containers without an answer are tried again at once.

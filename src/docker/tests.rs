@@ -96,11 +96,7 @@ fn what_is_gone_is_left_out_of_a_listing_without_a_warning() {
             let inspection = inspect(&program, &ids);
             assert!(inspection.error.is_none(), "{name}: {:?}", inspection.error);
             assert_eq!(inspection.found.len(), expected, "{name}: {asked}");
-            let other = [
-                inspection.warnings,
-                inspection.unanswered,
-                inspection.hung,
-            ];
+            let other = [inspection.warnings, inspection.unanswered, inspection.hung];
             assert_eq!(other.concat(), [""; 0], "{name}: {asked}");
         }
     }

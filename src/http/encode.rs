@@ -30,10 +30,7 @@ impl Bodies {
 
     /// Returns the body of `GET /devcontainers`.
     pub(super) fn devcontainers(&self, view: &View) -> Arc<[u8]> {
-        let list = DevcontainerList {
-            devcontainers: &view.devcontainers,
-        };
-        let encode = || to_line(&list).into();
+        let encode = || encode_devcontainers(view, None).into();
         self.of(view).devcontainers.get_or_init(encode).clone()
     }
 
@@ -72,6 +69,18 @@ fn encode_containers(view: &View, warning: Option<&str>) -> Vec<u8> {
     to_line(&ContainerList {
         containers: &view.containers,
         warnings: warnings.chain(warning).collect(),
+    })
+}
+
+/// Returns the body of `GET /devcontainers` with a warning that concerns this answer alone.
+pub(super) fn devcontainers_with_warning(view: &View, warning: &str) -> Vec<u8> {
+    encode_devcontainers(view, Some(warning))
+}
+
+fn encode_devcontainers(view: &View, warning: Option<&str>) -> Vec<u8> {
+    to_line(&DevcontainerList {
+        devcontainers: &view.devcontainers,
+        warnings: warning.into_iter().collect(),
     })
 }
 

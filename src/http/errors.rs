@@ -287,9 +287,23 @@ pub(super) fn result(end: &End, kind: OperationKind) -> Result<Answer, Error> {
 }
 
 /// Returns the warning for a list that is served because there is no newer one.
-pub(super) fn stale_warning(age: Duration, reason: &str) -> String {
+pub(super) fn stale_warning((age, reason): &(Duration, String)) -> String {
     let age = age.as_secs();
     format!("containers cannot be listed, this list is {age} s old: {reason}")
+}
+
+/// Returns the value of a `Warning` header: code 110, an unknown agent and a quoted text (RFC 7234, section 5.5).
+pub(super) fn warning_header(text: &str) -> String {
+    let mut value = String::from("110 - \"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => value.extend(['\\', c]),
+            ' '..='~' => value.push(c),
+            _ => value.push('?'),
+        }
+    }
+    value.push('"');
+    value
 }
 
 impl fmt::Display for Flaw {

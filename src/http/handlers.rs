@@ -1,9 +1,10 @@
 //! The work of each route.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::encode::containers_with_warning;
-use super::errors::{Error, Limit, stale_warning};
+use super::encode::{containers_with_warning, devcontainers_with_warning};
+use super::errors::{Error, Limit, stale_warning, warning_header};
 use super::events::EventStream;
 use super::limits::Permit;
 use super::logs::{LogEnd, LogStream};
@@ -12,6 +13,7 @@ use super::request::Request;
 use super::response::Answer;
 use super::routes::{self, Action};
 use super::service::Service;
+use crate::daemon::current::Current;
 use crate::daemon::operations::OperationRequest;
 use crate::daemon::operations::journal::Journal;
 use crate::model::api::{BuildInfo, Health};
@@ -103,23 +105,29 @@ impl Service {
     }
 
     fn containers(&self) -> Result<Answer, Error> {
-        let current = self.current(Error::NoContainers)?;
-        let Some((age, reason)) = current.stale else {
-            return Ok(Answer::line(200, self.bodies.containers(&current.view)));
+        let Current { view, stale } = self.current(Error::NoContainers)?;
+        let body = match stale.as_ref().map(stale_warning) {
+            None => return Ok(Answer::line(200, self.bodies.containers(&view))),
+            Some(warning) => containers_with_warning(&view, &warning),
         };
-        let warning = stale_warning(age, &reason);
-        let body = containers_with_warning(&current.view, &warning);
-        Ok(Answer::line(200, body).with("Age", age.as_secs().to_string()))
+        Ok(Answer::line(200, body).aged(stale))
     }
 
     fn devcontainers(&self) -> Result<Answer, Error> {
-        let view = self.view()?;
-        Ok(Answer::line(200, self.bodies.devcontainers(&view)))
+        let Current { view, stale } = self.current(Error::NoListing)?;
+        let body = match stale.as_ref().map(stale_warning) {
+            None => return Ok(Answer::line(200, self.bodies.devcontainers(&view))),
+            Some(warning) => devcontainers_with_warning(&view, &warning),
+        };
+        Ok(Answer::line(200, body).aged(stale))
     }
 
     fn devcontainer(&self, id_or_name: &str) -> Result<Answer, Error> {
-        let view = self.view()?;
-        match view.devcontainer(id_or_name) {
+        let Current { view, stale } = self.current(Error::NoListing)?;
+        if let Some(found) = view.devcontainer(id_or_name) {
+            return Ok(Answer::json(200, found).aged(stale));
+        }
+        match self.newer()?.devcontainer(id_or_name) {
             Some(found) => Ok(Answer::json(200, found)),
             None => Err(Error::NoDevcontainer(id_or_name.to_owned())),
         }
@@ -150,14 +158,15 @@ impl Service {
         let shown = self.shown(key).ok_or(Error::Refused(Refusal::Gone))?;
         let (prefix, _) = routes::split_prefix(&request.path);
         let location = format!("{prefix}/devcontainers/{}/logs", shown.id);
-        Ok(Answer::json(202, &shown).with("Location", location).into())
+        let answer = Answer::json(202, &shown).with("Location", location);
+        Ok(answer.aged(self.outage()).into())
     }
 
     /// Opens the stream before it waits for a list: where there is no list, no stream begins.
     fn events(&self, query: &Query, request: &Request) -> Result<EventStream, Error> {
         let permit = self.stream_permit()?;
         let notifier = self.notifier()?;
-        self.view()?;
+        self.current(Error::NoListing)?;
         let format = query.format(request);
         let seen = last_event_id(request);
         Ok(EventStream::new(notifier, format, seen, permit))
@@ -182,6 +191,18 @@ fn log(journal: Option<Arc<Journal>>, end: LogEnd, query: &Query, request: &Requ
         from: resumed.unwrap_or(query.offset),
         format: query.format(request),
         end,
+    }
+}
+
+impl Answer {
+    /// Adds the age of the list that it shows and the reason for that, if there is one.
+    fn aged(self, stale: Option<(Duration, String)>) -> Self {
+        match &stale {
+            None => self,
+            Some(stale @ (age, _)) => self
+                .with("Age", age.as_secs().to_string())
+                .with("Warning", warning_header(&stale_warning(stale))),
+        }
     }
 }
 

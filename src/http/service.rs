@@ -1,6 +1,7 @@
 //! The parts of the daemon that answers need, and all access of answers to the state.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::encode::Bodies;
 use super::errors::{ContainerError, Error};
@@ -16,7 +17,7 @@ use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
 use crate::process;
 use crate::process::programs::Programs;
-use crate::state::{Fact, Selected, State, Update, View};
+use crate::state::{Fact, Freshness, Selected, State, Update, View};
 
 /// The daemon as the HTTP interface sees it, shared by all connections.
 pub struct Service {
@@ -67,9 +68,23 @@ impl Service {
         })
     }
 
-    /// Returns the current view for every route but `GET /`.
-    pub(super) fn view(&self) -> Result<Arc<View>, Error> {
-        Ok(self.current(Error::NoListing)?.view)
+    /// Returns the current view by a list that begins now, so that it shows what is not there (P20).
+    ///
+    /// # Errors
+    ///
+    /// There is no such list, for whatever reason.
+    pub(super) fn newer(&self) -> Result<Arc<View>, Error> {
+        match self.observer.newer() {
+            Ok(Current {
+                view, stale: None, ..
+            }) => Ok(view),
+            Ok(Current {
+                stale: Some((_, reason)),
+                ..
+            })
+            | Err(NoView::Failed(reason)) => Err(Error::NoListing(reason)),
+            Err(NoView::Closing) => Err(Error::Closing),
+        }
     }
 
     /// Finds a dev container by id or name. A known one needs no listing, so that it is found while docker hangs.
@@ -78,7 +93,7 @@ impl Service {
         if let Some(key) = find() {
             return Ok(key);
         }
-        self.view()?;
+        self.newer()?;
         find().ok_or_else(|| Error::NoDevcontainer(id_or_name.to_owned()))
     }
 
@@ -87,13 +102,26 @@ impl Service {
         if container.is_empty() {
             return Err(Error::Container(ContainerError::Empty));
         }
-        self.view()?;
-        self.shared.read(|state| owner_of(state, container))
+        self.current(Error::NoListing)?;
+        let find = || self.shared.read(|state| owner_of(state, container));
+        find().or_else(|_| {
+            self.newer()?;
+            find()
+        })
     }
 
     /// Returns a dev container as it is now, without waiting for a newer list.
     pub(super) fn shown(&self, key: Key) -> Option<Devcontainer> {
         self.shared.read(|state| state.describe(key))
+    }
+
+    /// Returns the age of the list and the reason why there is no newer one, while listing fails.
+    pub(super) fn outage(&self) -> Option<(Duration, String)> {
+        let outage = |state: &State| state.outage(Instant::now());
+        match self.shared.read(outage)? {
+            Freshness::Stale { age, reason } => Some((age, reason)),
+            _ => None,
+        }
     }
 
     /// Returns the log of the running or last operation.

@@ -138,6 +138,9 @@ pub struct ContainerList<'a> {
 pub struct DevcontainerList<'a> {
     /// All dev containers.
     pub devcontainers: &'a [Arc<Devcontainer>],
+    /// The reason why the list is not current, if it is not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<&'a str>,
 }
 
 /// A line of `GET /events`.

@@ -181,6 +181,14 @@ pub struct EndedOperation {
     pub settlement: Settlement,
 }
 
+impl EndedOperation {
+    /// Returns whether the containers may be others than before, or in another state. Where an operation has failed and
+    /// made none, they are as they were.
+    pub fn has_changed_containers(&self) -> bool {
+        self.end.ending == Ending::Succeeded || self.container.is_some()
+    }
+}
+
 /// The origin of what is to be repaired, which decides how far containers may be touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftBy {

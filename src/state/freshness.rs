@@ -41,6 +41,15 @@ pub enum Freshness {
     Wait,
 }
 
+/// How new a list a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// One that may be as old as the settings allow.
+    Recent,
+    /// One that began after the request came: it is to show that something is not there.
+    Newer,
+}
+
 /// The last listing that ended well.
 #[derive(Debug)]
 struct Good {
@@ -91,6 +100,8 @@ pub(super) struct Listing {
     hurry: bool,
     /// The time of a change that older lists do not show.
     not_before: Option<Instant>,
+    /// The end of the last operation that changed containers. No older list serves any more, even if listing fails.
+    must_show: Option<Instant>,
     /// The time at which a named container was left unread. Later lists show it.
     unread: Option<Instant>,
     /// True if the last listing was dropped.
@@ -113,6 +124,7 @@ impl Listing {
             wanted: Some(now),
             hurry: false,
             not_before: None,
+            must_show: None,
             unread: None,
             dropped_last: false,
             retry_at: None,
@@ -120,9 +132,13 @@ impl Listing {
     }
 
     /// Answers a request that came at `asked`. If it needs a listing, one is wanted from now on.
-    pub(super) fn ask(&mut self, asked: Instant, now: Instant) -> Freshness {
+    pub(super) fn ask(&mut self, asked: Instant, need: Need, now: Instant) -> Freshness {
+        let is_fresh = match need {
+            Need::Recent => self.is_fresh(asked),
+            Need::Newer => self.good.as_ref().is_some_and(|good| good.begun >= asked),
+        };
         // While listing fails, even a young list may be out of date.
-        if self.failure.is_none() && self.is_fresh(asked) {
+        if self.failure.is_none() && is_fresh {
             return Freshness::Fresh;
         }
         if let Some(failure) = &self.failure
@@ -130,6 +146,20 @@ impl Listing {
         {
             return self.fall_back(failure.reason.clone(), now);
         }
+        match need {
+            Need::Recent => self.want_recent(asked, now),
+            Need::Newer => {
+                let running = self.running.as_ref();
+                if !running.is_some_and(|running| running.is_full && running.begun >= asked) {
+                    self.want(now);
+                }
+            }
+        }
+        Freshness::Wait
+    }
+
+    /// Wants what a request that came at `asked` waits for, if it is not under way.
+    fn want_recent(&mut self, asked: Instant, now: Instant) {
         let good = self.good.as_ref().map(|good| good.begun);
         let is_current = good.is_some_and(|begun| self.is_since_the_last_event(begun, asked));
         match &self.running {
@@ -140,7 +170,6 @@ impl Listing {
             }
             _ => self.want(now),
         }
-        Freshness::Wait
     }
 
     /// Returns true if the list shows what was true at `asked`, as far as a request may expect that.
@@ -175,15 +204,23 @@ impl Listing {
         both.is_some_and(|(good, since)| good.begun >= since)
     }
 
-    /// Returns what serves a request that has waited long enough: the last good list, if it is not too old.
+    /// Returns what serves a request that has waited long enough: the last good list, if it is not too old, and shows
+    /// what operations have done (P20).
     pub(super) fn fall_back(&self, reason: String, now: Instant) -> Freshness {
+        let shows = |good: &Good| self.must_show.is_none_or(|end| good.begun >= end);
         match &self.good {
-            Some(good) if now < good.as_of + SERVED_FOR => Freshness::Stale {
+            Some(good) if now < good.as_of + SERVED_FOR && shows(good) => Freshness::Stale {
                 age: now.saturating_duration_since(good.as_of),
                 reason,
             },
             _ => Freshness::Failed(reason),
         }
+    }
+
+    /// Returns what serves without waiting while listing fails; `None` while it does not.
+    pub(super) fn outage(&self, now: Instant) -> Option<Freshness> {
+        let reason = self.failure.as_ref()?.reason.clone();
+        Some(self.fall_back(reason, now))
     }
 
     /// Returns the reason why the newest attempt failed, if it did.
@@ -197,6 +234,11 @@ impl Listing {
         self.not_before = Some(event);
         self.events.name(ids);
         self.want(event);
+    }
+
+    /// An operation has ended at `end` and has changed containers.
+    pub(super) fn must_show(&mut self, end: Instant) {
+        self.must_show = Some(end);
     }
 
     /// A listing is wanted from `time` on, also without a request.

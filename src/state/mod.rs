@@ -41,7 +41,7 @@ use crate::model::location::Declared;
 use crate::model::original::ParkedName;
 
 pub use self::fact::{Applied, Fact, Found, Inventory, ScanTarget, Unlocated};
-pub use self::freshness::Freshness;
+pub use self::freshness::{Freshness, Need};
 pub use self::history::Change;
 pub use self::operations::Refusal;
 pub use self::step::{Next, Step};
@@ -143,13 +143,18 @@ impl State {
 
     /// Answers a request for the container list that came at `asked`. If it needs a listing, [`State::step`] returns
     /// that next.
-    pub fn ask(&mut self, asked: Instant, now: Instant) -> Freshness {
-        self.listing.ask(asked, now)
+    pub fn ask(&mut self, asked: Instant, need: Need, now: Instant) -> Freshness {
+        self.listing.ask(asked, need, now)
     }
 
     /// Answers a request that will wait no longer, for this reason: with the last good list, if it is not too old.
     pub fn fall_back(&self, reason: String, now: Instant) -> Freshness {
         self.listing.fall_back(reason, now)
+    }
+
+    /// Returns what serves without waiting while listing fails; `None` while it does not.
+    pub fn outage(&self, now: Instant) -> Option<Freshness> {
+        self.listing.outage(now)
     }
 
     /// Returns true if events have been followed for a while.

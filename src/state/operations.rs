@@ -139,6 +139,9 @@ impl State {
         now: Instant,
     ) {
         self.listing.invalidate(now, self.containers_of(key));
+        if ended.has_changed_containers() {
+            self.listing.must_show(now);
+        }
         if let Some(entry) = self.fleet.get_mut(key)
             && let Some(mut running) = entry.take_running()
         {

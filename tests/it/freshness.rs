@@ -147,3 +147,123 @@ fn the_cache_duration_says_how_old_a_list_may_be() {
     }
     assert_eq!(sandbox.calls("docker", "ps"), calls);
 }
+
+/// The answers that show containers or dev containers.
+const SHOWING: [&str; 5] = [
+    "/",
+    "/devcontainers",
+    "/devcontainers/app",
+    "/api/v0/containers",
+    "/api/v0/containers/devcontainers/app",
+];
+
+#[test]
+fn p2_an_outage_is_said_by_every_answer_that_shows_the_list() {
+    let sandbox = Sandbox::with_app();
+    let daemon = sandbox.daemon().args("--cache-duration 100").start();
+    for path in SHOWING {
+        let answer = daemon.get(path);
+        assert!(!answer.headers.contains_key("age"), "{path}");
+        assert!(!answer.headers.contains_key("warning"), "{path}");
+    }
+    sandbox.docker(DOWN);
+    daemon.signal("HUP");
+    daemon.log.wait_for("containers cannot be listed");
+    for path in SHOWING {
+        let answer = daemon.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.headers.contains_key("age"), "{path}");
+        let warning = &answer.headers["warning"];
+        assert!(
+            warning.starts_with("110 - \"containers cannot be listed, this list is "),
+            "{path}: {warning}"
+        );
+        assert!(warning.contains("Cannot connect to the Docker"), "{path}");
+        let body = answer.json();
+        let lists = body.get("containers").is_some() || body.get("devcontainers").is_some();
+        let said = body["warnings"][0].as_str().unwrap_or_default();
+        assert_eq!(
+            said.starts_with("containers cannot be listed"),
+            lists,
+            "{path}"
+        );
+    }
+    sandbox.docker("");
+    eventually("docker is tried again", || {
+        let answer = daemon.get("/devcontainers");
+        (!answer.headers.contains_key("age")).then_some(())
+    });
+    assert!(
+        daemon
+            .get("/devcontainers")
+            .json()
+            .get("warnings")
+            .is_none()
+    );
+}
+
+#[test]
+fn p2_each_reason_of_an_outage_is_logged_once() {
+    let sandbox = Sandbox::with_app();
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    daemon.get("/");
+    let outages = ["one", "two", "one", "two", "three"];
+    for reason in outages {
+        sandbox.docker(&format!("echo 'reason {reason}' >&2; exit 1"));
+        eventually("the reason shows", || {
+            let text = daemon.get("/").json().to_string();
+            text.contains(&format!("reason {reason}")).then_some(())
+        });
+    }
+    sandbox.docker("");
+    eventually("docker is there again", || {
+        (!daemon.get("/").headers.contains_key("age")).then_some(())
+    });
+    let lines = daemon.log.lines();
+    let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    for reason in ["one", "two", "three"] {
+        assert_eq!(count(&format!("reason {reason}")), 1, "{lines:?}");
+    }
+    assert_eq!(count("containers can be listed again"), 1);
+}
+
+#[test]
+fn p20_what_was_just_made_is_found_by_id_and_name() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox
+        .daemon()
+        .args("--cache-duration 1000 --no-events")
+        .start();
+    daemon.get("/");
+    let recreate = |container: &str| {
+        let path = format!("/devcontainers/container/{container}/recreate");
+        daemon.post(&path).status
+    };
+    let folder = sandbox.workspace("one");
+    sandbox.devcontainer_of(1, &folder);
+    assert_eq!(daemon.get("/devcontainers/one").status, 200);
+    let folder = sandbox.workspace("two");
+    sandbox.devcontainer_of(2, &folder);
+    assert_eq!(daemon.post("/devcontainers/two/stop?wait=true").status, 204);
+    let folder = sandbox.workspace("three");
+    sandbox.devcontainer_of(3, &folder);
+    assert_ne!(recreate("box3"), 404);
+    let folder = sandbox.workspace("four");
+    sandbox.devcontainer_of(4, &folder);
+    assert_ne!(recreate(&crate::common::container_id(4)), 404);
+    // Only a list that is newer than the request shows that something is not there.
+    let listed = sandbox.calls("docker", "ps");
+    for _ in 0..3 {
+        assert_eq!(daemon.get("/devcontainers/none").status, 404);
+    }
+    assert!(sandbox.calls("docker", "ps") >= listed + 3);
+    sandbox.docker(DOWN);
+    for (method, path) in [
+        ("GET", "/devcontainers/none"),
+        ("POST", "/devcontainers/none/stop"),
+        ("POST", "/devcontainers/container/none/recreate"),
+    ] {
+        let answer = daemon.request(method, path, "");
+        answer.assert_error(500, "Could not list containers", "Cannot connect");
+    }
+}

@@ -35,6 +35,7 @@ mod replacing;
 mod restart;
 mod restoring;
 mod sink;
+mod slow_docker;
 mod structure;
 mod watching;
 mod ways;

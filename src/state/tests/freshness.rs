@@ -36,17 +36,17 @@ fn a_list_serves_for_its_time_and_then_is_read_anew() {
     let (mut listing, t) = start();
     attempt(&mut listing, t, true);
     assert_eq!(
-        listing.ask(t + seconds(10), t + seconds(10)),
+        listing.ask(t + seconds(10), Need::Recent, t + seconds(10)),
         Freshness::Fresh
     );
     assert!(listing.begin(t + seconds(10)).is_none());
     assert_eq!(
-        listing.ask(t + seconds(11), t + seconds(11)),
+        listing.ask(t + seconds(11), Need::Recent, t + seconds(11)),
         Freshness::Wait
     );
     attempt(&mut listing, t + seconds(11), true);
     assert_eq!(
-        listing.ask(t + seconds(11), t + seconds(11)),
+        listing.ask(t + seconds(11), Need::Recent, t + seconds(11)),
         Freshness::Fresh
     );
 }
@@ -57,12 +57,12 @@ fn p10_one_listing_at_a_time_serves_all_who_wait() {
     assert!(listing.begin(t).is_some());
     for later in 0..100 {
         let now = t + Duration::from_millis(later);
-        assert_eq!(listing.ask(now, now), Freshness::Wait);
+        assert_eq!(listing.ask(now, Need::Recent, now), Freshness::Wait);
         assert!(listing.begin(now).is_none());
     }
     listing.end(Ok(()), t + seconds(1));
     assert_eq!(
-        listing.ask(t + seconds(1), t + seconds(1)),
+        listing.ask(t + seconds(1), Need::Recent, t + seconds(1)),
         Freshness::Fresh
     );
     assert!(
@@ -76,15 +76,24 @@ fn a_listing_from_before_an_event_does_not_show_it() {
     let (mut listing, t) = start();
     attempt(&mut listing, t, true);
     listing.invalidate(t + seconds(2), Vec::new());
-    assert_eq!(listing.ask(t + seconds(2), t + seconds(2)), Freshness::Wait);
+    assert_eq!(
+        listing.ask(t + seconds(2), Need::Recent, t + seconds(2)),
+        Freshness::Wait
+    );
     assert!(listing.begin(t + seconds(2)).is_some());
     listing.invalidate(t + seconds(3), Vec::new());
-    assert_eq!(listing.ask(t + seconds(3), t + seconds(3)), Freshness::Wait);
+    assert_eq!(
+        listing.ask(t + seconds(3), Need::Recent, t + seconds(3)),
+        Freshness::Wait
+    );
     listing.end(Ok(()), t + seconds(4));
-    assert_eq!(listing.ask(t + seconds(3), t + seconds(4)), Freshness::Wait);
+    assert_eq!(
+        listing.ask(t + seconds(3), Need::Recent, t + seconds(4)),
+        Freshness::Wait
+    );
     attempt(&mut listing, t + seconds(4), true);
     assert_eq!(
-        listing.ask(t + seconds(3), t + seconds(4)),
+        listing.ask(t + seconds(3), Need::Recent, t + seconds(4)),
         Freshness::Fresh
     );
 }
@@ -95,11 +104,17 @@ fn p2_a_young_list_does_not_hide_that_listing_fails() {
     attempt(&mut listing, t, true);
     listing.want(t + seconds(1));
     attempt(&mut listing, t + seconds(1), false);
-    assert_eq!(listing.ask(t + seconds(1), t + seconds(1)), stale(1));
-    assert_eq!(listing.ask(t + seconds(3), t + seconds(3)), Freshness::Wait);
+    assert_eq!(
+        listing.ask(t + seconds(1), Need::Recent, t + seconds(1)),
+        stale(1)
+    );
+    assert_eq!(
+        listing.ask(t + seconds(3), Need::Recent, t + seconds(3)),
+        Freshness::Wait
+    );
     attempt(&mut listing, t + seconds(3), true);
     assert_eq!(
-        listing.ask(t + seconds(3), t + seconds(3)),
+        listing.ask(t + seconds(3), Need::Recent, t + seconds(3)),
         Freshness::Fresh
     );
 }
@@ -108,7 +123,9 @@ fn p2_a_young_list_does_not_hide_that_listing_fails() {
 fn p2_a_good_list_serves_for_60_seconds_while_listing_fails() {
     let (mut listing, t) = start();
     attempt(&mut listing, t, true);
-    let ask = |listing: &mut Listing, at: u64| listing.ask(t + seconds(at), t + seconds(at));
+    let ask = |listing: &mut Listing, at: u64| {
+        listing.ask(t + seconds(at), Need::Recent, t + seconds(at))
+    };
     assert_eq!(ask(&mut listing, 20), Freshness::Wait);
     attempt(&mut listing, t + seconds(20), false);
     assert_eq!(ask(&mut listing, 20), stale(20));
@@ -130,7 +147,7 @@ fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
     let mut attempts = 0;
     for millis in 0..10_000 {
         let now = t + Duration::from_millis(millis);
-        listing.ask(now, now);
+        listing.ask(now, Need::Recent, now);
         if listing.begin(now).is_some() {
             attempts += 1;
             listing.end(Err("down".into()), now);
@@ -143,14 +160,14 @@ fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
 fn p2_a_failure_answers_those_who_asked_while_it_was_under_way() {
     let t = start().1;
     let mut listing = Listing::new(Duration::ZERO, Instant::now());
-    listing.ask(t, t);
+    listing.ask(t, Need::Recent, t);
     assert!(listing.begin(t).is_some());
     let late = t + Duration::from_millis(1);
-    assert_eq!(listing.ask(late, late), Freshness::Wait);
+    assert_eq!(listing.ask(late, Need::Recent, late), Freshness::Wait);
     let ended = t + Duration::from_millis(2);
     listing.end(Err("down".into()), ended);
     let down = Freshness::Failed("down".into());
-    assert_eq!(listing.ask(late, ended), down);
+    assert_eq!(listing.ask(late, Need::Recent, ended), down);
     assert!(listing.begin(ended).is_none(), "tried again at once");
 }
 
@@ -177,8 +194,60 @@ fn p11_what_was_named_and_could_not_be_read_leaves_no_list_fresh() {
     let now = t + seconds(3);
     assert_eq!(listing.begin(now), Some(Scope::Named(named)));
     listing.end(Err("it hangs".into()), now);
-    assert_eq!(listing.ask(now, now), Freshness::Wait);
+    assert_eq!(listing.ask(now, Need::Recent, now), Freshness::Wait);
     assert_eq!(listing.begin(now), Some(Scope::All), "all is in doubt");
     listing.end(Ok(()), now);
-    assert_eq!(listing.ask(now, now), Freshness::Fresh);
+    assert_eq!(listing.ask(now, Need::Recent, now), Freshness::Fresh);
+}
+
+#[test]
+fn p20_a_request_for_a_newer_list_waits_for_one_that_begins_later() {
+    let (mut listing, t) = start();
+    attempt(&mut listing, t, true);
+    let asked = t + seconds(1);
+    let ask = |listing: &mut Listing, need| listing.ask(asked, need, asked);
+    assert_eq!(ask(&mut listing, Need::Recent), Freshness::Fresh);
+    assert_eq!(ask(&mut listing, Need::Newer), Freshness::Wait);
+    attempt(&mut listing, asked, true);
+    assert_eq!(ask(&mut listing, Need::Newer), Freshness::Fresh);
+    let later = t + seconds(2);
+    assert_eq!(listing.ask(later, Need::Newer, later), Freshness::Wait);
+    attempt(&mut listing, later, false);
+    assert_eq!(listing.ask(later, Need::Newer, later), stale(1));
+}
+
+#[test]
+fn p20_a_listing_under_way_is_not_new_enough_for_a_later_request() {
+    let (mut listing, t) = start();
+    assert!(listing.begin(t).is_some());
+    let asked = t + seconds(1);
+    assert_eq!(listing.ask(asked, Need::Newer, asked), Freshness::Wait);
+    listing.end(Ok(()), t + seconds(2));
+    assert_eq!(
+        listing.ask(asked, Need::Newer, t + seconds(2)),
+        Freshness::Wait
+    );
+    attempt(&mut listing, t + seconds(2), true);
+    assert_eq!(
+        listing.ask(asked, Need::Newer, t + seconds(2)),
+        Freshness::Fresh
+    );
+}
+
+#[test]
+fn p20_a_list_from_before_the_end_of_an_operation_serves_nobody() {
+    let (mut listing, t) = start();
+    attempt(&mut listing, t, true);
+    let end = t + seconds(1);
+    listing.invalidate(end, Vec::new());
+    listing.must_show(end);
+    attempt(&mut listing, end, false);
+    let failed = Freshness::Failed("down".into());
+    assert_eq!(listing.ask(end, Need::Recent, end), failed);
+    assert_eq!(listing.fall_back("down".into(), end), failed);
+    listing.want(t + seconds(2));
+    attempt(&mut listing, t + seconds(2), true);
+    listing.want(t + seconds(20));
+    attempt(&mut listing, t + seconds(20), false);
+    assert_eq!(listing.fall_back("down".into(), t + seconds(20)), stale(18));
 }

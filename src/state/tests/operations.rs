@@ -181,12 +181,12 @@ fn the_end_of_an_operation_makes_older_lists_out_of_date() {
     world.run(1, "/w", Some(CONFIG));
     world.list();
     let now = world.now;
-    assert_eq!(world.state.ask(now, now), Freshness::Fresh);
+    assert_eq!(world.state.ask(now, Need::Recent, now), Freshness::Fresh);
     let key = world.begin();
     world.now += Duration::from_secs(1);
     world.end(key, None, None);
     let now = world.now;
-    assert_eq!(world.state.ask(now, now), Freshness::Wait);
+    assert_eq!(world.state.ask(now, Need::Recent, now), Freshness::Wait);
 }
 
 #[test]

@@ -500,7 +500,7 @@ fn p10_operations_that_end_all_the_time_hold_no_list_up() {
     let asked = world.now;
     for _ in 0..10 {
         let key = world.begin();
-        world.state.listing.ask(asked, world.now);
+        world.state.listing.ask(asked, Need::Recent, world.now);
         assert!(world.state.listing.begin(world.now).is_some());
         world.now += Duration::from_millis(10);
         world.end(key, Some("it failed at once"), None);
@@ -508,6 +508,6 @@ fn p10_operations_that_end_all_the_time_hold_no_list_up() {
         world.list();
         world.wall += 1;
     }
-    let freshness = world.state.listing.ask(asked, world.now);
+    let freshness = world.state.listing.ask(asked, Need::Recent, world.now);
     assert_ne!(freshness, crate::state::freshness::Freshness::Wait);
 }

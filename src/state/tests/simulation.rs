@@ -7,11 +7,12 @@ use crate::model::listing::{Fault, Scope};
 
 /// As the daemon has them.
 pub(super) const LIST_TIMEOUT: u64 = 5000;
-const GRACE: u64 = 500;
+const PATIENCE: u64 = 8 * LIST_TIMEOUT + 500;
 /// Maximum time of the start of a child, and of the way of an event.
 const REPORTED_WITHIN: u64 = 60;
-/// The longest that docker takes for anything here, in ms.
+/// The longest that docker takes for anything, in ms: while it is fast, and while the machine is busy.
 pub(super) const SLOWEST: u64 = 400;
+pub(super) const BUSY: u64 = 8000;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Engine {
@@ -34,6 +35,8 @@ pub(super) struct Reading {
     pub(super) reads_at: u64,
     pub(super) ends_at: u64,
     pub(super) seen: Option<Result<Listed, String>>,
+    /// True if it began while the machine was busy.
+    is_slow: bool,
 }
 
 pub(super) struct Sim {
@@ -57,9 +60,13 @@ pub(super) struct Sim {
     /// When the refresher wakes by itself.
     pub(super) wakes_at: Option<u64>,
     pub(super) steps: u64,
-    pub(super) last_hung: Option<u64>,
+    pub(super) last_slow: Option<u64>,
     /// When each container last changed.
     pub(super) changed: BTreeMap<u32, u64>,
+    /// The operations that have changed a container: when each ended, and the container's version by then.
+    pub(super) finished: Vec<(u64, u32, u32)>,
+    /// The longest that docker takes for anything, in ms.
+    pub(super) slowest: u64,
     /// True if anything has gone wrong yet.
     pub(super) faulty: bool,
 }
@@ -103,8 +110,10 @@ impl Sim {
             streams: 0,
             wakes_at: Some(0),
             steps: 0,
-            last_hung: None,
+            last_slow: None,
             changed: BTreeMap::new(),
+            finished: Vec::new(),
+            slowest: SLOWEST,
             faulty: false,
         }
     }
@@ -178,10 +187,7 @@ impl Sim {
         let child = self.child.as_ref().filter(|child| !child.hung && reports);
         let event = child.and_then(|child| child.coming.iter().map(|(at, _)| *at).min());
         let wake = self.wakes_at.filter(|_| self.reading.is_none());
-        let deadline = self
-            .waiters
-            .iter()
-            .map(|asked| asked + LIST_TIMEOUT + GRACE);
+        let deadline = self.waiters.iter().map(|asked| asked + PATIENCE);
         [reading, event, wake, deadline.min()]
             .into_iter()
             .flatten()
@@ -215,7 +221,7 @@ impl Sim {
                 Engine::Hung => reading.reads_at = now + 50,
             }
             if reading.seen.is_some() {
-                reading.ends_at = now + self.any(0, SLOWEST / 2);
+                reading.ends_at = now + self.any(0, self.slowest / 2);
             }
         }
         match reading.seen {
@@ -289,12 +295,13 @@ impl Sim {
             match step {
                 Step::List(scope, _) => {
                     self.steps += 1;
-                    let reads_at = self.now + self.any(1, SLOWEST / 2);
+                    let reads_at = self.now + self.any(1, self.slowest / 2);
                     self.reading = Some(Reading {
                         scope,
                         reads_at,
                         ends_at: self.now + LIST_TIMEOUT,
                         seen: None,
+                        is_slow: self.slowest == BUSY,
                     });
                 }
                 Step::StartEvents => {
@@ -342,24 +349,60 @@ impl Sim {
 
     fn answer(&mut self) {
         let now = self.instant();
-        if self.engine == Engine::Hung {
-            self.last_hung = Some(self.now);
+        let is_busy = self.slowest == BUSY || self.reading.as_ref().is_some_and(|r| r.is_slow);
+        if is_busy || self.engine == Engine::Hung {
+            self.last_slow = Some(self.now);
         }
         let waiters = std::mem::take(&mut self.waiters);
         for asked in waiters {
             let at = self.at(asked);
-            match self.state.ask(at, now) {
-                Freshness::Wait if self.now < asked + LIST_TIMEOUT + GRACE => {
+            let freshness = match self.state.ask(at, Need::Recent, now) {
+                Freshness::Wait if self.now < asked + PATIENCE => {
                     self.waiters.push(asked);
+                    continue;
                 }
-                // While docker hangs, what is known has to do.
-                Freshness::Wait => assert!(
-                    self.last_hung.is_some_and(|hung| hung >= asked),
-                    "a request waits past the deadline"
-                ),
-                Freshness::Fresh => self.assert_fresh(asked),
-                Freshness::Stale { .. } | Freshness::Failed(_) => {}
+                Freshness::Wait => {
+                    assert!(
+                        self.last_slow.is_some_and(|slow| slow >= asked),
+                        "a request waits past the deadline"
+                    );
+                    self.state.fall_back("slow".into(), now)
+                }
+                freshness => freshness,
+            };
+            match freshness {
+                Freshness::Fresh => {
+                    self.assert_shows_finished(asked);
+                    self.assert_fresh(asked);
+                }
+                Freshness::Stale { .. } => self.assert_shows_finished(asked),
+                Freshness::Failed(_) | Freshness::Wait => {}
             }
+        }
+    }
+
+    /// An operation ends, and has changed a container.
+    pub(super) fn finish(&mut self, number: u32, exists: bool) {
+        // Nothing else happens at the same time.
+        self.run_until(self.now + 1);
+        self.change(number, exists, true);
+        let now = self.instant();
+        self.state.listing.invalidate(now, vec![id(number)]);
+        self.state.listing.must_show(now);
+        self.finished.push((self.now, number, self.versions));
+    }
+
+    /// No answer shows the state from before the end of an operation that a client may know of.
+    fn assert_shows_finished(&mut self, asked: u64) {
+        let shown = self.shown();
+        for (ended, number, version) in &self.finished {
+            let now = shown.get(&id(*number)).map(|text| text.parse::<u32>());
+            let is_shown = now.is_none_or(|now| now.unwrap() >= *version);
+            assert!(
+                *ended >= asked || is_shown,
+                "{number} of {version} at {ended} for {asked} at {}: {shown:?}",
+                self.now
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::simulation::{Engine, LIST_TIMEOUT, SLOWEST, Sim};
+use super::simulation::{BUSY, Engine, LIST_TIMEOUT, SLOWEST, Sim};
 use super::*;
 
 /// How soon the truth shows once it can be known, in addition to the time that docker takes.
@@ -20,8 +20,12 @@ enum Act {
     Ask,
     Open,
     Close,
-    /// An operation has ended.
+    /// Something may have changed, as HUP says.
     Invalidate(u32),
+    /// An operation has made, changed or removed a container.
+    Finish(u32, bool),
+    /// The machine is busy, or not any more.
+    Busy(bool),
     KillChild,
     /// It prints something that is no event.
     Nonsense,
@@ -47,6 +51,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => Just(Act::Open),
         1 => Just(Act::Close),
         2 => (0..6_u32).prop_map(Act::Invalidate),
+        2 => (0..6_u32, any::<bool>()).prop_map(|(n, exists)| Act::Finish(n, exists)),
+        1 => any::<bool>().prop_map(Act::Busy),
         2 => Just(Act::KillChild),
         1 => Just(Act::Nonsense),
         1 => Just(Act::HangChild),
@@ -86,6 +92,11 @@ impl Sim {
                 self.change(*number, true, false);
                 self.apply(Fact::ListOutdated(vec![id(*number)]));
             }
+            Act::Finish(number, exists) if self.engine == Engine::Up => {
+                self.finish(*number, *exists);
+            }
+            Act::Finish(..) => {}
+            Act::Busy(is_busy) => self.slowest = if *is_busy { BUSY } else { SLOWEST },
             Act::KillChild => self.child_ends("killed"),
             Act::Nonsense => self.child_ends("nonsense"),
             Act::HangChild => {
@@ -122,6 +133,8 @@ impl Sim {
     /// Whatever happened, once nothing goes wrong any more the truth shows.
     fn assert_converges(&mut self) {
         self.act(&Act::Engine(Engine::Up));
+        self.act(&Act::Busy(false));
+        self.run_until(self.now + BUSY);
         self.act(&Act::Open);
         // A silent child is found out when a listing of all containers shows a change.
         for exists in [true, false, true] {
