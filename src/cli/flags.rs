@@ -99,7 +99,7 @@ pub(super) const FLAGS: &[Flag] = &[
         name: "list-timeout",
         setting: Setting::Single("SECS", |c, v| set(&mut c.list_timeout, seconds(v, 0.1))),
         default: "5",
-        help: "time limit of one listing",
+        help: "time limit of each docker command of a listing",
     },
     Flag {
         name: "no-events",
