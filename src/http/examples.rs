@@ -66,6 +66,7 @@ pub(super) fn bare_devcontainer() -> Devcontainer {
         status: Status::Stopped,
         dirty: false,
         changes: Vec::new(),
+        unchecked: None,
         container: None,
         error: None,
         job: None,
@@ -83,6 +84,7 @@ pub(super) fn full_devcontainer() -> Devcontainer {
             path: "/w/app/Dockerfile".into(),
             change: ChangeKind::Modified,
         }],
+        unchecked: Some("/w/app/F cannot be read".into()),
         container: Some(dirty_container()),
         error: Some("it broke".into()),
         job: Some(Job {

@@ -54,6 +54,10 @@ fn devcontainer(devcontainer: &Devcontainer) -> String {
         text.push_str(", dirty: ");
         text.push_str(&paths.join(", "));
     }
+    if let Some(reason) = &devcontainer.unchecked {
+        text.push_str(", unchecked: ");
+        text.push_str(reason);
+    }
     if let Some(error) = &devcontainer.error {
         text.push_str(", error: ");
         text.push_str(error);
@@ -89,7 +93,7 @@ mod tests {
                 "container box 0123456789ab running\n",
                 "container box 0123456789ab running, dirty\n",
                 "devcontainer app stopped\n",
-                "devcontainer app running, dirty: /w/app/Dockerfile, error: it broke\n",
+                "devcontainer app running, dirty: /w/app/Dockerfile, unchecked: /w/app/F cannot be read, error: it broke\n",
                 "container 0123456789ab removed\n",
                 "devcontainer 00000000-000 removed\n",
                 "no warnings\n",
@@ -107,7 +111,7 @@ mod tests {
                 "container box 0123456789ab running\n",
                 "container box 0123456789ab running, dirty\n",
                 "devcontainer app stopped\n",
-                "devcontainer app running, dirty: /w/app/Dockerfile, error: it broke\n",
+                "devcontainer app running, dirty: /w/app/Dockerfile, unchecked: /w/app/F cannot be read, error: it broke\n",
                 "warning: odd\n"
             )
         );

@@ -112,6 +112,9 @@ pub struct Devcontainer {
     /// The inputs that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<InputChange>,
+    /// Why something that it is made from was not compared, and the mend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unchecked: Option<String>,
     /// Its container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::location::CliPaths;
+use super::unchecked::Unchecked;
 use crate::base::time::Timestamp;
 
 /// How many inputs of a dev container are compared.
@@ -191,10 +192,12 @@ pub struct Inputs {
 }
 
 /// How far inputs are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// True if there are more inputs than are compared.
     pub is_truncated: bool,
+    /// The reasons why not everything is compared.
+    pub unchecked: Unchecked,
     /// True if large files are compared by content, not by size and time alone.
     pub reads_large: bool,
 }
@@ -262,8 +265,8 @@ impl Inputs {
     }
 
     /// How far they are compared.
-    pub fn extent(&self) -> Extent {
-        self.extent
+    pub fn extent(&self) -> &Extent {
+        &self.extent
     }
 }
 
@@ -292,4 +295,6 @@ pub enum Reference {
     Compose(PathBuf),
     /// The folder of a local feature, with all files in it.
     Feature(PathBuf),
+    /// Something that cannot be followed, for this reason ([`Unchecked::add`]).
+    Unchecked(Box<str>),
 }

@@ -11,3 +11,4 @@ pub mod location;
 pub mod operation;
 pub mod original;
 pub mod project;
+pub mod unchecked;

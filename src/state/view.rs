@@ -12,7 +12,6 @@ use super::operation::Activity;
 use crate::model::api::{Container, Devcontainer, InputChange, Status};
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
-use crate::model::inputs::MAX_INPUTS;
 use crate::model::operation::OperationKind;
 use crate::model::original::ParkedName;
 
@@ -87,7 +86,6 @@ impl State {
         let warnings = self.warnings.iter().cloned();
         let warnings = warnings
             .chain(entries().filter_map(Entry::duplicates_warning))
-            .chain(entries().filter_map(Entry::truncation_warning))
             .chain(self.watcher_warning.clone());
         View {
             containers,
@@ -121,6 +119,7 @@ impl State {
             status: entry.status(info),
             dirty,
             changes,
+            unchecked: entry.unchecked(),
             container: info.map(|info| self.container(info, dirty)),
             error,
             job: entry.job(),
@@ -182,15 +181,10 @@ impl Entry {
         ))
     }
 
-    fn truncation_warning(&self) -> Option<String> {
-        let inputs = self
-            .inputs
-            .as_ref()
-            .filter(|inputs| inputs.extent().is_truncated)?;
-        Some(format!(
-            "{} and its features have more than {MAX_INPUTS} files, or directories nested too deeply; the rest is not compared",
-            inputs.paths().config.display()
-        ))
+    /// Returns why not everything that its container was made from is compared.
+    fn unchecked(&self) -> Option<String> {
+        self.container.as_ref()?;
+        self.inputs.as_ref()?.extent().unchecked.text()
     }
 
     fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {

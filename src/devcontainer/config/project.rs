@@ -17,7 +17,7 @@ pub fn compose_directory(paths: &CliPaths) -> Option<PathBuf> {
     let references = references(paths, &config, &environment);
     references.iter().find_map(|reference| match reference {
         Reference::Compose(file) => file.parent().map(PathBuf::from),
-        Reference::File(_) | Reference::Feature(_) => None,
+        Reference::File(_) | Reference::Feature(_) | Reference::Unchecked(_) => None,
     })
 }
 

@@ -86,6 +86,7 @@ mod tests {
             Reference::File(path) => path.display().to_string(),
             Reference::Compose(path) => format!("{}:", path.display()),
             Reference::Feature(path) => format!("{}/", path.display()),
+            Reference::Unchecked(reason) => format!("unchecked: {reason}"),
         });
         assert_eq!(shown.collect::<Vec<_>>(), expected, "{config}");
     }

@@ -19,6 +19,7 @@ use crate::model::inputs::{
     Content, Extent, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp,
 };
 use crate::model::location::{CliPaths, MAX_PATH};
+use crate::model::unchecked::Unchecked;
 
 /// How many directories in a feature may be nested.
 const MAX_DEPTH: usize = 16;
@@ -49,6 +50,7 @@ pub(super) struct Scanner<'a> {
     compose_files: usize,
     entries: usize,
     is_truncated: bool,
+    unchecked: Unchecked,
     error: Option<ScanError>,
 }
 
@@ -65,6 +67,7 @@ impl<'a> Scanner<'a> {
             compose_files: 0,
             entries: 0,
             is_truncated: false,
+            unchecked: Unchecked::default(),
             error: None,
         }
     }
@@ -77,18 +80,35 @@ impl<'a> Scanner<'a> {
                 Reference::File(path) => self.file(path.clone()),
                 Reference::Compose(path) => self.compose(path, &references),
                 Reference::Feature(path) => self.feature(path.clone(), &mut Vec::new()),
+                Reference::Unchecked(reason) => self.leave_unchecked(reason),
             }
         }
         let reads_large = self.read();
+        if self.is_truncated {
+            self.leave_unchecked(&format!(
+                "{} names more than {MAX_INPUTS} files or {MAX_COMPOSE_FILES} compose files, or directories nested more \
+                 than {MAX_DEPTH} deep; the rest is not compared",
+                paths.config.display()
+            ));
+        }
         if let Some(error) = self.error {
             return Err(error);
         }
         let extent = Extent {
             is_truncated: self.is_truncated,
+            unchecked: self.unchecked,
             reads_large,
         };
         let paths = paths.clone();
         Ok(Inputs::new(paths, config, self.others, references, extent))
+    }
+
+    /// Notes that something is not compared, for this reason ([`Unchecked::add`]).
+    ///
+    /// The reason follows from the contents of inputs: where these are unchanged, nothing is scanned again. One that
+    /// follows from the configuration alone is a [`Reference::Unchecked`].
+    pub(super) fn leave_unchecked(&mut self, reason: &str) {
+        self.unchecked.add(reason);
     }
 
     /// Looks at the configuration. Returns it and what it names.
@@ -126,7 +146,7 @@ impl<'a> Scanner<'a> {
         }
         let first = references.iter().find_map(|reference| match reference {
             Reference::Compose(first) => first.parent(),
-            Reference::File(_) | Reference::Feature(_) => None,
+            Reference::File(_) | Reference::Feature(_) | Reference::Unchecked(_) => None,
         });
         let read = read_compose(path, first.unwrap_or(path));
         let (found, dockerfiles) = match read {

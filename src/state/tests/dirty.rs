@@ -103,6 +103,25 @@ fn what_cannot_be_compared_is_a_change_of_unknown_kind() {
 }
 
 #[test]
+fn what_a_scan_leaves_unchecked_is_shown_where_there_is_a_container() {
+    let mut world = world();
+    world.put(CONFIG, "1");
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    assert_eq!(world.one().unchecked, None);
+    world.unchecked.add("/w/D cannot be read");
+    world.write(CONFIG, "2");
+    assert_eq!(world.changes(), [Modified]);
+    assert_eq!(world.one().unchecked.unwrap(), "/w/D cannot be read");
+    world.write(CONFIG, "1");
+    assert_eq!(world.changes(), []);
+    assert_eq!(world.one().unchecked.unwrap(), "/w/D cannot be read");
+    world.remove(1);
+    world.list();
+    assert_eq!(world.one().unchecked, None);
+}
+
+#[test]
 fn where_not_all_is_compared_the_feature_is_named_that_has_changed() {
     let mut world = world();
     world.put(CONFIG, "1");

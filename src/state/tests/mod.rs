@@ -34,6 +34,7 @@ use crate::model::operation::{
     End, EndedOperation, Ending, OperationKind, OperationState, Settlement,
 };
 use crate::model::project::Project;
+use crate::model::unchecked::Unchecked;
 
 /// A state, a clock, and the containers and places that the next listing will show.
 struct World {
@@ -51,6 +52,7 @@ struct World {
     names_nothing: Option<Content>,
     /// True if there are more inputs than are compared.
     truncated: bool,
+    unchecked: Unchecked,
 }
 
 fn new_state() -> State {
@@ -74,6 +76,7 @@ fn world() -> World {
         named: Vec::new(),
         names_nothing: None,
         truncated: false,
+        unchecked: Unchecked::default(),
     }
 }
 
@@ -241,6 +244,7 @@ impl World {
         let config = items.next().unwrap().naming_others();
         let extent = Extent {
             is_truncated: self.truncated,
+            unchecked: self.unchecked.clone(),
             reads_large: true,
         };
         let paths = Arc::new(site.clone());

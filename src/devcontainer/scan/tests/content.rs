@@ -172,7 +172,7 @@ fn a_forced_file_is_read_though_its_stamp_is_unchanged() {
         config.naming_others(),
         items.collect(),
         settled.references().clone(),
-        settled.extent(),
+        settled.extent().clone(),
     );
     assert_eq!(scan_dir(&dir, Some(&mistaken)), None);
     for force_reread in [

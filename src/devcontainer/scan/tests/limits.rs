@@ -63,6 +63,9 @@ fn the_files_of_a_feature_are_bounded_and_counted_in_order() {
     let over = scan_dir(&dir, None).unwrap();
     assert!(over.extent().is_truncated);
     assert_eq!(names(&over), names(&full));
+    assert_eq!(full.extent().unchecked.text(), None);
+    let unchecked = over.extent().unchecked.text().unwrap();
+    assert!(unchecked.contains("more than 1000 files"), "{unchecked}");
     for number in 0..20_000 {
         std::fs::write(feature.join(format!("z{number}")), "").unwrap();
     }
