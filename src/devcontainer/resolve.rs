@@ -178,22 +178,22 @@ mod tests {
         assert!(
             why(Path::new("w"), None)
                 .unwrap()
-                .ends_with("is not an absolute path")
+                .contains("is not an absolute path")
         );
         assert!(
             why(Path::new("-w"), None)
                 .unwrap()
-                .ends_with("is not an absolute path")
+                .contains("is not an absolute path")
         );
         assert!(
             why(&folder.join("none"), None)
                 .unwrap()
-                .ends_with("is not an existing directory")
+                .contains("is not an existing directory")
         );
         assert!(
             why(&config, None)
                 .unwrap()
-                .ends_with("is not an existing directory")
+                .contains("is not an existing directory")
         );
         assert!(
             why(&dir.path().join("outside"), None)
@@ -225,7 +225,7 @@ mod tests {
         assert!(
             why(&twofold, None)
                 .unwrap()
-                .ends_with("leads upwards with `..`")
+                .contains("leads upwards with `..`")
         );
         let long = folder.join("a/".repeat(3000));
         assert!(

@@ -134,8 +134,9 @@ impl fmt::Display for Why {
             ),
             Self::Relative(folder) => write!(
                 f,
-                "the workspace folder {} is not an absolute path",
-                folder.display()
+                "the workspace folder {} is not an absolute path; {}",
+                folder.display(),
+                mend_of_relative(folder)
             ),
             Self::OutsideRoots(folder) => write!(
                 f,
@@ -144,23 +145,58 @@ impl fmt::Display for Why {
             ),
             Self::Missing(folder) => write!(
                 f,
-                "the workspace folder {} is not an existing directory",
+                "the workspace folder {} is not an existing directory that the daemon can see; where the daemon runs \
+                 in a container, mount the folder there at the same path",
                 folder.display()
             ),
             Self::ConfigOutside { config, folder } => write!(
                 f,
-                "the config {} that the label names is not below the workspace folder {}",
+                "the config {} that the label names is not below the workspace folder {}; to allow it, name both in a \
+                 manifest",
                 config.display(),
                 folder.display()
             ),
             Self::LeadsUp(path) => {
-                write!(f, "the path {} leads upwards with `..`", path.display())
+                write!(
+                    f,
+                    "the path {} in a label leads upwards with `..`; to allow it, name the dev container in a manifest",
+                    path.display()
+                )
             }
         }
     }
 }
 
+/// The mend for a folder that is not an absolute path.
+fn mend_of_relative(folder: &Path) -> &'static str {
+    match folder.as_os_str().as_bytes() {
+        [b'\\', b'\\', ..] => {
+            "it is a path of Windows: run the daemon in the WSL distribution that has the folder, with WSL_DISTRO_NAME set \
+             to the name of the distribution"
+        }
+        [drive, b':', ..] if drive.is_ascii_alphabetic() => {
+            "it is a path of Windows: keep the folder in a WSL distribution, and run the daemon there"
+        }
+        _ => "a label must name the folder from the root on, as the devcontainer CLI does",
+    }
+}
+
 impl Resolved {
+    /// Returns why the inputs are not scanned, and the mend; `None` where they are.
+    pub fn why_unscanned(&self) -> Option<String> {
+        if self.folder_exists && self.may_be_scanned {
+            let searched = || {
+                format!(
+                    "the workspace folder {} has no configuration in a place where the devcontainer CLI looks for it \
+                     (.devcontainer/devcontainer.json, .devcontainer.json)",
+                    self.folder.display()
+                )
+            };
+            return self.config.is_none().then(searched);
+        }
+        self.access.why_no_up().map(Why::to_string)
+    }
+
     /// The paths to scan for changes of the inputs; `folder` is the workspace folder as declared. `None` where there is
     /// no configuration, or where it may not be read.
     pub fn cli_paths(&self, folder: &Path) -> Option<CliPaths> {

@@ -184,7 +184,8 @@ impl Entry {
     /// Returns why not everything that its container was made from is compared.
     fn unchecked(&self) -> Option<String> {
         self.container.as_ref()?;
-        self.inputs.as_ref()?.extent().unchecked.text()
+        let inputs = || self.inputs.as_ref()?.extent().unchecked.text();
+        self.resolved.why_unscanned().or_else(inputs)
     }
 
     fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {

@@ -180,7 +180,8 @@ impl Sandbox {
         self.daemon_of(builder.arg(&code).arg(BINARY))
     }
 
-    fn daemon_of(&self, builder: DaemonBuilder) -> DaemonBuilder {
+    /// A daemon that is started by this builder, with the stand-ins.
+    pub fn daemon_of(&self, builder: DaemonBuilder) -> DaemonBuilder {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         builder
             .env("PATH", &path)

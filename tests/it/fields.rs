@@ -77,10 +77,10 @@ fn the_fields_are_exactly_those_of_the_contract() {
         .assert_error(500, "Could not recreate devcontainer", "no");
     sandbox.write(
         "work/app/.devcontainer/devcontainer.json",
-        r#"{"image":"x"}"#,
+        r#"{"dockerFile":"missing"}"#,
     );
     let one = daemon.devcontainer();
-    expected.extend(["changes", "error", "job"]);
+    expected.extend(["changes", "error", "job", "unchecked"]);
     expected.sort_unstable();
     assert_eq!(fields(&one), expected);
     assert_eq!(fields(&one["changes"][0]), ["change", "path"]);

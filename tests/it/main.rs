@@ -37,6 +37,7 @@ mod restoring;
 mod sink;
 mod slow_docker;
 mod structure;
+mod unchecked;
 mod watching;
 mod ways;
 mod wire;

@@ -9,4 +9,4 @@ pub mod search;
 mod substitute;
 
 pub use project::compose_directory;
-pub use references::references;
+pub use references::{OPTIONAL_COMPOSE, references};

@@ -8,8 +8,10 @@ use super::substitute::{Environment, substitute};
 use crate::model::inputs::Reference;
 use crate::model::location::{CliPaths, normal};
 
+/// The compose file that need not exist.
+pub const OPTIONAL_COMPOSE: &str = "docker-compose.override.yml";
 /// The files that compose uses where the list of its files is empty.
-const COMPOSE_DEFAULTS: [&str; 2] = ["docker-compose.yml", "docker-compose.override.yml"];
+const COMPOSE_DEFAULTS: [&str; 2] = ["docker-compose.yml", OPTIONAL_COMPOSE];
 
 /// Returns the files and folders that the configuration at `paths` names.
 pub fn references(

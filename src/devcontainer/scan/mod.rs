@@ -2,6 +2,7 @@
 
 mod error;
 mod files;
+mod reason;
 mod scanner;
 
 use std::sync::Arc;

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::error::{FileError, ScanError};
 use super::files::{read_fingerprint, stamp_of};
+use super::reason::Reason;
 use crate::devcontainer::config::file::read_config;
-use crate::devcontainer::config::{compose, jsonc, references};
+use crate::devcontainer::config::{OPTIONAL_COMPOSE, compose, jsonc, references};
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::inputs::{
     Content, Extent, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp,
@@ -22,15 +23,15 @@ use crate::model::location::{CliPaths, MAX_PATH};
 use crate::model::unchecked::Unchecked;
 
 /// How many directories in a feature may be nested.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 /// How many bytes are read of one dev container. Where its files are larger together, files above [`LARGE`] are
 /// compared by size and time alone, because reading them would take seconds.
-const MAX_READ: u64 = 256 << 20;
-const LARGE: u64 = MAX_READ / MAX_INPUTS as u64;
+pub(super) const MAX_READ: u64 = 256 << 20;
+pub(super) const LARGE: u64 = MAX_READ / MAX_INPUTS as u64;
 /// The size of the largest compose file that is searched for Dockerfiles, in bytes.
-const MAX_COMPOSE: usize = 256 << 10;
+pub(super) const MAX_COMPOSE: usize = 256 << 10;
 /// How many compose files are compared.
-const MAX_COMPOSE_FILES: usize = 32;
+pub(super) const MAX_COMPOSE_FILES: usize = 32;
 /// How many directory entries are read, including those that do not count.
 const MAX_ENTRIES: usize = 100_000;
 
@@ -74,6 +75,9 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn scan(mut self, paths: &Arc<CliPaths>) -> Result<Inputs, ScanError> {
         let (config, references) = self.config(paths);
+        if config.content == Content::Absent {
+            self.leave_unchecked(&Reason::NoConfig(&paths.config).to_string());
+        }
         self.file(paths.lock_file());
         for reference in references.iter() {
             match reference {
@@ -84,12 +88,12 @@ impl<'a> Scanner<'a> {
             }
         }
         let reads_large = self.read();
+        self.leave_missing_unchecked(&references);
+        if !reads_large {
+            self.leave_unchecked(&Reason::TooManyBytes(&paths.config).to_string());
+        }
         if self.is_truncated {
-            self.leave_unchecked(&format!(
-                "{} names more than {MAX_INPUTS} files or {MAX_COMPOSE_FILES} compose files, or directories nested more \
-                 than {MAX_DEPTH} deep; the rest is not compared",
-                paths.config.display()
-            ));
+            self.leave_unchecked(&Reason::TooMany(&paths.config).to_string());
         }
         if let Some(error) = self.error {
             return Err(error);
@@ -111,6 +115,29 @@ impl<'a> Scanner<'a> {
         self.unchecked.add(reason);
     }
 
+    /// Notes which files and folders that the configuration names do not exist.
+    fn leave_missing_unchecked(&mut self, references: &[Reference]) {
+        let is_absent = |input: &&Input| input.content == Content::Absent;
+        let absent: HashSet<&Path> = self
+            .others
+            .iter()
+            .filter(is_absent)
+            .map(|i| &*i.path)
+            .collect();
+        for reference in references {
+            let named = match reference {
+                Reference::Compose(path) if path.ends_with(OPTIONAL_COMPOSE) => None,
+                Reference::File(path) | Reference::Compose(path) | Reference::Feature(path) => {
+                    Some(path)
+                }
+                Reference::Unchecked(_) => None,
+            };
+            if let Some(path) = named.filter(|path| absent.contains(&***path)) {
+                self.unchecked.add(&Reason::Missing(path).to_string());
+            }
+        }
+    }
+
     /// Looks at the configuration. Returns it and what it names.
     fn config(&mut self, paths: &CliPaths) -> (Input, Arc<[Reference]>) {
         let path = &paths.config;
@@ -121,8 +148,14 @@ impl<'a> Scanner<'a> {
         let (found, references) = match read_meaning(path) {
             Ok((content, stamp, config)) => {
                 let environment = |name: &str| std::env::var_os(name);
-                let references = config.map(|config| references(paths, &config, &environment));
-                (Ok((content, stamp)), references.unwrap_or_default().into())
+                let references = match config {
+                    Some(config) => references(paths, &config, &environment),
+                    None => {
+                        let reason = Reason::without_meaning(path, &stamp);
+                        vec![Reference::Unchecked(reason.to_string().into())]
+                    }
+                };
+                (Ok((content, stamp)), references.into())
             }
             Err(error) => {
                 let before = self.before.filter(|_| error.is_inconclusive());
@@ -150,7 +183,12 @@ impl<'a> Scanner<'a> {
         });
         let read = read_compose(path, first.unwrap_or(path));
         let (found, dockerfiles) = match read {
-            Ok((content, stamp, dockerfiles)) => (Ok((content, stamp)), dockerfiles),
+            Ok((content, stamp, dockerfiles)) => {
+                if stamp.size() > MAX_COMPOSE as u64 {
+                    self.leave_unchecked(&Reason::LargeCompose(path).to_string());
+                }
+                (Ok((content, stamp)), dockerfiles)
+            }
             Err(error) => (Err(error), Vec::new()),
         };
         let input = self.input(path.to_path_buf(), found).naming_others();
@@ -276,8 +314,12 @@ impl<'a> Scanner<'a> {
         let (content, stamp) = match found {
             Ok((content, stamp)) => (content, Some(stamp)),
             Err(FileError::Absent) => (Content::Absent, None),
-            Err(FileError::Unreadable) => (Content::Unreadable, None),
+            Err(FileError::Unreadable) => {
+                self.leave_unchecked(&Reason::Unreadable(&path).to_string());
+                (Content::Unreadable, None)
+            }
             Err(error) => {
+                self.leave_unchecked(&Reason::Unclear(&path).to_string());
                 let known = self.known.get(&*path);
                 let content = known.map_or(Content::Unreadable, |known| known.content);
                 if let (None, FileError::NoResources(source)) = (known, error) {
