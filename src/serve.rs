@@ -30,6 +30,8 @@ use crate::process::{self, PriorityError};
 use crate::state::{Applied, Fact, Settings, State};
 use crate::store::Store;
 
+/// The environment variable with the name of the WSL distribution that a process runs in.
+const WSL_DISTRIBUTION: &str = "WSL_DISTRO_NAME";
 /// The time that running operations get to end after the request to stop.
 const OPERATIONS_GRACE: Duration = Duration::from_secs(10);
 /// The time after that request at which the docker commands that still restore containers are ended.
@@ -157,6 +159,7 @@ impl Daemon {
             &Settings {
                 cache_for: config.cache_duration,
                 allows_events: config.events,
+                wsl_distribution: std::env::var(WSL_DISTRIBUTION).ok(),
                 revision: Timestamp::now().as_millis().unsigned_abs(),
             },
             Instant::now(),

@@ -15,6 +15,7 @@ use crate::base::notify::{Notifier, RescanSignal};
 use crate::devcontainer::resolve::resolve;
 use crate::docker::lister::Lister;
 use crate::docker::{self, events};
+use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::listing::{Fault, Scope};
 use crate::model::location::{Declared, Resolved};
@@ -132,13 +133,14 @@ impl Refresher {
             .into_iter()
             .map(|(key, declared)| (key, resolve(&declared, &self.roots)))
             .collect();
-        let container_places: HashMap<String, Resolved> = listed
-            .containers
-            .iter()
-            .filter_map(|info| {
-                let resolved = resolve(&State::label_address(info)?, &self.roots);
-                Some((info.id.clone(), resolved))
-            })
+        let declared: Vec<(String, Declared)> = self.shared.read(|state| {
+            let declared =
+                |info: &Arc<ContainerInfo>| Some((info.id.clone(), state.label_address(info)?));
+            listed.containers.iter().filter_map(declared).collect()
+        });
+        let container_places: HashMap<String, Resolved> = declared
+            .into_iter()
+            .map(|(id, declared)| (id, resolve(&declared, &self.roots)))
             .collect();
         Ok(Inventory {
             listed,

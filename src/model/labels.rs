@@ -32,6 +32,25 @@ pub const LABEL_TEST_RUN: &str = "devcontainer.is_test_run";
 /// The label with the id of the operation that made a container.
 pub const LABEL_OPERATION: &str = "devcontainerd.operation";
 
+/// The labels by which the CLI finds a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdLabels {
+    /// The value of [`LABEL_FOLDER`].
+    pub folder: String,
+    /// The value of [`LABEL_CONFIG`], if it has that.
+    pub config: Option<String>,
+}
+
+impl IdLabels {
+    /// Returns them as `KEY=VALUE`.
+    pub fn pairs(&self) -> Vec<String> {
+        let config = self.config.as_ref();
+        let config = config.map(|config| format!("{LABEL_CONFIG}={config}"));
+        let folder = format!("{LABEL_FOLDER}={}", self.folder);
+        std::iter::once(folder).chain(config).collect()
+    }
+}
+
 /// A service of a compose project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComposeService {

@@ -12,3 +12,4 @@ pub mod operation;
 pub mod original;
 pub mod project;
 pub mod unchecked;
+pub mod wsl;

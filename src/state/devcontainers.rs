@@ -11,7 +11,7 @@ use super::entry::{Entry, Repairs};
 use super::operation::Activity;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
-use crate::model::location::{Predefined, Resolved};
+use crate::model::location::{Declared, Predefined, Resolved};
 
 /// The namespace of the ids of dev containers, which are UUIDs of version 5 (P4).
 const IDENTITIES: Uuid = Uuid::from_u128(0x0f4b_70c2_41bb_4dfa_8d3c_c1f1_5a3c_8e27);
@@ -21,8 +21,7 @@ const ROOT_NAME: &str = "root";
 /// A container with the labels of a dev container, and where these lead on disk.
 pub(super) struct Labelled<'a> {
     pub(super) info: &'a Arc<ContainerInfo>,
-    pub(super) folder: &'a str,
-    pub(super) config: Option<&'a str>,
+    pub(super) declared: Declared,
     pub(super) resolved: &'a Resolved,
 }
 
@@ -117,7 +116,10 @@ impl Fleet {
             .find(|e| e.resolved.is_same(resolved));
         if let Some(entry) = same {
             // The container was made from this configuration, also when the search order would find another one by now.
-            if entry.config.is_none() && container.config.is_some() && resolved.access.allows_up() {
+            if entry.config.is_none()
+                && container.declared.config.is_some()
+                && resolved.access.allows_up()
+            {
                 entry.config = entry.resolved.config.clone();
             }
             return entry.key;
@@ -147,8 +149,12 @@ impl Fleet {
                 }
             }
         }
-        let config = container.config.map(Path::new);
-        self.insert(Path::new(container.folder), config, resolved.clone())
+        let declared = &container.declared;
+        self.insert(
+            &declared.folder,
+            declared.config.as_deref(),
+            resolved.clone(),
+        )
     }
 
     fn insert(&mut self, folder: &Path, config: Option<&Path>, resolved: Resolved) -> Key {

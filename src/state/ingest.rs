@@ -1,7 +1,8 @@
 //! Takes a container list: finds the dev container of each container, and what it was made from.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,9 +14,10 @@ use super::fact::Applied;
 use crate::model::container::{ContainerInfo, RunState};
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
-use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
+use crate::model::labels::{IdLabels, LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
 use crate::model::location::{Declared, Resolved, Source};
 use crate::model::original::ParkedName;
+use crate::model::wsl::path_in;
 use crate::state::fact::Inventory;
 
 impl State {
@@ -89,11 +91,16 @@ impl State {
             .iter()
             .filter_map(|info| {
                 let resolved = places.get(&info.id)?;
-                Labelled::of(info, resolved)
+                let declared = self.label_address(info)?;
+                Some(Labelled {
+                    info,
+                    declared,
+                    resolved,
+                })
             })
             .collect();
         // Names are given in this order, whatever that of docker is.
-        labelled.sort_unstable_by_key(|one| (one.folder, one.config, &one.info.id));
+        labelled.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
         self.owners.clear();
         let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
         for container in &labelled {
@@ -214,15 +221,31 @@ impl State {
     }
 
     /// Returns the location that the labels of a container name, if it is a dev container.
-    pub fn label_address(info: &ContainerInfo) -> Option<Declared> {
+    pub fn label_address(&self, info: &ContainerInfo) -> Option<Declared> {
         if info.labels.get(LABEL_TEST_RUN) == Some("true") {
             return None;
         }
-        Some(Declared {
-            folder: info.labels.get(LABEL_FOLDER)?.into(),
-            config: label_config(info).map(PathBuf::from),
+        Some(self.declared_by(&id_labels(info)?))
+    }
+
+    /// Returns the location that labels name. Paths of Windows into this WSL distribution are paths in it.
+    pub fn declared_by(&self, labels: &IdLabels) -> Declared {
+        let distribution = self.wsl_distribution.as_deref();
+        let path = |text: &String| path_in(distribution, text).unwrap_or_else(|| text.into());
+        Declared {
+            folder: path(&labels.folder),
+            config: labels.config.as_ref().map(path),
             source: Source::Label,
-        })
+        }
+    }
+
+    /// Returns the labels of the container that is shown, if the CLI would not find it by the paths that they name.
+    pub fn foreign_labels(&self, key: Key) -> Option<IdLabels> {
+        let labels = id_labels(self.fleet.get(key)?.container.as_deref()?)?;
+        let declared = self.declared_by(&labels);
+        let is_plain = declared.folder == Path::new(&labels.folder)
+            && declared.config.as_deref() == labels.config.as_deref().map(Path::new);
+        (!is_plain).then_some(labels)
     }
 }
 
@@ -250,19 +273,19 @@ impl Entry {
     }
 }
 
-impl<'a> Labelled<'a> {
-    fn of(info: &'a Arc<ContainerInfo>, resolved: &'a Resolved) -> Option<Self> {
-        Some(Self {
-            info,
-            folder: info.labels.get(LABEL_FOLDER)?,
-            config: label_config(info),
-            resolved,
-        })
+impl Labelled<'_> {
+    fn order(&self) -> (&OsStr, Option<&OsStr>, &str) {
+        let config = self.declared.config.as_deref().map(Path::as_os_str);
+        (self.declared.folder.as_os_str(), config, &self.info.id)
     }
 }
 
-fn label_config(info: &ContainerInfo) -> Option<&str> {
-    info.labels
-        .get(LABEL_CONFIG)
-        .filter(|config| !config.is_empty())
+fn id_labels(info: &ContainerInfo) -> Option<IdLabels> {
+    let config = info.labels.get(LABEL_CONFIG);
+    Some(IdLabels {
+        folder: info.labels.get(LABEL_FOLDER)?.to_owned(),
+        config: config
+            .filter(|config| !config.is_empty())
+            .map(str::to_owned),
+    })
 }

@@ -68,6 +68,8 @@ pub struct State {
     listing: Listing,
     /// True if events may be followed.
     allows_events: bool,
+    /// The WSL distribution that the daemon runs in.
+    wsl_distribution: Option<String>,
     retry: Retry,
     /// True if a listing has ended that shows what is to be repaired.
     repair_due: bool,
@@ -100,6 +102,8 @@ pub struct Settings {
     pub cache_for: Duration,
     /// True if events may be followed.
     pub allows_events: bool,
+    /// The WSL distribution that the daemon runs in, if it runs in one.
+    pub wsl_distribution: Option<String>,
     /// A number greater than every revision of an earlier run.
     pub revision: u64,
 }
@@ -118,6 +122,7 @@ impl State {
         Self {
             listing: Listing::new(settings.cache_for, now),
             allows_events: settings.allows_events,
+            wsl_distribution: settings.wsl_distribution.clone(),
             retry: Retry::default(),
             repair_due: false,
             containers: Vec::new(),
@@ -231,7 +236,8 @@ impl State {
     /// finds it.
     pub fn declared(&self, key: Key) -> Option<Declared> {
         let entry = self.fleet.get(key)?;
-        let labels = entry.container.as_deref().and_then(Self::label_address);
+        let container = entry.container.as_deref();
+        let labels = container.and_then(|info| self.label_address(info));
         let (folder, config) = match labels {
             Some(labels) => (labels.folder, labels.config),
             None => (entry.folder.clone(), None),

@@ -268,3 +268,60 @@ fn unprivileged(sandbox: &Sandbox) -> DaemonBuilder {
     };
     sandbox.daemon_of(builder)
 }
+
+#[test]
+fn a_path_of_windows_into_this_wsl_distribution_is_a_path_in_it() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.workspace("app");
+    let windows = format!(
+        r"\\wsl.localhost\ubuntu{}",
+        text(&folder).replace('/', r"\")
+    );
+    let config = sandbox.config("app");
+    for config in [
+        text(&config).to_owned(),
+        format!(r"{windows}\.devcontainer\devcontainer.json"),
+    ] {
+        sandbox
+            .container(1)
+            .label("devcontainer.local_folder", &windows)
+            .label("devcontainer.config_file", &config)
+            .save();
+        let daemon = sandbox.daemon().env("WSL_DISTRO_NAME", "Ubuntu").start();
+        assert_eq!(unchecked(&daemon), "");
+        let one = daemon.devcontainer();
+        assert_eq!(one["workspace_folder"], text(&folder));
+        assert_eq!(one["config_path"], text(&sandbox.config("app")));
+        sandbox.write(
+            "work/app/.devcontainer/devcontainer.json",
+            r#"{"image": "new"}"#,
+        );
+        assert_eq!(daemon.devcontainer()["dirty"], true);
+        // The CLI finds the container by its labels, and gives them to the new one.
+        assert_eq!(daemon.recreate("app").status, 204);
+        let calls = sandbox.read("calls/devcontainer");
+        let labels = format!(
+            "--id-label devcontainer.local_folder={windows} --id-label devcontainer.config_file={config} --remove"
+        );
+        assert!(calls.contains(&labels), "{calls}");
+        let given = format!(
+            "up --log-format json --workspace-folder {}",
+            folder.display()
+        );
+        assert!(calls.lines().last().unwrap().starts_with(&given), "{calls}");
+        let one = daemon.devcontainer();
+        let container = &one["container"];
+        assert_eq!(
+            (&one["dirty"], &container["name"]),
+            (&json!(false), &json!("made"))
+        );
+        let label = &container["labels"]["devcontainer.local_folder"];
+        assert_eq!(*label, windows);
+        assert_eq!(sandbox.calls("devcontainer", "up"), 1);
+        fs::remove_file(sandbox.path("calls/devcontainer")).unwrap();
+        sandbox.workspace("app");
+        for file in fs::read_dir(sandbox.path("containers")).unwrap().flatten() {
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+}

@@ -226,9 +226,10 @@ impl Operations {
         let kind = request.kind;
         let begun = self.shared.update(|state| {
             let log_source = state.begin(key, kind, id.clone(), place.claims.clone())?;
-            Ok((log_source, state.containers_of(key).into_iter().next()))
+            let shown = state.containers_of(key).into_iter().next();
+            Ok((log_source, shown, state.foreign_labels(key)))
         });
-        let (log_source, shown) = begun.map_err(StartError::Refused)?;
+        let (log_source, shown, labels) = begun.map_err(StartError::Refused)?;
         let journal = Arc::new(Journal::new(log_source));
         handles.insert(
             key,
@@ -242,6 +243,7 @@ impl Operations {
             kind,
             container: request.container,
             shown,
+            labels,
             all: request.all,
             id,
             declared: place.declared,

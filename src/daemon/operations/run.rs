@@ -18,7 +18,7 @@ use crate::docker::{self, Client, Snapshot};
 use crate::model::api::LogLevel;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::{ForceReread, Inputs};
-use crate::model::labels::{LABEL_CONFIG, LABEL_FOLDER};
+use crate::model::labels::IdLabels;
 use crate::model::location::{Declared, Resolved};
 use crate::model::operation::{
     ContainersReport, End, EndedOperation, Ending, OperationKind, Settlement,
@@ -35,6 +35,8 @@ pub(super) struct OperationRun {
     pub(super) container: Option<String>,
     /// The id of the container that was shown when the operation began.
     pub(super) shown: Option<String>,
+    /// The labels of that container, if the CLI would not find it by its folder and configuration.
+    pub(super) labels: Option<IdLabels>,
     /// True if it acts on all containers of the dev container.
     pub(super) all: bool,
     pub(super) id: OperationId,
@@ -160,9 +162,12 @@ impl OperationRun {
     ) -> Result<Vec<Snapshot>, docker::Error> {
         let shared = &self.operations.shared;
         let listed = shared.read(|state| state.containers_of(self.key));
-        let mut labels = vec![format!("{LABEL_FOLDER}={}", self.folder().display())];
         let config = self.declared.config.as_deref();
-        labels.extend(config.map(|config| format!("{LABEL_CONFIG}={}", config.display())));
+        let labels = self.labels.clone().unwrap_or_else(|| IdLabels {
+            folder: self.folder().display().to_string(),
+            config: config.map(|config| config.display().to_string()),
+        });
+        let labels = labels.pairs();
         // Both are mostly the same, so docker is asked for both at once.
         let (known, labelled) = thread::scope(|scope| {
             let known = scope.spawn(|| docker.inspect(&listed));

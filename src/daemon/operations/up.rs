@@ -14,7 +14,7 @@ use super::settle::{self, RestoreScope};
 use super::way::Way;
 use crate::devcontainer::resolve::resolve;
 use crate::docker::{self, Snapshot};
-use crate::model::location::{Declared, Source};
+use crate::model::labels::IdLabels;
 use crate::model::operation::{ContainersReport, Ending, Settlement};
 use crate::model::original::Original;
 use crate::process::{self, RunLimits};
@@ -159,11 +159,12 @@ impl OperationRun {
     fn why_not_ours(&self, one: &Snapshot) -> Option<Failure> {
         let name = one.name.clone();
         let folder = one.folder.as_ref()?;
-        let labelled = Declared {
-            folder: folder.into(),
-            config: one.config.as_ref().map(Into::into),
-            source: Source::Label,
+        let labels = IdLabels {
+            folder: folder.clone(),
+            config: one.config.clone(),
         };
+        let shared = &self.operations.shared;
+        let labelled = shared.read(|state| state.declared_by(&labels));
         let resolved = resolve(&labelled, &self.operations.settings.roots);
         let is_ours = if labelled.config.is_some() {
             resolved.is_same(&self.resolved)

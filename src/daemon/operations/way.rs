@@ -9,6 +9,7 @@ use std::thread;
 use super::run::OperationRun;
 use crate::devcontainer::cli::arguments::Up;
 use crate::docker::{self, Client, Endpoint, Snapshot};
+use crate::model::labels::IdLabels;
 use crate::model::location::normal;
 use crate::model::operation::OperationKind;
 use crate::model::original::Original;
@@ -149,7 +150,10 @@ impl Way {
         let journal = run.clone();
         Proxy::start(proxy::Plan {
             operation: run.id.clone(),
-            folder: run.folder().to_path_buf(),
+            folder: match &run.labels {
+                Some(labels) => labels.folder.clone().into(),
+                None => run.folder().to_path_buf(),
+            },
             docker: programs.docker(),
             endpoint,
             replaces: scope.originals,
@@ -168,11 +172,13 @@ impl Way {
             Self::Proxy(_) => (programs.docker(), programs.compose()),
             Self::Shim(plan) => (plan.called_docker.clone(), plan.called_compose.clone()),
         };
+        let labels = run.labels.as_ref().map(IdLabels::pairs);
         let up = Up {
             folder: run.folder(),
             config: run.declared.config.as_deref(),
             docker: &docker,
             compose: &compose,
+            id_labels: labels.as_deref().unwrap_or_default(),
             remove_existing: run.kind == OperationKind::Recreate,
         };
         let mut command = Command::new(programs.devcontainer());

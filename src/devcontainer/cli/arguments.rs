@@ -14,6 +14,8 @@ pub struct Up<'a> {
     pub docker: &'a Path,
     /// `--docker-compose-path`, which the CLI runs where docker itself has no `compose`.
     pub compose: &'a Path,
+    /// `--id-label`, each as `KEY=VALUE`; none where the CLI finds the container by folder and configuration.
+    pub id_labels: &'a [String],
     /// `--remove-existing-container`.
     pub remove_existing: bool,
 }
@@ -30,6 +32,9 @@ impl Up<'_> {
         }
         arguments.extend(["--docker-path".into(), self.docker.into()]);
         arguments.extend(["--docker-compose-path".into(), self.compose.into()]);
+        for label in self.id_labels {
+            arguments.extend(["--id-label".into(), label.into()]);
+        }
         if self.remove_existing {
             arguments.push("--remove-existing-container".into());
         }
@@ -54,6 +59,7 @@ mod tests {
             config: None,
             docker: Path::new("/d"),
             compose: Path::new("/c"),
+            id_labels: &[],
             remove_existing: false,
         };
         check(
@@ -61,10 +67,12 @@ mod tests {
             "up --log-format json --workspace-folder /w --docker-path /d --docker-compose-path /c",
         );
         up.remove_existing = true;
+        let labels = ["a=1".to_owned(), "b=2".to_owned()];
+        up.id_labels = &labels;
         up.config = Some(Path::new("/w/.devcontainer.json"));
         check(
             up,
-            "up --log-format json --workspace-folder /w --config /w/.devcontainer.json --docker-path /d --docker-compose-path /c --remove-existing-container",
+            "up --log-format json --workspace-folder /w --config /w/.devcontainer.json --docker-path /d --docker-compose-path /c --id-label a=1 --id-label b=2 --remove-existing-container",
         );
     }
 }

@@ -13,9 +13,9 @@ fn a_container_with_the_labels_is_a_dev_container() {
     world.places.remove(&id(3));
     world.run(4, "/n", None).labels = Pairs::default();
     world.places.remove(&id(4));
-    assert!(State::label_address(&world.containers[0]).is_some());
-    assert!(State::label_address(&world.containers[2]).is_none());
-    assert!(State::label_address(&world.containers[3]).is_none());
+    assert!(world.state.label_address(&world.containers[0]).is_some());
+    assert!(world.state.label_address(&world.containers[2]).is_none());
+    assert!(world.state.label_address(&world.containers[3]).is_none());
     world.list();
     assert_eq!(world.names(), ["v", "w"]);
     let view = world.state.view();
@@ -237,4 +237,29 @@ fn the_cli_is_given_what_the_labels_say() {
     let address = world.state.declared(key).unwrap();
     assert_eq!(address.folder, Path::new("/w/."));
     assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
+}
+
+#[test]
+fn a_path_of_windows_into_this_distribution_is_one_in_it() {
+    let mut world = world();
+    world.predefine(&[predefined("/w", Some(CONFIG))]);
+    world.put(CONFIG, "1");
+    let folder = r"\\wsl.localhost\Ubuntu\w";
+    world.run(1, folder, Some(CONFIG));
+    let place = world.place("/w", Some(CONFIG));
+    world.places.insert(id(1), place);
+    world.list();
+    let one = world.one();
+    assert!(one.container.is_some());
+    assert_eq!(one.workspace_folder, "/w");
+    let key = world.state.scan_targets()[0].key;
+    assert_eq!(world.state.declared(key).unwrap().folder, Path::new("/w"));
+    let labels = world.state.foreign_labels(key).unwrap();
+    let config = format!("devcontainer.config_file={CONFIG}");
+    let folder = format!("devcontainer.local_folder={folder}");
+    assert_eq!(labels.pairs(), [folder, config]);
+    world.containers.clear();
+    world.run(2, "/w", Some(CONFIG));
+    world.list();
+    assert_eq!(world.state.foreign_labels(key), None);
 }

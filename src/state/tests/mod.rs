@@ -59,6 +59,7 @@ fn new_state() -> State {
     let settings = Settings {
         cache_for: Duration::from_secs(10),
         allows_events: true,
+        wsl_distribution: Some("Ubuntu".into()),
         revision: 0,
     };
     State::new(&settings, Instant::now())

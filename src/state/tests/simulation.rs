@@ -92,6 +92,7 @@ impl Sim {
         let settings = Settings {
             cache_for: Duration::from_secs(10),
             allows_events: follows,
+            wsl_distribution: Some("Ubuntu".into()),
             revision: 0,
         };
         Self {
