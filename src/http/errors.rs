@@ -34,6 +34,8 @@ pub(super) enum Error {
         path: String,
     },
     Query(QueryError),
+    /// The request has a body, which no route takes.
+    UnusedBody,
     /// There is no container list, on `GET /`.
     NoContainers(String),
     /// There is no container list, on any other route.
@@ -97,6 +99,11 @@ impl Error {
                 path,
             } => route_row(&error, &method, &path),
             Self::Query(error) => row(400, "Bad request", error.to_string()),
+            Self::UnusedBody => row(
+                400,
+                "Bad request",
+                "the request has a body, but no route takes one; parameters belong in the query, as in ?wait=true",
+            ),
             Self::NoContainers(why) => row(500, "Could not get containers.", why),
             Self::NoListing(why) => row(500, "Could not list containers", why),
             Self::NotReady(missing) => row(503, "Not ready", missing.join("; ")),
@@ -328,8 +335,29 @@ impl fmt::Display for Flaw {
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotBoolean(name) => write!(f, "{name} should be true or false"),
-            Self::AllMisplaced => f.write_str("only stop and DELETE take the parameter all"),
+            Self::Unknown(name, []) => write!(
+                f,
+                "the query parameter {name:?} means nothing here: the route takes none"
+            ),
+            Self::Unknown(name, known) => {
+                let known: Vec<&str> = known.iter().map(|one| one.name()).collect();
+                let known = known.join(", ");
+                write!(
+                    f,
+                    "the query parameter {name:?} means nothing here: the route takes {known}"
+                )
+            }
+            Self::Repeated(parameter) => {
+                write!(f, "{} should be given once", parameter.name())
+            }
+            Self::NotBoolean(parameter) => {
+                write!(f, "{} should be true or false", parameter.name())
+            }
+            Self::WithoutFollow(parameter) => write!(
+                f,
+                "{} is for the log of the operation, which follow=true asks for",
+                parameter.name()
+            ),
             Self::NotLineNumber => f.write_str("offset should be the number of a line, from 0"),
             Self::UnknownFormat => f.write_str("format should be json or text"),
         }

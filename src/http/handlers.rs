@@ -8,7 +8,7 @@ use super::errors::{Error, Limit, stale_warning, warning_header};
 use super::events::EventStream;
 use super::limits::Permit;
 use super::logs::{LogEnd, LogStream};
-use super::query::{Query, QueryError, last_event_id};
+use super::query::{Query, last_event_id};
 use super::request::Request;
 use super::response::Answer;
 use super::routes::{self, Action};
@@ -59,9 +59,12 @@ impl Service {
             method: request.method.clone(),
             path: request.path.clone(),
         })?;
-        let query = Query::parse(&request.query).map_err(Error::Query)?;
-        if query.all.is_some() && !action.takes_all() {
-            return Err(Error::Query(QueryError::AllMisplaced));
+        let query = Query::parse(&request.query, action.parameters()).map_err(Error::Query)?;
+        if action.operates() {
+            query.check_follow().map_err(Error::Query)?;
+        }
+        if request.has_content {
+            return Err(Error::UnusedBody);
         }
         match action {
             Action::Healthz => Ok(Answer::json(200, &Health::Ok).into()),

@@ -4,7 +4,17 @@ use super::request::Request;
 use super::stream::Format;
 use crate::base::text::percent_decode;
 
-/// The parameters of all routes. Each route reads those that concern it; unknown ones are ignored.
+/// A query parameter. Each route takes some of them (`Action::parameters`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parameter {
+    Wait,
+    Follow,
+    All,
+    Format,
+    Offset,
+}
+
+/// The parameters of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
     /// Answer when the operation has ended. The default depends on the operation.
@@ -17,48 +27,95 @@ pub(super) struct Query {
     pub(super) offset: u64,
     /// Send plain text in place of JSON.
     text: bool,
+    /// All that were given.
+    given: Vec<Parameter>,
 }
 
-/// A parameter with a bad value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A query that means nothing, or not only one thing.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum QueryError {
-    /// The parameter with this name is a boolean.
-    NotBoolean(&'static str),
-    /// The route does not take the parameter `all`, and must not do something else than what was asked for.
-    AllMisplaced,
+    /// The route does not take the parameter of this name, only these.
+    Unknown(String, &'static [Parameter]),
+    /// The parameter is given more than once.
+    Repeated(Parameter),
+    /// The parameter is a boolean.
+    NotBoolean(Parameter),
     /// `offset` is the number of a line.
     NotLineNumber,
     /// `format` is `json` or `text`.
     UnknownFormat,
+    /// The parameter concerns the log of an operation, which is not asked for.
+    WithoutFollow(Parameter),
+}
+
+impl Parameter {
+    const ALL: [Self; 5] = [
+        Self::Wait,
+        Self::Follow,
+        Self::All,
+        Self::Format,
+        Self::Offset,
+    ];
+
+    /// Its name in a query.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Follow => "follow",
+            Self::All => "all",
+            Self::Format => "format",
+            Self::Offset => "offset",
+        }
+    }
 }
 
 impl Query {
-    /// Parses the part of a target after the question mark.
-    pub(super) fn parse(query: &str) -> Result<Self, QueryError> {
+    /// Parses the part of a target after the question mark. `known` are the parameters that the route takes.
+    pub(super) fn parse(query: &str, known: &'static [Parameter]) -> Result<Self, QueryError> {
         let mut parsed = Self::default();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let decoded = percent_decode(value);
-            let value = decoded.as_deref();
-            match name {
-                "wait" => parsed.wait = Some(truth("wait", value)?),
-                "all" => parsed.all = Some(truth("all", value)?),
-                "follow" => parsed.follow = truth("follow", value)?,
-                "offset" => {
-                    let number = value.and_then(|value| value.parse().ok());
-                    parsed.offset = number.ok_or(QueryError::NotLineNumber)?;
-                }
-                "format" => {
-                    parsed.text = match value {
-                        Some("text") => true,
-                        Some("json") => false,
-                        _ => return Err(QueryError::UnknownFormat),
-                    }
-                }
-                _ => {}
-            }
+            let name = percent_decode(name).unwrap_or_else(|| name.to_owned());
+            let mut all = Parameter::ALL.into_iter();
+            let parameter = all.find(|one| one.name() == name && known.contains(one));
+            let parameter = parameter.ok_or(QueryError::Unknown(name, known))?;
+            parsed.set(parameter, percent_decode(value).as_deref())?;
         }
         Ok(parsed)
+    }
+
+    fn set(&mut self, parameter: Parameter, value: Option<&str>) -> Result<(), QueryError> {
+        if self.given.contains(&parameter) {
+            return Err(QueryError::Repeated(parameter));
+        }
+        self.given.push(parameter);
+        match parameter {
+            Parameter::Wait => self.wait = Some(truth(parameter, value)?),
+            Parameter::All => self.all = Some(truth(parameter, value)?),
+            Parameter::Follow => self.follow = truth(parameter, value)?,
+            Parameter::Offset => {
+                let number = value.and_then(|value| value.parse().ok());
+                self.offset = number.ok_or(QueryError::NotLineNumber)?;
+            }
+            Parameter::Format => {
+                self.text = match value {
+                    Some("text") => true,
+                    Some("json") => false,
+                    _ => return Err(QueryError::UnknownFormat),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no parameter concerns the log of an operation that is not followed.
+    pub(super) fn check_follow(&self) -> Result<(), QueryError> {
+        let of_log = [Parameter::Format, Parameter::Offset];
+        let mut given = of_log.into_iter().filter(|one| self.given.contains(one));
+        match given.next().filter(|_| !self.follow) {
+            Some(parameter) => Err(QueryError::WithoutFollow(parameter)),
+            None => Ok(()),
+        }
     }
 
     /// The form of a stream. `format=text` takes precedence over the `Accept` header.
@@ -80,11 +137,11 @@ pub(super) fn last_event_id(request: &Request) -> Option<u64> {
 }
 
 /// A parameter without a value, as in `?wait`, is true.
-fn truth(name: &'static str, value: Option<&str>) -> Result<bool, QueryError> {
+fn truth(parameter: Parameter, value: Option<&str>) -> Result<bool, QueryError> {
     match value {
         Some("" | "true" | "1") => Ok(true),
         Some("false" | "0") => Ok(false),
-        _ => Err(QueryError::NotBoolean(name)),
+        _ => Err(QueryError::NotBoolean(parameter)),
     }
 }
 
@@ -93,13 +150,14 @@ mod tests {
     use super::*;
 
     fn parse(query: &str) -> Query {
-        Query::parse(query).unwrap()
+        Query::parse(query, &Parameter::ALL).unwrap()
     }
 
     #[test]
     fn queries() {
         assert_eq!(parse(""), Query::default());
-        for wait in ["wait", "x=1&wait=true&y", "wait=1", "wait=%74rue"] {
+        assert_eq!(parse("&&"), Query::default());
+        for wait in ["wait", "&wait=true&", "wait=1", "wait=%74rue", "w%61it"] {
             assert_eq!(parse(wait).wait, Some(true), "{wait}");
         }
         assert_eq!(parse("wait=false").wait, Some(false));
@@ -107,23 +165,36 @@ mod tests {
         assert_eq!(parse("all=0").all, Some(false));
         let query = parse("follow=true&offset=7&format=text");
         assert!(query.follow && query.text && query.offset == 7);
-        assert!(
-            !parse("format=text&format=json").text,
-            "the last one counts"
-        );
+        assert_eq!(query.check_follow(), Ok(()));
     }
 
     #[test]
-    fn bad_values_are_refused() {
+    fn what_means_nothing_or_two_things_is_refused() {
+        use Parameter::{All, Follow, Format, Offset, Wait};
         for (bad, expected) in [
-            ("wait=yes", QueryError::NotBoolean("wait")),
-            ("follow=%zz", QueryError::NotBoolean("follow")),
-            ("all=both", QueryError::NotBoolean("all")),
+            ("wait=yes", QueryError::NotBoolean(Wait)),
+            ("follow=%zz", QueryError::NotBoolean(Follow)),
+            ("all=both", QueryError::NotBoolean(All)),
             ("offset=-1", QueryError::NotLineNumber),
             ("offset", QueryError::NotLineNumber),
             ("format=xml", QueryError::UnknownFormat),
+            ("format=text&format=text", QueryError::Repeated(Format)),
+            ("wait&all&wait=1", QueryError::Repeated(Wait)),
         ] {
-            assert_eq!(Query::parse(bad), Err(expected), "{bad}");
+            let parsed = Query::parse(bad, &Parameter::ALL);
+            assert_eq!(parsed, Err(expected), "{bad}");
+        }
+        for unknown in ["wiat", "Wait", "wait ", "%zz", "", "all"] {
+            let parsed = Query::parse(&format!("wait&{unknown}=true"), &[Wait]);
+            let expected = QueryError::Unknown(unknown.into(), &[Wait]);
+            assert_eq!(parsed, Err(expected), "{unknown}");
+        }
+        for (query, parameter) in [
+            ("offset=1", Offset),
+            ("format=text&follow=false&offset=0", Format),
+        ] {
+            let checked = parse(query).check_follow();
+            assert_eq!(checked, Err(QueryError::WithoutFollow(parameter)));
         }
     }
 

@@ -51,8 +51,8 @@ impl<'a> Reader<'a> {
 
     /// Reads a request, and skips its body. Waits at most `idle` for its first byte.
     pub(super) fn next(&mut self, idle: Duration) -> Result<Request, NoRequest> {
-        let request = self.read_head(idle)?;
-        self.skip_body(&request)?;
+        let mut request = self.read_head(idle)?;
+        request.has_content = self.skip_body(&request)? > 0;
         Ok(request)
     }
 
@@ -99,10 +99,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads a body and drops it: no route uses one, but the next request begins after it.
-    fn skip_body(&mut self, request: &Request) -> Result<(), NoRequest> {
+    /// Reads a body and drops it: no route uses one, but the next request begins after it. Returns its length.
+    fn skip_body(&mut self, request: &Request) -> Result<u64, NoRequest> {
         if !request.has_body() {
-            return Ok(());
+            return Ok(0);
         }
         if matches!(request.framing, Framing::Length(length) if length > MAX_BODY) {
             return Err(NoRequest::Rejected(Error::Limit(Limit::Body)));
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         }
         let deadline = Instant::now() + READ_TIMEOUT;
         match request.framing {
-            Framing::Length(length) => self.skip(length, deadline),
+            Framing::Length(length) => self.skip(length, deadline).map(|()| length),
             Framing::Chunked => self.skip_chunks(deadline),
         }
     }
@@ -131,12 +131,12 @@ impl<'a> Reader<'a> {
     }
 
     /// RFC 9112, section 7.1. The deadline bounds the number of small chunks.
-    fn skip_chunks(&mut self, deadline: Instant) -> Result<(), NoRequest> {
+    fn skip_chunks(&mut self, deadline: Instant) -> Result<u64, NoRequest> {
         let mut left = MAX_BODY;
         loop {
             let size = self.chunk_size(deadline)?;
             if size == 0 {
-                return self.skip_trailers(deadline);
+                return self.skip_trailers(deadline).map(|()| MAX_BODY - left);
             }
             let rest = left.checked_sub(size);
             left = rest.ok_or(NoRequest::Rejected(Error::Limit(Limit::Body)))?;

@@ -33,6 +33,8 @@ pub(super) struct Request {
     /// The client sends the body only after `100 Continue`.
     pub(super) expects_continue: bool,
     pub(super) framing: Framing,
+    /// True if its body was not empty. Known once the body has been read.
+    pub(super) has_content: bool,
 }
 
 /// The version of HTTP of a request.
@@ -123,6 +125,7 @@ impl Request {
             last_event_id: headers.first("Last-Event-ID"),
             expects_continue: version == Version::Http11 && headers.expect_continue(),
             framing: headers.framing(version)?,
+            has_content: false,
         };
         Ok(Some((request, length)))
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tiny_http::Method;
 
+use super::query::Parameter;
 use crate::base::text::percent_decode;
 use crate::model::operation::OperationKind;
 
@@ -30,10 +31,30 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// Returns whether the action can be done to all containers of a dev container.
-    pub(super) fn takes_all(&self) -> bool {
-        use OperationKind::{Delete, Stop};
-        matches!(self, Self::Operate(Stop | Delete, _))
+    /// Returns the query parameters that mean something to the action.
+    pub(super) fn parameters(&self) -> &'static [Parameter] {
+        use OperationKind::{Delete, Recreate, Start, Stop};
+        use Parameter::{All, Follow, Format, Offset, Wait};
+        match self {
+            Self::Operate(Stop | Delete, _) => &[Wait, Follow, All, Format, Offset],
+            Self::Operate(Recreate | Start, _) | Self::RecreateContainer(_) => {
+                &[Wait, Follow, Format, Offset]
+            }
+            Self::Logs(_) => &[Follow, Format, Offset],
+            Self::Events => &[Format],
+            Self::Containers
+            | Self::Devcontainers
+            | Self::Devcontainer(_)
+            | Self::Cancel(_)
+            | Self::Healthz
+            | Self::Readyz
+            | Self::Version => &[],
+        }
+    }
+
+    /// Returns whether the action begins an operation.
+    pub(super) fn operates(&self) -> bool {
+        matches!(self, Self::Operate(..) | Self::RecreateContainer(_))
     }
 }
 

@@ -29,6 +29,40 @@ fn bodies_are_read_and_thrown_away() {
 }
 
 #[test]
+fn a_body_that_would_mean_something_is_refused() {
+    let (sandbox, daemon) = with_app();
+    let mut client = daemon.client();
+    let body = r#"{"wait":true}"#;
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for (method, path) in [
+        ("POST", "/devcontainers/app/recreate"),
+        ("POST", "/devcontainers/container/box1/recreate"),
+        ("DELETE", "/devcontainers/app"),
+        ("GET", "/"),
+        ("GET", "/events"),
+    ] {
+        let length = format!("Content-Length: {}\r\n", body.len());
+        let coding = "Transfer-Encoding: chunked\r\n".to_owned();
+        for (head, body) in [(length, body), (coding, &chunked)] {
+            client.send(daemon.head(method, path, &head));
+            client.send(body);
+            let answer = client.answer();
+            answer.assert_error(400, "Bad request", "the query, as in ?wait=true");
+        }
+    }
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
+    for empty in [
+        "Content-Length: 0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let head = daemon.head("GET", "/healthz", "");
+        client.send(format!("{}{empty}", head.strip_suffix("\r\n").unwrap()));
+        assert_eq!(client.answer().status, 200, "{empty:?}");
+    }
+    assert_open(&daemon, &mut client);
+}
+
+#[test]
 fn p19_a_body_of_more_than_64_kib_is_refused() {
     let (sandbox, daemon) = with_app();
     let refused = |head: &str, body: &str| {

@@ -131,7 +131,11 @@ fn p24_all_is_an_error_where_it_means_nothing() {
     ] {
         for value in ["all", "all=true", "all=false"] {
             let answer = daemon.request(method, &format!("{path}?{value}"), "");
-            answer.assert_error(400, "Bad request", "only stop and DELETE");
+            answer.assert_error(
+                400,
+                "Bad request",
+                "\"all\" means nothing here: the route takes ",
+            );
         }
     }
     let answer = daemon.delete("/devcontainers/app?all=maybe");
