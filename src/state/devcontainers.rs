@@ -66,6 +66,15 @@ impl Fleet {
                     || entry.resolved.is_same(&resolved)
                     || predefined.id == Some(entry.id)
             });
+            // A folder alone defines the dev container whose container is there, whatever its configuration is.
+            let known = known.or_else(|| {
+                let mut entries = self.entries.iter().filter(|_| predefined.config.is_none());
+                entries.find(|entry| {
+                    entry.predefined.is_none()
+                        && entry.container.is_some()
+                        && entry.resolved.folder == resolved.folder
+                })
+            });
             let key = match known.map(|entry| entry.key) {
                 Some(key) if current.contains(&key) => {
                     errors.push(format!(
@@ -107,8 +116,18 @@ impl Fleet {
         entry.set_resolved(resolved);
     }
 
-    /// Returns the dev container that a container belongs to. One that is not known yet is added.
-    pub(super) fn adopt(&mut self, container: &Labelled<'_>) -> Key {
+    /// Returns whether a dev container is at this place.
+    pub(super) fn knows(&self, resolved: &Resolved) -> bool {
+        self.entries.iter().any(|e| e.resolved.is_same(resolved))
+    }
+
+    /// Returns the dev container that a container belongs to. One that is not known yet is added. `has_container` says
+    /// which dev containers have got one of the same listing.
+    pub(super) fn adopt(
+        &mut self,
+        container: &Labelled<'_>,
+        has_container: &dyn Fn(Key) -> bool,
+    ) -> Key {
         let resolved = container.resolved;
         let same = self
             .entries
@@ -131,7 +150,11 @@ impl Fleet {
         match resolved.canonical_config {
             // A label that may not be followed gives its config to no dev container.
             Some(_) if resolved.access.allows_up() => {
-                if let Some(entry) = same_folder.find(|e| e.resolved.canonical_config.is_none()) {
+                let lacks_config = |entry: &&mut Entry| {
+                    let is_open = entry.takes_any_config() && !has_container(entry.key);
+                    is_open || entry.resolved.canonical_config.is_none()
+                };
+                if let Some(entry) = same_folder.find(lacks_config) {
                     entry.config = resolved.config.clone();
                     let merged = Resolved {
                         config: resolved.config.clone(),

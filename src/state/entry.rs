@@ -117,6 +117,12 @@ impl Entry {
         before.is_some_and(|b| b.folder == predefined.folder && b.config == predefined.config)
     }
 
+    /// Returns whether the operator has named its folder only, and no container has shown a configuration yet.
+    pub(super) fn takes_any_config(&self) -> bool {
+        let is_open = |predefined: &Predefined| predefined.config.is_none();
+        self.config.is_none() && self.predefined.as_ref().is_some_and(is_open)
+    }
+
     /// Returns whether it may be dropped once nothing defines it any more.
     pub(super) fn is_unused(&self) -> bool {
         self.predefined.is_none() && self.container.is_none() && !self.is_busy()

@@ -101,10 +101,13 @@ impl State {
             .collect();
         // Names are given in this order, whatever that of docker is.
         labelled.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
+        // A dev container gets the container of its own configuration rather than another one of its folder.
+        labelled.sort_by_cached_key(|one| !self.fleet.knows(one.resolved));
         self.owners.clear();
         let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
         for container in &labelled {
-            let key = self.fleet.adopt(container);
+            let has_container = |key: Key| members.contains_key(&key);
+            let key = self.fleet.adopt(container, &has_container);
             self.owners.insert(container.info.id.clone(), key);
             members.entry(key).or_default().push(container.info.clone());
         }

@@ -86,6 +86,7 @@ impl State {
         let warnings = self.warnings.iter().cloned();
         let warnings = warnings
             .chain(entries().filter_map(Entry::duplicates_warning))
+            .chain(entries().filter_map(Entry::folder_warning))
             .chain(self.watcher_warning.clone());
         View {
             containers,
@@ -179,6 +180,13 @@ impl Entry {
             self.name,
             others.join(", ")
         ))
+    }
+
+    /// Returns a warning where the operator has named a folder that does not exist.
+    fn folder_warning(&self) -> Option<String> {
+        self.predefined.as_ref()?;
+        let why = self.resolved.access.why_no_up()?;
+        (!self.resolved.folder_exists).then(|| format!("dev container {}: {why}", self.name))
     }
 
     /// Returns why not everything that its container was made from is compared.

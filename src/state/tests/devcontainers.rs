@@ -263,3 +263,80 @@ fn a_path_of_windows_into_this_distribution_is_one_in_it() {
     world.list();
     assert_eq!(world.state.foreign_labels(key), None);
 }
+
+#[test]
+fn a_folder_that_is_predefined_alone_takes_the_configuration_of_its_container() {
+    const OTHER: &str = "/w/.devcontainer/other/devcontainer.json";
+    let found = |world: &mut World| {
+        let key = world.state.scan_targets()[0].key;
+        let address = world.state.addresses()[0].1.clone();
+        let place = world.place("/w", Some(CONFIG));
+        world.takes_whole(vec![Found::Resolved(key, address, place)]);
+    };
+    for reloaded in [false, true] {
+        let mut world = world();
+        world.put(CONFIG, "1");
+        world.put(OTHER, "1");
+        world.run(1, "/w", Some(OTHER));
+        if reloaded {
+            world.list();
+        }
+        world.predefine(&[predefined("/w", None)]);
+        let before = world.one().id;
+        found(&mut world);
+        for _ in 0..2 {
+            world.list();
+            let one = world.one();
+            assert_eq!(one.id, before);
+            assert_eq!(one.config_path.as_deref(), Some(OTHER));
+            assert!(one.container.is_some());
+        }
+        // Another container of the folder is another dev container's.
+        world.run(2, "/w", Some(CONFIG));
+        world.list();
+        let shown = |world: &mut World| -> Vec<(Uuid, Option<String>)> {
+            let all = world.all().into_iter();
+            all.map(|one| (one.id, one.config_path)).collect()
+        };
+        let all = shown(&mut world);
+        assert_eq!(all.len(), 2);
+        assert!(all.contains(&(before, Some(OTHER.to_owned()))), "{all:?}");
+    }
+}
+
+#[test]
+fn the_configuration_that_the_search_finds_comes_first() {
+    const OTHER: &str = "/w/.devcontainer/aa/devcontainer.json";
+    let mut world = world();
+    let mut defined = predefined("/w", None);
+    defined.id = Some(Uuid::from_u128(1));
+    let place = world.place("/w", Some(CONFIG));
+    world.apply(Fact::Predefined(vec![(defined, place.clone())]));
+    world.put(CONFIG, "1");
+    world.put(OTHER, "1");
+    world.run(1, "/w", Some(OTHER));
+    world.run(2, "/w", Some(CONFIG));
+    let key = world.state.scan_targets()[0].key;
+    world.list_at(vec![(key, place)]);
+    let all = world.all();
+    assert_eq!(all.len(), 2);
+    let defined = all.iter().find(|one| one.id == Uuid::from_u128(1)).unwrap();
+    assert_eq!(defined.config_path.as_deref(), Some(CONFIG));
+}
+
+#[test]
+fn a_predefined_folder_that_does_not_exist_is_a_warning() {
+    let mut world = world();
+    let missing = |world: &World| Resolved {
+        folder_exists: false,
+        access: Access::StopOnly(Why::Missing("/gone".into())),
+        ..world.place("/gone", None)
+    };
+    let place = missing(&world);
+    world.apply(Fact::Predefined(vec![(predefined("/gone", None), place)]));
+    let expected = "dev container gone: the workspace folder /gone is not an existing directory that the daemon can see; \
+                    where the daemon runs in a container, mount the folder there at the same path";
+    assert_eq!(world.state.view().warnings, [expected]);
+    world.apply(Fact::Predefined(vec![]));
+    assert!(world.state.view().warnings.is_empty());
+}
