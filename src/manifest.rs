@@ -5,7 +5,8 @@
 //! ```json
 //! {
 //!   "devcontainers": [
-//!     {"id": "UUID", "name": "…", "workspace_folder": "~/project", "config_path": ".devcontainer/devcontainer.json"}
+//!     {"id": "UUID", "name": "…", "workspace_folder": "~/project", "config_path": ".devcontainer/devcontainer.json",
+//!      "up_args": ["--mount", "type=bind,source=/a,target=/b"]}
 //!   ],
 //!   "scripts": [{"id": "UUID", "log_source_id": "UUID"}]
 //! }
@@ -13,7 +14,7 @@
 //!
 //! Only `workspace_folder` is required. A relative `config_path` is relative to it. In both, a leading `~`, `$NAME` and
 //! `${NAME}` are replaced. The script with the id of a dev container gives the id of the log that its operations write
-//! to. Unknown fields are ignored.
+//! to. `up_args` are additional arguments of `devcontainer up`. Unknown fields are errors.
 
 mod expand;
 
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 use self::expand::{Environment, ExpandError, expand};
 use crate::model::location::Predefined;
+use crate::model::up_arg::{UpArg, UpArgError};
 
 /// The size of the largest manifest, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
@@ -62,6 +64,7 @@ enum Cause {
 enum EntryError {
     Expand(ExpandError),
     Relative(String),
+    UpArg(String, UpArgError),
     DuplicateId,
 }
 
@@ -94,6 +97,7 @@ impl fmt::Display for EntryError {
             Self::Relative(folder) => {
                 write!(f, "workspace_folder {folder:?} is not an absolute path")
             }
+            Self::UpArg(text, error) => write!(f, "up_args {text:?}: {error}"),
             Self::DuplicateId => f.write_str("its id is used twice"),
         }
     }
@@ -120,6 +124,7 @@ impl From<ExpandError> for EntryError {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
     devcontainers: Vec<Entry>,
@@ -128,17 +133,31 @@ struct File {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Entry {
     id: Option<Uuid>,
     name: Option<String>,
     workspace_folder: String,
     config_path: Option<String>,
+    #[serde(default)]
+    up_args: Vec<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Script {
     id: Uuid,
-    log_source_id: Uuid,
+    /// Of any kind, since a bad one is no reason to have no dev containers.
+    #[serde(default)]
+    log_source_id: serde_json::Value,
+}
+
+impl Script {
+    /// The source, if it is a UUID that can name one.
+    fn log_source(&self) -> Option<Uuid> {
+        let text = self.log_source_id.as_str()?;
+        Uuid::parse_str(text).ok().filter(|id| !id.is_nil())
+    }
 }
 
 impl Manifest {
@@ -146,8 +165,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// It cannot be read, is not JSON of this form, has a variable that is not set or a relative folder, or has an id
-    /// twice.
+    /// It cannot be read, is not JSON of this form, has a variable that is not set, a relative folder or an argument that
+    /// may not be given, or has an id twice.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
         let read = || {
             let metadata = std::fs::metadata(path).map_err(Cause::Read)?;
@@ -190,14 +209,18 @@ impl Manifest {
 }
 
 impl File {
-    /// Dev containers without a script, if there are scripts, and scripts without a dev container.
+    /// Dev containers without a script, if there are scripts, scripts without a dev container, and scripts without a
+    /// source.
     fn contradictions(&self, devcontainers: &[Predefined]) -> Vec<String> {
         let Some(scripts) = &self.scripts else {
             return Vec::new();
         };
         let without_script = devcontainers
             .iter()
-            .filter(|devcontainer| devcontainer.log_source.is_none())
+            .filter(|devcontainer| {
+                let mut ids = scripts.iter().map(|script| Some(script.id));
+                ids.all(|id| id != devcontainer.id)
+            })
             .map(|devcontainer| {
                 format!(
                     "no script has the id of dev container {}; its log goes to the fallback source",
@@ -208,7 +231,18 @@ impl File {
             .iter()
             .filter(|script| devcontainers.iter().all(|one| one.id != Some(script.id)))
             .map(|script| format!("script {} names no dev container", script.id));
-        without_script.chain(without_devcontainer).collect()
+        let without_source = scripts
+            .iter()
+            .filter(|script| script.log_source().is_none())
+            .map(|script| {
+                format!(
+                    "the log_source_id of script {} is {}, and should be a UUID that is not nil; its log goes to the fallback \
+                     source",
+                    script.id, script.log_source_id
+                )
+            });
+        let all = without_script.chain(without_devcontainer);
+        all.chain(without_source).collect()
     }
 }
 
@@ -227,12 +261,17 @@ impl Entry {
             Some(config) => Some(folder.join(expand(config, variable)?)),
         };
         let script = scripts.iter().find(|script| Some(script.id) == self.id);
+        let up_args = self.up_args.iter().map(|text| {
+            let parsed = UpArg::parse(text);
+            parsed.map_err(|error| EntryError::UpArg(text.clone(), error))
+        });
         Ok(Predefined {
             id: self.id,
             name: self.name.clone().filter(|name| !name.is_empty()),
             folder,
             config,
-            log_source: script.map(|script| script.log_source_id),
+            log_source: script.and_then(Script::log_source),
+            up_args: up_args.collect::<Result<_, _>>()?,
         })
     }
 }
@@ -298,6 +337,84 @@ mod tests {
         );
         let without = parse(r#"{"devcontainers":[{"workspace_folder":"/v"}]}"#).unwrap();
         assert!(without.errors.is_empty());
+    }
+
+    #[test]
+    fn a_bad_log_source_is_noted_and_names_none() {
+        let nil = Uuid::nil();
+        for (script, shown) in [
+            (
+                format!(r#"{{"id":"{ID}","log_source_id":"{nil}"}}"#),
+                format!("\"{nil}\""),
+            ),
+            (
+                format!(r#"{{"id":"{ID}","log_source_id":"x"}}"#),
+                "\"x\"".into(),
+            ),
+            (format!(r#"{{"id":"{ID}","log_source_id":7}}"#), "7".into()),
+            (format!(r#"{{"id":"{ID}"}}"#), "null".into()),
+        ] {
+            let manifest = parse(&format!(
+                r#"{{"devcontainers":[{{"id":"{ID}","workspace_folder":"/w"}}],"scripts":[{script}]}}"#
+            ))
+            .unwrap();
+            assert_eq!(manifest.devcontainers[0].log_source, None, "{script}");
+            assert_eq!(
+                manifest.errors,
+                [format!(
+                    "the log_source_id of script {ID} is {shown}, and should be a UUID that is not nil; its log goes to the \
+                     fallback source"
+                )]
+            );
+        }
+    }
+
+    #[test]
+    fn arguments_of_up_are_taken_unless_they_undo_a_promise() {
+        let with = |args: &str| {
+            parse(&format!(
+                r#"{{"devcontainers":[{{"workspace_folder":"/w","up_args":{args}}}]}}"#
+            ))
+        };
+        let taken = with(r#"["--mount","type=bind,source=/a,target=/b"]"#).unwrap();
+        let taken = taken.devcontainers[0].up_args.iter().map(UpArg::as_str);
+        assert_eq!(
+            taken.collect::<Vec<_>>(),
+            ["--mount", "type=bind,source=/a,target=/b"]
+        );
+        assert_eq!(
+            with(r#"["--dockerPath=/x"]"#).unwrap_err(),
+            "devcontainers[0]: up_args \"--dockerPath=/x\": the daemon decides itself on --docker-path of devcontainer up; leave it out"
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_named_with_those_that_are_known() {
+        for (text, unknown, known) in [
+            (
+                r#"{"devcontainer":[]}"#,
+                "devcontainer",
+                "`devcontainers` or `scripts`",
+            ),
+            (
+                r#"{"devcontainers":[{"workspace_folder":"/w","config":"c"}]}"#,
+                "config",
+                "`id`, `name`, `workspace_folder`, `config_path`, `up_args`",
+            ),
+            (
+                r#"{"scripts":[{"id":"11111111-1111-4111-8111-111111111111","log_source":1}]}"#,
+                "log_source",
+                "`id` or `log_source_id`",
+            ),
+        ] {
+            let error = parse(text).unwrap_err();
+            let expected = format!("unknown field `{unknown}`, expected ");
+            assert!(error.starts_with(&expected), "{error}");
+            assert!(
+                error.contains(known) && error.contains(" at line 1 column "),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -188,6 +188,7 @@ impl Daemon {
             programs.clone(),
             OperationSettings {
                 roots: roots.clone(),
+                up_args: std::mem::take(&mut config.up_args),
                 sink: config.log_sink.take().and_then(Sink::new),
                 timeout: config.job_timeout,
                 persister: persister.clone(),
@@ -218,9 +219,15 @@ impl Daemon {
             (p, resolved)
         };
         let all: Vec<_> = predefined.map(resolve).collect();
+        let before = self.shared.view();
         if let Applied::Rejected(errors) = self.shared.apply(Fact::Predefined(all)) {
             for error in errors {
                 log::error!("{error}");
+            }
+        }
+        for warning in &self.shared.view().warnings {
+            if !before.warnings.contains(warning) {
+                log::warn!("{warning}");
             }
         }
     }

@@ -9,6 +9,7 @@ use log::LevelFilter;
 
 use crate::base::logging::LogFormat;
 use crate::model::listen::ListenAddress;
+use crate::model::up_arg::UpArg;
 use crate::process::Priority;
 
 /// The address without `--listen`.
@@ -39,6 +40,8 @@ pub struct Config {
     pub events: bool,
     /// The time limit of one operation.
     pub job_timeout: Duration,
+    /// The additional arguments of every `devcontainer up`.
+    pub up_args: Vec<UpArg>,
     /// The `Host` names that are accepted besides `localhost` and loopback addresses.
     pub allow_hosts: Vec<String>,
     /// The program that receives the logs of operations, with its arguments.
@@ -66,6 +69,7 @@ impl Default for Config {
             list_timeout: Duration::from_secs(5),
             events: true,
             job_timeout: Duration::from_secs(3600),
+            up_args: Vec::new(),
             allow_hosts: Vec::new(),
             log_sink: None,
             child_priority: Priority::default(),

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::config::Config;
 use super::values::{
     Read, address, command, directory, host_name, log_format, log_level, path, program, seconds,
-    whole_number,
+    up_argument, whole_number,
 };
 
 /// A flag of the daemon, which is also an environment variable.
@@ -30,6 +30,8 @@ pub(super) enum Setting {
     Single(&'static str, SetValue),
     /// A value for each time that the flag is given; the variable separates them by commas.
     Repeatable(&'static str, SetValue),
+    /// Like `Repeatable`, but the variable separates the values by white space, because they may have commas.
+    Words(&'static str, SetValue),
 }
 
 type SetValue = fn(&mut Config, &OsStr) -> Read<()>;
@@ -114,6 +116,12 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "time limit of one operation",
     },
     Flag {
+        name: "up-arg",
+        setting: Setting::Words("ARG", |c, v| push(&mut c.up_args, up_argument(v))),
+        default: "",
+        help: "additional argument of devcontainer up, such as\n--mount=type=bind,source=/a,target=/b",
+    },
+    Flag {
         name: "allow-host",
         setting: Setting::Repeatable("NAME", |c, v| push(&mut c.allow_hosts, host_name(v))),
         default: "",
@@ -189,7 +197,8 @@ Flags:
 const AFTER_FLAGS: &str = "  --help, --version
 
 Each flag is also an environment variable: --cache-duration is DEVCONTAINERD_CACHE_DURATION. A flag
-takes precedence over its variable. The variable of a repeatable flag separates values by commas.
+takes precedence over its variable. The variable of a repeatable flag separates values by commas,
+that of --up-arg by spaces.
 
 Signals: TERM and INT stop the daemon, HUP makes it read the manifest again.
 ";
@@ -217,7 +226,9 @@ impl Flag {
     fn usage(&self) -> String {
         match self.setting {
             Setting::Switch(_) => format!("--{} ", self.name),
-            Setting::Single(value, _) | Setting::Repeatable(value, _) => {
+            Setting::Single(value, _)
+            | Setting::Repeatable(value, _)
+            | Setting::Words(value, _) => {
                 format!("--{} {value}", self.name)
             }
         }
@@ -225,7 +236,7 @@ impl Flag {
 
     fn meaning(&self) -> String {
         let mut text = self.help.to_owned();
-        if let Setting::Repeatable(..) = self.setting {
+        if let Setting::Repeatable(..) | Setting::Words(..) = self.setting {
             text += "; repeatable";
         }
         if !self.default.is_empty() {

@@ -140,7 +140,7 @@ impl Words<'_> {
                 }
                 self.switches.push(flag.name);
             }
-            Setting::Single(..) | Setting::Repeatable(..) => {
+            Setting::Single(..) | Setting::Repeatable(..) | Setting::Words(..) => {
                 self.values.push((flag.name, parser.value()?));
             }
         }
@@ -182,7 +182,7 @@ impl Words<'_> {
                     );
                 }
             }
-            Setting::Single(_, set) | Setting::Repeatable(_, set) => {
+            Setting::Single(_, set) | Setting::Repeatable(_, set) | Setting::Words(_, set) => {
                 for (source, value) in self.values_of(flag) {
                     let result = set(config, &value);
                     result.map_err(|problem| invalid(source, value, problem))?;
@@ -203,6 +203,7 @@ impl Words<'_> {
         }
         let values = match (self.variable(flag), flag.setting) {
             (Some(value), Setting::Repeatable(..)) => values::split(&value),
+            (Some(value), Setting::Words(..)) => values::split_words(&value),
             (value, _) => value.into_iter().collect(),
         };
         let with_source = |value| (flag.variable(), value);

@@ -9,6 +9,7 @@ use log::LevelFilter;
 
 use crate::base::logging::LogFormat;
 use crate::model::listen::ListenAddress;
+use crate::model::up_arg::UpArg;
 
 /// A value that was read, or the values that would be right.
 pub(super) type Read<T> = Result<T, Cow<'static, str>>;
@@ -24,6 +25,18 @@ pub(super) fn split(value: &OsStr) -> Vec<OsString> {
         .filter(|part| !part.is_empty())
         .map(OsString::from)
         .collect()
+}
+
+/// Splits the variable of a flag whose values may have commas, at white space.
+pub(super) fn split_words(value: &OsStr) -> Vec<OsString> {
+    let text = value.to_string_lossy();
+    text.split_whitespace().map(OsString::from).collect()
+}
+
+/// Reads an argument of `devcontainer up`.
+pub(super) fn up_argument(value: &OsStr) -> Read<UpArg> {
+    let text = value.to_str().ok_or("it is not text")?;
+    UpArg::parse(text).map_err(|e| e.to_string().into())
 }
 
 /// Reads an address to listen on.

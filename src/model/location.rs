@@ -8,6 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::up_arg::UpArg;
+
 /// The length of the longest path, in bytes, with its final NUL (PATH_MAX of Linux).
 pub const MAX_PATH: usize = 4096;
 
@@ -313,6 +315,8 @@ pub struct Predefined {
     pub config: Option<PathBuf>,
     /// The id of the log that its operations write to, where the manifest gives one.
     pub log_source: Option<Uuid>,
+    /// Additional arguments of `devcontainer up`.
+    pub up_args: Vec<UpArg>,
 }
 
 impl Predefined {
@@ -324,6 +328,7 @@ impl Predefined {
             folder,
             config: None,
             log_source: None,
+            up_args: Vec::new(),
         }
     }
 

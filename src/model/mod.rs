@@ -12,4 +12,5 @@ pub mod operation;
 pub mod original;
 pub mod project;
 pub mod unchecked;
+pub mod up_arg;
 pub mod wsl;

@@ -39,6 +39,7 @@ use self::step::Retry;
 use crate::model::container::ContainerInfo;
 use crate::model::location::Declared;
 use crate::model::original::ParkedName;
+use crate::model::up_arg::UpArg;
 
 pub use self::fact::{Applied, Fact, Found, Inventory, ScanTarget, Unlocated};
 pub use self::freshness::{Freshness, Need};
@@ -247,6 +248,15 @@ impl State {
             config: config.or_else(|| entry.resolved.config.clone()),
             source: entry.source(),
         })
+    }
+
+    /// Returns the additional arguments of `devcontainer up` that the definition of a dev container gives.
+    pub fn up_args(&self, key: Key) -> &[UpArg] {
+        let predefined = self
+            .fleet
+            .get(key)
+            .and_then(|entry| entry.predefined.as_ref());
+        predefined.map_or(&[], |predefined| &predefined.up_args)
     }
 
     /// Returns true if the daemon is about to stop.

@@ -110,6 +110,15 @@ fn a_bad_flag_or_value_is_one_line_and_status_2() {
         (&["--list-timeout", "0"], &["--list-timeout 0", "seconds"]),
         (&["--job-timeout", "0"], &["--job-timeout 0", "seconds"]),
         (&["--job-timeout", "1h"], &["--job-timeout 1h", "seconds"]),
+        (
+            &["--up-arg", "--idLabel=a=b"],
+            &["--up-arg --idLabel=a=b", "decides itself on --id-label"],
+        ),
+        (
+            &["--up-arg=--remove-existing-container"],
+            &["--up-arg --remove-existing-container", "leave it out"],
+        ),
+        (&["--up-arg", "--"], &["--up-arg --", "options only"]),
         (&["--allow-host", "a:1"], &["--allow-host a:1", "host name"]),
         (&["--allow-host", "*"], &["--allow-host *", "host name"]),
         (&["--log-sink", " "], &["--log-sink", "program"]),
@@ -142,6 +151,10 @@ fn a_bad_variable_is_one_line_and_status_2() {
         ("NO_EVENTS", "perhaps"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
+        (
+            "UP_ARG",
+            "--mount=type=bind,source=/a,target=/b --config=/c",
+        ),
         ("MANIFEST", "/nonexistent"),
     ] {
         let name = format!("DEVCONTAINERD_{name}");
@@ -192,6 +205,18 @@ fn a_bad_manifest_is_named() {
         (
             r#"{"devcontainers":[{"workspace_folder":"$NOT_SET_HERE/w"}]}"#,
             "$NOT_SET_HERE",
+        ),
+        (
+            r#"{"devcontainers":[{"workspace_folder":"/w","config":"c"}]}"#,
+            "unknown field `config`, expected one of `id`, `name`, `workspace_folder`, `config_path`, `up_args`",
+        ),
+        (
+            r#"{"devcontainer":[]}"#,
+            "expected `devcontainers` or `scripts`",
+        ),
+        (
+            r#"{"devcontainers":[{"workspace_folder":"/w","up_args":["--docker-path=x"]}]}"#,
+            "devcontainers[0]: up_args \"--docker-path=x\": the daemon decides itself on --docker-path",
         ),
     ] {
         let path = sandbox.write("manifest.json", content);

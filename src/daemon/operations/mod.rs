@@ -42,6 +42,7 @@ use crate::model::ids::{Key, OperationId};
 use crate::model::location::{Declared, Resolved};
 use crate::model::operation::OperationKind;
 use crate::model::project::Project;
+use crate::model::up_arg::UpArg;
 use crate::process::programs::Programs;
 use crate::state::Refusal;
 use crate::{process, proxy};
@@ -68,6 +69,8 @@ pub struct Operations {
 pub struct OperationSettings {
     /// The resolved folders of `--workspace-root`.
     pub roots: Arc<[PathBuf]>,
+    /// Additional arguments of every `devcontainer up`.
+    pub up_args: Vec<UpArg>,
     /// The program that reads the logs.
     pub sink: Option<Sink>,
     /// The longest time that one operation may take.
@@ -227,9 +230,10 @@ impl Operations {
         let begun = self.shared.update(|state| {
             let log_source = state.begin(key, kind, id.clone(), place.claims.clone())?;
             let shown = state.containers_of(key).into_iter().next();
-            Ok((log_source, shown, state.foreign_labels(key)))
+            let up_args = state.up_args(key).to_vec();
+            Ok((log_source, shown, state.foreign_labels(key), up_args))
         });
-        let (log_source, shown, labels) = begun.map_err(StartError::Refused)?;
+        let (log_source, shown, labels, up_args) = begun.map_err(StartError::Refused)?;
         let journal = Arc::new(Journal::new(log_source));
         handles.insert(
             key,
@@ -244,6 +248,7 @@ impl Operations {
             container: request.container,
             shown,
             labels,
+            up_args,
             all: request.all,
             id,
             declared: place.declared,

@@ -24,6 +24,7 @@ use crate::model::operation::{
     ContainersReport, End, EndedOperation, Ending, OperationKind, Settlement,
 };
 use crate::model::project::Project;
+use crate::model::up_arg::UpArg;
 use crate::state::Fact;
 
 /// An operation that runs.
@@ -37,6 +38,8 @@ pub(super) struct OperationRun {
     pub(super) shown: Option<String>,
     /// The labels of that container, if the CLI would not find it by its folder and configuration.
     pub(super) labels: Option<IdLabels>,
+    /// The additional arguments of `devcontainer up` for this dev container.
+    pub(super) up_args: Vec<UpArg>,
     /// True if it acts on all containers of the dev container.
     pub(super) all: bool,
     pub(super) id: OperationId,

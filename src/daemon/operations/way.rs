@@ -179,6 +179,7 @@ impl Way {
             docker: &docker,
             compose: &compose,
             id_labels: labels.as_deref().unwrap_or_default(),
+            more: run.operations.settings.up_args.iter().chain(&run.up_args),
             remove_existing: run.kind == OperationKind::Recreate,
         };
         let mut command = Command::new(programs.devcontainer());
