@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod arguments;
 mod cancelling;
 mod compose;
 mod compose_failures;

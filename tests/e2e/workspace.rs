@@ -114,8 +114,9 @@ impl Workspace {
         self.run_up(&["--docker-path", docker], &[])
     }
 
+    /// Makes the dev container with these arguments and environment variables, too.
     #[track_caller]
-    fn run_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    pub(crate) fn run_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));
         // The `docker run` that the CLI leaves behind would hold pipes open.
         let mut child = Command::new("devcontainer")
