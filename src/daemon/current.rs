@@ -182,7 +182,7 @@ pub(super) fn report_dirty(before: &View, after: &View) {
                 now.name,
                 paths.join(", ")
             );
-        } else if was_dirty && !now.dirty {
+        } else if was_dirty && !now.dirty && now.container.is_some() && now.unchecked.is_none() {
             log::info!("dev container {} matches its configuration", now.name);
         }
     }

@@ -325,3 +325,21 @@ fn a_path_of_windows_into_this_wsl_distribution_is_a_path_in_it() {
         }
     }
 }
+
+#[test]
+fn the_log_does_not_say_that_what_is_unchecked_matches() {
+    let sandbox = Sandbox::with_app();
+    sandbox.write(
+        "work/app/.devcontainer/devcontainer.json",
+        r#"{"dockerFile": "none"}"#,
+    );
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    assert_eq!(daemon.devcontainer()["dirty"], true);
+    daemon.log.wait_for("app no longer matches");
+    sandbox.remove_container(1);
+    sandbox.devcontainer_made(2, &sandbox.path("work/app"), "2100-01-01T00:00:00Z");
+    assert!(unchecked(&daemon).contains("/none, which the configuration names, does not exist"));
+    let lines = daemon.log.lines();
+    let matches = |line: &&String| line.contains("app matches its configuration");
+    assert_eq!(lines.iter().find(matches), None);
+}

@@ -103,7 +103,7 @@ fn references_are_bounded() {
     );
     assert!(scan_dir(&dir, None).unwrap().extent().is_truncated);
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(30),
         "{:?}",
         begun.elapsed()
     );
