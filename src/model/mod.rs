@@ -10,6 +10,7 @@ pub mod listing;
 pub mod location;
 pub mod operation;
 pub mod original;
+pub mod phase;
 pub mod project;
 pub mod unchecked;
 pub mod up_arg;

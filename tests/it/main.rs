@@ -30,6 +30,7 @@ mod logs;
 mod only_target;
 mod operations;
 mod output;
+mod phases;
 mod processes;
 mod replacing;
 mod restart;

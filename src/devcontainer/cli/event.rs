@@ -29,7 +29,6 @@ pub(super) enum CliEvent<'a> {
     Start {
         #[serde(default, borrow)]
         text: Cow<'a, str>,
-        /// Set for a hook.
         #[serde(default, borrow)]
         channel: Option<Cow<'a, str>>,
     },
@@ -52,6 +51,8 @@ pub(super) enum CliEvent<'a> {
         status: Cow<'a, str>,
         #[serde(default, borrow)]
         step_detail: Option<Cow<'a, str>>,
+        #[serde(default, borrow)]
+        channel: Option<Cow<'a, str>>,
     },
     /// An event of an unknown type.
     #[serde(other)]
@@ -68,6 +69,22 @@ pub(super) struct Message<'a> {
     timestamp: i64,
     #[serde(default, borrow)]
     pub(super) text: Cow<'a, str>,
+    #[serde(default, borrow)]
+    channel: Option<Cow<'a, str>>,
+}
+
+impl CliEvent<'_> {
+    /// Returns whether it comes from a lifecycle command of the configuration, which has a channel of its own.
+    pub(super) fn is_of_hook(&self) -> bool {
+        let channel = match self {
+            Self::Raw(message) | Self::Text(message) | Self::Stop { message, .. } => {
+                &message.channel
+            }
+            Self::Start { channel, .. } | Self::Progress { channel, .. } => channel,
+            Self::Other => return false,
+        };
+        channel.is_some()
+    }
 }
 
 impl Message<'_> {
@@ -120,6 +137,7 @@ mod tests {
             level,
             timestamp,
             text: text.into(),
+            channel: None,
         })
     }
 
@@ -142,6 +160,7 @@ mod tests {
             level: 2,
             timestamp: 9,
             text: "Run: x".into(),
+            channel: None,
         };
         let start_timestamp = 4;
         assert_eq!(
@@ -164,10 +183,21 @@ mod tests {
                 name: "n".into(),
                 status: "running".into(),
                 step_detail: Some("d".into()),
+                channel: None,
             })
         );
         let unknown = r#"{"type":"other","level":"high","text":"x"}"#;
         assert_eq!(parse(unknown), Some(CliEvent::Other));
+    }
+
+    #[test]
+    fn an_event_of_a_hook_has_a_channel() {
+        for kind in ["raw", "text", "start", "stop", "progress"] {
+            let event = |channel: &str| format!(r#"{{"type":"{kind}","level":3{channel}}}"#);
+            let is_of_hook = |line: &str| parse(line).unwrap().is_of_hook();
+            assert!(is_of_hook(&event(r#","channel":"postCreate""#)), "{kind}");
+            assert!(!is_of_hook(&event("")), "{kind}");
+        }
     }
 
     #[test]

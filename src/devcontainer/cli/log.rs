@@ -5,18 +5,16 @@
 //! the stack traces between the objects.
 
 use super::cause::ProgramOutput;
+use super::command;
 use super::event::{CliEvent, Message, mend, parse};
 use super::line::{Line, MAX_LINE};
-use super::timing::{Steps, phase};
+use super::phases::Phases;
+use super::timing::{Steps, step_name};
 use crate::base::lines::Lines;
 use crate::base::text::plain_text;
 use crate::base::time::Timestamp;
 use crate::model::api::LogLevel;
-
-/// How the text of a step that runs a program begins.
-const RUN: &str = "Run: ";
-/// The heading of the output of `initializeCommand`.
-const INITIALIZE_HEADING: &str = "Running the initializeCommand from devcontainer.json";
+use crate::model::phase::Phase;
 
 /// Reads the CLI's standard error.
 #[derive(Default)]
@@ -44,28 +42,18 @@ impl LogReader {
     /// Returns `true` once, when `initializeCommand` has ended and the CLI is about to read the files that it builds
     /// from.
     pub fn take_initialized(&mut self) -> bool {
-        let has_ended = self.parser.initialize == InitializeCommand::Ended;
-        if has_ended {
-            self.parser.initialize = InitializeCommand::Reported;
-        }
-        has_ended
+        self.parser.phases.take_initialized()
+    }
+
+    /// Returns the phase that the CLI has come to, once.
+    pub fn take_phase(&mut self) -> Option<Phase> {
+        self.parser.phases.take_new()
     }
 
     /// Returns the last error message of docker itself, also one that is not shown.
     pub fn cause(&self) -> Option<String> {
         self.parser.program_output.cause()
     }
-}
-
-/// The progress of `initializeCommand`.
-#[derive(Clone, Copy, Default, PartialEq)]
-enum InitializeCommand {
-    #[default]
-    NotSeen,
-    Running,
-    Ended,
-    /// The end was reported; the heading means nothing any more.
-    Reported,
 }
 
 /// The beginning of a line of `raw`.
@@ -85,7 +73,7 @@ struct Parser {
     program_output: ProgramOutput,
     /// True if the next text is a compose file with the values of its variables, which may be secret.
     next_is_secret: bool,
-    initialize: InitializeCommand,
+    phases: Phases,
 }
 
 impl Parser {
@@ -107,12 +95,13 @@ impl Parser {
 
     fn event(&mut self, event: &CliEvent<'_>, dropped: usize, now: Timestamp) {
         self.has_events = true;
+        self.phases.take(event);
         let is_secret = std::mem::take(&mut self.next_is_secret);
         let is_shown = match event {
             CliEvent::Raw(message) => self.raw(message, now),
             CliEvent::Text(message) => self.text(message, is_secret, now),
-            CliEvent::Start { text, channel } => {
-                self.start(text, channel.is_some());
+            CliEvent::Start { text, .. } => {
+                self.start(text);
                 false
             }
             CliEvent::Stop {
@@ -126,6 +115,7 @@ impl Parser {
                 name,
                 status,
                 step_detail,
+                ..
             } => {
                 self.progress(name, status, step_detail.as_deref(), now);
                 true
@@ -143,11 +133,6 @@ impl Parser {
     /// Takes a piece of output, whose lines may begin and end in other pieces.
     fn raw(&mut self, message: &Message<'_>, now: Timestamp) -> bool {
         self.program_output.push(&message.text);
-        if self.initialize == InitializeCommand::NotSeen
-            && message.text.contains(INITIALIZE_HEADING)
-        {
-            self.initialize = InitializeCommand::Running;
-        }
         if !message.is_shown() {
             return false;
         }
@@ -197,26 +182,22 @@ impl Parser {
         is_shown
     }
 
-    fn start(&mut self, text: &str, is_hook: bool) {
-        if !text.starts_with(RUN) {
-            return;
-        }
-        // The CLI goes on, so that errors of the program before were not fatal.
-        self.program_output.clear();
-        if self.initialize == InitializeCommand::Running && !is_hook {
-            self.initialize = InitializeCommand::Ended;
+    fn start(&mut self, text: &str) {
+        if command::line_of(text).is_some() {
+            // The CLI goes on, so that errors of the program before were not fatal.
+            self.program_output.clear();
         }
     }
 
     fn stop(&mut self, message: &Message<'_>, start_timestamp: i64, now: Timestamp) {
         self.end_raw();
         let text = &message.text;
-        self.next_is_secret = text.starts_with(RUN) && text.ends_with(" config");
-        if let Some(phase) = phase(text) {
+        self.next_is_secret = command::line_of(text).is_some_and(|line| line.ends_with(" config"));
+        if let Some(step) = step_name(text) {
             let at = message.at(now);
             let begun = Timestamp::from_millis(start_timestamp);
             let seconds = at.seconds_since(begun).max(0.0);
-            self.push(at, message.level(), &format!("{phase} took {seconds:.1} s"));
+            self.push(at, message.level(), &format!("{step} took {seconds:.1} s"));
         }
     }
 

@@ -2,8 +2,10 @@
 
 pub mod arguments;
 mod cause;
+mod command;
 mod event;
 pub mod line;
 pub mod log;
+mod phases;
 pub mod result;
 mod timing;

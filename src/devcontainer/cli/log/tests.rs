@@ -79,29 +79,6 @@ fn the_resolved_compose_file_is_not_shown() {
 }
 
 #[test]
-fn the_end_of_initialize_command_is_reported_once() {
-    let mut reader = LogReader::default();
-    let mut reports = |line: &str| {
-        reader.feed(format!("{line}\n").as_bytes(), Timestamp::from_millis(NOW));
-        reader.take_initialized()
-    };
-    let docker = r#"{"type":"start","level":2,"timestamp":1,"text":"Run: docker ps"}"#;
-    let hook = r#"{"type":"start","level":3,"timestamp":1,"text":"Run: /bin/sh -c x","channel":"postCreate"}"#;
-    let heading = r#"{"type":"raw","level":3,"timestamp":1,"text":"\u001b[1mRunning the initializeCommand from devcontainer.json...\u001b[0m\r\n","channel":"postCreate"}"#;
-    for (line, expected) in [
-        (docker, false),
-        (heading, false),
-        (hook, false),
-        (docker, true),
-        (docker, false),
-        (heading, false),
-        (docker, false),
-    ] {
-        assert_eq!(reports(line), expected, "{line}");
-    }
-}
-
-#[test]
 fn long_steps_are_timed_whatever_their_level() {
     let stop = |text: &str| {
         format!(
