@@ -6,13 +6,28 @@ pub const MAX_INPUT_LINE: usize = 1 << 20;
 const CAPACITY_KEPT: usize = 64 << 10;
 
 /// Splits a stream at line feeds.
-#[derive(Default)]
 pub struct Lines {
     begun: Vec<u8>,
     dropped: usize,
+    limit: usize,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self::up_to(MAX_INPUT_LINE)
+    }
 }
 
 impl Lines {
+    /// Lines of which so many bytes are kept.
+    pub fn up_to(limit: usize) -> Self {
+        Self {
+            begun: Vec::new(),
+            dropped: 0,
+            limit,
+        }
+    }
+
     /// Calls `line` for each line that `bytes` ends, with its content and how many bytes of it were dropped.
     pub fn feed(&mut self, bytes: &[u8], line: &mut dyn FnMut(&[u8], usize)) {
         let mut parts = bytes.split(|b| *b == b'\n');
@@ -32,7 +47,7 @@ impl Lines {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = MAX_INPUT_LINE - self.begun.len();
+        let room = self.limit.saturating_sub(self.begun.len());
         let (kept, rest) = bytes.split_at(room.min(bytes.len()));
         self.begun.extend_from_slice(kept);
         self.dropped += rest.len();

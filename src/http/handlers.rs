@@ -74,16 +74,20 @@ impl Service {
             Action::Devcontainers => self.devcontainers().map(Reply::from),
             Action::Devcontainer(name) => self.devcontainer(&name).map(Reply::from),
             Action::RecreateContainer(container) => {
-                let kind = OperationKind::Recreate;
                 let (owner, container) = self.owner_of(&container)?;
-                let request = OperationRequest {
+                let operation = OperationRequest {
                     container: Some(container),
+                    ..OperationKind::Recreate.into()
+                };
+                self.operate(owner, operation, &query, request)
+            }
+            Action::Operate(kind, name) => {
+                let operation = OperationRequest {
+                    all: query.all.unwrap_or(false),
                     ..kind.into()
                 };
-                let journal = self.start(owner, request)?;
-                Ok(Reply::Result(journal, kind))
+                self.operate(self.known(&name)?, operation, &query, request)
             }
-            Action::Operate(kind, name) => self.operate(self.known(&name)?, kind, &query, request),
             Action::Cancel(name) => Ok(Reply::End(self.cancel(self.known(&name)?)?)),
             Action::Logs(name) => {
                 let journal = self.journal(self.known(&name)?);
@@ -139,14 +143,13 @@ impl Service {
     fn operate(
         &self,
         key: Key,
-        kind: OperationKind,
+        operation: OperationRequest,
         query: &Query,
         request: &Request,
     ) -> Result<Reply, Error> {
-        let operation = OperationRequest {
-            all: query.all.unwrap_or(false),
-            ..kind.into()
-        };
+        let kind = operation.kind;
+        // A removed dev container can no longer be shown in a 202, and a script that names a container waits for its end.
+        let waits = kind == OperationKind::Delete || operation.container.is_some();
         if query.follow {
             // A stream that cannot be opened is refused before the operation begins.
             let end = self.end_of_operation()?;
@@ -154,8 +157,7 @@ impl Service {
             return Ok(Reply::Log(log(Some(journal), end, query, request)));
         }
         let journal = self.start(key, operation)?;
-        // A removed dev container can no longer be shown in a 202.
-        if query.wait.unwrap_or(kind == OperationKind::Delete) {
+        if query.wait.unwrap_or(waits) {
             return Ok(Reply::Result(journal, kind));
         }
         let shown = self.shown(key).ok_or(Error::Refused(Refusal::Gone))?;

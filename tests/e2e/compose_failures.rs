@@ -150,7 +150,7 @@ rows! {
         cause: "`postCreateCommand` fails",
         dev: After::Replaced,
         db: After::Untouched,
-        says: &["postCreateCommand"],
+        says: &["postCreateCommand", "the new container runs, and the old one is gone"],
         arrange: |stage| stage.configure(json!({"postCreateCommand": "exit 7"})),
         killed_at: None,
     },

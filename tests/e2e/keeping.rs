@@ -106,14 +106,14 @@ rows! { CAUSES: Cause, check_cause;
     p12_a_run_argument_that_is_unknown: Cause {
         cause: "`runArgs` has a flag that docker does not know",
         after: After::Untouched,
-        says: &["docker run"],
+        says: &["unknown flag: --no-such-flag"],
         arrange: |stage| stage.fails_with(json!({}), &["--no-such-flag"]),
         meanwhile: nothing,
     },
     p12_a_port_that_is_taken: Cause {
         cause: "a published port belongs to another container",
         after: After::Restored,
-        says: &["docker run"],
+        says: &["port is already allocated"],
         arrange: |stage| {
             let taken = publish(free_port());
             stage.others.run(&["--publish", &taken, IMAGE, "sleep", "1000"]);
@@ -124,7 +124,7 @@ rows! { CAUSES: Cause, check_cause;
     p12_a_device_that_does_not_exist: Cause {
         cause: "a device in `runArgs` does not exist",
         after: After::Restored,
-        says: &["docker run"],
+        says: &["/dev/no-such-device"],
         arrange: |stage| stage.fails_with(json!({}), &["--device", "/dev/no-such-device"]),
         meanwhile: nothing,
     },
@@ -155,7 +155,7 @@ rows! { CAUSES: Cause, check_cause;
     p12_a_post_create_command_that_fails: Cause {
         cause: "`postCreateCommand` fails",
         after: After::Replaced,
-        says: &["postCreateCommand"],
+        says: &["postCreateCommand", "the new container runs, and the old one is gone"],
         arrange: |stage| stage.fails_with(json!({"postCreateCommand": "exit 7"}), &[]),
         meanwhile: nothing,
     },

@@ -10,6 +10,7 @@ mod affected;
 mod bodies;
 mod bounds;
 mod cancel;
+mod causes;
 mod command_line;
 mod daemon;
 mod dirty;

@@ -110,6 +110,31 @@ fn a_dev_container_is_recreated_in_the_background_or_while_one_waits() {
     assert_eq!((response.status, &*response.body), (204, ""));
 }
 
+#[test]
+fn a_container_is_recreated_in_the_background_or_followed_if_the_query_says_so() {
+    let (sandbox, daemon) = start("while [ ! -e $R/go ]; do sleep 0.02; done");
+    let id = daemon.devcontainer()["id"].as_str().unwrap().to_owned();
+    for prefix in ["", "/api/v0/containers"] {
+        let path = || {
+            let container = daemon.devcontainer()["container"]["id"].clone();
+            let container = container.as_str().unwrap().to_owned();
+            format!("{prefix}/devcontainers/container/{container}/recreate")
+        };
+        let _ = fs::remove_file(sandbox.path("go"));
+        let response = daemon.post(&format!("{}?wait=false", path()));
+        assert_eq!(response.status, 202);
+        let location = format!("{prefix}/devcontainers/{id}/logs");
+        assert_eq!(response.headers["location"], location);
+        assert_eq!(response.json()["job"]["state"], "running");
+        sandbox.write("go", "");
+        daemon.get(&format!("{location}?follow=true"));
+        let response = daemon.post(&format!("{}?follow=true&format=text", path()));
+        assert_eq!(response.status, 200);
+        let log = "made it\nrecreate succeeded after ";
+        assert!(response.body.starts_with(log), "{response:?}");
+    }
+}
+
 /// Recreates with a CLI that runs this code, and asserts the error.
 #[track_caller]
 fn check_failure(devcontainer: &str, detail: &str) {
@@ -244,7 +269,10 @@ fn a_failed_hook_leaves_a_running_container_and_an_error() {
         .assert_error(500, "Could not recreate devcontainer", detail);
     let after = daemon.devcontainer();
     assert_eq!(after["status"], "running");
-    assert_eq!(after["error"], detail);
+    assert_eq!(
+        after["error"],
+        format!("{detail}; the new container runs, and the old one is gone")
+    );
     assert_eq!(after["container"]["name"], "made");
     assert_eq!(after["dirty"], false, "it was made from what is on disk");
     fs::write(sandbox.config("app"), "{\"image\":\"new\"}").unwrap();

@@ -5,13 +5,15 @@ use crate::base::lines::Lines;
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::line::Line;
 use crate::devcontainer::cli::log::LogReader;
-use crate::devcontainer::cli::result::UpResult;
+use crate::devcontainer::cli::names::TrueNames;
+use crate::devcontainer::cli::result::{MAX_RESULT, UpResult};
 use crate::model::api::LogLevel;
 use crate::process::Stream;
 
 /// Reads the output of the CLI, in pieces of any size, and writes a journal.
 pub(super) struct Output<'a> {
     journal: &'a Journal,
+    names: TrueNames,
     stdout: Lines,
     stderr: LogReader,
     /// The result: the last one, if there are several.
@@ -22,10 +24,11 @@ pub(super) struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// Returns a reader of output that has not begun.
-    pub(super) fn new(journal: &'a Journal) -> Self {
+    pub(super) fn new(journal: &'a Journal, names: TrueNames) -> Self {
         Self {
             journal,
-            stdout: Lines::default(),
+            names,
+            stdout: Lines::up_to(MAX_RESULT),
             stderr: LogReader::default(),
             result: None,
             last_line: None,
@@ -43,8 +46,8 @@ impl<'a> Output<'a> {
             Stream::Stdout => {
                 let mut others = Vec::new();
                 let result = &mut self.result;
-                self.stdout.feed(bytes, &mut |line, _| {
-                    others.extend(stdout_line(line, result, now));
+                self.stdout.feed(bytes, &mut |line, dropped| {
+                    others.extend(stdout_line(line, dropped, result, now));
                 });
                 self.write(others);
             }
@@ -63,16 +66,35 @@ impl<'a> Output<'a> {
         let mut lines = self.stderr.finish(now);
         let result = &mut self.result;
         self.stdout
-            .finish(&mut |line, _| lines.extend(stdout_line(line, result, now)));
+            .finish(&mut |line, dropped| lines.extend(stdout_line(line, dropped, result, now)));
         self.write(lines);
     }
 
-    /// Returns the cause of a failure in the words of docker.
-    pub(super) fn cause(&self) -> Option<String> {
-        self.stderr.cause()
+    /// Returns the reason of a failure: the result's, with the cause in the words of docker where the result lacks it,
+    /// as it often says only which command failed. `None` without a result.
+    pub(super) fn reason(&mut self) -> Option<String> {
+        let result = self.result.as_mut()?;
+        let cause = result
+            .raw_texts()
+            .find_map(|text| self.stderr.cause_of(text));
+        result.rename(&self.names);
+        let reason = result.reason();
+        let Some(mut cause) = cause else {
+            return Some(reason);
+        };
+        self.names.put_into(&mut cause);
+        if reason.contains(&cause) {
+            return Some(reason);
+        }
+        Some(format!("{reason}: {cause}"))
     }
 
-    fn write(&mut self, lines: Vec<Line>) {
+    fn write(&mut self, mut lines: Vec<Line>) {
+        for line in &mut lines {
+            if let Some(named) = self.names.in_text(&line.text) {
+                line.text = named.into();
+            }
+        }
         if let Some(last) = lines.last() {
             self.last_line = Some(crate::base::text::plain_text(&last.text));
         }
@@ -81,9 +103,19 @@ impl<'a> Output<'a> {
 }
 
 /// Reads a line of standard output. It is the result, an object that is not shown, or text for users.
-fn stdout_line(line: &[u8], result: &mut Option<UpResult>, now: Timestamp) -> Option<Line> {
+fn stdout_line(
+    line: &[u8],
+    dropped: usize,
+    result: &mut Option<UpResult>,
+    now: Timestamp,
+) -> Option<Line> {
     let text = String::from_utf8_lossy(line);
-    if let Some(found) = UpResult::parse(&text) {
+    let found = if dropped > 0 {
+        UpResult::parse_cut(&text)
+    } else {
+        UpResult::parse(&text)
+    };
+    if let Some(found) = found {
         *result = Some(found);
         return None;
     }

@@ -18,8 +18,8 @@ use crate::model::labels::IdLabels;
 use crate::model::operation::{ContainersReport, Ending, Settlement};
 use crate::model::original::Original;
 use crate::process::{self, RunLimits};
+use crate::proxy;
 use crate::state::Fact;
-use crate::{proxy, shim};
 
 /// The time between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -29,6 +29,10 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 const SETTLE_PATIENCE_CLOSING: Duration = Duration::from_millis(1500);
 /// The time between two attempts.
 const SETTLE_RETRY_EVERY: Duration = Duration::from_millis(500);
+
+/// The reports on a container that runs, but whose lifecycle commands failed.
+const NEW_CONTAINER_REPLACES: &str = "the new container runs, and the old one is gone";
+const CONTAINER_RUNS: &str = "the container runs";
 
 /// The containers that an operation is to be settled with.
 struct Left {
@@ -78,7 +82,7 @@ impl OperationRun {
             Ok(command) => command,
             Err(e) => return (Failure::Plan(e).into(), None),
         };
-        let mut output = Output::new(&self.journal);
+        let mut output = Output::new(&self.journal, way.true_names());
         let limits = RunLimits {
             deadline: self.deadline,
             abort: &[self.abort.as_fd()],
@@ -108,12 +112,6 @@ impl OperationRun {
 
     /// Judges how the CLI ended, by its exit status and its result.
     fn judge(&self, ended: process::Ended, output: &mut Output<'_>) -> Ending {
-        let (docker, compose) = shim::paths();
-        let names = [(compose, "docker-compose"), (docker, "docker")];
-        let names = names.map(|(path, name)| (path.display().to_string(), name));
-        if let Some(result) = &mut output.result {
-            result.rename(&names.each_ref().map(|(path, name)| (path.as_str(), *name)));
-        }
         match (ended, &output.result) {
             (process::Ended::Aborted, _) => self.aborted(),
             (process::Ended::TimedOut, _) => {
@@ -126,8 +124,8 @@ impl OperationRun {
                     Failure::Contradiction(status).into()
                 }
             }
-            (process::Ended::Exited(_), Some(result)) => {
-                Failure::Reported(with_cause(result.reason(), output.cause())).into()
+            (process::Ended::Exited(_), Some(_)) => {
+                Failure::Reported(output.reason().unwrap_or_default()).into()
             }
             (process::Ended::Exited(status), None) => {
                 Failure::NoResult(status, output.last_line.take()).into()
@@ -183,7 +181,9 @@ impl OperationRun {
     fn settle(&self, left: &Left, ending: Ending, named: Option<String>) -> Outcome {
         let succeeded = ending == Ending::Succeeded;
         let error = match self.ask_docker(left, succeeded, named.as_deref()) {
-            Ok(aftermath) => return self.conclude(ending, named, &aftermath),
+            Ok(aftermath) => {
+                return self.conclude(ending, named, &aftermath, !left.originals.is_empty());
+            }
             Err(error) => error,
         };
         let consequence = if left.originals.is_empty() {
@@ -245,7 +245,13 @@ impl OperationRun {
         }
     }
 
-    fn conclude(&self, ending: Ending, named: Option<String>, aftermath: &Aftermath) -> Outcome {
+    fn conclude(
+        &self,
+        ending: Ending,
+        named: Option<String>,
+        aftermath: &Aftermath,
+        replaces: bool,
+    ) -> Outcome {
         for trouble in &aftermath.troubles {
             self.say(trouble);
         }
@@ -266,7 +272,7 @@ impl OperationRun {
             }
             None
         } else {
-            report(aftermath, named.as_deref())
+            report(aftermath, named.is_some(), replaces)
         };
         Outcome {
             ending,
@@ -277,27 +283,22 @@ impl OperationRun {
     }
 }
 
-/// Returns the report on the containers of an operation that did not succeed.
-fn report(aftermath: &Aftermath, named: Option<&str>) -> Option<ContainersReport> {
+/// Returns the report on the containers of an operation that did not succeed. `is_named` is true where the CLI named
+/// the container whose commands failed: of one that was ended early it says nothing. `replaces` is true where there was
+/// an old container.
+fn report(aftermath: &Aftermath, is_named: bool, replaces: bool) -> Option<ContainersReport> {
     let is_harmed = !aftermath.lost.is_empty() || !aftermath.troubles.is_empty();
-    // The CLI names the container whose commands failed. Of one that was ended early it says nothing.
-    let runs = aftermath.made.is_some() && named.is_none();
-    let text = aftermath
-        .summary()
-        .or_else(|| runs.then(|| NEW_CONTAINER_RUNS.to_owned()))?;
+    let runs = aftermath.made.is_some();
+    let text = aftermath.summary().or_else(|| {
+        runs.then(|| match (is_named, replaces) {
+            (true, true) => NEW_CONTAINER_REPLACES.to_owned(),
+            (true, false) => CONTAINER_RUNS.to_owned(),
+            (false, _) => NEW_CONTAINER_RUNS.to_owned(),
+        })
+    })?;
     Some(if is_harmed {
         ContainersReport::Harmed(text)
     } else {
         ContainersReport::Unharmed(text)
     })
-}
-
-/// Adds the cause that docker gave: the CLI often says only which command failed.
-fn with_cause(reason: String, cause: Option<String>) -> String {
-    match cause {
-        Some(cause) if reason.contains("Command failed") && !reason.contains(&cause) => {
-            format!("{reason}: {cause}")
-        }
-        _ => reason,
-    }
 }

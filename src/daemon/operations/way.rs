@@ -8,6 +8,7 @@ use std::thread;
 
 use super::run::OperationRun;
 use crate::devcontainer::cli::arguments::Up;
+use crate::devcontainer::cli::names::TrueNames;
 use crate::docker::{self, Client, Endpoint, Snapshot};
 use crate::model::labels::IdLabels;
 use crate::model::location::normal;
@@ -21,6 +22,8 @@ use crate::shim;
 /// the old one has been stopped.
 const TIMEOUTS_OF_COMPOSE: [&str; 2] = ["COMPOSE_HTTP_TIMEOUT", "DOCKER_CLIENT_TIMEOUT"];
 const TIMEOUT_OF_COMPOSE: &str = "3600";
+/// The name of an engine without a socket on this machine.
+const REMOTE_ENGINE: &str = "docker";
 
 /// The containers that an operation acts on, and those that it must know.
 pub(super) struct Scope {
@@ -38,7 +41,7 @@ pub(super) struct Scope {
 /// The way on which programs reach docker, while it is open.
 pub(super) enum Way {
     /// Through a proxy for the socket of the engine.
-    Proxy(Proxy),
+    Proxy { proxy: Proxy, engine: String },
     /// Through a stand-in for the command line.
     Shim(shim::Plan),
 }
@@ -148,7 +151,11 @@ impl Way {
             }));
         };
         let journal = run.clone();
-        Proxy::start(proxy::Plan {
+        let engine = match &endpoint {
+            Endpoint::Socket(path) => path.display().to_string(),
+            Endpoint::Remote => REMOTE_ENGINE.to_owned(),
+        };
+        let proxy = Proxy::start(proxy::Plan {
             operation: run.id.clone(),
             folder: match &run.labels {
                 Some(labels) => labels.folder.clone().into(),
@@ -161,15 +168,37 @@ impl Way {
             renews: scope.renews,
             projects: scope.projects,
             say: Box::new(move |text| journal.say(text)),
-        })
-        .map(Self::Proxy)
+        })?;
+        Ok(Self::Proxy { proxy, engine })
+    }
+
+    /// Returns the true names of what the CLI is given for them, as they stand in its messages and in docker's.
+    pub(super) fn true_names(&self) -> TrueNames {
+        let pairs = match self {
+            Self::Proxy { proxy, engine } => {
+                let socket = proxy.socket().display().to_string();
+                let encoded = |path: &str| path.replace('/', "%2F");
+                vec![
+                    (encoded(&socket), encoded(engine)),
+                    (socket, engine.clone()),
+                ]
+            }
+            Self::Shim(plan) => {
+                let path = |path: &Path| path.display().to_string();
+                vec![
+                    (path(&plan.called_compose), "docker-compose".to_owned()),
+                    (path(&plan.called_docker), "docker".to_owned()),
+                ]
+            }
+        };
+        pairs.into_iter().collect()
     }
 
     /// The command line of the devcontainer CLI.
     pub(super) fn command(&self, run: &OperationRun) -> serde_json::Result<Command> {
         let programs = &run.operations.programs;
         let (docker, compose) = match self {
-            Self::Proxy(_) => (programs.docker(), programs.compose()),
+            Self::Proxy { .. } => (programs.docker(), programs.compose()),
             Self::Shim(plan) => (plan.called_docker.clone(), plan.called_compose.clone()),
         };
         let labels = run.labels.as_ref().map(IdLabels::pairs);
@@ -185,7 +214,7 @@ impl Way {
         let mut command = Command::new(programs.devcontainer());
         command.args(up.arguments());
         match self {
-            Self::Proxy(proxy) => {
+            Self::Proxy { proxy, .. } => {
                 let mut host = std::ffi::OsString::from("unix://");
                 host.push(proxy.socket());
                 command.env("DOCKER_HOST", host);
@@ -208,7 +237,7 @@ impl Way {
     /// Ends the way, and returns what was done on it; `None` where that is not known.
     pub(super) fn close(self) -> Option<proxy::Done> {
         match self {
-            Self::Proxy(proxy) => Some(proxy.finish()),
+            Self::Proxy { proxy, .. } => Some(proxy.finish()),
             Self::Shim(_) => None,
         }
     }

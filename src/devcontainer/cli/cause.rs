@@ -1,5 +1,7 @@
 //! The cause of a failure in docker's own words.
 
+use std::collections::VecDeque;
+
 use crate::base::text::plain_text;
 
 /// How many bytes at the end of a program's output are searched for a cause.
@@ -32,32 +34,80 @@ const AFTER_THE_CAUSE: [&str; 2] = [
     "Error: failed to rename container",
 ];
 
-/// The end of what the last program that the CLI ran has printed.
-#[derive(Default)]
-pub(super) struct ProgramOutput(String);
+/// How many failed programs are remembered. The CLI runs few more before it gives up.
+const MAX_FAILED: usize = 16;
+/// How many bytes of a command line tell it from others.
+const MAX_COMMAND: usize = 8 << 10;
+/// How the CLI reports a command that failed. The command line follows.
+const COMMAND_FAILED: &str = "Command failed: ";
 
-impl ProgramOutput {
+/// The errors of the programs that the CLI runs one after the other.
+///
+/// After one has failed the CLI may go on, so that an error counts only where the CLI reports that program.
+#[derive(Default)]
+pub(super) struct Causes {
+    /// The first line of the command line of the last program; empty before the first.
+    command: String,
+    /// The end of what it has printed.
+    output: String,
+    /// Earlier programs with an error, and the error. The newest is the last one.
+    failed: VecDeque<(String, String)>,
+}
+
+impl Causes {
+    /// Takes that the next program begins.
+    pub(super) fn begin(&mut self, command: &str) {
+        if let Some(cause) = self.last() {
+            if self.failed.len() >= MAX_FAILED {
+                self.failed.pop_front();
+            }
+            let command = std::mem::take(&mut self.command);
+            self.failed.push_back((command, cause));
+        }
+        self.command = identity(command).to_owned();
+        self.output.clear();
+    }
+
+    /// Takes a piece of the output of the last program.
     pub(super) fn push(&mut self, text: &str) {
         let from = text.ceil_char_boundary(text.len().saturating_sub(MAX_SEARCHED));
-        self.0.push_str(text.get(from..).unwrap_or_default());
-        if self.0.len() > 2 * MAX_SEARCHED {
-            let from = self.0.ceil_char_boundary(self.0.len() - MAX_SEARCHED);
-            self.0.drain(..from);
+        self.output.push_str(text.get(from..).unwrap_or_default());
+        if self.output.len() > 2 * MAX_SEARCHED {
+            let from = self
+                .output
+                .ceil_char_boundary(self.output.len() - MAX_SEARCHED);
+            self.output.drain(..from);
         }
     }
 
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    /// Returns the error of the command that `message` says has failed. It holds no secrets, unlike most of the output
+    /// around it.
+    pub(super) fn cause_of(&self, message: &str) -> Option<String> {
+        let (_, command) = message.split_once(COMMAND_FAILED)?;
+        let command = identity(command);
+        if self.command == command || self.command.is_empty() {
+            return self.last();
+        }
+        let mut failed = self.failed.iter().rev();
+        let (_, cause) = failed.find(|(failed, _)| failed == command)?;
+        Some(cause.clone())
     }
 
-    /// The last error message of docker. It holds no secrets, unlike most of the output around it.
-    pub(super) fn cause(&self) -> Option<String> {
-        let mut lines = self.0.lines().map(plain_text);
+    /// Returns the last error message of docker in the output of the last program.
+    fn last(&self) -> Option<String> {
+        let mut lines = self.output.lines().map(plain_text);
         let last = lines.rfind(|line| is_cause(line.trim()))?;
         let cause = last.trim();
         let end = cause.floor_char_boundary(MAX_CAUSE);
         cause.get(..end).map(str::to_owned)
     }
+}
+
+/// Returns the part of a command line by which it is known. The log has no more than the first line.
+fn identity(command: &str) -> &str {
+    let line = command.lines().next().unwrap_or_default().trim();
+    let end = line.floor_char_boundary(MAX_COMMAND);
+    line.get(..end).unwrap_or_default()
 }
 
 fn is_cause(line: &str) -> bool {
@@ -70,11 +120,58 @@ mod tests {
     use super::*;
 
     fn cause(printed: &[&str]) -> Option<String> {
-        let mut output = ProgramOutput::default();
+        let mut causes = Causes::default();
+        causes.begin("docker run x");
         for text in printed {
-            output.push(text);
+            causes.push(text);
         }
-        output.cause()
+        causes.cause_of("Command failed: docker run x")
+    }
+
+    #[test]
+    fn an_error_is_that_of_the_command_that_failed() {
+        let mut causes = Causes::default();
+        for (command, printed) in [
+            (
+                "docker buildx version",
+                "docker: unknown command: docker buildx",
+            ),
+            (
+                "docker run -p 80:80 x -c echo",
+                "docker: Error response from daemon: port is taken",
+            ),
+            ("docker ps -q ", ""),
+            ("docker inspect y", "Error: No such object: y"),
+        ] {
+            causes.begin(command);
+            causes.push(printed);
+        }
+        for (message, expected) in [
+            (
+                "Command failed: docker run -p 80:80 x -c echo\ntrap",
+                Some("docker: Error response from daemon: port is taken"),
+            ),
+            (
+                "An error: Command failed: docker inspect y",
+                Some("Error: No such object: y"),
+            ),
+            ("Command failed: docker ps -q", None),
+            ("Command failed: /bin/sh -c exit 3", None),
+            ("something else", None),
+        ] {
+            assert_eq!(causes.cause_of(message).as_deref(), expected, "{message}");
+        }
+        for number in 0..100 {
+            causes.begin(&format!("{number}{}", "x".repeat(2 * MAX_COMMAND)));
+            causes.push("Error: x");
+        }
+        assert_eq!(causes.failed.len(), MAX_FAILED);
+        assert!(
+            causes
+                .failed
+                .iter()
+                .all(|(line, _)| line.len() <= MAX_COMMAND)
+        );
     }
 
     #[test]
@@ -155,12 +252,12 @@ mod tests {
         let long = format!("Error: {}", "é".repeat(MAX_CAUSE));
         let shown = cause(&[&long]).unwrap();
         assert!((MAX_CAUSE - 1..=MAX_CAUSE).contains(&shown.len()));
-        let mut output = ProgramOutput::default();
-        output.push("Error: early\n");
+        let mut causes = Causes::default();
+        causes.push("Error: early\n");
         for _ in 0..10 {
-            output.push(&"é".repeat(MAX_SEARCHED));
-            assert!(output.0.len() <= 2 * MAX_SEARCHED);
+            causes.push(&"é".repeat(MAX_SEARCHED));
+            assert!(causes.output.len() <= 2 * MAX_SEARCHED);
         }
-        assert_eq!(output.cause(), None);
+        assert_eq!(causes.last(), None);
     }
 }

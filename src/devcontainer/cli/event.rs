@@ -12,8 +12,6 @@ use crate::model::api::LogLevel;
 /// The lowest level that is shown; levels are 1 (trace) to 5 (error).
 const SHOWN_FROM: u8 = 3;
 const ERROR: u8 = 5;
-/// The longest escape in a JSON string, `\u1234`.
-const MAX_ESCAPE: usize = 6;
 
 /// One event, with the fields that are read. Other fields are ignored, and `type` may stand anywhere in the object.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -118,16 +116,6 @@ pub(super) fn parse(line: &str) -> Option<CliEvent<'_>> {
         .ok()
 }
 
-/// Closes an object whose end was dropped: a long object is long by its last text. `None` where that makes no event.
-pub(super) fn mend(line: &str) -> Option<String> {
-    // The cut may be in the middle of an escape or of a character.
-    let line = line.trim_end_matches(char::REPLACEMENT_CHARACTER);
-    (0..MAX_ESCAPE)
-        .filter_map(|cut| line.get(..line.len().checked_sub(cut)?))
-        .map(|shorter| format!("{shorter}\"}}"))
-        .find(|mended| parse(mended).is_some())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,16 +203,5 @@ mod tests {
             panic!("it is an event");
         };
         assert!(matches!(message.text, Cow::Borrowed("plain")));
-    }
-
-    #[test]
-    fn a_cut_object_is_closed_wherever_the_cut_is() {
-        let whole = r#"{"type":"text","text":"a\u00e9\\é"}"#;
-        let from = whole.find("a\\").unwrap();
-        for cut in from..whole.len() - 2 {
-            let line = String::from_utf8_lossy(&whole.as_bytes()[..cut]);
-            assert!(mend(&line).is_some(), "{line}");
-        }
-        assert_eq!(mend(r#"{"text"#), None);
     }
 }

@@ -4,10 +4,11 @@
 //! command lines in `start` and `stop` are left out because they hold secrets (`docker run … -e TOKEN=…`), and so are
 //! the stack traces between the objects.
 
-use super::cause::ProgramOutput;
+use super::cause::Causes;
 use super::command;
-use super::event::{CliEvent, Message, mend, parse};
+use super::event::{CliEvent, Message, parse};
 use super::line::{Line, MAX_LINE};
+use super::mend::mend;
 use super::phases::Phases;
 use super::timing::{Steps, step_name};
 use crate::base::lines::Lines;
@@ -50,9 +51,10 @@ impl LogReader {
         self.parser.phases.take_new()
     }
 
-    /// Returns the last error message of docker itself, also one that is not shown.
-    pub fn cause(&self) -> Option<String> {
-        self.parser.program_output.cause()
+    /// Returns the error message of docker itself for the command whose failure `message` reports, also one that is not
+    /// shown.
+    pub fn cause_of(&self, message: &str) -> Option<String> {
+        self.parser.causes.cause_of(message)
     }
 }
 
@@ -70,7 +72,7 @@ struct Parser {
     has_events: bool,
     raw: Option<Begun>,
     steps: Steps,
-    program_output: ProgramOutput,
+    causes: Causes,
     /// True if the next text is a compose file with the values of its variables, which may be secret.
     next_is_secret: bool,
     phases: Phases,
@@ -82,7 +84,7 @@ impl Parser {
         if let Some(event) = parse(&text) {
             self.event(&event, dropped, now);
         } else if dropped > 0
-            && let Some(mended) = mend(&text)
+            && let Some(mended) = mend(&text, |line| parse(line).is_some())
         {
             if let Some(event) = parse(&mended) {
                 self.event(&event, dropped, now);
@@ -132,7 +134,7 @@ impl Parser {
 
     /// Takes a piece of output, whose lines may begin and end in other pieces.
     fn raw(&mut self, message: &Message<'_>, now: Timestamp) -> bool {
-        self.program_output.push(&message.text);
+        self.causes.push(&message.text);
         if !message.is_shown() {
             return false;
         }
@@ -173,7 +175,7 @@ impl Parser {
     }
 
     fn text(&mut self, message: &Message<'_>, is_secret: bool, now: Timestamp) -> bool {
-        self.program_output.push(&message.text);
+        self.causes.push(&message.text);
         let is_shown = message.is_shown() && !is_secret;
         if is_shown {
             self.end_raw();
@@ -183,9 +185,8 @@ impl Parser {
     }
 
     fn start(&mut self, text: &str) {
-        if command::line_of(text).is_some() {
-            // The CLI goes on, so that errors of the program before were not fatal.
-            self.program_output.clear();
+        if let Some(line) = command::line_of(text) {
+            self.causes.begin(line);
         }
     }
 

@@ -6,6 +6,8 @@ mod command;
 mod event;
 pub mod line;
 pub mod log;
+mod mend;
+pub mod names;
 mod phases;
 pub mod result;
 mod timing;

@@ -4,6 +4,15 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::mend::mend;
+use super::names::TrueNames;
+
+/// How many bytes of a line of standard output are kept. A message may hold a whole command line, and Linux allows 2 MiB
+/// of arguments.
+pub const MAX_RESULT: usize = 4 << 20;
+/// How many bytes of a message or description are shown.
+const MAX_TEXT: usize = 4 << 10;
+
 /// The result of `devcontainer up`. Unknown fields are ignored, since newer versions add some.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,27 +66,42 @@ impl UpResult {
             .ok()
     }
 
+    /// Reads a line of standard output whose end was dropped.
+    pub fn parse_cut(line: &str) -> Option<Self> {
+        let line = line.trim_start();
+        let mended = mend(line, |line| Self::parse(line).is_some())?;
+        Self::parse(&mended)
+    }
+
+    /// Returns the message and the description as the CLI gave them. They may hold secrets.
+    pub fn raw_texts(&self) -> impl Iterator<Item = &str> {
+        [&self.message, &self.description]
+            .into_iter()
+            .filter_map(|text| text.as_deref())
+    }
+
     /// Returns whether the CLI reports success.
     pub fn succeeded(&self) -> bool {
         self.outcome == Outcome::Success
     }
 
-    /// Replaces paths of programs by names in all texts.
-    pub fn rename(&mut self, programs: &[(&str, &str)]) {
+    /// Replaces what the daemon gave to the CLI by its true names, in all texts.
+    pub fn rename(&mut self, names: &TrueNames) {
         for text in [&mut self.message, &mut self.description]
             .into_iter()
             .flatten()
         {
-            for (path, name) in programs {
-                *text = text.replace(path, name);
-            }
+            names.put_into(text);
         }
     }
 
     /// Returns message and description as one text, without arguments that may be secret.
     pub fn reason(&self) -> String {
-        let text =
-            |field: &Option<String>| without_arguments(field.as_deref().unwrap_or_default().trim());
+        let text = |field: &Option<String>| {
+            bounded(without_arguments(
+                field.as_deref().unwrap_or_default().trim(),
+            ))
+        };
         let (message, description) = (text(&self.message), text(&self.description));
         match (message.as_str(), description.as_str()) {
             ("", "") => format!("outcome {:?} without a message", self.outcome.to_string()),
@@ -89,6 +113,16 @@ impl UpResult {
             }
         }
     }
+}
+
+/// Cuts a text that is too long to be shown.
+fn bounded(mut text: String) -> String {
+    let dropped = text.len() - text.floor_char_boundary(MAX_TEXT);
+    if dropped > 0 {
+        text.truncate(text.len() - dropped);
+        text.push_str(&format!(" [{dropped} more bytes dropped]"));
+    }
+    text
 }
 
 /// The programs whose arguments may hold secrets.
@@ -170,6 +204,25 @@ mod tests {
             reason(r#"{"outcome":"odd"}"#).as_deref(),
             Some(r#"outcome "odd" without a message"#)
         );
+    }
+
+    #[test]
+    fn a_long_result_is_understood_and_shown_in_part() {
+        let message = "é\\n".repeat(1 << 20);
+        let line = format!(
+            r#"{{"outcome":"error","message":"{message}","description":"Why.","containerId":"abc"}}"#
+        );
+        let whole = UpResult::parse(&line).unwrap();
+        assert_eq!(whole.container_id.as_deref(), Some("abc"));
+        let reason = whole.reason();
+        assert!(reason.starts_with("Why: é") && reason.ends_with(" more bytes dropped]"));
+        assert!(reason.len() < MAX_TEXT + 100, "{}", reason.len());
+        for cut in 100..120 {
+            let line = String::from_utf8_lossy(&line.as_bytes()[..cut]);
+            let cut = UpResult::parse_cut(&line).unwrap();
+            assert!(!cut.succeeded() && cut.reason().starts_with('é'), "{cut:?}");
+        }
+        assert_eq!(UpResult::parse_cut("{\"level\":3,\"text\":\"a"), None);
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn the_cause_is_the_last_error_of_docker_even_if_it_is_not_shown() {
     let cause = |log: &str| {
         let mut reader = LogReader::default();
         reader.feed(log.as_bytes(), Timestamp::from_millis(NOW));
-        reader.cause()
+        reader.cause_of("Command failed: docker ps")
     };
     let down = "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?";
     let hidden = format!(
