@@ -140,6 +140,7 @@ mod tests {
     use super::*;
     use crate::base::time::Timestamp;
     use crate::model::container::{Pairs, RunState};
+    use crate::model::setup::Setup;
 
     /// `ports` is docker's JSON; `expected` has one `host_ip:host_port->port/network` a port.
     fn check(ports: &str, expected: &[&str], warned: &[&str]) {
@@ -256,6 +257,7 @@ mod tests {
             run_state: RunState::Running,
             error: None,
             volumes: Pairs::default(),
+            setup: Setup::default(),
         }
     }
 

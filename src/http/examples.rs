@@ -8,6 +8,8 @@ use crate::base::time::Timestamp;
 use crate::model::api::{ChangeKind, Container, Devcontainer, InputChange, Job, Status};
 use crate::model::container::{ContainerInfo, Port, RunState};
 use crate::model::operation::{OperationKind, OperationState};
+use crate::model::phase::Phase;
+use crate::model::setup::Setup;
 use crate::state::{Change, View};
 
 fn info() -> Arc<ContainerInfo> {
@@ -34,6 +36,7 @@ fn info() -> Arc<ContainerInfo> {
         run_state: RunState::Running,
         error: None,
         volumes: [("/s", "/d")].into_iter().collect(),
+        setup: Setup::default(),
     })
 }
 
@@ -90,6 +93,7 @@ pub(super) fn full_devcontainer() -> Devcontainer {
         job: Some(Job {
             kind: OperationKind::Recreate,
             state: OperationState::Failed,
+            phase: Some(Phase::Build),
             started_at: Timestamp::new(1, 0),
             finished_at: Some(Timestamp::new(2, 500_000_000)),
         }),

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::base::time::Timestamp;
 use crate::model::container::ContainerInfo;
 use crate::model::operation::{OperationKind, OperationState};
+use crate::model::phase::Phase;
 
 /// A container as the answers show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +85,9 @@ pub struct Job {
     pub kind: OperationKind,
     /// Its state.
     pub state: OperationState,
+    /// The phase that it has come to, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
@@ -262,6 +266,7 @@ pub enum LogLevel {
 mod tests {
     use super::*;
     use crate::model::container::{Pairs, Port, RunState};
+    use crate::model::setup::Setup;
 
     #[test]
     fn a_container_has_exactly_the_documented_fields() {
@@ -282,6 +287,7 @@ mod tests {
                 run_state: RunState::Running,
                 error: None,
                 volumes: Pairs::default(),
+                setup: Setup::default(),
             }),
             devcontainer_dirty: false,
             devcontainer_status: Some(Status::Running),

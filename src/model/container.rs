@@ -5,6 +5,7 @@ use std::fmt;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use super::setup::Setup;
 use crate::base::time::Timestamp;
 
 /// Text to text, sorted by key, in a third of the memory that a map would take.
@@ -122,6 +123,8 @@ pub struct ContainerInfo {
     pub error: Option<Box<str>>,
     /// Source on the host to destination in the container.
     pub volumes: Pairs,
+    /// How the devcontainer CLI uses it.
+    pub setup: Setup,
 }
 
 impl ContainerInfo {

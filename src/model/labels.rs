@@ -8,6 +8,9 @@ pub const LABEL_FOLDER: &str = "devcontainer.local_folder";
 /// The label with the path of its configuration.
 pub const LABEL_CONFIG: &str = "devcontainer.config_file";
 
+/// The label with the configuration of a dev container that its image, its features and its configuration give.
+pub const LABEL_METADATA: &str = "devcontainer.metadata";
+
 /// The label with the project's name, on every container of a compose project.
 pub const LABEL_COMPOSE_PROJECT: &str = "com.docker.compose.project";
 

@@ -12,6 +12,7 @@ pub mod operation;
 pub mod original;
 pub mod phase;
 pub mod project;
+pub mod setup;
 pub mod unchecked;
 pub mod up_arg;
 pub mod wsl;

@@ -34,6 +34,12 @@ impl Phase {
         Self::PostAttachCommand,
     ];
 
+    /// Returns the phase of the lifecycle command with this property in the configuration.
+    pub fn of_command(property: &str) -> Option<Self> {
+        let mut commands = std::iter::once(Self::InitializeCommand).chain(Self::HOOKS);
+        commands.find(|phase| phase.as_str() == property)
+    }
+
     /// Returns the word on the wire. That of a lifecycle command is its property in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

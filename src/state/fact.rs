@@ -14,6 +14,7 @@ use crate::model::listing::{Fault, Listed};
 use crate::model::location::{CliPaths, Declared, Predefined, Resolved};
 use crate::model::operation::{EndedOperation, Repaired};
 use crate::model::original::Original;
+use crate::model::phase::Phase;
 
 /// A container list and everything on disk that belongs to it.
 pub struct Inventory {
@@ -81,6 +82,8 @@ pub enum Fact {
     OperationPrepared(Key, Vec<Original>, Option<Inputs>),
     /// `initializeCommand` has ended, and left these inputs.
     InputsInitialized(Key, Inputs),
+    /// The running operation has come to this phase.
+    PhaseBegun(Key, Phase),
     /// An operation ended, and the CLI left these inputs, with its lock file.
     OperationEnded(Key, EndedOperation, Option<Inputs>),
     /// The running operation has left duplicates of the container of the dev container alone.
@@ -124,6 +127,7 @@ impl State {
                 self.prepare_operation(key, originals, inputs.as_ref());
             }
             Fact::InputsInitialized(key, inputs) => self.set_initialized_inputs(key, &inputs),
+            Fact::PhaseBegun(key, phase) => self.begin_phase(key, phase, now),
             Fact::OperationEnded(key, ended, after) => {
                 self.end_operation(key, ended, after.as_ref(), now);
             }

@@ -14,6 +14,7 @@ use crate::model::operation::{
     Settlement,
 };
 use crate::model::original::Original;
+use crate::model::phase::Phase;
 use crate::model::project::Project;
 
 /// The activity on the containers of a dev container. There is one at a time (P14).
@@ -50,6 +51,8 @@ pub(super) struct RunningOperation {
     pub(super) containers_before: HashSet<String>,
     /// True if it has left duplicates of its container alone.
     pub(super) leaves_duplicates: bool,
+    /// The phase that it has come to, where that is known.
+    pub(super) phase: Option<Phase>,
 }
 
 /// The run of the daemon in which an operation ended.
@@ -118,10 +121,28 @@ impl RunningOperation {
 
     /// Returns the baseline of a container, if this operation made it: it carries its label, or it is new.
     pub(super) fn baseline_of(&self, info: &ContainerInfo) -> Option<&Baseline> {
-        let operation = &self.operation;
+        let made_from = self.operation.made_from.as_ref();
+        made_from.filter(|_| self.has_made(info))
+    }
+
+    /// Returns whether this operation made a container: it carries its label, or it is new.
+    fn has_made(&self, info: &ContainerInfo) -> bool {
         let is_new = !self.containers_before.contains(&info.id);
-        let is_made = operation.has_labelled(info) || (is_new && operation.is_younger(info));
-        operation.made_from.as_ref().filter(|_| is_made)
+        let operation = &self.operation;
+        operation.has_labelled(info) || (is_new && operation.is_younger(info))
+    }
+
+    /// Returns whether a container can be used already: it is the one that the operation is about, and the commands that
+    /// its configuration waits for have ended.
+    pub(super) fn is_usable(&self, info: &ContainerInfo) -> bool {
+        let is_it = match self.kind() {
+            OperationKind::Recreate => self.has_made(info),
+            OperationKind::Start => true,
+            OperationKind::Stop | OperationKind::Delete => false,
+        };
+        // A command ends where the next one begins: a feature may have one more of the same name.
+        let waits_for = info.setup.wait_for.max(Phase::Create);
+        is_it && self.phase.is_some_and(|phase| phase > waits_for)
     }
 }
 

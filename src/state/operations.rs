@@ -14,6 +14,7 @@ use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::operation::{EndedOperation, Ending, OperationKind, OperationState};
 use crate::model::original::Original;
+use crate::model::phase::Phase;
 use crate::model::project::Project;
 use crate::state::operation::{Activity, PastOperation, RunningOperation};
 
@@ -85,6 +86,7 @@ impl State {
             claims,
             containers_before,
             leaves_duplicates: false,
+            phase: None,
         });
         let log_source = entry.log_source();
         self.changed();
@@ -127,6 +129,21 @@ impl State {
             self.unsaved = true;
             self.changed();
         }
+    }
+
+    /// Takes the phase that the running operation has come to. With its first command in the container, lists from before
+    /// `now` are out of date: they may lack that container.
+    pub(super) fn begin_phase(&mut self, key: Key, phase: Phase, now: Instant) {
+        let Some(running) = self.running_mut(key) else {
+            return;
+        };
+        let before = running.phase.replace(phase);
+        let is_first_in_container =
+            phase > Phase::Create && before.is_none_or(|before| before <= Phase::Create);
+        if is_first_in_container {
+            self.listing.invalidate(now, self.containers_of(key));
+        }
+        self.changed();
     }
 
     /// Takes the end of an operation. `after` are the inputs as the CLI left them, with its lock file. Lists from
@@ -231,14 +248,15 @@ impl Entry {
 
     /// Returns the running or last operation as the answers show it.
     pub(super) fn job(&self) -> Option<Job> {
-        let (operation, end) = match (&self.activity, &self.last) {
-            (Activity::Operating(running), _) => (&running.operation, None),
-            (_, Some(past)) => (&past.operation, Some(&past.end)),
+        let (operation, phase, end) = match (&self.activity, &self.last) {
+            (Activity::Operating(running), _) => (&running.operation, running.phase, None),
+            (_, Some(past)) => (&past.operation, None, Some(&past.end)),
             (_, None) => return None,
         };
         Some(Job {
             kind: operation.kind,
             state: end.map_or(OperationState::Running, |end| end.ending.state()),
+            phase,
             started_at: operation.id.began_at(),
             finished_at: end.map(|end| end.finished_at),
         })

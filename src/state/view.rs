@@ -199,7 +199,12 @@ impl Entry {
     fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {
         let running = container.is_some_and(|info| info.running);
         match &self.activity {
-            Activity::Operating(running) => match running.kind() {
+            Activity::Operating(operation)
+                if running && container.is_some_and(|info| operation.is_usable(info)) =>
+            {
+                Status::Running
+            }
+            Activity::Operating(operation) => match operation.kind() {
                 OperationKind::Recreate | OperationKind::Start => Status::Starting,
                 OperationKind::Stop => Status::Stopping,
                 OperationKind::Delete => Status::Deleting,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::Sandbox;
+use crate::common::{Sandbox, eventually};
 use serde_json::json;
 
 /// Prints events of the CLI that begin and end `initializeCommand`, which writes the Dockerfile.
@@ -40,4 +40,58 @@ fn a_dockerfile_that_initialize_command_writes_in_any_form_is_what_it_was_made_f
     }
     sandbox.write("work/app/.devcontainer/Dockerfile", "FROM other");
     assert_eq!(daemon.changes(), json!([["Dockerfile", "modified"]]));
+}
+
+#[test]
+fn a_dev_container_runs_as_soon_as_the_commands_that_it_waits_for_have_ended() {
+    let sandbox = Sandbox::with_app();
+    let begin = |command: &str| {
+        format!(
+            r#"echo '{{"type":"progress","name":"Running {command}...","status":"running","channel":"postCreate"}}' >&2
+            while [ ! -e $R/{command} ]; do sleep 0.02; done"#
+        )
+    };
+    sandbox.devcontainer(
+        r#"echo '{"type":"start","level":3,"timestamp":1,"text":"Run: docker build ."}' >&2
+        while [ ! -e $R/built ]; do sleep 0.02; done
+        echo '{"type":"start","level":3,"timestamp":1,"text":"Run: docker run x"}' >&2"#,
+    );
+    sandbox.hook(
+        "devcontainer-made",
+        &["onCreateCommand", "postCreateCommand"]
+            .map(begin)
+            .join("\n"),
+    );
+    let daemon = sandbox.daemon().start();
+    assert!(daemon.devcontainer().get("job").is_none());
+    daemon.begin_recreate("app");
+    let is = |phase: &str, status: &str| {
+        eventually(phase, || {
+            let now = daemon.devcontainer();
+            let is = now["job"]["phase"] == phase;
+            is.then(|| assert_eq!(now["status"], status, "{now}"))
+        });
+    };
+    let (_, mut stream) = daemon.stream("GET", "/events", "");
+    stream.json_line().unwrap();
+    is("build", "starting");
+    sandbox.write("built", "");
+    is("onCreateCommand", "starting");
+    sandbox.write("onCreateCommand", "");
+    is("postCreateCommand", "running");
+    let line = eventually("the stream says so, too", || {
+        let line = stream.json_line().unwrap();
+        (line["type"] == "devcontainer" && line["status"] == "running").then_some(line)
+    });
+    assert_eq!(line["job"]["state"], "running");
+    assert_eq!(line["job"]["phase"], "postCreateCommand");
+    assert_eq!(line["container"]["name"], "made");
+    sandbox.write("postCreateCommand", "");
+    daemon.log.wait_for("recreate succeeded");
+    let after = daemon.devcontainer();
+    assert_eq!(
+        (&after["status"], &after["job"]["state"]),
+        (&json!("running"), &json!("succeeded"))
+    );
+    assert!(after["job"].get("phase").is_none());
 }

@@ -8,6 +8,7 @@ use crate::devcontainer::cli::log::LogReader;
 use crate::devcontainer::cli::names::TrueNames;
 use crate::devcontainer::cli::result::{MAX_RESULT, UpResult};
 use crate::model::api::LogLevel;
+use crate::model::phase::Phase;
 use crate::process::Stream;
 
 /// Reads the output of the CLI, in pieces of any size, and writes a journal.
@@ -58,6 +59,11 @@ impl<'a> Output<'a> {
     /// from.
     pub(super) fn take_initialized(&mut self) -> bool {
         self.stderr.take_initialized()
+    }
+
+    /// Returns the phase that the CLI has come to, once.
+    pub(super) fn take_phase(&mut self) -> Option<Phase> {
+        self.stderr.take_phase()
     }
 
     /// Takes the end of both streams.

@@ -91,6 +91,10 @@ impl OperationRun {
         let id = self.id.as_str();
         let ended = process::run_operation(command, id, &limits, &mut |stream, bytes| {
             output.take(stream, bytes);
+            if let Some(phase) = output.take_phase() {
+                let begun = Fact::PhaseBegun(self.key, phase);
+                self.operations.shared.apply(begun);
+            }
             if output.take_initialized() {
                 self.take_initialized_inputs();
             }

@@ -6,6 +6,8 @@ use super::{Inspected, Mount};
 use crate::base::time::Timestamp;
 use crate::docker::ports;
 use crate::model::container::{ContainerInfo, Pairs, RunState};
+use crate::model::labels::LABEL_METADATA;
+use crate::model::setup::Setup;
 
 /// The reading of one container.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ fn convert(inspected: Inspected) -> Read {
         ));
     }
     let error = inspected.state.error.as_deref();
+    let metadata = inspected.config.labels.get(LABEL_METADATA);
+    let setup = Setup::of(&inspected.config.user, metadata.map(String::as_str));
     let info = ContainerInfo {
         created_at: created.unwrap_or(Timestamp::new(0, 0)),
         id: inspected.id.clone(),
@@ -72,6 +76,7 @@ fn convert(inspected: Inspected) -> Read {
         },
         error: error.filter(|error| !error.is_empty()).map(Box::from),
         volumes: volumes(inspected.mounts),
+        setup,
     };
     Read {
         id: inspected.id,

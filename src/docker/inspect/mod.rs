@@ -59,6 +59,8 @@ struct Config {
     image: String,
     #[serde(deserialize_with = "null_as_default")]
     labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_as_default")]
+    user: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

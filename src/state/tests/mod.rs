@@ -33,7 +33,9 @@ use crate::model::location::{Access, CliPaths, Predefined, Resolved, Why};
 use crate::model::operation::{
     End, EndedOperation, Ending, OperationKind, OperationState, Settlement,
 };
+use crate::model::phase::Phase;
 use crate::model::project::Project;
+use crate::model::setup::Setup;
 use crate::model::unchecked::Unchecked;
 
 /// A state, a clock, and the containers and places that the next listing will show.
@@ -133,6 +135,7 @@ impl World {
             run_state: RunState::Running,
             error: None,
             volumes: Pairs::default(),
+            setup: Setup::default(),
         };
         self.places.insert(id(number), self.place(folder, config));
         self.containers.push(Arc::new(info));

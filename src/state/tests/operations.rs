@@ -201,3 +201,60 @@ fn nothing_begins_while_closing() {
         .begin(key, OperationKind::Recreate, operation(0), Vec::new());
     assert_eq!(refused.err(), Some(Refusal::Closing));
 }
+
+#[test]
+fn a_container_can_be_used_once_the_commands_that_it_waits_for_have_run() {
+    use Phase::*;
+    for (wait_for, usable_from) in [
+        (InitializeCommand, OnCreateCommand),
+        (OnCreateCommand, UpdateContentCommand),
+        (UpdateContentCommand, PostCreateCommand),
+        (PostStartCommand, PostAttachCommand),
+    ] {
+        let mut world = world();
+        world.run(1, "/w", Some(CONFIG));
+        world.list();
+        let key = world.begin();
+        assert_eq!(world.one().job.unwrap().phase, None);
+        for phase in [Build, Create] {
+            world.apply(Fact::PhaseBegun(key, phase));
+            let one = world.one();
+            assert_eq!(
+                (one.status, one.job.unwrap().phase),
+                (Status::Starting, Some(phase))
+            );
+        }
+        // The list is from before the new container.
+        world.apply(Fact::PhaseBegun(key, PostAttachCommand));
+        assert_eq!(world.one().status, Status::Starting);
+        world.remove(1);
+        world.run(2, "/w", Some(CONFIG)).setup.wait_for = wait_for;
+        world.list();
+        for phase in Phase::HOOKS {
+            world.apply(Fact::PhaseBegun(key, phase));
+            let expected = if phase < usable_from {
+                Status::Starting
+            } else {
+                Status::Running
+            };
+            assert_eq!(world.one().status, expected, "{wait_for:?} {phase:?}");
+        }
+        assert_eq!(world.one().job.unwrap().state, OperationState::Running);
+        world.end(key, None, None);
+        assert_eq!(world.one().job.unwrap().phase, None);
+    }
+}
+
+#[test]
+fn the_first_command_in_a_container_outdates_the_list() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    world.now += Duration::from_millis(1);
+    let ask = |world: &mut World| world.state.ask(world.now, world.now);
+    world.apply(Fact::PhaseBegun(key, Phase::Create));
+    assert!(ask(&mut world) != Freshness::Wait);
+    world.apply(Fact::PhaseBegun(key, Phase::OnCreateCommand));
+    assert!(ask(&mut world) == Freshness::Wait);
+}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::*;
 use crate::model::listing::{Fault, Scope};
+use crate::model::setup::Setup;
 
 /// As the daemon has them.
 pub(super) const LIST_TIMEOUT: u64 = 5000;
@@ -83,6 +84,7 @@ fn info(number: u32, version: u32) -> Arc<ContainerInfo> {
         run_state: RunState::Other(version.to_string().into()),
         error: None,
         volumes: Pairs::default(),
+        setup: Setup::default(),
     })
 }
 
