@@ -127,7 +127,7 @@ mod tests {
     const DIRTY: &str = r#""devcontainer_dirty":true,"devcontainer_status":"running""#;
     const BARE: &str = r#""id":"00000000-0000-0000-0000-000000000000","name":"app","workspace_folder":"/w/app","running":false,"status":"stopped","dirty":false"#;
     const FULL_BEFORE: &str = r#""id":"00000000-0000-0000-0000-000000000000","name":"app","workspace_folder":"/w/app","config_path":"/w/app/.devcontainer.json","running":true,"status":"running","dirty":true,"changes":[{"path":"/w/app/Dockerfile","change":"modified"}],"unchecked":"/w/app/F cannot be read""#;
-    const FULL_AFTER: &str = r#""error":"it broke","job":{"kind":"recreate","state":"failed","phase":"build","started_at":"1970-01-01T00:00:01Z","finished_at":"1970-01-01T00:00:02.5Z"}"#;
+    const FULL_AFTER: &str = r#""remote_user":"root","remote_workspace_folder":"/workspaces/app","error":"it broke","job":{"kind":"recreate","state":"failed","phase":"build","started_at":"1970-01-01T00:00:01Z","finished_at":"1970-01-01T00:00:02.5Z"}"#;
 
     fn full() -> String {
         format!(r#"{FULL_BEFORE},"container":{{{INFO},{DIRTY}}},{FULL_AFTER}"#)

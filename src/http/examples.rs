@@ -71,6 +71,8 @@ pub(super) fn bare_devcontainer() -> Devcontainer {
         changes: Vec::new(),
         unchecked: None,
         container: None,
+        remote_user: None,
+        remote_workspace_folder: None,
         error: None,
         job: None,
     }
@@ -89,6 +91,8 @@ pub(super) fn full_devcontainer() -> Devcontainer {
         }],
         unchecked: Some("/w/app/F cannot be read".into()),
         container: Some(dirty_container()),
+        remote_user: Some("root".into()),
+        remote_workspace_folder: Some("/workspaces/app".into()),
         error: Some("it broke".into()),
         job: Some(Job {
             kind: OperationKind::Recreate,

@@ -122,6 +122,12 @@ pub struct Devcontainer {
     /// Its container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
+    /// The user as whom tools work in the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_user: Option<String>,
+    /// The path of the workspace in the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_workspace_folder: Option<String>,
     /// The reason why the last operation failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -189,6 +189,18 @@ pub struct Inputs {
     items: Box<[Input]>,
     references: Arc<[Reference]>,
     extent: Extent,
+    usage: Option<Arc<Usage>>,
+}
+
+/// The properties of a configuration by which tools work in the container, with their variables replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// `remoteUser`; never empty.
+    pub remote_user: Option<Box<str>>,
+    /// `workspaceFolder`; never empty.
+    pub workspace_folder: Option<Box<str>>,
+    /// True if compose makes the container.
+    pub is_compose: bool,
 }
 
 /// How far inputs are compared.
@@ -220,7 +232,18 @@ impl Inputs {
             items: items.into(),
             references,
             extent,
+            usage: None,
         }
+    }
+
+    /// The inputs with the usage that the configuration says.
+    pub fn with_usage(self, usage: Option<Arc<Usage>>) -> Self {
+        Self { usage, ..self }
+    }
+
+    /// The usage that the configuration says; `None` where that cannot be read.
+    pub fn usage(&self) -> Option<&Arc<Usage>> {
+        self.usage.as_ref()
     }
 
     /// Folder and configuration of the dev container.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::operation::{Activity, PastOperation};
 use crate::model::container::ContainerInfo;
 use crate::model::ids::{Key, OperationId};
-use crate::model::inputs::Inputs;
+use crate::model::inputs::{Inputs, Usage};
 use crate::model::labels::{LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_WORKING_DIR};
 use crate::model::location::{CliPaths, Declared, Predefined, Resolved, Source};
 use crate::model::operation::{OperationState, Repair};
@@ -81,6 +81,11 @@ impl Entry {
             config: self.config.clone(),
             source: self.source(),
         }
+    }
+
+    /// Returns the usage that its configuration says, as the last scan found it.
+    pub(super) fn usage(&self) -> Option<&Usage> {
+        self.inputs.as_ref()?.usage().map(|usage| &**usage)
     }
 
     /// Takes where the folder and the configuration are on disk now. Where these are other paths, the inputs that were

@@ -16,6 +16,7 @@ mod ingest;
 mod operation;
 mod operations;
 pub mod persisted;
+mod remote;
 mod repair;
 mod scan;
 mod step;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::State;
 use super::entry::Entry;
 use super::operation::Activity;
+use super::remote;
 use crate::model::api::{Container, Devcontainer, InputChange, Status};
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
@@ -122,6 +123,9 @@ impl State {
             changes,
             unchecked: entry.unchecked(),
             container: info.map(|info| self.container(info, dirty)),
+            remote_user: info.map(|info| remote::user(info, entry.usage())),
+            remote_workspace_folder: info
+                .and_then(|info| remote::workspace_folder(info, &entry.folder, entry.usage())),
             error,
             job: entry.job(),
         }

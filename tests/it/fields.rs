@@ -62,11 +62,13 @@ fn the_fields_are_exactly_those_of_the_contract() {
         "dirty",
         "id",
         "name",
+        "remote_user",
         "running",
         "status",
         "workspace_folder",
     ];
     assert_eq!(fields(&one), expected);
+    assert_eq!(one["remote_user"], "root");
     assert_eq!(one["container"], all["containers"][0]);
 
     let recreated = daemon.post("/devcontainers/app/recreate?wait=true");

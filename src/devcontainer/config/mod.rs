@@ -7,6 +7,8 @@ mod project;
 mod references;
 pub mod search;
 mod substitute;
+mod usage;
 
 pub use project::compose_directory;
 pub use references::{OPTIONAL_COMPOSE, references};
+pub use usage::usage;

@@ -29,7 +29,7 @@ pub fn references(
         references.push(Reference::File(path(dockerfile)));
     }
     // The CLI reads compose files only where neither a Dockerfile nor an image is named.
-    if dockerfile.is_none() && config.get("image").is_none() {
+    if is_compose(config) {
         let files = compose_files(paths, config, path);
         references.extend(files.into_iter().map(Reference::Compose));
     }
@@ -39,6 +39,11 @@ pub fn references(
         Reference::Feature(normal(&folder))
     }));
     references
+}
+
+/// Returns whether the CLI has compose make the container.
+pub(super) fn is_compose(config: &Value) -> bool {
+    dockerfile(config).is_none() && config.get("image").is_none()
 }
 
 fn compose_files(paths: &CliPaths, config: &Value, path: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {

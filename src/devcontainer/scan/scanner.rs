@@ -14,10 +14,10 @@ use super::error::{FileError, ScanError};
 use super::files::{read_fingerprint, stamp_of};
 use super::reason::Reason;
 use crate::devcontainer::config::file::read_config;
-use crate::devcontainer::config::{OPTIONAL_COMPOSE, compose, jsonc, references};
+use crate::devcontainer::config::{OPTIONAL_COMPOSE, compose, jsonc, references, usage};
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::inputs::{
-    Content, Extent, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp,
+    Content, Extent, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp, Usage,
 };
 use crate::model::location::{CliPaths, MAX_PATH};
 use crate::model::unchecked::Unchecked;
@@ -37,6 +37,13 @@ const MAX_ENTRIES: usize = 100_000;
 
 /// The outcome of looking at one file.
 type Found = Result<(Content, Stamp), FileError>;
+
+/// A configuration, and its meaning.
+struct Configured {
+    config: Input,
+    references: Arc<[Reference]>,
+    usage: Option<Arc<Usage>>,
+}
 
 /// Collects the inputs of one dev container.
 pub(super) struct Scanner<'a> {
@@ -74,7 +81,11 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn scan(mut self, paths: &Arc<CliPaths>) -> Result<Inputs, ScanError> {
-        let (config, references) = self.config(paths);
+        let Configured {
+            config,
+            references,
+            usage,
+        } = self.config(paths);
         if config.content == Content::Absent {
             self.leave_unchecked(&Reason::NoConfig(&paths.config).to_string());
         }
@@ -104,7 +115,8 @@ impl<'a> Scanner<'a> {
             reads_large,
         };
         let paths = paths.clone();
-        Ok(Inputs::new(paths, config, self.others, references, extent))
+        let inputs = Inputs::new(paths, config, self.others, references, extent);
+        Ok(inputs.with_usage(usage))
     }
 
     /// Notes that something is not compared, for this reason ([`Unchecked::add`]).
@@ -138,33 +150,43 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Looks at the configuration. Returns it and what it names.
-    fn config(&mut self, paths: &CliPaths) -> (Input, Arc<[Reference]>) {
+    /// Looks at the configuration.
+    fn config(&mut self, paths: &CliPaths) -> Configured {
         let path = &paths.config;
         self.seen.insert(path.clone());
         if let (Some(known), Some(before)) = (self.still_known(path), self.before) {
-            return (known, before.references().clone());
+            return Configured {
+                config: known,
+                references: before.references().clone(),
+                usage: before.usage().cloned(),
+            };
         }
-        let (found, references) = match read_meaning(path) {
+        let (found, references, usage) = match read_meaning(path) {
             Ok((content, stamp, config)) => {
                 let environment = |name: &str| std::env::var_os(name);
+                let config = config.as_ref();
+                let usage = config.map(|config| usage(paths, config, &environment).into());
                 let references = match config {
-                    Some(config) => references(paths, &config, &environment),
+                    Some(config) => references(paths, config, &environment),
                     None => {
                         let reason = Reason::without_meaning(path, &stamp);
                         vec![Reference::Unchecked(reason.to_string().into())]
                     }
                 };
-                (Ok((content, stamp)), references.into())
+                (Ok((content, stamp)), references.into(), usage)
             }
             Err(error) => {
                 let before = self.before.filter(|_| error.is_inconclusive());
                 let references = before.map(|before| before.references().clone());
-                (Err(error), references.unwrap_or_default())
+                let usage = before.and_then(|before| before.usage().cloned());
+                (Err(error), references.unwrap_or_default(), usage)
             }
         };
-        let config = self.input(path.clone(), found).naming_others();
-        (config, references)
+        Configured {
+            config: self.input(path.clone(), found).naming_others(),
+            references,
+            usage,
+        }
     }
 
     /// Looks at a compose file and the Dockerfiles that it names, which are relative to the first compose file.
