@@ -8,13 +8,14 @@
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
-#   test    the above, and debootstrap for scripts/bed.sh (apt-get)
+#   test    the above, debootstrap for scripts/bed.sh (apt-get), and older versions of the devcontainer CLI
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #
 # It starts no service: a Docker engine that it installs is not started, and other engines are left alone.
 set -eu
 
 cli_version=0.89.0
+older_cli_versions="0.58.0 0.72.0 0.80.0" # for tests/e2e/cli_versions.rs, each in target/tools/cli-VERSION
 node_major=22
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -68,10 +69,13 @@ apt_install() {
         trap - EXIT INT TERM
     fi
 }
-npm_install() {
-    mkdir -p "$tools"
-    npm install --prefix "$tools" --no-audit --no-fund --no-update-notifier --loglevel=error "$@" >/dev/null ||
-        fail "npm could not install $*"
+npm_install_into() { # $1: the directory, $2: the package
+    mkdir -p "$1"
+    npm install --prefix "$1" --no-audit --no-fund --no-update-notifier --loglevel=error "$2" >/dev/null
+}
+npm_install() { npm_install_into "$tools" "$1" || fail "npm could not install $1"; }
+is_cli() { # $1: the directory, $2: the version
+    grep -qs "\"version\": \"$2\"" "$1/node_modules/@devcontainers/cli/package.json"
 }
 
 # build: Rust, and a linker with the static C library.
@@ -131,7 +135,7 @@ if [ $level -ge 2 ]; then
         node_is_new || fail "the node in target/tools does not run"
     fi
 
-    if ! grep -qs "\"version\": \"$cli_version\"" "$tools/node_modules/@devcontainers/cli/package.json"; then
+    if ! is_cli "$tools" $cli_version; then
         missing "the devcontainer CLI" "npm: @devcontainers/cli@$cli_version, into target/tools"
         npm_install @devcontainers/cli@$cli_version
     fi
@@ -169,13 +173,20 @@ if [ $level -ge 3 ]; then
     done
 fi
 
-# test: the program that makes the Debian root of scripts/bed.sh.
+# test: the program that makes the Debian root of scripts/bed.sh, and older versions of the devcontainer CLI.
 
 if [ $level -ge 4 ]; then
     if ! has debootstrap; then
         missing debootstrap "apt-get"
         apt_install debootstrap debian-archive-keyring
     fi
+    for version in $older_cli_versions; do
+        if ! is_cli "$tools/cli-$version" "$version"; then
+            missing "the devcontainer CLI $version" "npm: @devcontainers/cli@$version, into target/tools/cli-$version"
+            npm_install_into "$tools/cli-$version" "@devcontainers/cli@$version" ||
+                echo "setup: npm could not install @devcontainers/cli@$version; continuing without it" >&2
+        fi
+    done
 fi
 
 # check: the two cargo commands that a minimal Rust installation lacks.

@@ -7,6 +7,7 @@ mod common;
 
 mod arguments;
 mod cancelling;
+mod cli_versions;
 mod compose;
 mod compose_failures;
 mod compose_neighbours;
@@ -26,5 +27,6 @@ mod outage;
 mod podman;
 mod project;
 mod recreate;
+mod remote;
 mod scratch;
 mod workspace;

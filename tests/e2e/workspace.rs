@@ -117,6 +117,13 @@ impl Workspace {
     /// Makes the dev container with these arguments and environment variables, too.
     #[track_caller]
     pub(crate) fn run_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+        let result = self.result_of_up(arguments, environment);
+        result["containerId"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes the dev container with the real CLI, without the daemon. Returns the result of the CLI.
+    #[track_caller]
+    pub(crate) fn result_of_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));
         // The `docker run` that the CLI leaves behind would hold pipes open.
         let mut child = Command::new("devcontainer")
@@ -134,8 +141,7 @@ impl Workspace {
         let _ = kill_process_group(group.unwrap(), Signal::KILL);
         let said = fs::read_to_string(&err).unwrap();
         assert!(status.success(), "devcontainer up: {said}");
-        let result: Value = serde_json::from_str(&fs::read_to_string(&out).unwrap()).unwrap();
-        result["containerId"].as_str().unwrap().to_owned()
+        serde_json::from_str(&fs::read_to_string(&out).unwrap()).unwrap()
     }
 
     /// The ids of all its containers.

@@ -35,13 +35,23 @@ impl Command {
             "pull" => Some(Self::Pull),
             "run" | "start" => Some(Self::Run),
             "exec" => Some(Self::Exec),
-            // compose has its flags before the verb.
-            "compose" | "--project-name" => words.find_map(|word| match word {
-                "build" => Some(Self::ComposeBuild),
-                "up" => Some(Self::ComposeUp),
-                _ => None,
-            }),
+            "compose" => Self::of_compose(words),
+            "--project-name" => Self::of_compose(words.skip(1)),
             _ => None,
+        }
+    }
+
+    /// Reads the words of compose, which has its flags before the verb.
+    fn of_compose<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Self> {
+        loop {
+            match words.next()? {
+                "build" => return Some(Self::ComposeBuild),
+                "up" => return Some(Self::ComposeUp),
+                "--project-name" | "--env-file" | "-f" => {
+                    words.next();
+                }
+                _ => {}
+            }
         }
     }
 }
@@ -72,6 +82,10 @@ mod tests {
             ),
             (
                 "Run: /d compose --project-name p -f x up -d",
+                Some(Command::ComposeUp),
+            ),
+            (
+                "Run: /c --project-name build -f up up -d",
                 Some(Command::ComposeUp),
             ),
             ("Run: /d compose version --short", None),

@@ -252,7 +252,7 @@ fn the_first_command_in_a_container_outdates_the_list() {
     world.list();
     let key = world.begin();
     world.now += Duration::from_millis(1);
-    let ask = |world: &mut World| world.state.ask(world.now, world.now);
+    let ask = |world: &mut World| world.state.ask(world.now, Need::Recent, world.now);
     world.apply(Fact::PhaseBegun(key, Phase::Create));
     assert!(ask(&mut world) != Freshness::Wait);
     world.apply(Fact::PhaseBegun(key, Phase::OnCreateCommand));
