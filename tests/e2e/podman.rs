@@ -141,6 +141,10 @@ impl Stage {
         assert!(error.contains("nothing was lost"), "{one:#}");
         let log = daemon.get(&format!("{}?format=text", self.workspace.logs()));
         assert!(log.body.contains(text), "{}", log.body);
+        // The CLI was given the daemon's own path in place of docker's.
+        for said in [&log.body, error] {
+            assert!(!said.contains("/./"), "{said}");
+        }
         assert_eq!(podman(&["exec", &id, "cat", "/file"]), "kept");
     }
 }
