@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::common::Daemon;
+use crate::common::{Daemon, Response, eventually};
 use crate::engine::{Containers, IMAGE, daemon, docker, inspect};
 use crate::project::SERVE;
 use crate::workspace::{WAITING_HOOK, Workspace, container_of};
@@ -79,7 +79,7 @@ fn check_kind(version: &str, kind: Kind, daemon: &Daemon, taken: &str) {
     assert_eq!(container_of(&workspace.devcontainer(daemon)), first);
 
     configure(&workspace, kind, json!({}), Some(taken));
-    let failed = daemon.post(&format!("{}?wait", workspace.recreate()));
+    let failed = post(daemon, &format!("{}?wait", workspace.recreate()));
     assert_eq!(failed.status, 500, "{case}: {failed:?}");
     for said in match kind {
         Kind::Image | Kind::Compose => ["port is already allocated", "nothing was lost"],
@@ -100,7 +100,7 @@ fn check_kind(version: &str, kind: Kind, daemon: &Daemon, taken: &str) {
         "updateContentCommand": {"a": WAITING_HOOK, "b": "true"},
     });
     configure(&workspace, kind, fields, None);
-    let begun = daemon.post(&workspace.recreate());
+    let begun = post(daemon, &workspace.recreate());
     assert_eq!(begun.status, 202, "{case}: {begun:?}");
     let usable = workspace.wait_for(daemon, &case, |one| one["status"] != "starting");
     assert_eq!(usable["status"], "running", "{case}: {usable:#}");
@@ -118,6 +118,14 @@ fn check_kind(version: &str, kind: Kind, daemon: &Daemon, taken: &str) {
     assert_eq!(after["remote_workspace_folder"], "/workspace", "{case}");
 }
 
+/// Begins an operation. The daemon of another test may look for a moment whether it has to repair what it sees of the one
+/// before, and holds the lock on the folder meanwhile.
+fn post(daemon: &Daemon, path: &str) -> Response {
+    eventually("no other daemon holds the lock", || {
+        Some(daemon.post(path)).filter(|answer| answer.status != 409)
+    })
+}
+
 /// Makes a container as the CLI would make it, in less time.
 fn by_hand(workspace: &Workspace) -> String {
     let label = format!("devcontainer.config_file={}", workspace.config().display());
@@ -129,8 +137,9 @@ fn by_hand(workspace: &Workspace) -> String {
         "--label",
         &label,
         IMAGE,
-        "sleep",
-        "1000",
+        "sh",
+        "-c",
+        &SERVE.replace("$$", "$"), // ends at once when it is stopped
     ])
 }
 
