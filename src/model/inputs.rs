@@ -17,6 +17,15 @@ use crate::base::time::Timestamp;
 /// How many inputs of a dev container are compared.
 pub const MAX_INPUTS: usize = 1000;
 
+/// The version of the rules that say which files are inputs. A change that makes a scan find more kinds of inputs than
+/// the last release raises it, so that containers with older baselines do not become dirty by that.
+///
+/// | rules | inputs |
+/// |---|---|
+/// | 0 | the configuration, its lock file, Dockerfiles, compose files, and the files of local features |
+/// | 1 | also the files that these name: sources of `COPY` and `ADD`, `env_file`s, `.env`, other compose files |
+pub const INPUT_RULES: u32 = 1;
+
 /// The age from which a file's times are trusted. A file that changed shortly before it was read may change again
 /// without new times, because the kernel's clock for them advances in steps of some milliseconds.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);

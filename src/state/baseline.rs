@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::time::Timestamp;
 use crate::model::api::{ChangeKind, InputChange};
-use crate::model::inputs::{Content, Input, Inputs};
+use crate::model::inputs::{Content, INPUT_RULES, Input, Inputs};
 
 /// The name of the configuration.
 const CONFIG: &str = "";
@@ -24,12 +24,18 @@ pub enum InputOrigin {
     Unknown,
 }
 
-/// The inputs that a container was made from, sorted by name.
+/// The inputs that a container was made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Baseline(Box<[(Box<Path>, InputOrigin)]>);
+pub struct Baseline {
+    /// The [`INPUT_RULES`] by which the inputs were found. A scan by later ones finds more.
+    rules: u32,
+    /// Sorted by name.
+    inputs: Box<[(Box<Path>, InputOrigin)]>,
+}
 
-impl FromIterator<(PathBuf, InputOrigin)> for Baseline {
-    fn from_iter<I: IntoIterator<Item = (PathBuf, InputOrigin)>>(inputs: I) -> Self {
+impl Baseline {
+    /// Returns the baseline with these inputs, which were found by these rules ([`INPUT_RULES`]).
+    pub fn new(rules: u32, inputs: impl IntoIterator<Item = (PathBuf, InputOrigin)>) -> Self {
         let mut sorted: Vec<(PathBuf, InputOrigin)> = inputs.into_iter().collect();
         sorted.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
         let mut boxed: Vec<(Box<Path>, InputOrigin)> = Vec::with_capacity(sorted.len());
@@ -40,17 +46,18 @@ impl FromIterator<(PathBuf, InputOrigin)> for Baseline {
                 _ => boxed.push((name.into(), was)),
             }
         }
-        Self(boxed.into())
+        Self {
+            rules,
+            inputs: boxed.into(),
+        }
     }
-}
 
-impl Baseline {
     /// Returns the baseline of a container that was made from exactly these inputs.
     pub fn exact(inputs: &Inputs) -> Self {
-        let named = inputs.named();
-        named
-            .map(|(name, input)| (name.into_owned(), InputOrigin::Known(input.content)))
-            .collect()
+        let known = |(name, input): (Cow<'_, Path>, &Input)| {
+            (name.into_owned(), InputOrigin::Known(input.content))
+        };
+        Self::new(INPUT_RULES, inputs.named().map(known))
     }
 
     /// Returns the baseline of a container that was made at `created` and is seen for the first time. It was made from
@@ -58,56 +65,75 @@ impl Baseline {
     pub fn at_first_sight(inputs: &Inputs, created: Timestamp) -> Self {
         let named = inputs.named();
         let seen = named.map(|(name, input)| (name.into_owned(), seen_first(input, created)));
-        seen.collect()
+        Self::new(INPUT_RULES, seen)
     }
 
-    /// Returns the baseline with origins that were open when the container, made at `created`, was first seen, and that
-    /// these inputs show. `None` if they show no more than was known.
+    /// Returns the baseline with what these inputs show of a container that was made at `created`: origins that were
+    /// open when it was first seen, and inputs that older rules did not find. `None` if they show no more than was
+    /// known.
+    ///
+    /// Inputs are added only while all that names others says what it said when the container was made. Where it says
+    /// something else, they are not those that the container was made from.
     pub fn completed(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
-        let is_open = |name: &OsStr| matches!(self.get(name), Some(InputOrigin::Open(_)));
-        if !self.inputs().any(|(name, _)| is_open(name.as_os_str())) {
-            return None;
-        }
-        let found: Vec<(PathBuf, InputOrigin, bool)> = inputs
+        let mut settled: Vec<(PathBuf, &Input)> = inputs
             .named()
-            .filter(|(name, _)| is_open(name.as_os_str()))
-            .map(|(name, input)| {
-                (
-                    name.into_owned(),
-                    seen_first(input, created),
-                    input.names_others,
-                )
-            })
-            .filter(|(_, is, _)| matches!(is, InputOrigin::Known(_)))
+            .filter(|(name, input)| self.settles(name, input, created))
+            .map(|(name, input)| (name.into_owned(), input))
             .collect();
-        if found.is_empty() {
+        let names_the_same = self.names_the_same(inputs, created);
+        settled.retain(|(_, input)| names_the_same || !input.names_others);
+        let names_more = settled.iter().any(|(_, input)| input.names_others);
+        let completes = names_the_same && (names_more || self.rules < INPUT_RULES);
+        if settled.is_empty() && !completes {
             return None;
         }
-        if !found.iter().any(|(_, _, names_others)| *names_others) {
-            let before = self.inputs().map(|(name, was)| (name.to_path_buf(), was));
-            // The later of two inputs with one name stays.
-            let found = found.into_iter().map(|(name, is, _)| (name, is));
-            return Some(before.chain(found).collect());
+        let first = |(name, input): (PathBuf, &Input)| (name, seen_first(input, created));
+        if settled.iter().any(|(name, _)| name.as_os_str() == CONFIG) {
+            // The configuration was open, so that the other inputs are known only now.
+            let all = inputs.named().map(|(name, input)| {
+                let was = self.get(name.as_os_str());
+                let was = was.filter(|was| !matches!(was, InputOrigin::Open(_)));
+                let is = was.unwrap_or_else(|| seen_first(input, created));
+                (name.into_owned(), is)
+            });
+            return Some(Self::new(INPUT_RULES, all));
         }
-        // The configuration was open, so that the other inputs are known only now.
-        let all = inputs.named().map(|(name, input)| {
-            let was = self
-                .get(name.as_os_str())
-                .filter(|was| !matches!(was, InputOrigin::Open(_)));
-            let is = was.unwrap_or_else(|| seen_first(input, created));
-            (name.into_owned(), is)
-        });
-        Some(all.collect())
+        let is_added = |name: &Path| completes && self.get(name.as_os_str()).is_none();
+        let added = inputs.named().filter(|(name, _)| is_added(name));
+        let added = added.map(|(name, input)| (name.into_owned(), input));
+        let rules = if completes { INPUT_RULES } else { self.rules };
+        // The later of two inputs with one name stays.
+        let found = settled.into_iter().chain(added).map(first);
+        Some(Self::new(rules, self.owned_inputs().chain(found)))
+    }
+
+    /// Returns true if the origin of this input was open, and it turns out to be what the container was made from.
+    fn settles(&self, name: &Path, input: &Input, created: Timestamp) -> bool {
+        let is_open = matches!(self.get(name.as_os_str()), Some(InputOrigin::Open(_)));
+        is_open && matches!(seen_first(input, created), InputOrigin::Known(_))
+    }
+
+    /// Returns true if all known inputs that name others say what they said when the container, made at `created`, was
+    /// made. One that is not known yet does not count.
+    fn names_the_same(&self, inputs: &Inputs, created: Timestamp) -> bool {
+        let mut naming = inputs.named().filter(|(_, input)| input.names_others);
+        naming.all(|(name, input)| match self.get(name.as_os_str()) {
+            Some(InputOrigin::Known(was)) => was == input.content,
+            Some(InputOrigin::Open(was)) => {
+                was == input.content || self.settles(&name, input, created)
+            }
+            Some(InputOrigin::Unknown) => false,
+            None => name.as_os_str() != CONFIG,
+        })
     }
 
     /// Returns the baseline with the lock file as it is in `after`, when the CLI has ended: the CLI writes it itself.
     pub fn with_lock_of(&self, after: &Inputs) -> Self {
         let lock = after.lock_name();
-        let inputs = self.inputs().map(|(name, was)| (name.to_path_buf(), was));
         let found = after.named().find(|(name, _)| **name == lock);
         let as_left = found.map(|(_, input)| (lock, InputOrigin::Known(input.content)));
         // The later of two inputs with one name stays.
-        inputs.chain(as_left).collect()
+        Self::new(self.rules, self.owned_inputs().chain(as_left))
     }
 
     /// Returns true if both have one content of the configuration.
@@ -117,14 +143,23 @@ impl Baseline {
 
     /// Returns all inputs, sorted by name.
     pub fn inputs(&self) -> impl Iterator<Item = (&Path, InputOrigin)> {
-        self.0.iter().map(|(name, was)| (&**name, *was))
+        self.inputs.iter().map(|(name, was)| (&**name, *was))
+    }
+
+    /// Returns the [`INPUT_RULES`] by which the inputs were found.
+    pub fn rules(&self) -> u32 {
+        self.rules
+    }
+
+    fn owned_inputs(&self) -> impl Iterator<Item = (PathBuf, InputOrigin)> {
+        self.inputs().map(|(name, was)| (name.to_path_buf(), was))
     }
 
     fn get(&self, name: &OsStr) -> Option<InputOrigin> {
         let found = self
-            .0
+            .inputs
             .binary_search_by(|(known, _)| known.as_os_str().cmp(name));
-        self.0.get(found.ok()?).map(|(_, was)| *was)
+        self.inputs.get(found.ok()?).map(|(_, was)| *was)
     }
 
     /// Returns the changes since then, sorted by path.

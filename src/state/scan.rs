@@ -33,8 +33,8 @@ impl State {
                 Found::Inputs(target, inputs) => {
                     let entry = self.fleet.get_mut(target.key);
                     if entry.is_some_and(|entry| entry.take_inputs(&target, inputs)) {
-                        self.complete_baselines(target.key);
                         self.set_baselines(target.key, target.before.is_none());
+                        self.complete_baselines(target.key);
                     } else {
                         applied = Applied::Partly;
                     }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
+use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -12,9 +15,10 @@ use crate::state::baseline::{Baseline, InputOrigin};
 use crate::state::persisted::{Persisted, Record};
 
 /// The version that is written.
-const VERSION: u32 = 2;
-/// The version before, which had no baselines. It can still be read.
-const OLDER_VERSION: u32 = 1;
+const VERSION: u32 = 3;
+/// The versions before. They can still be read. Version 1 had no baselines, those of version 2 did not say by which
+/// rules their inputs were found.
+const OLDER_VERSIONS: RangeInclusive<u32> = 1..=2;
 
 #[derive(Serialize, Deserialize)]
 struct Contents {
@@ -57,10 +61,8 @@ impl fmt::Display for FormatError {
             Self::Json(error) => write!(f, "{error}"),
             Self::NoVersion => f.write_str("it has no version"),
             Self::OtherVersion(version) => {
-                write!(
-                    f,
-                    "it has version {version}, not {OLDER_VERSION} or {VERSION}"
-                )
+                let oldest = OLDER_VERSIONS.start();
+                write!(f, "it has version {version}, not {oldest} to {VERSION}")
             }
         }
     }
@@ -78,7 +80,8 @@ impl From<serde_json::Error> for FormatError {
 pub(super) fn from_json(text: &[u8]) -> Result<Persisted, FormatError> {
     let versioned: Versioned = serde_json::from_slice(text)?;
     match versioned.version {
-        Some(VERSION | OLDER_VERSION) => {}
+        Some(VERSION) => {}
+        Some(older) if OLDER_VERSIONS.contains(&older) => {}
         Some(other) => return Err(FormatError::OtherVersion(other)),
         None => return Err(FormatError::NoVersion),
     }
@@ -89,25 +92,42 @@ pub(super) fn from_json(text: &[u8]) -> Result<Persisted, FormatError> {
     })
 }
 
+/// A baseline, as it is written now and as versions 1 and 2 did.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Now {
+        rules: u32,
+        inputs: BTreeMap<String, String>,
+    },
+    WithoutRules(BTreeMap<String, String>),
+}
+
 impl Serialize for Baseline {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.inputs()
-                .map(|(name, origin)| (path_to_text(name), word(origin))),
-        )
+        let inputs = self.inputs();
+        let words = inputs.map(|(name, origin)| (path_to_text(name), word(origin)));
+        let mut fields = serializer.serialize_struct("Baseline", 2)?;
+        fields.serialize_field("rules", &self.rules())?;
+        fields.serialize_field("inputs", &words.collect::<BTreeMap<_, _>>())?;
+        fields.end()
     }
 }
 
 impl<'de> Deserialize<'de> for Baseline {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let words: BTreeMap<String, String> = BTreeMap::deserialize(deserializer)?;
+        let (rules, words) = match Written::deserialize(deserializer)? {
+            Written::Now { rules, inputs } => (rules, inputs),
+            Written::WithoutRules(inputs) => (0, inputs),
+        };
         let read = words.into_iter().map(|(name, word)| {
             let origin = from_word(&word).ok_or_else(|| {
                 serde::de::Error::custom(format!("{word:?} is not the content of an input"))
             })?;
             Ok((path_from_text(&name), origin))
         });
-        read.collect()
+        let inputs: Vec<(PathBuf, InputOrigin)> = read.collect::<Result<_, _>>()?;
+        Ok(Self::new(rules, inputs))
     }
 }
 
@@ -161,7 +181,6 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
-    use std::path::PathBuf;
 
     #[test]
     fn p7_a_file_of_every_version_can_still_be_read() {
@@ -175,6 +194,10 @@ mod tests {
             Path::new("/srv/fixture/project")
         );
         assert_eq!(second.baselines.len(), 1);
+        assert!(second.baselines.values().all(|one| one.rules() == 0));
+        let third = from_json(include_bytes!("../../tests/fixtures/state/v3.json")).unwrap();
+        assert_eq!(third.baselines.len(), 1);
+        assert!(third.baselines.values().all(|one| one.rules() == 1));
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
         let fixtures = std::fs::read_dir(directory).unwrap().count();
         assert_eq!(fixtures, VERSION as usize, "one for each version");
@@ -195,7 +218,7 @@ mod tests {
         let with_paths = inputs.map(|(name, origin)| (PathBuf::from(name), origin));
         let odd_path = PathBuf::from(odd);
         let odd_input = (odd_path.clone(), InputOrigin::Known(fingerprint));
-        let baseline: Baseline = with_paths.into_iter().chain([odd_input]).collect();
+        let baseline = Baseline::new(7, with_paths.into_iter().chain([odd_input]));
         let mut persisted =
             from_json(include_bytes!("../../tests/fixtures/state/v2.json")).unwrap();
         persisted.operations[0].folder = odd_path.clone();
@@ -209,8 +232,8 @@ mod tests {
     fn other_files_are_not_understood() {
         for (text, why) in [
             (
-                r#"{"version":3,"operations":[]}"#,
-                "it has version 3, not 1 or 2",
+                r#"{"version":4,"operations":[]}"#,
+                "it has version 4, not 1 to 3",
             ),
             (r#"{"operations":[]}"#, "it has no version"),
             (r#"{"version":2}"#, "missing field"),

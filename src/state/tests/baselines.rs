@@ -289,3 +289,74 @@ fn p7_what_initialize_command_has_written_is_to_be_saved() {
     world.state.set_initialized_inputs(key, &inputs);
     assert!(world.state.is_unsaved());
 }
+
+const REQUIREMENTS: &str = "/w/requirements.txt";
+
+/// A container of an earlier daemon, which did not look at the file that the Dockerfile copies.
+fn made_by_older_rules() -> World {
+    let mut world = made_with_dockerfile();
+    let mut persisted = world.state.persisted();
+    for baseline in persisted.baselines.values_mut() {
+        let inputs = baseline.inputs();
+        let inputs = inputs.map(|(name, was)| (name.into(), was));
+        *baseline = Baseline::new(0, inputs.collect::<Vec<_>>());
+    }
+    world.restart(persisted);
+    world.named.push(REQUIREMENTS.into());
+    world
+}
+
+#[test]
+fn an_input_that_older_rules_did_not_find_is_judged_by_its_age() {
+    for (modified, expected) in [
+        (1, &[][..]),
+        (2_000_000, &["/w/requirements.txt: Unknown"][..]),
+    ] {
+        let mut world = made_by_older_rules();
+        world
+            .disk
+            .insert(REQUIREMENTS.into(), (text("a"), modified));
+        world.list();
+        assert_eq!(world.named_changes(), expected);
+        assert!(world.take_unsaved(), "it is known from now on");
+        let persisted = world.state.persisted();
+        world.restart(persisted);
+        world.write(REQUIREMENTS, "b");
+        world.list();
+        let then = match expected {
+            [] => ["/w/requirements.txt: Modified"],
+            _ => ["/w/requirements.txt: Unknown"],
+        };
+        assert_eq!(world.named_changes(), then);
+        assert!(!world.take_unsaved(), "once");
+    }
+}
+
+#[test]
+fn an_input_that_older_rules_did_not_find_and_that_is_gone_was_never_there() {
+    let mut world = made_by_older_rules();
+    world.list();
+    assert_eq!(world.named_changes(), [""; 0]);
+    world.write(REQUIREMENTS, "a");
+    assert_eq!(world.named_changes(), ["/w/requirements.txt: Created"]);
+}
+
+#[test]
+fn what_a_changed_configuration_names_is_not_taken_for_what_a_container_was_made_from() {
+    let mut world = made_by_older_rules();
+    world.put(CONFIG, "2");
+    world.named = vec![DOCKERFILE.into(), "/w/other.txt".into()];
+    world.disk.insert("/w/other.txt".into(), (text("o"), 1));
+    world.disk.insert(REQUIREMENTS.into(), (text("a"), 1));
+    world.list();
+    assert_eq!(world.named_changes(), ["devcontainer.json: Modified"]);
+    world.named = vec![DOCKERFILE.into(), REQUIREMENTS.into()];
+    world.write(CONFIG, "1");
+    assert_eq!(world.named_changes(), [""; 0], "undone");
+    world.write(REQUIREMENTS, "b");
+    assert_eq!(
+        world.named_changes(),
+        ["/w/requirements.txt: Modified"],
+        "it is known since"
+    );
+}
