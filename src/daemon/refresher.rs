@@ -12,7 +12,8 @@ use super::operations::{self, Operations};
 use super::persist::Persister;
 use super::shared::Shared;
 use crate::base::notify::{Notifier, RescanSignal};
-use crate::devcontainer::resolve::resolve;
+use crate::base::time::Timestamp;
+use crate::devcontainer::resolve::{exists, resolve};
 use crate::docker::lister::Lister;
 use crate::docker::{self, events};
 use crate::model::container::ContainerInfo;
@@ -142,10 +143,14 @@ impl Refresher {
             .into_iter()
             .map(|(id, declared)| (id, resolve(&declared, &self.roots)))
             .collect();
+        let mut gone_folders = self.shared.read(State::reserved_folders);
+        gone_folders.retain(|folder| !exists(folder, &self.roots));
         Ok(Inventory {
             listed,
             container_places,
             entry_places,
+            gone_folders: gone_folders.into_iter().collect(),
+            at: Timestamp::now(),
         })
     }
 

@@ -62,6 +62,12 @@ pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
     }
 }
 
+/// Returns whether a resolved folder is an existing directory. One outside of the workspace roots is not looked at.
+pub fn exists(folder: &Path, roots: &[PathBuf]) -> bool {
+    let is_inside = roots.is_empty() || roots.iter().any(|root| folder.starts_with(root));
+    is_inside && folder.is_absolute() && folder.is_dir()
+}
+
 fn paths(declared: &Declared) -> impl Iterator<Item = &Path> {
     [Some(&*declared.folder), declared.config.as_deref()]
         .into_iter()

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::entry::{Entry, Repairs};
+use super::names::Reservations;
 use super::operation::Activity;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
@@ -15,8 +16,6 @@ use crate::model::location::{Declared, Predefined, Resolved};
 
 /// The namespace of the ids of dev containers, which are UUIDs of version 5 (P4).
 const IDENTITIES: Uuid = Uuid::from_u128(0x0f4b_70c2_41bb_4dfa_8d3c_c1f1_5a3c_8e27);
-/// The name of a dev container whose folder is `/`.
-const ROOT_NAME: &str = "root";
 
 /// A container with the labels of a dev container, and where these lead on disk.
 pub(super) struct Labelled<'a> {
@@ -29,6 +28,8 @@ pub(super) struct Labelled<'a> {
 #[derive(Default)]
 pub(super) struct Fleet {
     pub(super) entries: Vec<Entry>,
+    /// The names of those that are not known.
+    pub(super) reservations: Reservations,
     last_key: u32,
 }
 
@@ -56,10 +57,15 @@ impl Fleet {
         by_id.or_else(|| self.entries.iter().find(|entry| entry.name == id_or_name))
     }
 
-    /// Takes these definitions in place of those before. Returns an error for each that is not taken.
-    pub(super) fn predefine(&mut self, defined: Vec<(Predefined, Resolved)>) -> Vec<String> {
+    /// Takes these definitions in place of those before. Returns an error for each that is not taken, and the dev
+    /// containers that are not known any more.
+    pub(super) fn predefine(
+        &mut self,
+        defined: Vec<(Predefined, Resolved)>,
+    ) -> (Vec<String>, Vec<Entry>) {
         let mut errors = Vec::new();
         let mut current = HashSet::new();
+        let mut taken = Vec::new();
         for (predefined, resolved) in defined {
             let known = self.entries.iter().find(|entry| {
                 entry.is_defined_by(&predefined)
@@ -91,25 +97,24 @@ impl Fleet {
                 ),
             };
             current.insert(key);
-            self.redefine(key, predefined, resolved);
+            self.redefine(key, predefined.clone(), resolved);
+            taken.push((key, predefined));
         }
+        self.give_defined_names(&taken);
         for entry in &mut self.entries {
             if !current.contains(&entry.key) {
                 entry.predefined = None;
             }
         }
-        self.entries.retain(|entry| !entry.is_unused());
-        errors
+        let gone = self.drop_where(Entry::is_unused);
+        (errors, gone)
     }
 
     fn redefine(&mut self, key: Key, predefined: Predefined, resolved: Resolved) {
-        let given = predefined.name.as_deref();
-        let name = given.map(|name| self.unique_name(name, Some(key)));
         let Some(entry) = self.get_mut(key) else {
             return;
         };
         entry.id = predefined.id.unwrap_or(entry.id);
-        entry.name = name.unwrap_or_else(|| std::mem::take(&mut entry.name));
         entry.folder = predefined.folder.clone();
         entry.config = predefined.config.clone();
         entry.predefined = Some(predefined);
@@ -173,24 +178,26 @@ impl Fleet {
             }
         }
         let declared = &container.declared;
-        self.insert(
+        let key = self.insert(
             &declared.folder,
             declared.config.as_deref(),
             resolved.clone(),
-        )
+        );
+        self.give_name(key);
+        key
     }
 
+    /// Adds a dev container, which has a name only if it had one when it was last known.
     fn insert(&mut self, folder: &Path, config: Option<&Path>, resolved: Resolved) -> Key {
         self.last_key += 1;
         let key = Key::new(self.last_key);
-        // The resolved folder has no `.` or `..` as its last part.
-        let last_part = resolved.folder.file_name().unwrap_or(ROOT_NAME.as_ref());
         let given = config.and(resolved.canonical_config.as_deref());
         let paths = resolved.cli_paths(folder).map(Arc::new);
+        let name = self.claim_name(&resolved).unwrap_or_default();
         self.entries.push(Entry {
             key,
             id: self.unused_id(&resolved.folder, given),
-            name: self.unique_name(&last_part.to_string_lossy(), None),
+            name,
             folder: folder.to_path_buf(),
             config: config.map(Path::to_path_buf),
             resolved,
@@ -221,37 +228,36 @@ impl Fleet {
         id
     }
 
-    /// Returns `name`, with the first of `-2`, `-3`, … where another dev container than `owner` has it.
-    fn unique_name(&self, name: &str, owner: Option<Key>) -> String {
-        let others = self.entries.iter().filter(|e| Some(e.key) != owner);
-        let taken: HashSet<&str> = others.map(|entry| entry.name.as_str()).collect();
-        let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
-        std::iter::once(name.to_owned())
-            .chain(numbered)
-            .find(|candidate| !taken.contains(candidate.as_str()))
-            .unwrap_or_default()
-    }
-
     /// Forgets a detected dev container. A predefined one stays.
     pub(super) fn forget(&mut self, key: Key) {
-        self.entries
-            .retain(|entry| entry.key != key || entry.predefined.is_some());
+        self.drop_where(|entry| entry.key == key && entry.predefined.is_none());
     }
 
-    /// Drops detected dev containers of which nothing is left, and those that turned out to be another one.
-    pub(super) fn drop_gone(&mut self) {
+    /// Drops detected dev containers of which nothing is left, and those that turned out to be another one. Returns
+    /// them.
+    pub(super) fn drop_gone(&mut self) -> Vec<Entry> {
         let places: Vec<(Key, Resolved)> = self
             .entries
             .iter()
             .map(|entry| (entry.key, entry.resolved.clone()))
             .collect();
-        self.entries.retain(|entry| {
+        self.drop_where(|entry| {
             let is_double = |(key, resolved): &(Key, Resolved)| {
                 *key != entry.key && resolved.is_same(&entry.resolved)
             };
             let stays = entry.resolved.folder_exists && !places.iter().any(is_double);
-            stays || !entry.is_unused()
-        });
+            !stays && entry.is_unused()
+        })
+    }
+
+    /// Drops these dev containers, keeps their names for them, and returns them.
+    fn drop_where(&mut self, is_gone: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let gone: Vec<Entry> = self
+            .entries
+            .extract_if(.., |entry| is_gone(entry))
+            .collect();
+        self.keep_names(&gone);
+        gone
     }
 }
 

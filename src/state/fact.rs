@@ -24,6 +24,10 @@ pub struct Inventory {
     pub container_places: HashMap<String, Resolved>,
     /// The places of the dev containers that were known before.
     pub entry_places: Vec<(Key, Resolved)>,
+    /// Those of [`State::reserved_folders`] that do not exist.
+    pub gone_folders: HashSet<PathBuf>,
+    /// The time at which all this was looked at.
+    pub at: Timestamp,
 }
 
 /// A dev container to scan, and what the last scan of it has found.
@@ -148,8 +152,10 @@ impl State {
     }
 
     fn predefine(&mut self, defined: Vec<(Predefined, Resolved)>) -> Applied {
-        let errors = self.fleet.predefine(defined);
+        let (errors, gone) = self.fleet.predefine(defined);
+        self.keep_operations_of(&gone);
         self.attach_recovered();
+        self.unsaved |= self.fleet.have_names_changed();
         let fleet = &self.fleet;
         self.owners.retain(|_, key| fleet.get(*key).is_some());
         self.changed();

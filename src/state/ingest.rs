@@ -1,8 +1,8 @@
 //! Takes a container list: finds the dev container of each container, and what it was made from.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ impl State {
         let applied = match result {
             Ok(mut inventory) => {
                 if !is_outdated {
-                    self.forget_baselines(&inventory.listed.ids);
+                    self.keep_baselines(&inventory.listed.ids, inventory.at);
                 }
                 let unreported = std::mem::take(&mut inventory.listed.unreported);
                 let retry_at = inventory.listed.retry_at;
@@ -72,11 +72,13 @@ impl State {
         }
         self.containers = inventory.listed.containers;
         self.warnings = inventory.listed.warnings;
+        self.fleet.reservations.look(&inventory.gone_folders);
         self.assign(&inventory.container_places);
         self.attach_recovered();
-        // Records that no dev container has claimed by now belong to dev containers that are gone.
-        self.recovered.clear();
-        self.fleet.drop_gone();
+        let gone = self.fleet.drop_gone();
+        self.keep_operations_of(&gone);
+        self.keep_operations(inventory.at);
+        self.unsaved |= self.fleet.have_names_changed();
         let keys: Vec<Key> = self.fleet.entries.iter().map(|entry| entry.key).collect();
         for key in keys {
             self.set_baselines(key, false);
@@ -210,17 +212,16 @@ impl State {
             .any(|info| !self.baselines.contains_key(&info.id) && !entry.is_making(info))
     }
 
-    /// Drops the baselines of containers that are not among these.
-    fn forget_baselines(&mut self, ids: &HashSet<String>) {
-        let before = self.baselines.len();
-        self.baselines.retain(|id, _| ids.contains(id));
-        self.unsaved |= self.baselines.len() != before;
-    }
-
     /// Returns the locations to resolve for the next listing: those of the known dev containers.
     pub(super) fn addresses(&self) -> Vec<(Key, Declared)> {
         let entries = self.fleet.entries.iter();
         entries.map(|entry| (entry.key, entry.declared())).collect()
+    }
+
+    /// Returns the folders of dev containers that are not known, whose names are kept as long as these exist.
+    pub fn reserved_folders(&self) -> Vec<PathBuf> {
+        let folders = self.fleet.reservations.folders();
+        folders.map(Path::to_path_buf).collect()
     }
 
     /// Returns the location that the labels of a container name, if it is a dev container.

@@ -13,6 +13,8 @@ mod fact;
 mod freshness;
 mod history;
 mod ingest;
+mod kept;
+mod names;
 mod operation;
 mod operations;
 pub mod persisted;
@@ -37,6 +39,7 @@ use self::freshness::Listing;
 use self::history::History;
 use self::persisted::Record;
 use self::step::Retry;
+use crate::base::time::Timestamp;
 use crate::model::container::ContainerInfo;
 use crate::model::location::Declared;
 use crate::model::original::ParkedName;
@@ -81,11 +84,13 @@ pub struct State {
     /// Those of the last listing.
     warnings: Vec<String>,
     fleet: Fleet,
-    /// By container id. Set once, and kept as long as the container exists.
+    /// By container id. Set once, and kept as long as the container exists, and for a while after.
     baselines: HashMap<String, Baseline>,
+    /// The containers with a baseline that the last listing did not show, and since when.
+    missing: HashMap<String, Timestamp>,
     /// True if something that outlives a restart has changed since it was last saved.
     unsaved: bool,
-    /// Operations of an earlier run of the daemon whose dev containers are not known yet.
+    /// Operations whose dev containers are not known: not yet, since the daemon was started, or not any more.
     recovered: Vec<Record>,
     watcher_warning: Option<String>,
     closing: bool,
@@ -132,6 +137,7 @@ impl State {
             warnings: Vec::new(),
             fleet: Fleet::default(),
             baselines: HashMap::new(),
+            missing: HashMap::new(),
             unsaved: false,
             recovered: Vec::new(),
             watcher_warning: None,

@@ -193,6 +193,7 @@ impl State {
     /// Forgets a detected dev container whose containers were removed. It is listed again when a container appears.
     pub(super) fn forget(&mut self, key: Key) {
         self.fleet.forget(key);
+        self.unsaved |= self.fleet.have_names_changed();
         self.owners.retain(|_, owner| *owner != key);
     }
 
@@ -295,6 +296,7 @@ impl Entry {
             unsettled: false,
             made: None,
             made_from: operation.made_from.clone(),
+            unknown_since: None,
         }
     }
 }

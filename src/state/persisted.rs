@@ -19,6 +19,23 @@ pub struct Persisted {
     pub operations: Vec<Record>,
     /// The baselines of containers, by container id.
     pub baselines: HashMap<String, Baseline>,
+    /// The containers among them that the last listing did not show, and since when.
+    pub missing: HashMap<String, Timestamp>,
+    /// The names of dev containers, those first that are not known for longest.
+    pub names: Vec<Name>,
+}
+
+/// The name of a dev container, which belongs to its identity (P21).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Name {
+    /// The resolved workspace folder.
+    #[serde(with = "path_text::required")]
+    pub folder: PathBuf,
+    /// The resolved configuration.
+    #[serde(with = "path_text::optional", default)]
+    pub config: Option<PathBuf>,
+    /// The name.
+    pub name: String,
 }
 
 /// An operation on a dev container, the running or the last one.
@@ -54,4 +71,7 @@ pub struct Record {
     /// The inputs as they were before the CLI started.
     #[serde(default)]
     pub made_from: Option<Baseline>,
+    /// The time since which its dev container is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_since: Option<Timestamp>,
 }

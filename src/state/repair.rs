@@ -20,7 +20,7 @@ use crate::model::project::Project;
 const ATTEMPTS: u32 = 6;
 
 impl State {
-    /// Takes what the last run of the daemon left: its operations, and the baselines of containers by their ids.
+    /// Takes what the last run of the daemon left: its operations, the baselines of containers by their ids, and names.
     /// Operations that it did not end have ended by `ended_by`.
     pub(super) fn recover(&mut self, persisted: Persisted, ended_by: Timestamp) {
         let ended = |record: Record| Record {
@@ -29,6 +29,8 @@ impl State {
         };
         self.recovered = persisted.operations.into_iter().map(ended).collect();
         self.baselines = persisted.baselines;
+        self.missing = persisted.missing;
+        self.fleet.reservations.recover(persisted.names);
         self.attach_recovered();
     }
 
@@ -57,6 +59,8 @@ impl State {
         Persisted {
             operations: known.chain(self.recovered.iter().cloned()).collect(),
             baselines: self.baselines.clone(),
+            missing: self.missing.clone(),
+            names: self.fleet.names(),
         }
     }
 
@@ -92,8 +96,11 @@ impl State {
             let unsettled = entry.last().is_some_and(PastOperation::is_unsettled);
             (unsettled || entry.repairs.leftover.is_some()) && entry.resolved.access.allows_stop()
         };
-        let unfinished =
-            |record: &Record| record.state == OperationState::Running || record.unsettled;
+        // A listing shows what is to be repaired. One has shown nothing of those that are not known since.
+        let unfinished = |record: &Record| {
+            let is_unfinished = record.state == OperationState::Running || record.unsettled;
+            is_unfinished && record.unknown_since.is_none()
+        };
         self.fleet.entries.iter().any(is_unsettled) || self.recovered.iter().any(unfinished)
     }
 

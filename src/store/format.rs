@@ -10,14 +10,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::base::path_text::{path_from_text, path_to_text};
+use crate::base::time::Timestamp;
 use crate::model::inputs::Content;
 use crate::state::baseline::{Baseline, InputOrigin};
-use crate::state::persisted::{Persisted, Record};
+use crate::state::persisted::{Name, Persisted, Record};
 
 /// The version that is written.
 const VERSION: u32 = 3;
-/// The versions before. They can still be read. Version 1 had no baselines, those of version 2 did not say by which
-/// rules their inputs were found.
+/// The versions before. They can still be read. Version 1 had no baselines. In version 2 these did not say by which
+/// rules their inputs were found, and there were no names.
 const OLDER_VERSIONS: RangeInclusive<u32> = 1..=2;
 
 #[derive(Serialize, Deserialize)]
@@ -26,6 +27,10 @@ struct Contents {
     operations: Vec<Record>,
     #[serde(default)]
     baselines: BTreeMap<String, Baseline>,
+    #[serde(default)]
+    missing: BTreeMap<String, Timestamp>,
+    #[serde(default)]
+    names: Vec<Name>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +44,8 @@ pub(super) fn to_json(persisted: Persisted) -> Vec<u8> {
         version: VERSION,
         operations: persisted.operations,
         baselines: persisted.baselines.into_iter().collect(),
+        missing: persisted.missing.into_iter().collect(),
+        names: persisted.names,
     };
     // Serializing fails only for maps whose keys are not text, and for types whose `Serialize` fails.
     serde_json::to_vec(&contents).unwrap_or_default()
@@ -89,6 +96,8 @@ pub(super) fn from_json(text: &[u8]) -> Result<Persisted, FormatError> {
     Ok(Persisted {
         operations: contents.operations,
         baselines: contents.baselines.into_iter().collect(),
+        missing: contents.missing.into_iter().collect(),
+        names: contents.names,
     })
 }
 
@@ -198,6 +207,8 @@ mod tests {
         let third = from_json(include_bytes!("../../tests/fixtures/state/v3.json")).unwrap();
         assert_eq!(third.baselines.len(), 1);
         assert!(third.baselines.values().all(|one| one.rules() == 1));
+        assert_eq!((third.missing.len(), third.names.len()), (1, 2));
+        assert!(third.operations[0].unknown_since.is_some());
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
         let fixtures = std::fs::read_dir(directory).unwrap().count();
         assert_eq!(fixtures, VERSION as usize, "one for each version");

@@ -415,7 +415,7 @@ fn p4_ids_and_names_are_the_same_after_a_restart() {
     };
     let first = list();
     let names: Vec<&str> = first.iter().map(|d| d.1.as_str().unwrap()).collect();
-    assert_eq!(names, ["solo", "solo-2", "app-2", "app-3", "app"]);
+    assert_eq!(names, ["solo", "work-solo", "x-app", "y-app", "app"]);
     assert_eq!(first[0].2, id);
     let again = list();
     assert_eq!(again, first);

@@ -202,16 +202,6 @@ fn p7_baselines_outlive_a_restart_and_an_edit_meanwhile_is_found() {
 }
 
 #[test]
-fn p7_the_baseline_of_a_container_that_is_gone_goes_with_it() {
-    let mut world = made();
-    assert!(world.take_unsaved());
-    world.remove(1);
-    world.list();
-    assert!(world.take_unsaved());
-    assert_eq!(world.state.persisted().baselines.len(), 0);
-}
-
-#[test]
 fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
     let mut world = made();
     let persisted = world.state.persisted();
@@ -227,6 +217,8 @@ fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
         },
         container_places: HashMap::new(),
         entry_places: Vec::new(),
+        gone_folders: HashSet::new(),
+        at: Timestamp::new(world.wall, 0),
     };
     world.apply(Fact::Listed(Ok(inventory)));
     world.containers = all;

@@ -49,7 +49,7 @@ fn p4_the_id_is_the_same_after_a_restart() {
 }
 
 #[test]
-fn taken_names_are_numbered() {
+fn p21_a_name_that_is_taken_gets_that_of_the_folder_above_and_then_a_number() {
     let mut world = world();
     let given = Predefined {
         name: Some("app".into()),
@@ -60,13 +60,19 @@ fn taken_names_are_numbered() {
     world.run(2, "/c/app", None);
     world.run(3, "/", None);
     world.list();
-    assert_eq!(world.names(), ["root", "app-2", "app-3", "app-4", "app"]);
+    assert_eq!(world.names(), ["root", "a-app", "b-app", "c-app", "app"]);
+    world.run(5, "/z/c/app", None);
+    world.list();
+    let all = ["root", "a-app", "b-app", "c-app", "app", "c-app-2"];
+    assert_eq!(world.names(), all);
+    world.remove(5);
+    world.gone.insert("/z/c/app".into());
     world.remove(1);
     world.gone.insert("/b/app".into());
     world.list();
-    world.run(4, "/d/app", None);
+    world.run(4, "/z/b/app", None);
     world.list();
-    assert_eq!(world.names(), ["root", "app-2", "app-4", "app-3", "app"]);
+    assert_eq!(world.names(), ["root", "a-app", "c-app", "app", "b-app"]);
 }
 
 #[test]

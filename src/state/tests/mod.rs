@@ -5,8 +5,10 @@ mod changes;
 mod devcontainers;
 mod dirty;
 mod freshness;
+mod kept;
 mod life;
 mod model;
+mod names;
 mod operations;
 mod repair;
 mod simulation;
@@ -187,6 +189,8 @@ impl World {
             },
             container_places: self.places.clone(),
             entry_places,
+            gone_folders: self.gone.clone(),
+            at: Timestamp::new(self.wall, 0),
         };
         self.now += Duration::from_secs(1);
         self.apply(Fact::Listed(Ok(inventory)));

@@ -67,6 +67,7 @@ fn record(state: OperationState, kind: OperationKind) -> Record {
         unsettled: false,
         made: None,
         made_from: None,
+        unknown_since: None,
     }
 }
 
@@ -378,19 +379,6 @@ fn operations_that_ended_are_remembered_as_they_ended() {
     assert_eq!(one.job.unwrap().state, OperationState::Failed);
     assert_eq!(world.state.to_repair(), []);
     assert_eq!(world.state.persisted().operations, [failed]);
-    world.state.recover(
-        operations(vec![Record {
-            folder: "/gone".into(),
-            ..record(OperationState::Failed, OperationKind::Stop)
-        }]),
-        NOW,
-    );
-    world.list();
-    assert_eq!(
-        world.state.persisted().operations.len(),
-        1,
-        "of what is gone nothing is kept"
-    );
 }
 
 #[test]

@@ -233,6 +233,8 @@ impl Sim {
                     listed,
                     container_places: HashMap::new(),
                     entry_places: Vec::new(),
+                    gone_folders: HashSet::new(),
+                    at: Timestamp::new(0, 0),
                 });
                 self.apply(Fact::Listed(result));
             }
