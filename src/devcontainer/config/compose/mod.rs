@@ -3,6 +3,8 @@
 //! The usual forms of YAML are read: nested mappings by their indentation, plain and quoted scalars, and a mapping in
 //! braces. Aliases, `extends` and included files are not followed. A compose file in JSON is read completely.
 
+pub mod build;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
