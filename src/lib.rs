@@ -13,6 +13,7 @@
 // the compiler finds dead code.
 pub use base::logging;
 pub use base::text::one_line;
+pub use devcontainer::config::compose;
 pub use process::end_leftovers;
 
 mod base;

@@ -323,8 +323,8 @@ impl ForceReread {
 pub enum Reference {
     /// A Dockerfile.
     File(PathBuf),
-    /// A compose file, which may name Dockerfiles.
-    Compose(PathBuf),
+    /// The files of a compose project, which name others. None of them where the CLI is to look for them.
+    Compose(Box<[PathBuf]>),
     /// The folder of a local feature, with all files in it.
     Feature(PathBuf),
     /// Something that cannot be followed, for this reason ([`Unchecked::add`]).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Operations;
 use crate::base::flock::FolderLock;
-use crate::devcontainer::config::compose_directory;
+use crate::devcontainer::config::compose_project;
 use crate::devcontainer::resolve::canonical;
 use crate::model::ids::Key;
 use crate::model::location::{Declared, MAX_PATH, Resolved, normal};
@@ -27,12 +27,13 @@ impl Operations {
         let directories = directories.into_iter().flatten().map(PathBuf::from);
         let configured = resolved
             .cli_paths(&declared.folder)
-            .and_then(|paths| compose_directory(&paths));
+            .and_then(|paths| compose_project(&paths));
+        let (name, directory) = configured.map(|own| (own.name, own.directory)).unzip();
         let directories = directories
             .filter(|directory| self.may_be_resolved(directory))
-            .chain(configured);
+            .chain(directory);
         let mut claims: Vec<Project> = Vec::new();
-        let all = names.into_iter().map(Project::Named);
+        let all = names.into_iter().chain(name).map(Project::Named);
         for claim in all.chain(directories.map(|one| Project::In(canonical(&one)))) {
             if !claims.contains(&claim) {
                 claims.push(claim);

@@ -9,6 +9,6 @@ pub mod search;
 mod substitute;
 mod usage;
 
-pub use project::compose_directory;
-pub use references::{OPTIONAL_COMPOSE, references};
+pub use project::compose_project;
+pub use references::references;
 pub use usage::usage;

@@ -8,11 +8,6 @@ use super::substitute::{Environment, substitute};
 use crate::model::inputs::Reference;
 use crate::model::location::{CliPaths, normal};
 
-/// The compose file that need not exist.
-pub const OPTIONAL_COMPOSE: &str = "docker-compose.override.yml";
-/// The files that compose uses where the list of its files is empty.
-const COMPOSE_DEFAULTS: [&str; 2] = ["docker-compose.yml", OPTIONAL_COMPOSE];
-
 /// Returns the files and folders that the configuration at `paths` names.
 pub fn references(
     paths: &CliPaths,
@@ -30,8 +25,8 @@ pub fn references(
     }
     // The CLI reads compose files only where neither a Dockerfile nor an image is named.
     if is_compose(config) {
-        let files = compose_files(paths, config, path);
-        references.extend(files.into_iter().map(Reference::Compose));
+        let files = config.get("dockerComposeFile");
+        references.extend(files.map(|files| Reference::Compose(compose_files(files, path))));
     }
     let features = local_features(config);
     references.extend(features.map(|id| {
@@ -46,17 +41,12 @@ pub(super) fn is_compose(config: &Value) -> bool {
     dockerfile(config).is_none() && config.get("image").is_none()
 }
 
-fn compose_files(paths: &CliPaths, config: &Value, path: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
-    match config.get("dockerComposeFile") {
-        Some(Value::String(one)) => vec![path(one)],
-        Some(Value::Array(none)) if none.is_empty() => {
-            let defaults = COMPOSE_DEFAULTS.iter();
-            defaults
-                .map(|name| normal(&paths.folder.join(name)))
-                .collect()
-        }
-        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(path).collect(),
-        _ => Vec::new(),
+/// The compose files that a configuration names. Where these are none, the CLI looks for others.
+fn compose_files(files: &Value, path: impl Fn(&str) -> PathBuf) -> Box<[PathBuf]> {
+    match files {
+        Value::String(one) => [path(one)].into(),
+        Value::Array(several) => several.iter().filter_map(Value::as_str).map(path).collect(),
+        _ => Box::default(),
     }
 }
 
@@ -91,7 +81,13 @@ mod tests {
         let found = references(&paths(), &config, &environment);
         let shown = found.iter().map(|reference| match reference {
             Reference::File(path) => path.display().to_string(),
-            Reference::Compose(path) => format!("{}:", path.display()),
+            Reference::Compose(paths) => {
+                let paths: Vec<String> = paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                format!("{}:", paths.join(","))
+            }
             Reference::Feature(path) => format!("{}/", path.display()),
             Reference::Unchecked(reason) => format!("unchecked: {reason}"),
         });
@@ -124,12 +120,10 @@ mod tests {
         );
         check(
             json!({"dockerComposeFile": ["../a.yml", "b.yml", 3]}),
-            &["/w/a.yml:", "/w/.devcontainer/b.yml:"],
+            &["/w/a.yml,/w/.devcontainer/b.yml:"],
         );
-        check(
-            json!({"dockerComposeFile": []}),
-            &["/w/docker-compose.yml:", "/w/docker-compose.override.yml:"],
-        );
+        check(json!({"dockerComposeFile": []}), &[":"]);
+        check(json!({"dockerComposeFile": null}), &[":"]);
         check(json!({"dockerComposeFile": "c.yml", "image": "x"}), &[]);
     }
 

@@ -1,5 +1,6 @@
 //! Scans the files that a dev container is made from.
 
+mod compose;
 mod error;
 mod files;
 mod reason;

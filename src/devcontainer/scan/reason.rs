@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use super::scanner::{LARGE, MAX_COMPOSE, MAX_COMPOSE_FILES, MAX_DEPTH, MAX_READ};
+use super::compose::{MAX_COMPOSE, MAX_COMPOSE_FILES};
+use super::scanner::{LARGE, MAX_DEPTH, MAX_READ};
 use crate::devcontainer::config::file::MAX_CONFIG;
 use crate::model::inputs::{MAX_INPUTS, Stamp};
 
@@ -21,8 +22,12 @@ pub(super) enum Reason<'a> {
     Unparsable(&'a Path),
     /// The configuration exceeds [`MAX_CONFIG`].
     LargeConfig(&'a Path),
-    /// The compose file exceeds [`MAX_COMPOSE`].
+    /// The file of a compose project exceeds [`MAX_COMPOSE`].
     LargeCompose(&'a Path),
+    /// The file of a compose project comes after [`MAX_COMPOSE_FILES`] others.
+    BeyondCompose(&'a Path),
+    /// The file of a compose project is not UTF-8.
+    NotUtf8(&'a Path),
     /// All files of the configuration together exceed [`MAX_READ`].
     TooManyBytes(&'a Path),
     /// The configuration names more than is followed.
@@ -77,6 +82,16 @@ impl fmt::Display for Reason<'_> {
                 "{} is larger than {} KiB, so that what it names is not compared; make it smaller",
                 path.display(),
                 MAX_COMPOSE >> 10
+            ),
+            Self::BeyondCompose(path) => write!(
+                f,
+                "{} is one of more than {MAX_COMPOSE_FILES} files of a compose project, so that it is not compared",
+                path.display()
+            ),
+            Self::NotUtf8(path) => write!(
+                f,
+                "{} is not UTF-8, so that what it names is not compared; save it as UTF-8",
+                path.display()
             ),
             Self::TooManyBytes(path) => write!(
                 f,

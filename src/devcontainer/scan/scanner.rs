@@ -14,7 +14,7 @@ use super::error::{FileError, ScanError};
 use super::files::{read_fingerprint, stamp_of};
 use super::reason::Reason;
 use crate::devcontainer::config::file::read_config;
-use crate::devcontainer::config::{OPTIONAL_COMPOSE, compose, jsonc, references, usage};
+use crate::devcontainer::config::{jsonc, references, usage};
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::model::inputs::{
     Content, Extent, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp, Usage,
@@ -28,10 +28,6 @@ pub(super) const MAX_DEPTH: usize = 16;
 /// compared by size and time alone, because reading them would take seconds.
 pub(super) const MAX_READ: u64 = 256 << 20;
 pub(super) const LARGE: u64 = MAX_READ / MAX_INPUTS as u64;
-/// The size of the largest compose file that is searched for Dockerfiles, in bytes.
-pub(super) const MAX_COMPOSE: usize = 256 << 10;
-/// How many compose files are compared.
-pub(super) const MAX_COMPOSE_FILES: usize = 32;
 /// How many directory entries are read, including those that do not count.
 const MAX_ENTRIES: usize = 100_000;
 
@@ -47,17 +43,19 @@ struct Configured {
 
 /// Collects the inputs of one dev container.
 pub(super) struct Scanner<'a> {
-    before: Option<&'a Inputs>,
+    pub(super) before: Option<&'a Inputs>,
     known: HashMap<&'a Path, &'a Input>,
     force_reread: &'a ForceReread,
     /// All inputs but the configuration.
-    others: Vec<Input>,
+    pub(super) others: Vec<Input>,
     /// The indexes of those that are not read yet.
     unread: Vec<usize>,
-    seen: HashSet<PathBuf>,
-    compose_files: usize,
+    pub(super) seen: HashSet<PathBuf>,
+    pub(super) compose_files: usize,
     entries: usize,
-    is_truncated: bool,
+    pub(super) is_truncated: bool,
+    /// True if a file that names others could not be read at the moment.
+    pub(super) is_inconclusive: bool,
     unchecked: Unchecked,
     error: Option<ScanError>,
 }
@@ -75,6 +73,7 @@ impl<'a> Scanner<'a> {
             compose_files: 0,
             entries: 0,
             is_truncated: false,
+            is_inconclusive: false,
             unchecked: Unchecked::default(),
             error: None,
         }
@@ -93,10 +92,13 @@ impl<'a> Scanner<'a> {
         for reference in references.iter() {
             match reference {
                 Reference::File(path) => self.file(path.clone()),
-                Reference::Compose(path) => self.compose(path, &references),
+                Reference::Compose(files) => self.compose(&paths.folder, files),
                 Reference::Feature(path) => self.feature(path.clone(), &mut Vec::new()),
                 Reference::Unchecked(reason) => self.leave_unchecked(reason),
             }
+        }
+        if self.is_inconclusive {
+            self.keep_known();
         }
         let reads_large = self.read();
         self.leave_missing_unchecked(&references);
@@ -138,11 +140,8 @@ impl<'a> Scanner<'a> {
             .collect();
         for reference in references {
             let named = match reference {
-                Reference::Compose(path) if path.ends_with(OPTIONAL_COMPOSE) => None,
-                Reference::File(path) | Reference::Compose(path) | Reference::Feature(path) => {
-                    Some(path)
-                }
-                Reference::Unchecked(_) => None,
+                Reference::File(path) | Reference::Feature(path) => Some(path),
+                Reference::Compose(_) | Reference::Unchecked(_) => None,
             };
             if let Some(path) = named.filter(|path| absent.contains(&***path)) {
                 self.unchecked.add(&Reason::Missing(path).to_string());
@@ -189,37 +188,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Looks at a compose file and the Dockerfiles that it names, which are relative to the first compose file.
-    fn compose(&mut self, path: &Path, references: &[Reference]) {
-        self.compose_files += 1;
-        if self.compose_files > MAX_COMPOSE_FILES {
-            self.is_truncated = true;
-            return;
-        }
-        if !self.is_new(path) {
-            return;
-        }
-        let first = references.iter().find_map(|reference| match reference {
-            Reference::Compose(first) => first.parent(),
-            Reference::File(_) | Reference::Feature(_) | Reference::Unchecked(_) => None,
-        });
-        let read = read_compose(path, first.unwrap_or(path));
-        let (found, dockerfiles) = match read {
-            Ok((content, stamp, dockerfiles)) => {
-                if stamp.size() > MAX_COMPOSE as u64 {
-                    self.leave_unchecked(&Reason::LargeCompose(path).to_string());
-                }
-                (Ok((content, stamp)), dockerfiles)
-            }
-            Err(error) => (Err(error), Vec::new()),
-        };
-        let input = self.input(path.to_path_buf(), found).naming_others();
-        self.others.push(input);
-        dockerfiles.into_iter().for_each(|path| self.file(path));
-    }
-
     /// Adds a file, which is read when the sizes of all files are known.
-    fn file(&mut self, path: PathBuf) {
+    pub(super) fn file(&mut self, path: PathBuf) {
         if self.is_new(&path) {
             self.unread.push(self.others.len());
             self.others.push(Input::new(path, Content::Absent, None));
@@ -288,7 +258,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Notes a path. Returns whether it is to be looked at now.
-    fn is_new(&mut self, path: &Path) -> bool {
+    pub(super) fn is_new(&mut self, path: &Path) -> bool {
         let text = path.as_os_str().as_bytes();
         if text.len() >= MAX_PATH || text.contains(&0) {
             // There is no such file.
@@ -332,7 +302,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The input at `path`. After an inconclusive error its content is taken to be unchanged.
-    fn input(&mut self, path: PathBuf, found: Found) -> Input {
+    pub(super) fn input(&mut self, path: PathBuf, found: Found) -> Input {
         let (content, stamp) = match found {
             Ok((content, stamp)) => (content, Some(stamp)),
             Err(FileError::Absent) => (Content::Absent, None),
@@ -354,7 +324,7 @@ impl<'a> Scanner<'a> {
         Input::new(path, content, stamp)
     }
 
-    fn still_known(&self, path: &Path) -> Option<Input> {
+    pub(super) fn still_known(&self, path: &Path) -> Option<Input> {
         let known = self.known.get(path)?;
         super::holds(known, self.force_reread).then(|| (*known).clone())
     }
@@ -370,25 +340,6 @@ fn read_meaning(path: &Path) -> Result<(Content, Stamp, Option<Value>), FileErro
         (None, None) => read_fingerprint(path, MAX_READ)?.0,
     };
     Ok((Content::Fingerprint(fingerprint), stamp, config))
-}
-
-/// Reads a compose file: its content, its stamp, and the Dockerfiles that it names relative to `directory`.
-fn read_compose(
-    path: &Path,
-    directory: &Path,
-) -> Result<(Content, Stamp, Vec<PathBuf>), FileError> {
-    let (content, stamp) = read_config(path)?;
-    let environment = |name: &str| std::env::var_os(name);
-    let (fingerprint, dockerfiles) = match content {
-        Some(content) if content.len() <= MAX_COMPOSE => (
-            fingerprint_bytes(&content),
-            compose::dockerfiles(&content, directory, &environment),
-        ),
-        Some(content) => (fingerprint_bytes(&content), Vec::new()),
-        None => (read_fingerprint(path, LARGE)?.0, Vec::new()),
-    };
-    let content = Content::Fingerprint(fingerprint);
-    Ok((content, stamp, dockerfiles))
 }
 
 /// Returns whether vim or Emacs names its backups, swap files, autosaved files or locks like this.

@@ -80,7 +80,7 @@ fn references_are_bounded() {
     let config = serde_json::json!({ "dockerComposeFile": files });
     dir.write(CONFIG, &config.to_string());
     let inputs = scan_dir(&dir, None).unwrap();
-    assert!(inputs.extent().is_truncated && names(&inputs).len() < 50);
+    assert!(inputs.extent().is_truncated && names(&inputs).len() < 110);
     let features: std::collections::BTreeMap<String, u8> =
         files.iter().map(|file| (format!("./{file}"), 0)).collect();
     dir.write(

@@ -1,5 +1,6 @@
 //! Tests of scans on disk.
 
+mod compose;
 mod content;
 mod limits;
 mod references;

@@ -15,10 +15,8 @@ fn a_new_configuration_names_other_files() {
     );
     dir.write(CONFIG, r#"{"dockerComposeFile":["a.yml","b.yml","a.yml"]}"#);
     let two = scan_dir(&dir, Some(&one)).unwrap();
-    assert_eq!(
-        names(&two),
-        ["", "devcontainer-lock.json", "a.yml", "b.yml"]
-    );
+    let of_two = ["", "devcontainer-lock.json", ".env", "a.yml", "b.yml"];
+    assert_eq!(names(&two), of_two);
     dir.write(CONFIG, "{");
     let broken = scan_dir(&dir, Some(&two)).unwrap();
     assert_eq!(names(&broken), ["", "devcontainer-lock.json"]);
@@ -34,9 +32,10 @@ fn a_new_compose_file_names_other_files() {
     let all = [
         "",
         "devcontainer-lock.json",
+        "../.env",
         "../a.yml",
-        "Dockerfile",
         "b.yml",
+        "Dockerfile",
         "../db/Dockerfile",
     ];
     assert_eq!(names(&first), all);
@@ -45,7 +44,7 @@ fn a_new_compose_file_names_other_files() {
     assert_ne!(contents(&second), contents(&first));
     std::fs::remove_file(both).unwrap();
     let third = scan_dir(&dir, Some(&second)).unwrap();
-    assert_eq!(names(&third), all[..5]);
+    assert_eq!(names(&third), all[..6]);
 }
 
 #[test]
