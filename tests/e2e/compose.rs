@@ -158,7 +158,7 @@ fn p12_where_a_port_is_taken_the_error_says_what_became_of_the_old_one() {
 }
 
 #[test]
-fn an_edit_of_a_compose_file_or_its_dockerfile_is_dirty_until_it_is_made_from_that() {
+fn an_edit_of_a_compose_file_or_what_it_names_is_dirty_until_it_is_made_from_that() {
     let (project, _) = Project::up("dirty", 47006);
     let daemon = daemon().start();
     let changes = || project.workspace.devcontainer(&daemon)["changes"].clone();
@@ -168,7 +168,11 @@ fn an_edit_of_a_compose_file_or_its_dockerfile_is_dirty_until_it_is_made_from_th
     assert_eq!(changes(), json!([{"path": file, "change": "modified"}]));
     project.compose("one", project.port);
     assert_eq!(changes(), Value::Null, "undone");
-    project.compose("two", project.port);
+    project.write("dev.env", "FROM_FILE=one\n");
+    project.compose_with("two", project.port, |file| {
+        file["services"]["dev"]["env_file"] = json!(["dev.env"]);
+        file["services"]["dev"]["environment"]["SET"] = json!("${SET:-no}");
+    });
     let answer = project.post(&daemon, "recreate?wait");
     assert_eq!(answer.status, 204, "{answer:?}");
     assert_eq!(changes(), Value::Null, "made from it");
@@ -177,6 +181,19 @@ fn an_edit_of_a_compose_file_or_its_dockerfile_is_dirty_until_it_is_made_from_th
     assert_eq!(changes(), json!([{"path": file, "change": "modified"}]));
     project.dockerfile("");
     assert_eq!(changes(), Value::Null, "undone, too");
+    let file = file.with_file_name("dev.env");
+    project.write("dev.env", "FROM_FILE=two\n");
+    assert_eq!(changes(), json!([{"path": file, "change": "modified"}]));
+    project.write("dev.env", "# A comment.\nFROM_FILE=one\n");
+    assert_eq!(changes(), Value::Null, "undone, but for a comment");
+    let file = file.with_file_name(".env");
+    project.write(".env", "SET=yes\n");
+    assert_eq!(changes(), json!([{"path": file, "change": "created"}]));
+    fs::remove_file(file).unwrap();
+    assert_eq!(changes(), Value::Null, "removed again");
     let id = container_of(&project.workspace.devcontainer(&daemon));
-    assert!(inspect(&id, "json .Config.Env").contains("GREETING=two"));
+    let environment = inspect(&id, "json .Config.Env");
+    for variable in ["GREETING=two", "FROM_FILE=one", "SET=no"] {
+        assert!(environment.contains(variable), "{environment}");
+    }
 }

@@ -11,6 +11,7 @@ mod cli_versions;
 mod compose;
 mod compose_failures;
 mod compose_neighbours;
+mod compose_reading;
 mod dirty;
 mod endurance;
 mod engine;
