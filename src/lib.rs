@@ -14,6 +14,7 @@
 pub use base::logging;
 pub use base::text::one_line;
 pub use devcontainer::config::compose;
+pub use devcontainer::config::jsonc::parse as parse_config;
 pub use process::end_leftovers;
 
 mod base;

@@ -19,6 +19,7 @@ mod events;
 mod exclusion;
 mod failures;
 mod identity;
+mod jsonc;
 mod keeping;
 mod lifecycle;
 mod listing;

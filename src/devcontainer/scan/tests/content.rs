@@ -16,13 +16,13 @@ fn p5_a_touch_or_the_same_content_again_is_no_change() {
 }
 
 #[test]
-fn invalid_json_is_compared_byte_by_byte() {
+fn a_configuration_without_an_object_is_compared_byte_by_byte() {
     let dir = TestDir::new();
-    dir.write(CONFIG, "{");
+    dir.write(CONFIG, "[{}]");
     let before = config(&dir);
-    dir.write(CONFIG, "{ ");
+    dir.write(CONFIG, "[{} ]");
     assert_ne!(config(&dir), before);
-    dir.write(CONFIG, "{");
+    dir.write(CONFIG, "[{}]");
     assert_eq!(config(&dir), before);
 }
 

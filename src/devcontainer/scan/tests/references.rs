@@ -147,3 +147,30 @@ fn a_feature_may_be_anything() {
     assert!(matches!(found[2].1, Content::Fingerprint(_)), "{found:?}");
     assert_eq!(found[3], ("none".to_owned(), Content::Absent));
 }
+
+/// What the CLI accepts, though it is no JSON.
+const TOLERATED: [&str; 7] = [
+    r#"{"name":"n" "dockerFile":"D"}"#,
+    r#"{"name":"n",,"dockerFile":"D"}"#,
+    "{\u{a0}\"name\":\"n\",\u{a0}\"dockerFile\":\"D\"}",
+    r#"{"name":"\q","dockerFile":"D"}"#,
+    "{\"name\":\"n\n, \"dockerFile\":\"D\"}",
+    r#"{"name":"n","dockerFile":"D""#,
+    r#"{"name":"n","dockerFile":"D"} and more"#,
+];
+
+#[test]
+fn p5_the_dockerfile_of_a_configuration_that_is_no_json_is_an_input() {
+    for text in TOLERATED {
+        let dir = TestDir::new();
+        dir.write(CONFIG, text);
+        dir.write("w/.devcontainer/D", "FROM x");
+        let before = scan_dir(&dir, None).unwrap();
+        assert!(names(&before).contains(&"D".to_owned()), "{text}");
+        dir.write(CONFIG, &format!("// A comment.\n{text}"));
+        dir.write("w/.devcontainer/D", "FROM y");
+        let after = scan_dir(&dir, Some(&before)).unwrap();
+        assert_eq!(contents(&after)[0], contents(&before)[0], "{text}");
+        assert_ne!(contents(&after)[2], contents(&before)[2], "{text}");
+    }
+}

@@ -1,4 +1,11 @@
-//! JSON with comments, and its fingerprint: <https://containers.dev/implementors/json_reference/>.
+//! JSON with comments, as tolerantly as the devcontainer CLI (0.89) reads it, and its fingerprint:
+//! <https://containers.dev/implementors/json_reference/>.
+//!
+//! The CLI ignores the errors that its parser finds, so what counts is how that parser goes on after one. This module
+//! goes on in the same way.
+
+mod parser;
+mod tokens;
 
 use serde_json::{Number, Value};
 use uuid::Uuid;
@@ -9,9 +16,14 @@ use crate::devcontainer::fingerprint::fingerprint_of_meaning;
 /// into its labels, or into what an editor shows of it.
 const SCHEMA: &str = "$schema";
 
-/// Parses JSON with comments; `None` where it is invalid or nested too deeply.
+/// A UTF-16 code unit, the character of JavaScript.
+type Unit = u16;
+
+/// Reads the object of a configuration. What makes no sense in it or follows it is skipped. `None` where something else
+/// stands in its place, where the CLI fails, too, or where values are nested too deeply.
 pub fn parse(content: &[u8]) -> Option<Value> {
-    serde_json::from_slice(&strip_comments(content)).ok()
+    let text: Vec<Unit> = String::from_utf8_lossy(content).encode_utf16().collect();
+    parser::parse(&text).filter(Value::is_object)
 }
 
 /// A fingerprint of the meaning of a configuration: comments, spacing and the order of keys do not change it.
@@ -39,89 +51,6 @@ fn normalize_numbers(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(normalize_numbers),
         Value::Object(object) => object.values_mut().for_each(normalize_numbers),
         _ => {}
-    }
-}
-
-/// The part of the text that a byte belongs to.
-#[derive(Clone, Copy)]
-enum Inside {
-    Plain,
-    String,
-    LineComment,
-    BlockComment,
-}
-
-/// Turns JSON with comments into JSON: removes the byte order mark, comments, and a comma before a closing bracket.
-fn strip_comments(content: &[u8]) -> Vec<u8> {
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let mut plain = PlainJson {
-        bytes: Vec::with_capacity(content.len()),
-        comma: None,
-    };
-    let mut inside = Inside::Plain;
-    let mut bytes = content.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        match (inside, byte, bytes.peek()) {
-            (Inside::String, b'\\', _) => {
-                plain.bytes.push(byte);
-                plain.bytes.extend(bytes.next());
-            }
-            // The CLI accepts a tab in a string; JSON requires the escape.
-            (Inside::String, b'\t', _) => plain.bytes.extend(b"\\t"),
-            (Inside::String, _, _) => {
-                plain.bytes.push(byte);
-                if byte == b'"' {
-                    inside = Inside::Plain;
-                }
-            }
-            (Inside::LineComment, b'\n' | b'\r', _) => {
-                plain.bytes.push(byte);
-                inside = Inside::Plain;
-            }
-            (Inside::BlockComment, b'*', Some(b'/')) => {
-                bytes.next();
-                plain.bytes.push(b' ');
-                inside = Inside::Plain;
-            }
-            (Inside::LineComment | Inside::BlockComment, _, _) => {}
-            (Inside::Plain, b'/', Some(b'/')) => inside = Inside::LineComment,
-            (Inside::Plain, b'/', Some(b'*')) => {
-                bytes.next();
-                inside = Inside::BlockComment;
-            }
-            (Inside::Plain, _, _) => {
-                if byte == b'"' {
-                    inside = Inside::String;
-                }
-                plain.push(byte);
-            }
-        }
-    }
-    plain.bytes
-}
-
-/// JSON without comments, as far as it is written.
-struct PlainJson {
-    bytes: Vec<u8>,
-    /// The position of a comma that only space and comments follow.
-    comma: Option<usize>,
-}
-
-impl PlainJson {
-    /// Adds a byte that is neither in a string nor in a comment.
-    fn push(&mut self, byte: u8) {
-        match byte {
-            b',' => self.comma = Some(self.bytes.len()),
-            b'}' | b']' => {
-                let superfluous = self.comma.take();
-                if let Some(comma) = superfluous.and_then(|at| self.bytes.get_mut(at)) {
-                    *comma = b' ';
-                }
-            }
-            _ if byte.is_ascii_whitespace() => {}
-            _ => self.comma = None,
-        }
-        self.bytes.push(byte);
     }
 }
 
@@ -199,14 +128,45 @@ mod tests {
     }
 
     #[test]
-    fn invalid_json_is_none() {
-        let deep = "[".repeat(1000) + &"]".repeat(1000);
-        // A comment separates its neighbours.
+    fn what_makes_no_sense_is_skipped() {
+        for text in [
+            r#"{"build":{"dockerfile":"D"} "mounts":["a" "b"]}"#,
+            r#"{"build":{"dockerfile":"D"},,"mounts":["a",,"b"]}"#,
+            "{\u{a0}\"build\":{\"dockerfile\":\"D\"}\u{a0},\u{3000}\"mounts\":[\"a\",\u{2028}\"b\"]}",
+            r#"{"build":{"dockerfile":"\qD\u12"},"mounts":["a\x","b"]}"#,
+            "{\"build\":{\"dockerfile\":\"D\n, 1},\"mounts\":[\"a\",\"b\n]}",
+            r#"{"mounts":["a","b"],"build":{"dockerfile":"D""#,
+            r#"{"build":{"dockerfile":"D"},"mounts":["a","b"]} {"image":"x"} and more"#,
+            r#"{"build":{"dockerfile":"D",'name':1},"mounts":["a","b"],image:"x","name"}"#,
+            r#"words {"build":{"dockerfile":"D"},"mounts":["a","b"]}"#,
+        ] {
+            same(r#"{"build":{"dockerfile":"D"},"mounts":["a","b"]}"#, text);
+        }
+        same("{\"a\":\"b\"}", "{\"a\":\"b\n}");
+    }
+
+    #[test]
+    fn p5_the_fingerprint_of_earlier_versions_stays_valid() {
+        let text = r#"{"image": "\u00e9", "n": [3e3, -1.50, 12345678901234567890, null]}"#;
+        let canonical = r#"{"image":"é","n":[3000,-1.5,12345678901234567890,null]}"#;
+        assert_eq!(
+            fingerprint_of(text),
+            Some(fingerprint_of_meaning(canonical))
+        );
+    }
+
+    #[test]
+    fn anything_but_an_object_is_none() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         for text in [
             "",
-            "{",
-            r#"{"image": "x", "name": "#,
-            "{\"a\":1/**/2}",
+            " // x",
+            "[{}]",
+            "\"text\" {}",
+            ": {}",
+            ", {}",
+            "1 {}",
+            "null",
             &deep,
         ] {
             assert_eq!(fingerprint_of(text), None, "{text}");
@@ -220,11 +180,15 @@ mod tests {
         }
 
         #[test]
-        fn p5_plain_json_is_left_as_it_is(text in "[a-z\"\\\\/*, \n]{0,30}", number: i32) {
+        fn tokens_in_any_order_are_read(text in "[{}\\[\\],:\"\\\\/*tru0-9.eE+\n -]{0,40}") {
+            let _ = parse(format!("{{{text}").as_bytes());
+        }
+
+        #[test]
+        fn p5_plain_json_is_read_as_it_is(text in "[a-z\"\\\\/*, \n]{0,30}", number: i32) {
             let value = serde_json::json!({ "text": text, "list": [number, text], "empty": {} });
             let pretty = serde_json::to_string_pretty(&value).unwrap();
-            let read: Value = serde_json::from_slice(&strip_comments(pretty.as_bytes())).unwrap();
-            prop_assert_eq!(read, value);
+            prop_assert_eq!(parse(pretty.as_bytes()), Some(value));
         }
     }
 }
