@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::build::Build;
 use super::location::CliPaths;
 use super::unchecked::Unchecked;
 use crate::base::time::Timestamp;
@@ -144,6 +145,11 @@ pub struct Input {
     pub content: Content,
     /// True if its content names other inputs.
     pub names_others: bool,
+    /// False if only its effect on other inputs counts.
+    is_compared: bool,
+    /// The fingerprint of a configuration byte by byte. Earlier versions compared it where they could not read the
+    /// configuration.
+    verbatim: Option<Uuid>,
     stamp: Option<Stamp>,
 }
 
@@ -154,6 +160,8 @@ impl Input {
             path: path.into(),
             content,
             names_others: false,
+            is_compared: true,
+            verbatim: None,
             stamp,
         }
     }
@@ -164,6 +172,25 @@ impl Input {
             names_others: true,
             ..self
         }
+    }
+
+    /// An input of which only the effect on others counts.
+    pub fn not_compared(self) -> Self {
+        Self {
+            is_compared: false,
+            ..self
+        }
+    }
+
+    /// An input with this fingerprint byte by byte.
+    pub fn with_verbatim(self, verbatim: Option<Uuid>) -> Self {
+        Self { verbatim, ..self }
+    }
+
+    /// Returns whether an earlier version may have taken the input as it is now for `content`.
+    pub fn was_seen_as(&self, content: Content) -> bool {
+        self.verbatim
+            .is_some_and(|verbatim| content == Content::Fingerprint(verbatim))
     }
 
     /// An input with a settled stamp of this time, for tests of the rules.
@@ -265,9 +292,11 @@ impl Inputs {
         self.items.iter()
     }
 
-    /// All inputs with their names ([`CliPaths::name_of`]). The name of the configuration is empty.
+    /// All inputs that are compared, with their names ([`CliPaths::name_of`]). The name of the configuration is empty.
     pub fn named(&self) -> impl Iterator<Item = (Cow<'_, Path>, &Input)> {
-        self.items.iter().enumerate().map(|(index, input)| {
+        let compared = self.items.iter().enumerate();
+        let compared = compared.filter(|(_, input)| input.is_compared);
+        compared.map(|(index, input)| {
             let name = if index == 0 {
                 Path::new("").into()
             } else {
@@ -321,8 +350,8 @@ impl ForceReread {
 /// A file or folder that a configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
-    /// A Dockerfile.
-    File(PathBuf),
+    /// A Dockerfile, which may name files of its context.
+    Build(Box<Build>),
     /// The files of a compose project, which name others. None of them where the CLI is to look for them.
     Compose(Box<[PathBuf]>),
     /// The folder of a local feature, with all files in it.

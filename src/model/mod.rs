@@ -1,6 +1,7 @@
 //! Data that several parts of the daemon share, with the rules that need nothing else.
 
 pub mod api;
+pub mod build;
 pub mod container;
 pub mod ids;
 pub mod inputs;

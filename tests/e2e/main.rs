@@ -13,6 +13,7 @@ mod compose_failures;
 mod compose_neighbours;
 mod compose_reading;
 mod dirty;
+mod dockerfile;
 mod endurance;
 mod engine;
 mod events;

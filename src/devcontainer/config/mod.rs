@@ -1,7 +1,10 @@
 //! The configuration of a dev container and the files that it names.
 
 pub mod compose;
+pub mod dockerfile;
+pub mod dockerignore;
 pub mod file;
+pub mod glob;
 pub mod jsonc;
 mod project;
 mod references;

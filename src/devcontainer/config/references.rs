@@ -1,10 +1,12 @@
 //! The files that a configuration names, as the devcontainer CLI (0.89) reads it.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::substitute::{Environment, substitute};
+use crate::model::build::{Build, Dockerfile};
 use crate::model::inputs::Reference;
 use crate::model::location::{CliPaths, normal};
 
@@ -14,14 +16,14 @@ pub fn references(
     config: &Value,
     environment: Environment<'_>,
 ) -> Vec<Reference> {
-    let path = |text: &str| {
-        let text = substitute(text, paths, environment);
-        normal(&paths.directory().join(text))
-    };
+    let text = |text: &str| substitute(text, paths, environment);
+    let path = |path: &str| normal(&paths.directory().join(text(path)));
     let mut references = Vec::new();
     let dockerfile = dockerfile(config);
     if let Some(dockerfile) = dockerfile.and_then(Value::as_str) {
-        references.push(Reference::File(path(dockerfile)));
+        let text = |value: &str| text(value).to_string_lossy().into_owned();
+        let build = build(config, path(dockerfile), path, text);
+        references.push(Reference::Build(Box::new(build)));
     }
     // The CLI reads compose files only where neither a Dockerfile nor an image is named.
     if is_compose(config) {
@@ -56,6 +58,42 @@ fn dockerfile(config: &Value) -> Option<&Value> {
     config.get("dockerFile").or_else(nested)
 }
 
+/// How the image is built from a Dockerfile. The context is next to `dockerFile` in the older spelling.
+fn build(
+    config: &Value,
+    dockerfile: PathBuf,
+    path: impl Fn(&str) -> PathBuf,
+    text: impl Fn(&str) -> String,
+) -> Build {
+    let section = config.get("build");
+    let of_section = |key: &str| section.and_then(|section| section.get(key));
+    let context = match config.get("dockerFile") {
+        Some(_) => config.get("context"),
+        None => of_section("context"),
+    };
+    let context = context
+        .and_then(Value::as_str)
+        .filter(|context| !context.is_empty());
+    let context = match context {
+        Some(context) => path(context),
+        None => dockerfile.parent().unwrap_or(Path::new("/")).to_path_buf(),
+    };
+    let args = of_section("args").and_then(Value::as_object);
+    let args = args.into_iter().flatten().map(|(name, value)| {
+        let value = match value {
+            Value::String(value) => text(value),
+            other => other.to_string(),
+        };
+        (name.clone(), value)
+    });
+    Build {
+        context: Some(context),
+        dockerfile: Dockerfile::File(dockerfile),
+        target: of_section("target").and_then(Value::as_str).map(&text),
+        args: args.collect::<BTreeMap<_, _>>(),
+    }
+}
+
 /// The ids of features that are folders below or near the configuration.
 fn local_features(config: &Value) -> impl Iterator<Item = &String> {
     let features = config.get("features").and_then(Value::as_object);
@@ -80,7 +118,10 @@ mod tests {
         let environment = |name: &str| (name == "NAME").then(|| "value".into());
         let found = references(&paths(), &config, &environment);
         let shown = found.iter().map(|reference| match reference {
-            Reference::File(path) => path.display().to_string(),
+            Reference::Build(build) => match &build.dockerfile {
+                Dockerfile::File(path) => path.display().to_string(),
+                other => format!("{other:?}"),
+            },
             Reference::Compose(paths) => {
                 let paths: Vec<String> = paths
                     .iter()
@@ -110,6 +151,37 @@ mod tests {
         check(json!({"build": {"context": ".."}, "image": "x"}), &[]);
         check(json!({"build": "Dockerfile"}), &[]);
         check(json!({"build": {"dockerfile": 7}}), &[]);
+    }
+
+    #[test]
+    fn a_build_has_a_context_a_target_and_arguments() {
+        let build = |config: Value| {
+            let environment = |name: &str| (name == "NAME").then(|| "value".into());
+            match references(&paths(), &config, &environment).remove(0) {
+                Reference::Build(build) => *build,
+                other => panic!("{other:?}"),
+            }
+        };
+        let context = |config: Value| build(config).context.unwrap().display().to_string();
+        let directory = "/w/.devcontainer";
+        assert_eq!(context(json!({"dockerFile": "D"})), directory);
+        assert_eq!(context(json!({"dockerFile": "../a/D"})), "/w/a");
+        assert_eq!(context(json!({"dockerFile": "D", "context": ".."})), "/w");
+        let other = json!({"dockerFile": "D", "build": {"context": ".."}});
+        assert_eq!(context(other), directory);
+        let nested = |context: &str| json!({"build": {"dockerfile": "../D", "context": context}});
+        assert_eq!(context(nested("../x/${localEnv:NAME}")), "/w/x/value");
+        assert_eq!(context(nested("/c")), "/c");
+        assert_eq!(context(nested("")), "/w");
+        let args = json!({"A": "${localEnv:NAME}", "B": 1, "C": true});
+        let full = build(json!({"build": {"dockerfile": "D", "target": "t", "args": args}}));
+        assert_eq!(full.target.as_deref(), Some("t"));
+        let args = ["A=value", "B=1", "C=true"];
+        let found = full
+            .args
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        assert_eq!(found.collect::<Vec<_>>(), args);
     }
 
     #[test]

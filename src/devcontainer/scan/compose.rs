@@ -6,7 +6,7 @@ use super::error::FileError;
 use super::files::read_fingerprint;
 use super::reason::Reason;
 use super::scanner::{LARGE, Scanner};
-use crate::devcontainer::config::compose::{self, Call, Dockerfile, Kind, canonical_env_file};
+use crate::devcontainer::config::compose::{self, Call, Kind, canonical_env_file};
 use crate::devcontainer::config::file::read_config;
 use crate::devcontainer::fingerprint::{fingerprint_bytes, fingerprint_of_meaning};
 use crate::model::inputs::{Content, Inputs, Stamp};
@@ -24,9 +24,8 @@ impl Scanner<'_> {
         });
         let project = compose::read(&call, &environment, &mut |path, kind| self.text(path, kind));
         for service in project.services.into_values() {
-            if let Some(Dockerfile::File(dockerfile)) = service.build.map(|build| build.dockerfile)
-            {
-                self.file(dockerfile);
+            if let Some(build) = &service.build {
+                self.build(build);
             }
             for path in service.env_files {
                 self.env_file(path);

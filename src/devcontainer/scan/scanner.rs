@@ -1,5 +1,7 @@
 //! Finds and reads the inputs of one dev container.
 
+mod context;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::error::{FileError, ScanError};
 use super::files::{read_fingerprint, stamp_of};
@@ -16,6 +19,7 @@ use super::reason::Reason;
 use crate::devcontainer::config::file::read_config;
 use crate::devcontainer::config::{jsonc, references, usage};
 use crate::devcontainer::fingerprint::fingerprint_bytes;
+use crate::model::build::Dockerfile;
 use crate::model::inputs::{
     Content, Extent, FileId, ForceReread, Input, Inputs, MAX_INPUTS, Reference, Stamp, Usage,
 };
@@ -52,6 +56,7 @@ pub(super) struct Scanner<'a> {
     unread: Vec<usize>,
     pub(super) seen: HashSet<PathBuf>,
     pub(super) compose_files: usize,
+    builds: usize,
     entries: usize,
     pub(super) is_truncated: bool,
     /// True if a file that names others could not be read at the moment.
@@ -71,6 +76,7 @@ impl<'a> Scanner<'a> {
             unread: Vec::new(),
             seen: HashSet::new(),
             compose_files: 0,
+            builds: 0,
             entries: 0,
             is_truncated: false,
             is_inconclusive: false,
@@ -91,7 +97,7 @@ impl<'a> Scanner<'a> {
         self.file(paths.lock_file());
         for reference in references.iter() {
             match reference {
-                Reference::File(path) => self.file(path.clone()),
+                Reference::Build(build) => self.build(build),
                 Reference::Compose(files) => self.compose(&paths.folder, files),
                 Reference::Feature(path) => self.feature(path.clone(), &mut Vec::new()),
                 Reference::Unchecked(reason) => self.leave_unchecked(reason),
@@ -140,7 +146,11 @@ impl<'a> Scanner<'a> {
             .collect();
         for reference in references {
             let named = match reference {
-                Reference::File(path) | Reference::Feature(path) => Some(path),
+                Reference::Build(build) => match &build.dockerfile {
+                    Dockerfile::File(path) => Some(path),
+                    Dockerfile::Inline(_) | Dockerfile::Remote => None,
+                },
+                Reference::Feature(path) => Some(path),
                 Reference::Compose(_) | Reference::Unchecked(_) => None,
             };
             if let Some(path) = named.filter(|path| absent.contains(&***path)) {
@@ -160,8 +170,10 @@ impl<'a> Scanner<'a> {
                 usage: before.usage().cloned(),
             };
         }
+        let mut verbatim = None;
         let (found, references, usage) = match read_meaning(path) {
-            Ok((content, stamp, config)) => {
+            Ok((content, stamp, bytes, config)) => {
+                verbatim = bytes;
                 let environment = |name: &str| std::env::var_os(name);
                 let config = config.as_ref();
                 let usage = config.map(|config| usage(paths, config, &environment).into());
@@ -181,8 +193,9 @@ impl<'a> Scanner<'a> {
                 (Err(error), references.unwrap_or_default(), usage)
             }
         };
+        let config = self.input(path.clone(), found);
         Configured {
-            config: self.input(path.clone(), found).naming_others(),
+            config: config.naming_others().with_verbatim(verbatim),
             references,
             usage,
         }
@@ -326,20 +339,25 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn still_known(&self, path: &Path) -> Option<Input> {
         let known = self.known.get(path)?;
+        // A file that a build did not see may be one that it sees now.
+        if known.content == Content::Absent && known.stamp().is_some() {
+            return None;
+        }
         super::holds(known, self.force_reread).then(|| (*known).clone())
     }
 }
 
-/// Reads a configuration: its content, its stamp, and its meaning where it is valid.
-fn read_meaning(path: &Path) -> Result<(Content, Stamp, Option<Value>), FileError> {
+/// Reads a configuration: its content, its stamp, its fingerprint byte by byte, and its meaning where it has one.
+fn read_meaning(path: &Path) -> Result<(Content, Stamp, Option<Uuid>, Option<Value>), FileError> {
     let (content, stamp) = read_config(path)?;
     let config = content.as_deref().and_then(jsonc::parse);
-    let fingerprint = match (&config, content) {
+    let verbatim = content.as_deref().map(fingerprint_bytes);
+    let fingerprint = match (&config, verbatim) {
         (Some(config), _) => jsonc::fingerprint(config),
-        (None, Some(content)) => fingerprint_bytes(&content),
+        (None, Some(verbatim)) => verbatim,
         (None, None) => read_fingerprint(path, MAX_READ)?.0,
     };
-    Ok((Content::Fingerprint(fingerprint), stamp, config))
+    Ok((Content::Fingerprint(fingerprint), stamp, verbatim, config))
 }
 
 /// Returns whether vim or Emacs names its backups, swap files, autosaved files or locks like this.

@@ -1,38 +1,14 @@
 //! The `build` section of a service: <https://docs.docker.com/reference/compose-file/build/>.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::interpolation::Lookup;
 use super::merge::{ARGS, BUILD, CONTEXT, is_remote};
 use super::node::{Map, Node};
+pub use crate::model::build::{Build, Dockerfile};
 use crate::model::location::normal;
 
 const DEFAULT_DOCKERFILE: &str = "Dockerfile";
-
-/// How an image is built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Build {
-    /// The directory whose files the Dockerfile may copy; `None` where it is a URL.
-    pub context: Option<PathBuf>,
-    /// The Dockerfile.
-    pub dockerfile: Dockerfile,
-    /// The last stage to build, if it is not the last one of the Dockerfile.
-    pub target: Option<String>,
-    /// Build arguments that have a value.
-    pub args: BTreeMap<String, String>,
-}
-
-/// Where a Dockerfile is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Dockerfile {
-    /// In this file.
-    File(PathBuf),
-    /// In the compose file itself, with this text.
-    Inline(String),
-    /// In a context that is a URL.
-    Remote,
-}
 
 impl Build {
     /// The build that a complete `build` section describes.

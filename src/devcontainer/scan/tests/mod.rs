@@ -2,6 +2,7 @@
 
 mod compose;
 mod content;
+mod context;
 mod limits;
 mod references;
 

@@ -1,0 +1,279 @@
+//! The files that builds take from their contexts by name.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use super::{Found, Scanner, read_fingerprint, stamp_of};
+use crate::base::text::one_line;
+use crate::devcontainer::config::dockerfile::{self, Source};
+use crate::devcontainer::config::dockerignore::Ignored;
+use crate::devcontainer::config::file::read_config;
+use crate::devcontainer::config::glob::Glob;
+use crate::devcontainer::fingerprint::fingerprint_bytes;
+use crate::devcontainer::scan::error::FileError;
+use crate::model::build::{Build, Dockerfile};
+use crate::model::inputs::{Content, Input, Stamp};
+use crate::model::location::normal;
+
+/// The sizes of the largest Dockerfile and `.dockerignore` that are followed, in bytes.
+const MAX_DOCKERFILE: usize = 256 << 10;
+const MAX_DOCKERIGNORE: usize = 64 << 10;
+/// How many builds are followed.
+const MAX_BUILDS: usize = 100;
+/// The maximum number of symbolic links on one path, as in Linux (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+impl Scanner<'_> {
+    /// Looks at a Dockerfile and at the files that it takes from its context by name.
+    pub(in crate::devcontainer::scan) fn build(&mut self, build: &Build) {
+        self.builds += 1;
+        if self.builds > MAX_BUILDS {
+            self.is_truncated = true;
+            return;
+        }
+        let (text, of) = match &build.dockerfile {
+            Dockerfile::File(path) => (self.dockerfile(path), path.display().to_string()),
+            Dockerfile::Inline(text) => (Some(text.clone()), "dockerfile_inline".to_owned()),
+            Dockerfile::Remote => return,
+        };
+        let copied = dockerfile::copied(
+            &text.unwrap_or_default(),
+            build.target.as_deref(),
+            &build.args,
+        );
+        for problem in &copied.unknown {
+            self.leave_unchecked(&one_line(&format!("{of}: {problem}")));
+        }
+        let Some(context) = build
+            .context
+            .as_deref()
+            .filter(|_| !copied.sources.is_empty())
+        else {
+            return;
+        };
+        let ignored = self.ignored(context);
+        for source in &copied.sources {
+            let parts = normal(&Path::new("/").join(&source.path));
+            let parts = parts.strip_prefix("/").unwrap_or(&parts);
+            if source.is_pattern {
+                self.matching(context, source, parts, &ignored);
+            } else if !parts.as_os_str().is_empty() {
+                self.named(context, parts, &ignored);
+            }
+        }
+    }
+
+    /// The text of a Dockerfile, which becomes an input.
+    fn dockerfile(&mut self, path: &Path) -> Option<String> {
+        let (found, text) = match read_dockerfile(path) {
+            Ok((content, stamp, text)) => {
+                if text.is_none() {
+                    self.leave_unchecked(&format!(
+                        "{} is larger than {} KiB, so that what it copies is not compared; split it",
+                        path.display(),
+                        MAX_DOCKERFILE >> 10
+                    ));
+                }
+                (Ok((content, stamp)), text)
+            }
+            Err(error) => {
+                self.is_inconclusive |= error.is_inconclusive();
+                (Err(error), None)
+            }
+        };
+        if self.is_new(path) {
+            let input = self.input(path.to_path_buf(), found).naming_others();
+            self.others.push(input);
+        }
+        text
+    }
+
+    /// Reads the `.dockerignore` of a context. What counts of it is which files it lets through.
+    ///
+    /// The CLI builds a Dockerfile of its own, so that an ignore file with the name of the Dockerfile has no effect.
+    fn ignored(&mut self, context: &Path) -> Ignored {
+        let path = context.join(".dockerignore");
+        let (found, ignored): (Found, _) = match read_config(&path) {
+            Ok((content, stamp)) => {
+                let content = content.filter(|content| content.len() <= MAX_DOCKERIGNORE);
+                if content.is_none() {
+                    self.leave_unchecked(&format!(
+                        "{} is larger than {} KiB and is not followed; make it smaller",
+                        path.display(),
+                        MAX_DOCKERIGNORE >> 10
+                    ));
+                }
+                let content = content.unwrap_or_default();
+                let ignored = Ignored::new(&String::from_utf8_lossy(&content));
+                let content = Content::Fingerprint(fingerprint_bytes(&content));
+                (Ok((content, stamp)), ignored)
+            }
+            Err(error) => {
+                let error = FileError::from(error);
+                self.is_inconclusive |= error.is_inconclusive();
+                (Err(error), Ignored::default())
+            }
+        };
+        if self.is_new(&path) {
+            let input = self.input(path, found).not_compared();
+            self.others.push(input);
+        }
+        ignored
+    }
+
+    /// Looks at a file of the context, unless it is a directory. One that is ignored is absent.
+    fn named(&mut self, context: &Path, relative: &Path, ignored: &Ignored) {
+        let path = context.join(relative);
+        let metadata = std::fs::metadata(&path);
+        let resolved = match resolve(context, relative) {
+            Ok(resolved) => resolved,
+            // A link leads out of the context, where the builder does not follow.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.absent(path, metadata.ok().as_ref());
+            }
+            // Reading it says why.
+            Err(_) => return self.file(path),
+        };
+        let is_ignored = ignored.includes(relative) || ignored.includes(&resolved);
+        let resolved = context.join(resolved);
+        let there = std::fs::metadata(&resolved);
+        let is_same = match (&metadata, &there) {
+            (Ok(a), Ok(b)) => stamp_of(a).file_id() == stamp_of(b).file_id(),
+            (Err(_), Ok(_)) => false,
+            (_, Err(_)) => true,
+        };
+        match there {
+            Ok(there) if there.is_dir() => self.directory(path, Some(&there)),
+            Ok(there) if is_ignored => self.absent(path, Some(&there)),
+            _ => self.file(if is_same { path } else { resolved }),
+        }
+    }
+
+    /// Looks at the files of the context that match a pattern. Their directories are inputs, so that one that comes or
+    /// goes is a change. A pattern that takes in everything is like a directory.
+    fn matching(&mut self, context: &Path, source: &Source, parts: &Path, ignored: &Ignored) {
+        let parts: Vec<String> = parts
+            .iter()
+            .map(|part| part.to_string_lossy().into_owned())
+            .collect();
+        let takes_all = |part: &String| part.chars().all(|c| c == '*');
+        if parts.last().is_none_or(takes_all) || parts.iter().any(|part| part.contains("**")) {
+            return;
+        }
+        let excluded = Ignored::new(&source.excluded.join("\n"));
+        let mut found = vec![PathBuf::new()];
+        for part in &parts {
+            let Some(glob) = Glob::new(part) else { return };
+            let is_pattern = part.contains(['*', '?', '[']);
+            let mut next = Vec::new();
+            for directory in found {
+                if is_pattern {
+                    next.extend(self.entries_of(context, &directory, &glob));
+                } else {
+                    next.push(directory.join(part));
+                }
+            }
+            found = next;
+        }
+        for relative in found {
+            let name = relative.file_name().map(Path::new);
+            let is_left_out =
+                ignored.includes(&relative) || name.is_some_and(|name| excluded.includes(name));
+            let path = context.join(&relative);
+            let is_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
+            if is_file && !is_left_out {
+                self.file(path);
+            }
+        }
+    }
+
+    /// The entries of a directory of the context that match a pattern. The directory becomes an input.
+    fn entries_of(&mut self, context: &Path, directory: &Path, glob: &Glob) -> Vec<PathBuf> {
+        let path = normal(&context.join(directory));
+        // Stamped before it is read, so that later changes show in the next stamp.
+        let found = std::fs::metadata(&path).map_err(FileError::from);
+        let found = found.and_then(|metadata| match metadata.is_dir() {
+            true => Ok((Content::Directory, stamp_of(&metadata))),
+            false => Err(FileError::Absent),
+        });
+        let is_directory = found.is_ok();
+        if self.is_new(&path) {
+            let input = self.input(path.clone(), found);
+            self.others.push(input);
+        }
+        if !is_directory {
+            return Vec::new();
+        }
+        let names = self.entries(&path).unwrap_or_default();
+        let matches = |name: &OsString| glob.matches(&name.to_string_lossy());
+        let names = names.into_iter().filter(matches);
+        names.map(|name| directory.join(name)).collect()
+    }
+
+    /// Notes a file that the builder does not see.
+    fn absent(&mut self, path: PathBuf, metadata: Option<&Metadata>) {
+        if self.is_new(&path) {
+            let stamp = metadata.map(stamp_of);
+            self.others.push(Input::new(path, Content::Absent, stamp));
+        }
+    }
+
+    /// Notes a directory that is copied whole: a file in its place would be an input.
+    fn directory(&mut self, path: PathBuf, metadata: Option<&Metadata>) {
+        if self.is_new(&path) {
+            let stamp = metadata.map(stamp_of);
+            let input = Input::new(path, Content::Absent, stamp);
+            self.others.push(input.not_compared());
+        }
+    }
+}
+
+/// Reads a Dockerfile: its content, its stamp, and its text unless it is too large.
+fn read_dockerfile(path: &Path) -> Result<(Content, Stamp, Option<String>), FileError> {
+    let (content, stamp) = read_config(path)?;
+    let fingerprint = match &content {
+        Some(content) => fingerprint_bytes(content),
+        None => read_fingerprint(path, super::MAX_READ)?.0,
+    };
+    let content = content.filter(|content| content.len() <= MAX_DOCKERFILE);
+    let text = content.map(|content| String::from_utf8_lossy(&content).into_owned());
+    Ok((Content::Fingerprint(fingerprint), stamp, text))
+}
+
+/// Resolves the links of a path in a context as a builder does, for which the context is the root directory.
+fn resolve(context: &Path, relative: &Path) -> io::Result<PathBuf> {
+    let mut at = PathBuf::new();
+    let mut links = 0;
+    let names = |path: &Path| -> Vec<OsString> {
+        let parts = path.components().rev().filter_map(|part| match part {
+            Component::Normal(_) | Component::ParentDir => Some(part.as_os_str().to_owned()),
+            _ => None,
+        });
+        parts.collect()
+    };
+    let mut left = names(relative);
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&name);
+        let path = context.join(&next);
+        if !path.symlink_metadata()?.is_symlink() {
+            at = next;
+            continue;
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(rustix::io::Errno::LOOP.into());
+        }
+        let target = path.read_link()?;
+        if target.is_absolute() {
+            at = PathBuf::new();
+        }
+        left.extend(names(&target));
+    }
+    Ok(at)
+}
