@@ -75,6 +75,26 @@ impl Baseline {
     /// Inputs are added only while all that names others says what it said when the container was made. Where it says
     /// something else, they are not those that the container was made from.
     pub fn completed(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
+        let read = self.with_configuration_read(inputs);
+        let completed = read.as_ref().unwrap_or(self).with_shown(inputs, created);
+        completed.or(read)
+    }
+
+    /// Returns the baseline with the meaning of a configuration that older rules compared byte by byte, because they
+    /// could not read it. `None` if there is none.
+    fn with_configuration_read(&self, inputs: &Inputs) -> Option<Self> {
+        let (_, config) = inputs.named().next()?;
+        let Some(InputOrigin::Known(was)) = self.get(OsStr::new(CONFIG)) else {
+            return None;
+        };
+        let is_read = was != config.content && config.was_seen_as(was);
+        let read = (PathBuf::new(), InputOrigin::Known(config.content));
+        // The later of two inputs with one name stays.
+        (self.rules < INPUT_RULES && is_read)
+            .then(|| Self::new(self.rules, self.owned_inputs().chain([read])))
+    }
+
+    fn with_shown(&self, inputs: &Inputs, created: Timestamp) -> Option<Self> {
         let mut settled: Vec<(PathBuf, &Input)> = inputs
             .named()
             .filter(|(name, input)| self.settles(name, input, created))
@@ -234,9 +254,16 @@ fn seen_first(input: &Input, created: Timestamp) -> InputOrigin {
 
 /// Returns the directories above `name`, which are those of features if they are inputs.
 fn directories(name: &OsStr) -> impl Iterator<Item = &OsStr> {
-    let above = Path::new(name).ancestors().skip(1).map(Path::as_os_str);
-    // The empty one is the name of the configuration.
-    above.filter(|above| !above.is_empty())
+    let path = Path::new(name);
+    let above = path.ancestors().skip(1).filter_map(|above| {
+        // A name is relative to the directory of the configuration, which is itself called `.`.
+        let is_own = above.as_os_str().is_empty();
+        let rest = path.strip_prefix(above).ok()?;
+        let is_above = !rest.starts_with("..") && !(is_own && rest == Path::new("."));
+        let above = if is_own { Path::new(".") } else { above };
+        is_above.then(|| above.as_os_str())
+    });
+    above.filter(|_| !name.is_empty())
 }
 
 fn compare(was: InputOrigin, is: Content) -> Option<ChangeKind> {

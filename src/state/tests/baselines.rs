@@ -4,6 +4,7 @@ use ChangeKind::*;
 
 use super::dirty::{DOCKERFILE, LOCK, made, made_with_dockerfile};
 use super::*;
+use crate::state::baseline::InputOrigin;
 
 #[test]
 fn what_was_not_there_to_be_read_at_first_may_turn_out_to_be_what_it_was_made_from() {
@@ -350,5 +351,77 @@ fn what_a_changed_configuration_names_is_not_taken_for_what_a_container_was_made
         world.named_changes(),
         ["/w/requirements.txt: Modified"],
         "it is known since"
+    );
+}
+
+/// Inputs whose configuration has this content, and byte by byte this one.
+fn inputs(content: &str, verbatim: &str) -> Inputs {
+    let Content::Fingerprint(verbatim) = text(verbatim) else {
+        unreachable!("it is a file");
+    };
+    let config = Input::found(CONFIG, text(content), None).naming_others();
+    let config = config.with_verbatim(Some(verbatim));
+    let paths = CliPaths {
+        folder: "/w".into(),
+        config: CONFIG.into(),
+    };
+    let extent = Extent {
+        is_truncated: false,
+        unchecked: Unchecked::default(),
+        reads_large: true,
+    };
+    Inputs::new(Arc::new(paths), config, Vec::new(), Arc::new([]), extent)
+}
+
+#[test]
+fn p7_a_configuration_that_an_earlier_version_could_not_read_is_the_same_as_before() {
+    let of_earlier = Baseline::new(0, [(PathBuf::new(), InputOrigin::Known(text("bytes")))]);
+    let created = Timestamp::new(0, 0);
+    let completed = of_earlier
+        .completed(&inputs("meaning", "bytes"), created)
+        .unwrap();
+    assert_eq!(completed.changes(&inputs("meaning", "other bytes")), []);
+    assert_eq!(
+        completed.completed(&inputs("meaning", "bytes"), created),
+        None
+    );
+    let edited = inputs("other meaning", "other bytes");
+    assert_eq!(of_earlier.completed(&edited, created), None);
+    assert_eq!(of_earlier.changes(&edited).len(), 1);
+}
+
+#[test]
+fn in_the_directory_of_the_configuration_a_file_that_comes_is_a_change() {
+    let paths = CliPaths {
+        folder: "/w".into(),
+        config: CONFIG.into(),
+    };
+    let paths = Arc::new(paths);
+    let of = |files: &[&str]| {
+        let directory = Input::found("/w/.devcontainer", Content::Directory, None);
+        let files = files
+            .iter()
+            .map(|path| Input::found(path, text(path), None));
+        let others = std::iter::once(directory).chain(files).collect();
+        let extent = Extent {
+            is_truncated: false,
+            unchecked: Unchecked::default(),
+            reads_large: true,
+        };
+        let config = Input::found(CONFIG, text("config"), None).naming_others();
+        Inputs::new(paths.clone(), config, others, Arc::new([]), extent)
+    };
+    let baseline = Baseline::exact(&of(&["/w/.devcontainer/a"]));
+    let created = Timestamp::new(0, 0);
+    let both = of(&["/w/.devcontainer/a", "/w/.devcontainer/b"]);
+    assert_eq!(baseline.completed(&both, created), None);
+    let changes = |inputs| -> Vec<(String, ChangeKind)> {
+        let changes = baseline.changes(inputs).into_iter();
+        changes.map(|change| (change.path, change.change)).collect()
+    };
+    assert_eq!(changes(&both), [("/w/.devcontainer/b".to_owned(), Created)]);
+    assert_eq!(
+        changes(&of(&[])),
+        [("/w/.devcontainer/a".to_owned(), Removed)]
     );
 }
