@@ -1,5 +1,6 @@
 //! Data that several parts of the daemon share, with the rules that need nothing else.
 
+pub mod access;
 pub mod api;
 pub mod build;
 pub mod container;

@@ -28,6 +28,7 @@ mod lifecycle;
 mod listen;
 mod listing;
 mod logs;
+mod manifest;
 mod only_target;
 mod operations;
 mod output;
