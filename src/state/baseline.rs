@@ -259,9 +259,9 @@ fn directories(name: &OsStr) -> impl Iterator<Item = &OsStr> {
         // A name is relative to the directory of the configuration, which is itself called `.`.
         let is_own = above.as_os_str().is_empty();
         let rest = path.strip_prefix(above).ok()?;
-        let is_above = !rest.starts_with("..") && !(is_own && rest == Path::new("."));
+        let is_beside = rest.starts_with("..") || (is_own && rest == Path::new("."));
         let above = if is_own { Path::new(".") } else { above };
-        is_above.then(|| above.as_os_str())
+        (!is_beside).then_some(above.as_os_str())
     });
     above.filter(|_| !name.is_empty())
 }

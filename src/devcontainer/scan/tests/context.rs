@@ -196,3 +196,35 @@ fn a_new_dockerfile_names_other_files() {
     dir.write("w/Dockerfile", "FROM x\nADD b /x");
     assert_eq!(taken(&scan_dir(&dir, Some(&before)).unwrap()), ["../b-"]);
 }
+
+#[test]
+fn builds_of_services_take_files_from_their_contexts() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"dockerComposeFile":"c.yml","service":"a"}"#);
+    let compose = "services:
+  a:
+    build: {context: .., dockerfile: .devcontainer/D, target: one, args: {NAME: n.txt}}
+  b:
+    build:
+      context: ../b
+      dockerfile_inline: |
+        FROM x
+        COPY inline.txt /
+";
+    dir.write("w/.devcontainer/c.yml", compose);
+    let dockerfile = "FROM x AS one\nARG NAME\nCOPY $NAME /\nFROM x\nCOPY two /\n";
+    dir.write("w/.devcontainer/D", dockerfile);
+    dir.write("w/n.txt", "");
+    let inputs = names(&scan_dir(&dir, None).unwrap());
+    for (name, is_input) in [
+        ("../n.txt", true),
+        ("../b/inline.txt", true),
+        ("../two", false),
+    ] {
+        assert_eq!(
+            inputs.contains(&name.to_owned()),
+            is_input,
+            "{name} of {inputs:?}"
+        );
+    }
+}
