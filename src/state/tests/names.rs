@@ -277,7 +277,7 @@ impl Names {
         let mut shown = BTreeMap::new();
         for one in self.world.all() {
             let is_it = |folder: &&str| **folder == one.workspace_folder;
-            let of = FOLDERS.iter().position(|folder| is_it(&folder)).unwrap();
+            let of = FOLDERS.iter().position(is_it).unwrap();
             prop_assert_eq!(shown.insert(one.name.clone(), of), None, "{}", one.name);
         }
         for (name, of) in &shown {
