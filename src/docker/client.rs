@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::command::{Output, Runner, Tracking, is_id, plain_id};
 use super::error::Error;
+use super::inspect::own_labels::ImageLabels;
 use super::inspect::snapshot::Snapshot;
 use super::inspect::{Image, Inspected, Object};
 use crate::model::container::RunState;
@@ -67,12 +68,21 @@ impl Client<'_> {
         let images: BTreeSet<&str> = images.collect();
         let images: Vec<String> = images.into_iter().map(str::to_owned).collect();
         if !images.is_empty() {
-            let images: Vec<Image> = self.inspect_as(&images)?;
+            let images = self.inspect_images(&images)?;
             for one in &mut found {
                 one.forget_labels_of_image(&images);
             }
         }
         Ok(found.into_iter().map(Snapshot::from).collect())
+    }
+
+    /// Reads the labels of those of these images that exist.
+    pub(super) fn inspect_images(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<(String, ImageLabels)>, Error> {
+        let images: Vec<Image> = self.inspect_as(ids)?;
+        Ok(images.into_iter().map(Image::into_labels).collect())
     }
 
     pub(super) fn inspect_as<T: Object>(&self, ids: &[String]) -> Result<Vec<T>, Error> {

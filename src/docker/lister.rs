@@ -10,6 +10,7 @@ use super::backoff::{Backoff, Silence};
 use super::command::{Runner, Tracking};
 use super::error::Error;
 use super::evidence::Patience;
+use super::image_labels::KnownImages;
 use super::inspect::info::Read;
 use super::inspector::{BATCH, Inspection, Inspector};
 use super::ports;
@@ -35,6 +36,7 @@ pub struct Lister {
     ids: HashSet<String>,
     known: HashMap<String, Known>,
     backoff: Backoff,
+    images: KnownImages,
     /// Warnings of the last `ps`.
     ps_warnings: Vec<String>,
     /// Warnings of the last `inspect`.
@@ -48,6 +50,10 @@ struct Known {
     /// `None` if it could not be read.
     info: Option<Arc<ContainerInfo>>,
     warnings: Vec<String>,
+    /// The image that its labels may come from.
+    image: Option<String>,
+    /// True if docker does not say whether they do.
+    is_doubtful: bool,
     /// The number of the reading.
     reading: u64,
 }
@@ -61,6 +67,7 @@ impl Lister {
             ids: HashSet::new(),
             known: HashMap::new(),
             backoff: Backoff::default(),
+            images: KnownImages::default(),
             ps_warnings: Vec::new(),
             inspect_warnings: Vec::new(),
             reading: 0,
@@ -114,13 +121,14 @@ impl Lister {
         let inspector = self.inspector(docker, begun, &HashSet::new());
         let inspection = inspector.inspect(&together, self.alone(&hung));
         let unreported = changed.map(|changed| self.unreported(&before, changed, &inspection));
-        self.take(together.into_iter().chain(hung), inspection)?;
+        self.take(docker, together.into_iter().chain(hung), inspection)?;
         Ok(unreported.unwrap_or_default())
     }
 
     /// The ids that are new or `changed`, and those that were read longest ago, so that no error stays for good.
     fn to_read(&self, changed: &HashSet<String>) -> Vec<String> {
-        let is_known = |id: &&String| self.known.contains_key(*id) && !changed.contains(*id);
+        let is_certain = |id: &str| self.known.get(id).is_some_and(|known| !known.is_doubtful);
+        let is_known = |id: &&String| is_certain(id) && !changed.contains(*id);
         let (mut others, mut read): (Vec<&String>, Vec<&String>) =
             self.ids.iter().partition(is_known);
         others.sort_by_key(|id| self.known.get(*id).map(|known| known.reading));
@@ -161,7 +169,7 @@ impl Lister {
         let retried: Vec<String> = hung.into_iter().filter(|id| named.contains(id)).collect();
         let inspector = self.inspector(docker, begun, named);
         let inspection = inspector.inspect(&together, self.alone(&retried));
-        self.take(together.into_iter().chain(retried), inspection)?;
+        self.take(docker, together.into_iter().chain(retried), inspection)?;
         Ok(Vec::new())
     }
 
@@ -174,7 +182,7 @@ impl Lister {
         let restarting: Vec<String> = restarting.filter(|id| !self.backoff.contains(id)).collect();
         let inspector = self.inspector(docker, begun, &HashSet::new());
         let inspection = inspector.inspect(&restarting, self.alone(&due));
-        self.take(due.into_iter().chain(restarting), inspection)?;
+        self.take(docker, due.into_iter().chain(restarting), inspection)?;
         Ok(Vec::new())
     }
 
@@ -234,13 +242,17 @@ impl Lister {
     /// did not answer for it.
     fn take(
         &mut self,
+        docker: Runner<'_>,
         read: impl Iterator<Item = String>,
-        inspection: Inspection,
+        mut inspection: Inspection,
     ) -> Result<(), Error> {
         if let Some(error) = inspection.error {
             return Err(error);
         }
         let now = Instant::now();
+        let until = now + self.timeout;
+        self.images
+            .judge(docker, inspection.found.values_mut(), until);
         for id in read {
             let silence = if inspection.hung.contains(&id) {
                 Some(Silence::Hung)
@@ -267,6 +279,12 @@ impl Lister {
         }
         let ids = &self.ids;
         self.known.retain(|id, _| ids.contains(id));
+        let used = self
+            .known
+            .values()
+            .filter_map(|known| known.image.as_deref());
+        let used: HashSet<&str> = used.collect();
+        self.images.retain(|image| used.contains(image));
         self.backoff.retain(ids);
         self.inspect_warnings = inspection.warnings;
         Ok(())
@@ -339,6 +357,8 @@ impl Known {
         Self {
             info,
             warnings: read.warnings,
+            image: read.image,
+            is_doubtful: read.is_doubtful,
             reading,
         }
     }

@@ -8,6 +8,7 @@ mod endpoint;
 mod error;
 pub mod events;
 mod evidence;
+mod image_labels;
 mod inspect;
 mod inspector;
 pub mod lister;

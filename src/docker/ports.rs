@@ -258,6 +258,7 @@ mod tests {
             error: None,
             volumes: Pairs::default(),
             setup: Setup::default(),
+            foreign_labels: Box::default(),
         }
     }
 

@@ -35,6 +35,7 @@ fn info() -> Arc<ContainerInfo> {
         ports: vec![published, exposed],
         run_state: RunState::Running,
         error: None,
+        foreign_labels: Box::default(),
         volumes: [("/s", "/d")].into_iter().collect(),
         setup: Setup::default(),
     })

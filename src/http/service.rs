@@ -187,7 +187,7 @@ impl Service {
 
 fn owner_of(state: &State, container: &str) -> Result<(Key, String), Error> {
     let error = match state.select(container) {
-        Selected::One(info) if info.labels.get(LABEL_FOLDER).is_none() => {
+        Selected::One(info) if info.own_label(LABEL_FOLDER).is_none() => {
             ContainerError::NotDevcontainer(info.name.clone())
         }
         Selected::One(info) => {

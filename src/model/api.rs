@@ -294,6 +294,7 @@ mod tests {
                 error: None,
                 volumes: Pairs::default(),
                 setup: Setup::default(),
+                foreign_labels: Box::default(),
             }),
             devcontainer_dirty: false,
             devcontainer_status: Some(Status::Running),

@@ -113,6 +113,8 @@ pub struct ContainerInfo {
     pub image: String,
     /// All labels, those of the image included.
     pub labels: Pairs,
+    /// The labels that mean something to the daemon, but that it has from its image alone (P23).
+    pub foreign_labels: Box<[&'static str]>,
     /// True if it has processes, paused ones included.
     pub running: bool,
     /// Published and exposed ports, sorted.
@@ -128,6 +130,12 @@ pub struct ContainerInfo {
 }
 
 impl ContainerInfo {
+    /// The value of a label of its own. One that is empty, or that it has from its image alone, counts for nothing.
+    pub fn own_label(&self, key: &str) -> Option<&str> {
+        let value = self.labels.get(key).filter(|value| !value.is_empty());
+        value.filter(|_| !self.foreign_labels.contains(&key))
+    }
+
     /// The state in words: `running`, `paused`, `exited with code 3: no space left`, ….
     pub fn status(&self) -> String {
         match &self.error {

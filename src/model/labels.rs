@@ -26,6 +26,9 @@ pub const LABEL_COMPOSE_DEPENDS_ON: &str = "com.docker.compose.depends_on";
 /// The label with a hash of the configuration of a service, by which compose finds out whether that has changed.
 pub const LABEL_COMPOSE_HASH: &str = "com.docker.compose.config-hash";
 
+/// The label with the number of a container among those of its service.
+pub const LABEL_COMPOSE_NUMBER: &str = "com.docker.compose.container-number";
+
 /// The label that is `True` on containers that `docker compose run` made.
 pub const LABEL_COMPOSE_ONE_OFF: &str = "com.docker.compose.oneoff";
 

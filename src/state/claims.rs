@@ -23,13 +23,13 @@ impl State {
         let entry = self.fleet.get(key);
         let containers = entry.into_iter().flat_map(Entry::containers);
         let mut projects = Vec::new();
-        for labels in containers.map(|info| &info.labels) {
-            let Some(name) = labels.get(LABEL_COMPOSE_PROJECT) else {
+        for info in containers {
+            let Some(name) = info.own_label(LABEL_COMPOSE_PROJECT) else {
                 continue;
             };
             let project = LabelledProject {
                 name: name.to_owned(),
-                directory: labels.get(LABEL_COMPOSE_WORKING_DIR).map(str::to_owned),
+                directory: info.own_label(LABEL_COMPOSE_WORKING_DIR).map(str::to_owned),
             };
             if !projects.contains(&project) {
                 projects.push(project);

@@ -139,6 +139,9 @@ impl Fleet {
             .iter_mut()
             .find(|e| e.resolved.is_same(resolved));
         if let Some(entry) = same {
+            if !entry.resolved.access.allows_up() {
+                entry.correct_spelling(container);
+            }
             // The container was made from this configuration, also when the search order would find another one by now.
             if entry.config.is_none()
                 && container.declared.config.is_some()
@@ -258,6 +261,17 @@ impl Fleet {
             .collect();
         self.keep_names(&gone);
         gone
+    }
+}
+
+impl Entry {
+    /// Takes the folder as a label has it that may be followed, instead of one that may not.
+    fn correct_spelling(&mut self, container: &Labelled<'_>) {
+        if self.predefined.is_none() && container.resolved.access.allows_up() {
+            self.folder = container.declared.folder.clone();
+            self.config = container.declared.config.clone();
+            self.set_resolved(container.resolved.clone());
+        }
     }
 }
 

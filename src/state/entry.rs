@@ -148,13 +148,13 @@ impl Entry {
 
     /// Returns whether one of its containers is in the compose project of another container: by name and directory.
     pub(super) fn is_in_project_of(&self, other: &ContainerInfo) -> bool {
-        let project = other.labels.get(LABEL_COMPOSE_PROJECT);
-        let directory = other.labels.get(LABEL_COMPOSE_WORKING_DIR);
-        let mut own = self.containers().map(|one| &one.labels);
+        let project = other.own_label(LABEL_COMPOSE_PROJECT);
+        let directory = other.own_label(LABEL_COMPOSE_WORKING_DIR);
+        let mut own = self.containers();
         project.is_some()
-            && own.any(|labels| {
-                labels.get(LABEL_COMPOSE_PROJECT) == project
-                    && labels.get(LABEL_COMPOSE_WORKING_DIR) == directory
+            && own.any(|one| {
+                one.own_label(LABEL_COMPOSE_PROJECT) == project
+                    && one.own_label(LABEL_COMPOSE_WORKING_DIR) == directory
             })
     }
 

@@ -101,7 +101,8 @@ impl State {
                 })
             })
             .collect();
-        // Names are given in this order, whatever that of docker is.
+        // Names are given in this order, whatever that of docker is. A dev container is written as a label has it that
+        // may be followed.
         labelled.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
         // A dev container gets the container of its own configuration rather than another one of its folder.
         labelled.sort_by_cached_key(|one| !self.fleet.knows(one.resolved));
@@ -140,7 +141,7 @@ impl State {
             }
             let parked = ParkedName::parse(&info.name).map(|parked| parked.operation);
             let is_half_made = info.run_state == RunState::Created;
-            let label = info.labels.get(LABEL_OPERATION).filter(|_| is_half_made);
+            let label = info.own_label(LABEL_OPERATION).filter(|_| is_half_made);
             let made_by = label.and_then(OperationId::parse);
             let Some(operation) = parked.clone().or(made_by) else {
                 continue;
@@ -226,7 +227,7 @@ impl State {
 
     /// Returns the location that the labels of a container name, if it is a dev container.
     pub fn label_address(&self, info: &ContainerInfo) -> Option<Declared> {
-        if info.labels.get(LABEL_TEST_RUN) == Some("true") {
+        if info.own_label(LABEL_TEST_RUN) == Some("true") {
             return None;
         }
         Some(self.declared_by(&id_labels(info)?))
@@ -244,7 +245,7 @@ impl State {
     }
 
     /// Returns the labels of the container that is shown, if the CLI would not find it by the paths that they name.
-    pub fn foreign_labels(&self, key: Key) -> Option<IdLabels> {
+    pub fn labels_for_cli(&self, key: Key) -> Option<IdLabels> {
         let labels = id_labels(self.fleet.get(key)?.container.as_deref()?)?;
         let declared = self.declared_by(&labels);
         let is_plain = declared.folder == Path::new(&labels.folder)
@@ -278,18 +279,17 @@ impl Entry {
 }
 
 impl Labelled<'_> {
-    fn order(&self) -> (&OsStr, Option<&OsStr>, &str) {
+    fn order(&self) -> (bool, &OsStr, Option<&OsStr>, &str) {
+        let is_refused = !self.resolved.access.allows_up();
         let config = self.declared.config.as_deref().map(Path::as_os_str);
-        (self.declared.folder.as_os_str(), config, &self.info.id)
+        let folder = self.declared.folder.as_os_str();
+        (is_refused, folder, config, &self.info.id)
     }
 }
 
 fn id_labels(info: &ContainerInfo) -> Option<IdLabels> {
-    let config = info.labels.get(LABEL_CONFIG);
     Some(IdLabels {
-        folder: info.labels.get(LABEL_FOLDER)?.to_owned(),
-        config: config
-            .filter(|config| !config.is_empty())
-            .map(str::to_owned),
+        folder: info.own_label(LABEL_FOLDER)?.to_owned(),
+        config: info.own_label(LABEL_CONFIG).map(str::to_owned),
     })
 }

@@ -75,7 +75,7 @@ pub(super) struct PastOperation {
 impl Operation {
     /// Returns whether a container carries the label of this operation.
     pub(super) fn has_labelled(&self, info: &ContainerInfo) -> bool {
-        info.labels.get(LABEL_OPERATION) == Some(self.id.as_str())
+        info.own_label(LABEL_OPERATION) == Some(self.id.as_str())
     }
 
     /// Returns whether a container is as young as this operation. The last list may be from long before the operation:

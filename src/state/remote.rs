@@ -69,6 +69,7 @@ mod tests {
             ports: Vec::new(),
             run_state: RunState::Running,
             error: None,
+            foreign_labels: Box::default(),
             volumes: Pairs::default(),
             setup: Setup::default(),
         }

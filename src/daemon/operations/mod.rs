@@ -231,7 +231,7 @@ impl Operations {
             let log_source = state.begin(key, kind, id.clone(), place.claims.clone())?;
             let shown = state.containers_of(key).into_iter().next();
             let up_args = state.up_args(key).to_vec();
-            Ok((log_source, shown, state.foreign_labels(key), up_args))
+            Ok((log_source, shown, state.labels_for_cli(key), up_args))
         });
         let (log_source, shown, labels, up_args) = begun.map_err(StartError::Refused)?;
         let journal = Arc::new(Journal::new(log_source));

@@ -216,8 +216,14 @@ impl Settling<'_> {
         ids.sort_unstable();
         ids.dedup();
         ids.retain(|id| !self.is_original(id));
+        let is_of_service = |one: &Snapshot| {
+            let mut services = self.originals.iter().map(|original| &original.compose);
+            one.compose.is_some() && services.any(|service| *service == one.compose)
+        };
+        let is_labelled =
+            |one: &Snapshot| one.operation.as_deref() == Some(self.operation.as_str());
         let mut made = self.docker.inspect(&ids)?;
-        made.retain(|one| !one.one_off);
+        made.retain(|one| !one.one_off && (is_labelled(one) || is_of_service(one)));
         Ok(made)
     }
 

@@ -18,6 +18,10 @@ pub(in crate::docker) struct Read {
     pub(in crate::docker) info: Option<ContainerInfo>,
     /// Everything about it that is odd.
     pub(in crate::docker) warnings: Vec<String>,
+    /// The id of its image, if it has labels of a dev container, which may come from there.
+    pub(in crate::docker) image: Option<String>,
+    /// True if docker does not say whether they do.
+    pub(in crate::docker) is_doubtful: bool,
 }
 
 /// Reads a JSON array of containers. A container that cannot be read becomes a warning and costs only itself.
@@ -44,6 +48,8 @@ fn parse_one(value: Value) -> Read {
             )],
             id,
             info: None,
+            image: None,
+            is_doubtful: false,
         },
     }
 }
@@ -58,6 +64,7 @@ fn convert(inspected: Inspected) -> Read {
             inspected.created
         ));
     }
+    let image = inspected.image_of_devcontainer().map(str::to_owned);
     let error = inspected.state.error.as_deref();
     let metadata = inspected.config.labels.get(LABEL_METADATA);
     let setup = Setup::of(&inspected.config.user, metadata.map(String::as_str));
@@ -68,6 +75,7 @@ fn convert(inspected: Inspected) -> Read {
         name,
         image: inspected.config.image,
         labels: inspected.config.labels.into_iter().collect(),
+        foreign_labels: Box::default(),
         running: inspected.state.has_processes(),
         // A container that is stopping is shown as running, so it must not differ from one.
         run_state: match inspected.state.run_state() {
@@ -82,6 +90,8 @@ fn convert(inspected: Inspected) -> Read {
         id: inspected.id,
         info: Some(info),
         warnings,
+        image,
+        is_doubtful: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The answer of `docker inspect` and of `podman inspect`: its JSON, and the two readings of it.
 
 pub(super) mod info;
+pub(super) mod own_labels;
 pub(super) mod snapshot;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
+use self::own_labels::ImageLabels;
 use super::ports::PortMap;
 use crate::model::container::RunState;
 
@@ -104,6 +106,13 @@ pub(super) struct Image {
     id: String,
     #[serde(default, deserialize_with = "null_as_default")]
     config: Config,
+}
+
+impl Image {
+    /// Returns its id, and those of its labels that a container may have from there.
+    pub(super) fn into_labels(self) -> (String, ImageLabels) {
+        (self.id.clone(), self.into())
+    }
 }
 
 /// One object of an answer.

@@ -5,21 +5,11 @@ use std::io;
 use super::{HostConfig, Image, Inspected};
 use crate::model::container::RunState;
 use crate::model::labels::{
-    ComposeService, LABEL_COMPOSE_DEPENDS_ON, LABEL_COMPOSE_HASH, LABEL_COMPOSE_ONE_OFF,
-    LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE, LABEL_COMPOSE_WORKING_DIR, LABEL_CONFIG,
-    LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN,
+    ComposeService, LABEL_COMPOSE_DEPENDS_ON, LABEL_COMPOSE_ONE_OFF, LABEL_COMPOSE_PROJECT,
+    LABEL_COMPOSE_SERVICE, LABEL_COMPOSE_WORKING_DIR, LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION,
+    LABEL_TEST_RUN,
 };
 use crate::model::original::{Original, PriorState};
-
-/// Labels that compose gives to containers. Images that it builds have the first two, and `docker commit` copies all.
-const LABELS_OF_COMPOSE: [&str; 4] = [
-    LABEL_COMPOSE_PROJECT,
-    LABEL_COMPOSE_SERVICE,
-    "com.docker.compose.container-number",
-    LABEL_COMPOSE_HASH,
-];
-/// Labels that the CLI and the daemon give to a dev container. `docker commit` copies them, too.
-const LABELS_OF_DEVCONTAINER: [&str; 3] = [LABEL_FOLDER, LABEL_CONFIG, LABEL_OPERATION];
 
 /// A container as it was when docker was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +28,8 @@ pub struct Snapshot {
     pub folder: Option<String>,
     /// The path of the configuration that it was made from, if a label names one.
     pub config: Option<String>,
+    /// The id of the operation that made it, if a label of its own names one.
+    pub operation: Option<String>,
     /// True if the CLI's own tests made it.
     pub is_test_run: bool,
     /// True if docker removes it as soon as it is stopped (`--rm`).
@@ -56,41 +48,6 @@ pub struct Snapshot {
     pub depends_on: Option<Vec<String>>,
     /// The ids or names of the containers whose namespaces or volumes it uses, sorted.
     pub joins: Vec<String>,
-}
-
-impl Inspected {
-    /// The id of its image, if it has labels that may come from there.
-    pub(in crate::docker) fn image_to_compare(&self) -> Option<&str> {
-        let mut doubtful = [LABEL_COMPOSE_PROJECT, LABEL_FOLDER].into_iter();
-        let is_labelled = doubtful.any(|key| self.config.labels.contains_key(key));
-        is_labelled
-            .then_some(&*self.image)
-            .filter(|image| !image.is_empty())
-    }
-
-    /// Forgets the labels that make it a dev container or a part of a compose project, if the container only has them
-    /// from its image (P18, P23).
-    pub(in crate::docker) fn forget_labels_of_image(&mut self, images: &[Image]) {
-        let image = images.iter().find(|image| image.id == self.image);
-        let labels = &self.config.labels;
-        let is_own = |key: &&str| {
-            let label = labels.get(*key);
-            label.is_some() && image.is_some_and(|image| image.config.labels.get(*key) != label)
-        };
-        let mut foreign = Vec::new();
-        if !LABELS_OF_COMPOSE.iter().any(is_own) {
-            foreign.push(LABEL_COMPOSE_PROJECT);
-        }
-        let details = [LABEL_COMPOSE_WORKING_DIR, LABEL_COMPOSE_DEPENDS_ON];
-        foreign.extend(details.into_iter().filter(|key| !is_own(key)));
-        // An image that is gone proves nothing.
-        if image.is_some() && !LABELS_OF_DEVCONTAINER.iter().any(is_own) {
-            foreign.extend([LABEL_FOLDER, LABEL_CONFIG]);
-        }
-        self.config
-            .labels
-            .retain(|key, _| !foreign.contains(&key.as_str()));
-    }
 }
 
 impl HostConfig {
@@ -132,7 +89,8 @@ impl Snapshot {
                 Some(json) => Some(serde_json::from_slice(&json)?),
                 None => None,
             };
-            inspected.forget_labels_of_image(image.as_slice());
+            let labels = image.map(Image::into_labels);
+            inspected.forget_labels_of_image(labels.as_slice());
         }
         Ok(inspected.into())
     }
@@ -155,6 +113,7 @@ impl Snapshot {
             one_off: false,
             folder: None,
             config: None,
+            operation: None,
             is_test_run: false,
             auto_remove: false,
             publishes: false,
@@ -200,11 +159,12 @@ impl From<Inspected> for Snapshot {
             .remove(LABEL_COMPOSE_PROJECT)
             .zip(labels.remove(LABEL_COMPOSE_SERVICE));
         let mut take = |key: &str| labels.remove(key);
-        let [working_dir, depends_on, folder, config] = [
+        let [working_dir, depends_on, folder, config, operation] = [
             LABEL_COMPOSE_WORKING_DIR,
             LABEL_COMPOSE_DEPENDS_ON,
             LABEL_FOLDER,
             LABEL_CONFIG,
+            LABEL_OPERATION,
         ]
         .map(&mut take);
         let in_project = compose.is_some();
@@ -217,6 +177,7 @@ impl From<Inspected> for Snapshot {
             is_test_run: has(LABEL_TEST_RUN, "true"),
             folder: folder.filter(|folder| !folder.is_empty()),
             config: config.filter(|config| !config.is_empty()),
+            operation,
             id: inspected.id,
             auto_remove: host.auto_remove,
             joins: host.joined(),
@@ -238,9 +199,15 @@ impl From<Inspected> for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docker::inspect::own_labels::ImageLabels;
 
     fn inspected(json: &str) -> Inspected {
         serde_json::from_str(json).unwrap()
+    }
+
+    fn labels_of(image: &str) -> (String, ImageLabels) {
+        let image: Image = serde_json::from_str(image).unwrap();
+        image.into_labels()
     }
 
     #[test]
@@ -292,7 +259,7 @@ mod tests {
             assert_eq!(one.image_to_compare(), Some("i"));
             let image = labels.replace("\"p\"", &format!("\"{label_of_image}\""));
             let image = format!(r#"{{"Id":"i","Config":{{"Labels":{image}}}}}"#);
-            one.forget_labels_of_image(&[serde_json::from_str(&image).unwrap()]);
+            one.forget_labels_of_image(&[labels_of(&image)]);
             assert_eq!(Snapshot::from(one).compose.is_some(), belongs);
         }
     }
@@ -313,7 +280,7 @@ mod tests {
             let mut one = inspected(&json);
             assert_eq!(one.image_to_compare(), Some("i"));
             let image = format!(r#"{{"Id":"i","Config":{of_image}}}"#);
-            one.forget_labels_of_image(&[serde_json::from_str(&image).unwrap()]);
+            one.forget_labels_of_image(&[labels_of(&image)]);
             let snapshot = Snapshot::from(one);
             assert_eq!(snapshot.folder.is_some(), is_own, "{of_image}");
             assert_eq!(snapshot.config.is_some(), is_own, "{of_image}");
@@ -323,6 +290,30 @@ mod tests {
         ));
         one.forget_labels_of_image(&[]);
         assert!(Snapshot::from(one).folder.is_some(), "nothing is known");
+    }
+
+    #[test]
+    fn p23_an_operation_that_the_image_names_did_not_make_the_container() {
+        let labels = |folder: &str, operation: &str| {
+            format!(
+                r#"{{"Labels":{{"{LABEL_FOLDER}":"{folder}","{LABEL_OPERATION}":"{operation}"}}}}"#
+            )
+        };
+        for (of_image, folder, operation) in [
+            (labels("/w", "1"), None, None),
+            // Made again in the same folder from an image that was committed there.
+            (labels("/w", "0"), Some("/w"), Some("1")),
+            (labels("/v", "1"), Some("/w"), None),
+        ] {
+            let of_container = labels("/w", "1");
+            let json = format!(r#"{{"Id":"a","Image":"i","Config":{of_container}}}"#);
+            let mut one = inspected(&json);
+            let image = format!(r#"{{"Id":"sha256:i","Config":{of_image}}}"#);
+            one.forget_labels_of_image(&[labels_of(&image)]);
+            let snapshot = Snapshot::from(one);
+            let found = (snapshot.folder.as_deref(), snapshot.operation.as_deref());
+            assert_eq!(found, (folder, operation), "{of_image}");
+        }
     }
 
     #[test]
@@ -351,7 +342,7 @@ mod tests {
         let labels = needs("db") + &place + r#","com.docker.compose.config-hash":"h""#;
         let mut one = inspected(&json(&labels));
         let image = json(&(needs("db") + &place)).replace(r#""a""#, r#""i""#);
-        one.forget_labels_of_image(&[serde_json::from_str(&image).unwrap()]);
+        one.forget_labels_of_image(&[labels_of(&image)]);
         let snapshot = Snapshot::from(one);
         assert!(snapshot.compose.is_some());
         assert_eq!((snapshot.depends_on, snapshot.working_dir), (None, None));

@@ -260,14 +260,14 @@ fn a_path_of_windows_into_this_distribution_is_one_in_it() {
     assert_eq!(one.workspace_folder, "/w");
     let key = world.state.scan_targets()[0].key;
     assert_eq!(world.state.declared(key).unwrap().folder, Path::new("/w"));
-    let labels = world.state.foreign_labels(key).unwrap();
+    let labels = world.state.labels_for_cli(key).unwrap();
     let config = format!("devcontainer.config_file={CONFIG}");
     let folder = format!("devcontainer.local_folder={folder}");
     assert_eq!(labels.pairs(), [folder, config]);
     world.containers.clear();
     world.run(2, "/w", Some(CONFIG));
     world.list();
-    assert_eq!(world.state.foreign_labels(key), None);
+    assert_eq!(world.state.labels_for_cli(key), None);
 }
 
 #[test]

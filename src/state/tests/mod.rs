@@ -138,6 +138,7 @@ impl World {
             error: None,
             volumes: Pairs::default(),
             setup: Setup::default(),
+            foreign_labels: Box::default(),
         };
         self.places.insert(id(number), self.place(folder, config));
         self.containers.push(Arc::new(info));

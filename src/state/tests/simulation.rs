@@ -85,6 +85,7 @@ fn info(number: u32, version: u32) -> Arc<ContainerInfo> {
         error: None,
         volumes: Pairs::default(),
         setup: Setup::default(),
+        foreign_labels: Box::default(),
     })
 }
 
