@@ -1,6 +1,6 @@
 //! Resolves folders and configurations on disk, and decides which operations are allowed.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::config::search;
 use crate::model::location::{Access, Declared, MAX_PATH, Resolved, Source, Why, append, normal};
@@ -28,7 +28,10 @@ pub fn canonical(path: &Path) -> PathBuf {
 /// Resolves the folder and the configuration of a dev container on disk. `roots` are the resolved folders of
 /// `--workspace-root`; without any, every folder is allowed.
 pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
-    if let Some(long) = paths(declared).find(|path| path.as_os_str().len() >= MAX_PATH) {
+    if let Some(long) = declared
+        .paths()
+        .find(|path| path.as_os_str().len() >= MAX_PATH)
+    {
         return unresolved(declared, long);
     }
     let folder = canonical(&declared.folder);
@@ -68,12 +71,6 @@ pub fn exists(folder: &Path, roots: &[PathBuf]) -> bool {
     is_inside && folder.is_absolute() && folder.is_dir()
 }
 
-fn paths(declared: &Declared) -> impl Iterator<Item = &Path> {
-    [Some(&*declared.folder), declared.config.as_deref()]
-        .into_iter()
-        .flatten()
-}
-
 /// A dev container with a path that is too long to be looked up on disk.
 fn unresolved(declared: &Declared, long: &Path) -> Resolved {
     let begin = long.to_string_lossy().chars().take(SHOWN).collect();
@@ -96,8 +93,7 @@ fn config_outside(declared: &Declared, folder: &Path, config: Option<&Path>) -> 
 }
 
 fn leads_up(declared: &Declared) -> Option<Why> {
-    let has_parent_part = |path: &&Path| path.components().any(|part| part == Component::ParentDir);
-    let path = paths(declared).find(has_parent_part)?;
+    let path = declared.leading_upwards()?;
     (declared.source == Source::Label).then(|| Why::LeadsUp(path.to_path_buf()))
 }
 

@@ -25,6 +25,22 @@ pub struct Declared {
     pub source: Source,
 }
 
+impl Declared {
+    /// The folder, and the configuration if one is named.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        [Some(&*self.folder), self.config.as_deref()]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Returns the first of the paths that leads upwards by `..`.
+    pub fn leading_upwards(&self) -> Option<&Path> {
+        let has_parent_part =
+            |path: &&Path| path.components().any(|part| part == Component::ParentDir);
+        self.paths().find(has_parent_part)
+    }
+}
+
 /// The author of a path, which decides how far the path is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -241,11 +241,13 @@ impl State {
     }
 
     /// Returns the folder and config to hand to the CLI: as the labels of the container have them, so that the CLI
-    /// finds it.
+    /// finds it. A spelling that may not be followed counts only if there is no other.
     pub fn declared(&self, key: Key) -> Option<Declared> {
         let entry = self.fleet.get(key)?;
+        let allows_up = entry.resolved.access.allows_up();
         let container = entry.container.as_deref();
         let labels = container.and_then(|info| self.label_address(info));
+        let labels = labels.filter(|declared| !allows_up || declared.leading_upwards().is_none());
         let (folder, config) = match labels {
             Some(labels) => (labels.folder, labels.config),
             None => (entry.folder.clone(), None),

@@ -1,7 +1,9 @@
 //! An operation touches its target and what that needs, and nothing else (P24), on the real engine.
 
 use crate::common::{Daemon, Response};
-use crate::engine::{Containers, IMAGE, daemon, docker, inspect, try_docker, unique};
+use crate::engine::{
+    Containers, IMAGE, daemon, docker, inspect, try_docker, unique, warnings_with,
+};
 use crate::workspace::{Workspace, container_of};
 use serde_json::json;
 
@@ -198,4 +200,62 @@ fn p24_services_that_another_dev_container_needs_stay() {
     let deleted = daemon.delete(&path);
     assert_eq!(deleted.status, 204, "{deleted:?}");
     assert_eq!(shared.states(), ["", "running", "running", ""]);
+}
+
+/// The id of an image, which is removed when it is dropped.
+struct Committed(String);
+
+impl Drop for Committed {
+    fn drop(&mut self) {
+        try_docker(&["rmi", "--force", &self.0]);
+    }
+}
+
+#[test]
+fn p23_copies_of_a_dev_container_are_none() {
+    let workspace = Workspace::new("target-copies", json!({}));
+    let daemon = daemon().start();
+    workspace.up();
+    // This one has the label of an operation, too.
+    let answer = daemon.post(&format!("{}?wait=true", workspace.recreate()));
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let own = container_of(&workspace.devcontainer(&daemon));
+    let image = Committed(docker(&["commit", &own]).trim().to_owned());
+    let containers = Containers::new("target-copies");
+    let copies = [
+        containers.run(&[&image.0, "sleep", "1000"]),
+        containers.create(&[&image.0]),
+    ];
+    let before = copies.each_ref().map(|id| facts(id));
+    let unchanged = || assert_eq!(copies.each_ref().map(|id| facts(id)), before);
+    let shown = || container_of(&workspace.devcontainer(&daemon));
+
+    assert_eq!(shown(), own);
+    let duplicates = warnings_with(&daemon, &workspace.name);
+    assert_eq!(duplicates, [""; 0]);
+    let path = format!("/devcontainers/container/{}/recreate", copies[0]);
+    let answer = daemon.post(&path);
+    assert_eq!(answer.status, 400, "{answer:?}");
+
+    workspace.configure(json!({"runArgs": ["--no-such-flag"]}));
+    let answer = daemon.post(&format!("{}?wait=true", workspace.recreate()));
+    assert_eq!(answer.status, 500, "{answer:?}");
+    assert_eq!(shown(), own);
+    unchanged();
+    workspace.configure(json!({}));
+    let answer = daemon.post(&format!("{}?wait=true", workspace.recreate()));
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_ne!(shown(), own);
+    unchanged();
+    for more in ["/stop?wait=true&all=true", "?all=true"] {
+        let method = if more.starts_with('/') {
+            "POST"
+        } else {
+            "DELETE"
+        };
+        let path = format!("/devcontainers/{}{more}", workspace.name);
+        let answer = daemon.request(method, &path, "");
+        assert_eq!(answer.status, 204, "{answer:?}");
+        unchanged();
+    }
 }

@@ -22,6 +22,7 @@ mod fields;
 mod freshness;
 mod guard;
 mod http;
+mod image_labels;
 mod inputs;
 mod labels;
 mod lifecycle;

@@ -60,7 +60,7 @@ pub(super) struct OperationRun {
 pub(super) struct Targets {
     /// The one that the operation acts on.
     pub(super) target: Option<Snapshot>,
-    /// The others.
+    /// The others that the CLI would find, also those that have the labels from their image alone.
     pub(super) duplicates: Vec<Snapshot>,
 }
 
@@ -144,11 +144,12 @@ impl OperationRun {
         let at = match &self.container {
             Some(named) => position(named),
             None => self.shown.as_ref().and_then(position).or_else(|| {
-                let precedence = |at: &usize| {
-                    let one = duplicates.get(*at)?;
-                    Some((!one.run_state.has_processes(), listed.contains(&one.id)))
-                };
-                (0..duplicates.len()).min_by_key(precedence)
+                let own = duplicates.iter().enumerate();
+                let own = own.filter(|(_, one)| one.is_devcontainer());
+                own.min_by_key(|(_, one)| {
+                    (!one.run_state.has_processes(), listed.contains(&one.id))
+                })
+                .map(|(at, _)| at)
             }),
         };
         Ok(Targets {

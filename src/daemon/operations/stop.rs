@@ -64,7 +64,11 @@ impl OperationRun {
     }
 
     fn scope(&self, docker: &Client<'_>) -> Result<Scope, docker::Error> {
-        let Targets { target, duplicates } = self.targets(docker)?;
+        let Targets {
+            target,
+            mut duplicates,
+        } = self.targets(docker)?;
+        duplicates.retain(Snapshot::is_devcontainer);
         let leftovers = self.leftovers(docker)?;
         let (more, others): (Vec<Snapshot>, Vec<Snapshot>) = duplicates
             .into_iter()

@@ -74,6 +74,11 @@ fn services(label: &str) -> Vec<String> {
 }
 
 impl Snapshot {
+    /// Returns whether labels of its own make it the container of a dev container.
+    pub fn is_devcontainer(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Reads what the engine answers to `GET /containers/ID/json`. `image` returns what it answers for an image.
     ///
     /// # Errors
