@@ -89,6 +89,11 @@ impl Service {
 
     /// Finds a dev container by id or name. A known one needs no listing, so that it is found while docker hangs.
     pub(super) fn known(&self, id_or_name: &str) -> Result<Key, Error> {
+        // Only the first list shows which configuration the container of a predefined one was made from. Where docker
+        // gives none, the definition has to do.
+        if !self.shared.read(State::has_tried_to_list) {
+            let _ = self.current(Error::NoListing);
+        }
         let find = || self.shared.read(|state| state.find(id_or_name));
         if let Some(key) = find() {
             return Ok(key);

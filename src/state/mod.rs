@@ -165,6 +165,11 @@ impl State {
         self.listing.fall_back(reason, now)
     }
 
+    /// Returns true if docker was asked for containers, whether it answered or not.
+    pub fn has_tried_to_list(&self) -> bool {
+        self.listing.has_tried()
+    }
+
     /// Returns what serves without waiting while listing fails; `None` while it does not.
     pub fn outage(&self, now: Instant) -> Option<Freshness> {
         self.listing.outage(now)

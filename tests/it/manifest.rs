@@ -90,11 +90,12 @@ fn a_folder_alone_is_the_dev_container_of_its_container_whatever_the_search_find
         assert_eq!(one["config_path"], other.to_str().unwrap());
         assert_eq!(one["container"]["name"], "box1");
     }
+    // Also for a request that comes before the first list.
+    sandbox.docker("sleep 0.3");
     let daemon = sandbox
         .daemon()
         .args(&format!("--manifest {}", manifest.display()))
         .start();
-    daemon.json("/");
     assert_eq!(daemon.recreate("app").status, 204);
     let config = format!("--config {}", other.display());
     assert!(sandbox.read("calls/devcontainer").contains(&config));
