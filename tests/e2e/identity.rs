@@ -4,26 +4,37 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::common::Daemon;
 use crate::engine::{Directory, daemon};
 use crate::workspace::{Workspace, container_of};
 
 #[test]
-fn two_folders_with_the_same_last_part_get_two_names() {
+fn p21_two_folders_with_the_same_last_part_have_two_names_and_keep_them() {
     let last_part = crate::engine::unique("same");
-    let first = Workspace::named(&last_part, json!({}));
-    let second = Workspace::named(&last_part, json!({}));
-    first.up();
-    second.up();
-    let daemon = daemon().start();
-    let [a, b] = [&first, &second].map(|workspace| workspace.devcontainer(&daemon));
-    assert_ne!(a["id"], b["id"]);
-    let mut names = [&a, &b].map(|one| one["name"].as_str().unwrap().to_owned());
-    names.sort();
-    assert_eq!(names, [last_part.clone(), format!("{last_part}-2")]);
-    for one in [&a, &b] {
-        let name = one["name"].as_str().unwrap();
-        assert_eq!(daemon.json(&format!("/devcontainers/{name}")), *one);
-    }
+    let workspaces = [(); 2].map(|()| Workspace::named(&last_part, json!({})));
+    let state = Directory::new("names");
+    let state = format!("--state-dir {}", state.path().display());
+    let names = |daemon: &Daemon| {
+        let all = workspaces.each_ref().map(|one| one.devcontainer(daemon));
+        for one in &all {
+            let name = one["name"].as_str().unwrap();
+            assert_eq!(daemon.json(&format!("/devcontainers/{name}")), *one);
+        }
+        assert_ne!(all[0]["id"], all[1]["id"]);
+        all.map(|one| one["name"].as_str().unwrap().to_owned())
+    };
+    workspaces[1].up();
+    let first = daemon().args(&state).start();
+    let name = workspaces[1].devcontainer(&first)["name"].clone();
+    assert_eq!(name, json!(last_part));
+    workspaces[0].up();
+    let parent = workspaces[0].folder().parent().unwrap().file_name();
+    let parent = parent.unwrap().to_str().unwrap();
+    let expected = [format!("{parent}-{last_part}"), last_part.clone()];
+    assert_eq!(names(&first), expected);
+    drop(first);
+    // A daemon that sees both at once gives the names that it gave before.
+    assert_eq!(names(&daemon().args(&state).start()), expected);
 }
 
 #[test]
