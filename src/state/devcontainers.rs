@@ -275,12 +275,18 @@ impl Entry {
     }
 }
 
-/// Sorts the containers of one dev container, the one to be shown first: running before stopped, then the newest.
-pub(super) fn sort_by_precedence(containers: &mut [Arc<ContainerInfo>]) {
+/// Sorts the containers of one dev container, the one to be shown first: running before stopped, then the newest. Those
+/// come last whose labels may not be followed, so that an operation acts on one that the CLI made.
+pub(super) fn sort_by_precedence(
+    containers: &mut [Arc<ContainerInfo>],
+    is_refused: impl Fn(&str) -> bool,
+) {
     containers.sort_by(|a, b| {
+        let refused_last = is_refused(&a.id).cmp(&is_refused(&b.id));
         let newest_first = b.created_at.cmp(&a.created_at);
         let running_first = b.running.cmp(&a.running);
-        running_first
+        refused_last
+            .then(running_first)
             .then(newest_first)
             .then_with(|| a.id.cmp(&b.id))
     });

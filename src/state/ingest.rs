@@ -116,7 +116,12 @@ impl State {
         }
         for entry in &mut self.fleet.entries {
             let mut containers = members.remove(&entry.key).unwrap_or_default();
-            sort_by_precedence(&mut containers);
+            let is_refused = |id: &str| {
+                places
+                    .get(id)
+                    .is_some_and(|place| !place.access.allows_up())
+            };
+            sort_by_precedence(&mut containers, is_refused);
             let ids = containers.iter().map(|info| &info.id);
             entry.rescans_all |= ids.ne(entry.containers().map(|info| &info.id));
             let mut sorted = containers.into_iter();

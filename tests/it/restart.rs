@@ -80,18 +80,57 @@ fn p7_what_an_operation_made_is_compared_with_what_it_was_made_from_after_a_rest
 }
 
 #[test]
-fn p7_the_baselines_of_containers_that_are_gone_are_dropped() {
-    let (sandbox, _) = sandbox();
-    let daemon = sandbox.daemon().args("--cache-duration 0").start();
-    daemon.json("/");
+fn p7_a_container_that_another_context_hides_is_compared_with_what_it_was_made_from() {
+    let (sandbox, folder) = sandbox();
+    let mut daemon = sandbox.daemon().args("--cache-duration 0").start();
+    assert_eq!(daemon.changes(), json!([]));
     written(&sandbox);
     sandbox.remove_container(1);
     daemon.json("/");
-    eventually("the file says so", || {
-        let state: Value =
-            serde_json::from_slice(&fs::read(state_file(&sandbox)).unwrap()).unwrap();
-        (state["baselines"] == json!({})).then_some(())
+    eventually("the file says since when it is missing", || {
+        let missing = &written(&sandbox)["missing"][container_id(1)];
+        missing.is_string().then_some(())
     });
+    daemon.signal("KILL");
+    daemon.wait();
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    daemon.json("/");
+    fs::write(sandbox.config("app"), SECOND).unwrap();
+    sandbox.devcontainer_of(1, &folder);
+    assert_eq!(daemon.changes(), modified(&["devcontainer.json"]));
+    fs::write(sandbox.config("app"), FIRST).unwrap();
+    assert_eq!(daemon.changes(), json!([]), "undone");
+}
+
+#[test]
+fn p21_a_name_means_the_same_dev_container_after_a_restart() {
+    let sandbox = Sandbox::new();
+    let [x, y, z] = ["x/proj", "y/proj", "z/proj"].map(|name| sandbox.workspace(name));
+    sandbox.devcontainer_of(1, &y);
+    let mut daemon = sandbox.daemon().args("--cache-duration 0").start();
+    let folder_of = |daemon: &Daemon, name: &str| {
+        let one = daemon.json(&format!("/devcontainers/{name}"));
+        PathBuf::from(one["workspace_folder"].as_str().unwrap())
+    };
+    assert_eq!(folder_of(&daemon, "proj"), y);
+    sandbox.devcontainer_of(2, &x);
+    assert_eq!(folder_of(&daemon, "x-proj"), x);
+    eventually("the names are written down", || {
+        (written(&sandbox)["names"].as_array()?.len() == 2).then_some(())
+    });
+    daemon.signal("KILL");
+    daemon.wait();
+    sandbox.remove_container(1);
+    fs::remove_dir_all(&y).unwrap();
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    assert_eq!(folder_of(&daemon, "x-proj"), x);
+    assert_eq!(daemon.get("/devcontainers/proj").status, 404);
+    sandbox.devcontainer_of(3, &z);
+    assert_eq!(
+        folder_of(&daemon, "proj"),
+        z,
+        "its owner is gone altogether"
+    );
 }
 
 #[test]
@@ -113,8 +152,8 @@ fn p7_a_file_that_cannot_be_used_is_set_aside_with_a_warning() {
         ("", "EOF while parsing"),
         (r#"{"version":2,"operations":[],"base"#, "EOF while parsing"),
         (
-            r#"{"version":3,"operations":[]}"#,
-            "it has version 3, not 1 or 2",
+            r#"{"version":4,"operations":[]}"#,
+            "it has version 4, not 1 to 3",
         ),
         ("not ours", "expected"),
     ] {
@@ -155,7 +194,7 @@ fn p7_a_file_of_the_first_version_is_read() {
     let daemon = sandbox.daemon().start();
     assert_eq!(daemon.devcontainer()["job"]["state"], "failed");
     assert_eq!(daemon.changes(), json!([]));
-    assert_eq!(written(&sandbox)["version"], 2);
+    assert_eq!(written(&sandbox)["version"], 3);
 }
 
 #[test]
@@ -220,7 +259,7 @@ fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
     let inside = PathBuf::from(format!("/proc/{}/root", daemon.pid()));
     let path = inside.join(state_file(&sandbox).strip_prefix("/").unwrap());
     let state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    assert_eq!(state["version"], 2);
+    assert_eq!(state["version"], 3);
     assert_eq!(daemon.log_count("cannot be written"), 1, "it is said once");
     let grown = format!(
         "mount -o remount,size=1m '{}'",
@@ -249,7 +288,7 @@ fn p7_what_a_request_finds_out_is_written_down_too() {
     eventually("it is written down without another listing", || {
         let state: Value = serde_json::from_slice(&fs::read(state_file(&sandbox)).ok()?).ok()?;
         let baseline = state["baselines"][container_id(1)].as_object()?;
-        let word = baseline.get("Dockerfile")?.as_str()?;
+        let word = baseline["inputs"].get("Dockerfile")?.as_str()?;
         (word.len() == 36).then_some(())
     });
     assert_eq!(sandbox.calls("docker", "ps"), 1);

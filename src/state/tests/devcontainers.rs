@@ -133,6 +133,16 @@ fn of_several_containers_the_running_and_then_the_newest_counts() {
 }
 
 #[test]
+fn p18_a_container_whose_label_may_not_be_followed_is_shown_last() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.run(2, "/w", Some(CONFIG));
+    world.places.get_mut(&id(2)).unwrap().access = Access::StopOnly(Why::LeadsUp("/w/../w".into()));
+    world.list();
+    assert_eq!(world.one().container.unwrap().info.name, "box1");
+}
+
+#[test]
 fn a_container_that_vanishes_leaves_its_dev_container_stopped_and_clean() {
     let mut world = world();
     world.run(1, "/w", Some(CONFIG));
