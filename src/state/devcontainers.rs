@@ -196,7 +196,8 @@ impl Fleet {
         let key = Key::new(self.last_key);
         let given = config.and(resolved.canonical_config.as_deref());
         let paths = resolved.cli_paths(folder).map(Arc::new);
-        let name = self.claim_name(&resolved).unwrap_or_default();
+        let name = self.claim_name(&resolved, config.is_none());
+        let name = name.unwrap_or_default();
         self.entries.push(Entry {
             key,
             id: self.unused_id(&resolved.folder, given),

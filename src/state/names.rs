@@ -61,8 +61,8 @@ impl Reservations {
     }
 
     /// Takes back the name of a dev container: the one with this identity, or the only one of its folder, where one of
-    /// the two has no configuration.
-    fn claim(&mut self, resolved: &Resolved) -> Option<String> {
+    /// the two has no configuration, or only one that the search order finds.
+    fn claim(&mut self, resolved: &Resolved, is_searched: bool) -> Option<String> {
         let config = &resolved.canonical_config;
         let of_folder = |one: &Reservation| one.name.folder == resolved.folder;
         let exact = |one: &Reservation| of_folder(one) && one.name.config == *config;
@@ -75,7 +75,7 @@ impl Reservations {
             let (Some((only, one)), None) = (all.next(), all.next()) else {
                 return None;
             };
-            let may_be_it = one.name.config.is_none() || config.is_none();
+            let may_be_it = is_searched || one.name.config.is_none() || config.is_none();
             may_be_it.then_some(only)
         })?;
         let claimed = self.all.remove(found);
@@ -122,9 +122,10 @@ impl Fleet {
         }
     }
 
-    /// Returns the name that a dev container had when it was last known, unless another one has it by now.
-    pub(super) fn claim_name(&mut self, resolved: &Resolved) -> Option<String> {
-        let name = self.reservations.claim(resolved)?;
+    /// Returns the name that a dev container had when it was last known, unless another one has it by now. With
+    /// `is_searched`, no configuration is named for it.
+    pub(super) fn claim_name(&mut self, resolved: &Resolved, is_searched: bool) -> Option<String> {
+        let name = self.reservations.claim(resolved, is_searched)?;
         let mut names = self.entries.iter().map(|entry| &entry.name);
         (!names.any(|taken| *taken == name)).then_some(name)
     }
