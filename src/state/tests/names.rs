@@ -59,6 +59,17 @@ fn p21_the_name_of_one_that_was_removed_meanwhile_does_not_mean_another() {
     assert_eq!(world.names(), ["x-proj", "y-proj", "proj"]);
 }
 
+/// Asserts that another folder of the same last part does not get the name of `/x/proj`, which gets it back.
+#[track_caller]
+fn assert_proj_is_kept_for_x(world: &mut World) {
+    world.run(2, "/y/proj", None);
+    world.list();
+    assert_eq!(world.names(), ["y-proj"]);
+    world.run(3, "/x/proj", None);
+    world.list();
+    assert_eq!(world.names(), ["proj", "y-proj"]);
+}
+
 #[test]
 fn p21_a_name_is_kept_while_the_folder_exists() {
     let mut world = world();
@@ -68,12 +79,7 @@ fn p21_a_name_is_kept_while_the_folder_exists() {
     world.restart_keeping_names();
     world.list();
     assert_eq!(world.all(), []);
-    world.run(2, "/y/proj", None);
-    world.list();
-    assert_eq!(world.names(), ["y-proj"]);
-    world.run(3, "/x/proj", None);
-    world.list();
-    assert_eq!(world.names(), ["proj", "y-proj"]);
+    assert_proj_is_kept_for_x(&mut world);
 }
 
 #[test]
@@ -84,12 +90,7 @@ fn p21_a_deleted_dev_container_that_is_made_again_has_its_name() {
     let key = world.state.find("proj").unwrap();
     world.remove(1);
     world.state.forget(key);
-    world.run(2, "/y/proj", None);
-    world.list();
-    assert_eq!(world.names(), ["y-proj"]);
-    world.run(3, "/x/proj", None);
-    world.list();
-    assert_eq!(world.names(), ["proj", "y-proj"]);
+    assert_proj_is_kept_for_x(&mut world);
 }
 
 #[test]
