@@ -85,7 +85,7 @@ impl Sandbox {
     }
 
     /// Writes a file in one step, so that a program that reads it meanwhile sees the old one or the new one.
-    fn replace(&self, relative: &str, content: &str, mode: u32) {
+    pub fn replace(&self, relative: &str, content: &str, mode: u32) {
         let path = self.path(relative);
         let new = path.with_file_name(".new");
         fs::write(&new, content).unwrap();

@@ -221,9 +221,10 @@ fn a_stream_for_people() {
     assert_eq!(line(), "container box1 000000000000 running");
     assert_eq!(line(), "container box2 000000000000 running");
     assert_eq!(line(), "devcontainer app running");
-    sandbox.write(
+    sandbox.replace(
         "work/app/.devcontainer/devcontainer.json",
         r#"{"image": "other"}"#,
+        0o644,
     );
     assert_eq!(line(), "container box2 000000000000 running, dirty");
     assert!(line().starts_with("devcontainer app running, dirty: /"));
