@@ -329,7 +329,8 @@ fn p2_p11_an_engine_that_stops_is_killed_and_hangs() {
         mirror.until("all is well", |mirror| {
             mirror.warnings.is_empty().then_some(())
         });
-        assert_eq!(daemon.log_count("containers cannot be listed"), round + 1);
+        // An engine that starts may give one reason after the other.
+        assert!(daemon.log_count("containers cannot be listed") > round);
         assert_eq!(
             daemon.log_count("containers can be listed again"),
             round + 1

@@ -57,9 +57,14 @@ fn every_status_is_as_docker_says() {
         assert!(listed.get("devcontainer_status").is_none(), "{listed:#}");
     }
     docker(&["unpause", &paused]);
-    assert_eq!(one(&daemon, &paused)["status"], "running");
+    // docker's event of it may be on its way.
+    eventually("it runs", || {
+        (one(&daemon, &paused)["status"] == "running").then_some(())
+    });
     docker(&["rm", "--force", &running]);
-    assert_eq!(listed(&daemon, &running), None);
+    eventually("it is gone", || {
+        listed(&daemon, &running).is_none().then_some(())
+    });
 }
 
 #[test]
