@@ -187,6 +187,17 @@ impl Input {
         Self { verbatim, ..self }
     }
 
+    /// An input that was looked at again, with its stamp of now.
+    pub fn with_stamp(self, stamp: Stamp) -> Self {
+        let stamp = Some(stamp);
+        Self { stamp, ..self }
+    }
+
+    /// Returns whether it is a configuration with this fingerprint byte by byte.
+    pub fn has_bytes(&self, verbatim: Option<Uuid>) -> bool {
+        verbatim.is_some() && self.verbatim == verbatim
+    }
+
     /// Returns whether an earlier version may have taken the input as it is now for `content`.
     pub fn was_seen_as(&self, content: Content) -> bool {
         self.verbatim
@@ -341,6 +352,12 @@ pub struct ForceReread {
 }
 
 impl ForceReread {
+    /// Adds the files of another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.all |= other.all;
+        self.files.extend(&other.files);
+    }
+
     /// Returns whether this file is to be read again.
     pub fn includes(&self, file: FileId) -> bool {
         self.all || self.files.contains(&file)

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::substitute::{Environment, substitute};
 use crate::model::build::{Build, Dockerfile};
-use crate::model::inputs::Reference;
+use crate::model::inputs::{MAX_INPUTS, Reference};
 use crate::model::location::{CliPaths, normal};
 
 /// Returns the files and folders that the configuration at `paths` names.
@@ -30,7 +30,8 @@ pub fn references(
         let files = config.get("dockerComposeFile");
         references.extend(files.map(|files| Reference::Compose(compose_files(files, path))));
     }
-    let features = local_features(config);
+    // What is beyond the limit of inputs would not be compared, so it is not even made a path.
+    let features = local_features(config).take(MAX_INPUTS + 1);
     references.extend(features.map(|id| {
         let folder = paths.directory().join(id);
         Reference::Feature(normal(&folder))
@@ -47,7 +48,10 @@ pub(super) fn is_compose(config: &Value) -> bool {
 fn compose_files(files: &Value, path: impl Fn(&str) -> PathBuf) -> Box<[PathBuf]> {
     match files {
         Value::String(one) => [path(one)].into(),
-        Value::Array(several) => several.iter().filter_map(Value::as_str).map(path).collect(),
+        Value::Array(several) => {
+            let several = several.iter().filter_map(Value::as_str);
+            several.take(MAX_INPUTS + 1).map(path).collect()
+        }
         _ => Box::default(),
     }
 }

@@ -171,8 +171,15 @@ impl<'a> Scanner<'a> {
             };
         }
         let mut verbatim = None;
-        let (found, references, usage) = match read_meaning(path) {
-            Ok((content, stamp, bytes, config)) => {
+        let (found, references, usage) = match read_meaning(path, self.before) {
+            Ok(Meaning::Unchanged(config, before)) => {
+                return Configured {
+                    config,
+                    references: before.references().clone(),
+                    usage: before.usage().cloned(),
+                };
+            }
+            Ok(Meaning::Read(content, stamp, bytes, config)) => {
                 verbatim = bytes;
                 let environment = |name: &str| std::env::var_os(name);
                 let config = config.as_ref();
@@ -347,17 +354,31 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Reads a configuration: its content, its stamp, its fingerprint byte by byte, and its meaning where it has one.
-fn read_meaning(path: &Path) -> Result<(Content, Stamp, Option<Uuid>, Option<Value>), FileError> {
+/// A configuration as it was read.
+enum Meaning<'a> {
+    /// Its content, its stamp, its fingerprint byte by byte, and its meaning where it has one.
+    Read(Content, Stamp, Option<Uuid>, Option<Value>),
+    /// It has the bytes that it had before, so that it means the same: this is the input, and what was found before.
+    Unchanged(Input, &'a Inputs),
+}
+
+fn read_meaning<'a>(path: &Path, before: Option<&'a Inputs>) -> Result<Meaning<'a>, FileError> {
     let (content, stamp) = read_config(path)?;
-    let config = content.as_deref().and_then(jsonc::parse);
     let verbatim = content.as_deref().map(fingerprint_bytes);
+    if let Some(before) = before
+        && let Some(known) = before.items().next()
+        && known.has_bytes(verbatim)
+    {
+        return Ok(Meaning::Unchanged(known.clone().with_stamp(stamp), before));
+    }
+    let config = content.as_deref().and_then(jsonc::parse);
     let fingerprint = match (&config, verbatim) {
         (Some(config), _) => jsonc::fingerprint(config),
         (None, Some(verbatim)) => verbatim,
         (None, None) => read_fingerprint(path, MAX_READ)?.0,
     };
-    Ok((Content::Fingerprint(fingerprint), stamp, verbatim, config))
+    let content = Content::Fingerprint(fingerprint);
+    Ok(Meaning::Read(content, stamp, verbatim, config))
 }
 
 /// Returns whether vim or Emacs names its backups, swap files, autosaved files or locks like this.
