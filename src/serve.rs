@@ -1,7 +1,7 @@
 //! Builds the parts of the daemon, starts its threads, and stops them in order.
 
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::base::sd_notify;
 use crate::base::time::Timestamp;
 use crate::cli::Config;
 use crate::daemon::current::Observer;
+use crate::daemon::disk::{Disk, Silent};
 use crate::daemon::operations::sink::Sink;
 use crate::daemon::operations::{OperationSettings, Operations};
 use crate::daemon::persist::Persister;
 use crate::daemon::refresher::{EventsThread, OutageLog, Refresher};
 use crate::daemon::shared::Shared;
 use crate::daemon::watcher::Watcher;
-use crate::devcontainer::resolve::{canonical, resolve};
 use crate::docker::lister::Lister;
 use crate::http::{self, AllowedHosts, Bound, Limits, Service};
 use crate::manifest::{Manifest, ManifestError};
@@ -146,7 +146,7 @@ struct Daemon {
     shared: Arc<Shared>,
     observer: Arc<Observer>,
     programs: Arc<Programs>,
-    roots: Arc<[PathBuf]>,
+    disk: Arc<Disk>,
     operations: Arc<Operations>,
     persister: Arc<Persister>,
     limits: Arc<Limits>,
@@ -168,17 +168,13 @@ impl Daemon {
             config.docker.clone(),
             config.devcontainer.clone(),
         ));
-        let roots: Arc<[PathBuf]> = config
-            .workspace_roots
-            .iter()
-            .map(|root| canonical(root))
-            .collect();
         let rescan_signal = RescanSignal::new()?;
+        let disk = Arc::new(Disk::new(&config.workspace_roots, rescan_signal.clone()));
         let shared = Arc::new(Shared::new(state));
         let observer = Observer::new(
             shared.clone(),
             config.list_timeout,
-            roots.clone(),
+            disk.clone(),
             rescan_signal.clone(),
         );
         let store = Store::open(config.state_dir.as_deref());
@@ -187,7 +183,7 @@ impl Daemon {
             shared.clone(),
             programs.clone(),
             OperationSettings {
-                roots: roots.clone(),
+                disk: disk.clone(),
                 up_args: std::mem::take(&mut config.up_args),
                 sink: config.log_sink.take().and_then(Sink::new),
                 timeout: config.job_timeout,
@@ -198,7 +194,7 @@ impl Daemon {
             shared,
             observer: Arc::new(observer),
             programs,
-            roots,
+            disk,
             operations: Arc::new(operations),
             persister,
             limits: Arc::default(),
@@ -214,11 +210,16 @@ impl Daemon {
             .devcontainers
             .into_iter()
             .chain(folders.map(Predefined::folder));
-        let resolve = |p: Predefined| {
-            let resolved = resolve(&p.declared(), &self.roots);
-            (p, resolved)
-        };
-        let all: Vec<_> = predefined.map(resolve).collect();
+        let declared = predefined.map(|p| {
+            let declared = p.declared();
+            (p, declared)
+        });
+        let resolved = self.disk.resolve_all(declared.collect()).into_iter();
+        let all = resolved.map(|(predefined, declared, found)| {
+            let last = |Silent| self.shared.read(|state| state.silent_place(&declared));
+            (predefined, found.unwrap_or_else(last))
+        });
+        let all: Vec<_> = all.collect();
         let before = self.shared.view();
         if let Applied::Rejected(errors) = self.shared.apply(Fact::Predefined(all)) {
             for error in errors {
@@ -256,7 +257,7 @@ impl Daemon {
             observer: self.observer.clone(),
             programs: self.programs.clone(),
             docker: Lister::new(self.config.list_timeout, stop.clone()),
-            roots: self.roots.clone(),
+            disk: self.disk.clone(),
             operations: self.operations.clone(),
             persister: self.persister.clone(),
             rescan_signal: self.rescan_signal.clone(),
@@ -274,6 +275,7 @@ impl Daemon {
         let watcher = Watcher::new(
             self.shared.clone(),
             self.observer.clone(),
+            self.disk.clone(),
             self.rescan_signal.clone(),
         );
         start("watcher", move || watcher.run())?;

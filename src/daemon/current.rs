@@ -1,31 +1,31 @@
 //! Answers that are true now: waits for a fresh list, scans the inputs, takes the view.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::disk::Disk;
 use super::shared::{Shared, Unanswered};
+use super::turns::Turns;
 use crate::base::notify::RescanSignal;
-use crate::devcontainer::config::search;
-use crate::devcontainer::resolve::{canonical, resolve};
-use crate::devcontainer::scan;
 use crate::docker::lister::LONGEST;
 use crate::model::inputs::ForceReread;
-use crate::state::{Applied, Fact, Found, Freshness, Need, ScanTarget, State, Unlocated, View};
+use crate::state::{Applied, Fact, Freshness, Need, State, View};
 
 /// How much longer than two listings may take a request waits: the error of a listing is more precise than ours.
 const LISTING_GRACE: Duration = Duration::from_millis(500);
 
-/// Maximum number of scans in a row, each of which was made because the one before was not taken whole.
+/// Maximum number of scans in a row, each of which was made because the one before was not taken whole, and the time after
+/// which none follows.
 const MAX_SCANS: usize = 10;
+const MAX_SCANNING: Duration = Duration::from_secs(10);
 
 /// Observes what is true now, for requests and for other threads.
 pub struct Observer {
     shared: Arc<Shared>,
     /// How long docker may take for a command of a listing.
     list_timeout: Duration,
-    /// The resolved folders of `--workspace-root`.
-    roots: Arc<[PathBuf]>,
+    disk: Arc<Disk>,
+    turns: Turns,
     /// Wakes the watcher.
     rescan_signal: RescanSignal,
 }
@@ -48,18 +48,19 @@ pub struct Current {
 }
 
 impl Observer {
-    /// Returns an observer of a state. A command of a listing may take `list_timeout`. `roots` are the resolved folders of
-    /// `--workspace-root`. A scan that finds something wakes the watcher with `rescan_signal`.
+    /// Returns an observer of a state and of the inputs on `disk`. A command of a listing may take `list_timeout`. A scan
+    /// that finds something wakes the watcher with `rescan_signal`.
     pub fn new(
         shared: Arc<Shared>,
         list_timeout: Duration,
-        roots: Arc<[PathBuf]>,
+        disk: Arc<Disk>,
         rescan_signal: RescanSignal,
     ) -> Self {
         Self {
             shared,
             list_timeout,
-            roots,
+            disk,
+            turns: Turns::default(),
             rescan_signal,
         }
     }
@@ -120,16 +121,24 @@ impl Observer {
     }
 
     /// Scans the inputs of all dev containers, and reads those that changed and those to be reread even if they look
-    /// unchanged. Returns true if anything was new.
+    /// unchanged. Returns true if this call found anything new; another one may have scanned for it.
     pub fn rescan(&self, force_reread: &ForceReread) -> bool {
+        self.turns
+            .scan(force_reread, |force_reread| self.scan_all(force_reread))
+    }
+
+    fn scan_all(&self, force_reread: ForceReread) -> bool {
+        let force_reread = Arc::new(force_reread);
+        let begun = Instant::now();
         let mut any = false;
-        // Another scan may come in between, and a configuration that was just found names more inputs.
+        // Another thread may have taken a listing in between, and a configuration that was just found names more inputs.
         for _ in 0..MAX_SCANS {
             let targets = self.shared.scan_targets();
-            let found: Vec<Found> = targets
-                .iter()
-                .filter_map(|target| self.scan_one(target, force_reread))
-                .collect();
+            let shared = self.shared.clone();
+            let take_late = move |found| {
+                shared.apply(Fact::Scanned(vec![found]));
+            };
+            let found = self.disk.scan(&targets, force_reread.clone(), take_late);
             if found.is_empty() {
                 return any;
             }
@@ -140,34 +149,12 @@ impl Observer {
                 (applied, state.view())
             });
             report_dirty(&before, &after);
-            if applied == Applied::Whole {
+            if applied == Applied::Whole || begun.elapsed() >= MAX_SCANNING {
                 return true;
             }
         }
         any
     }
-
-    fn scan_one(&self, target: &ScanTarget, force_reread: &ForceReread) -> Option<Found> {
-        if let Some(unlocated) = &target.unlocated
-            && is_elsewhere(unlocated)
-        {
-            let declared = unlocated.declared.clone();
-            let resolved = resolve(&declared, &self.roots);
-            return Some(Found::Resolved(target.key, declared, resolved));
-        }
-        let paths = target.paths.as_ref()?;
-        let inputs = scan::scan(paths, target.before.as_deref(), force_reread).ok()??;
-        Some(Found::Inputs(target.clone(), inputs))
-    }
-}
-
-/// Returns true if a dev container is no longer where it was found.
-fn is_elsewhere(unlocated: &Unlocated) -> bool {
-    let declared = &unlocated.declared;
-    let other_config =
-        || declared.config.is_none() && search::find(&declared.folder) != unlocated.found;
-    let folder_exists = declared.folder.is_absolute() && canonical(&declared.folder).is_dir();
-    folder_exists != unlocated.folder_exists || other_config()
 }
 
 /// Logs which dev containers no longer match their configuration, and which do again.

@@ -1,8 +1,11 @@
 //! The threads of the daemon and the state that they share.
 
 pub mod current;
+pub mod disk;
+mod looks;
 pub mod operations;
 pub mod persist;
 pub mod refresher;
 pub mod shared;
+mod turns;
 pub mod watcher;

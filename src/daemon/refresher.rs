@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::current::{Observer, report_dirty};
+use super::disk::{Disk, Silent};
 use super::operations::{self, Operations};
 use super::persist::Persister;
 use super::shared::Shared;
 use crate::base::notify::{Notifier, RescanSignal};
 use crate::base::time::Timestamp;
-use crate::devcontainer::resolve::{exists, resolve};
 use crate::docker::lister::Lister;
 use crate::docker::{self, events};
 use crate::model::container::ContainerInfo;
@@ -36,8 +35,8 @@ pub struct Refresher {
     pub programs: Arc<Programs>,
     /// Lists containers.
     pub docker: Lister,
-    /// The resolved folders of `--workspace-root`.
-    pub roots: Arc<[PathBuf]>,
+    /// The folders of dev containers.
+    pub disk: Arc<Disk>,
     /// Repair what operations left that did not come to their end.
     pub operations: Arc<Operations>,
     /// Saves what outlives a restart.
@@ -130,26 +129,25 @@ impl Refresher {
     ) -> Result<Inventory, docker::Error> {
         let program = self.programs.docker();
         let listed = self.docker.list(&program, scope)?;
-        let entry_places: Vec<(Key, Resolved)> = known
-            .into_iter()
-            .map(|(key, declared)| (key, resolve(&declared, &self.roots)))
-            .collect();
-        let declared: Vec<(String, Declared)> = self.shared.read(|state| {
+        let entries = self.disk.resolve_all(known).into_iter();
+        let entry_places = entries.map(|(key, _, found)| (key, found.ok())).collect();
+        let labelled: Vec<(String, Declared)> = self.shared.read(|state| {
             let declared =
                 |info: &Arc<ContainerInfo>| Some((info.id.clone(), state.label_address(info)?));
             listed.containers.iter().filter_map(declared).collect()
         });
-        let container_places: HashMap<String, Resolved> = declared
-            .into_iter()
-            .map(|(id, declared)| (id, resolve(&declared, &self.roots)))
-            .collect();
-        let mut gone_folders = self.shared.read(State::reserved_folders);
-        gone_folders.retain(|folder| !exists(folder, &self.roots));
+        let places = self.disk.resolve_all(labelled).into_iter();
+        let place = |(id, declared, found): (String, Declared, Result<Resolved, Silent>)| {
+            let last = |Silent| self.shared.read(|state| state.silent_place(&declared));
+            (id, found.unwrap_or_else(last))
+        };
+        let container_places: HashMap<String, Resolved> = places.map(place).collect();
+        let gone_folders = self.disk.gone(self.shared.read(State::reserved_folders));
         Ok(Inventory {
             listed,
             container_places,
             entry_places,
-            gone_folders: gone_folders.into_iter().collect(),
+            gone_folders,
             at: Timestamp::now(),
         })
     }

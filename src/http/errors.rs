@@ -46,6 +46,8 @@ pub(super) enum Error {
     /// No dev container has this id or name.
     NoDevcontainer(String),
     NotAllowed(String),
+    /// The file system of the workspace folder does not answer.
+    Silent(String),
     Refused(Refusal),
     /// Another program holds the lock on the workspace folder.
     Locked,
@@ -114,6 +116,7 @@ impl Error {
                 row(404, "Devcontainer not found", detail)
             }
             Self::NotAllowed(why) => row(403, "Workspace folder not allowed", why),
+            Self::Silent(why) => row(503, "Workspace folder does not answer", why),
             Self::Refused(refusal) => refusal_row(refusal),
             Self::Locked => in_progress_row(
                 "another program, most likely another devcontainerd, holds the lock on the workspace folder, or on the directory of its compose project (flock); try again when it has finished",
@@ -133,6 +136,7 @@ impl Error {
     pub(super) fn of_start(error: StartError, kind: OperationKind) -> Self {
         match error {
             StartError::NotAllowed(why) => Self::NotAllowed(why),
+            StartError::Silent(why) => Self::Silent(why),
             StartError::NoResources(why) => Self::Failed(kind, why),
             StartError::Refused(refusal) => Self::Refused(refusal),
             StartError::Locked => Self::Locked,

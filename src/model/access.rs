@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// | reason | access | scan |
 /// |---|---|---|
 /// | a path is too long | `None` | no |
+/// | the file system does not answer | `None` | no |
 /// | the folder is relative, and outside of the workspace roots | `None` | no |
 /// | the folder is outside of the workspace roots | `None` | no |
 /// | the folder is relative | `StopOnly` | no |
@@ -40,6 +41,11 @@ impl Access {
         self.why_no_stop().is_none()
     }
 
+    /// Returns whether the file system of the folder did not answer, so that nothing else is known.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::None(Why::Silent(_)))
+    }
+
     /// The reason why containers may not be started or created.
     pub fn why_no_up(&self) -> Option<&Why> {
         match self {
@@ -62,6 +68,8 @@ impl Access {
 pub enum Why {
     /// A path, of which this is the beginning, has `MAX_PATH` bytes or more.
     TooLong(String),
+    /// The file system of the folder does not answer.
+    Silent(PathBuf),
     /// The folder is a relative path.
     Relative(PathBuf),
     /// The folder is below none of the workspace roots.
@@ -87,6 +95,12 @@ impl fmt::Display for Why {
             Self::TooLong(begin) => write!(
                 f,
                 "{begin}… is longer than a path can be: it is not an existing directory"
+            ),
+            Self::Silent(folder) => write!(
+                f,
+                "the file system of the workspace folder {} does not answer; check its mount, or the server or program \
+                 behind it; it is looked at again when it answers",
+                folder.display()
             ),
             Self::Relative(folder) => write!(
                 f,

@@ -195,7 +195,8 @@ impl Input {
 
     /// Returns whether it is a configuration with this fingerprint byte by byte.
     pub fn has_bytes(&self, verbatim: Option<Uuid>) -> bool {
-        verbatim.is_some() && self.verbatim == verbatim
+        let was_read = matches!(self.content, Content::Fingerprint(_));
+        was_read && verbatim.is_some() && self.verbatim == verbatim
     }
 
     /// Returns whether an earlier version may have taken the input as it is now for `content`.

@@ -93,6 +93,25 @@ impl Resolved {
         })
     }
 
+    /// The place of a dev container by its words alone, as far as these say it.
+    pub fn as_written(declared: &Declared) -> Self {
+        let config = declared.config.clone();
+        Self {
+            folder: normal(&declared.folder),
+            folder_exists: true,
+            canonical_config: config.as_deref().map(normal),
+            config,
+            access: Access::Full,
+            may_be_scanned: false,
+        }
+    }
+
+    /// Takes that the file system of the workspace folder does not answer. `folder` is the folder as declared.
+    pub fn become_silent(&mut self, folder: &Path) {
+        self.access = Access::None(Why::Silent(folder.to_path_buf()));
+        self.may_be_scanned = false;
+    }
+
     /// Returns whether both are one dev container.
     pub fn is_same(&self, other: &Self) -> bool {
         // Compared as text, since they have no `.` and `..`: comparing paths goes part by part, which takes longer.

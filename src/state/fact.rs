@@ -22,8 +22,8 @@ pub struct Inventory {
     pub listed: Listed,
     /// The places to which the labels of dev containers point, by container id.
     pub container_places: HashMap<String, Resolved>,
-    /// The places of the dev containers that were known before.
-    pub entry_places: Vec<(Key, Resolved)>,
+    /// The places of the dev containers that were known before; `None` where the file system does not answer.
+    pub entry_places: Vec<(Key, Option<Resolved>)>,
     /// Those of [`State::reserved_folders`] that do not exist.
     pub gone_folders: HashSet<PathBuf>,
     /// The time at which all this was looked at.
@@ -39,13 +39,19 @@ pub struct ScanTarget {
     pub paths: Option<Arc<CliPaths>>,
     /// Set if its location may change.
     pub unlocated: Option<Unlocated>,
+    /// The workspace folder as it was declared.
+    pub folder: PathBuf,
+    /// The workspace folder without symbolic links.
+    pub canonical_folder: PathBuf,
+    /// True if its file system did not answer.
+    pub is_silent: bool,
     /// The inputs as the last scan found them. `None` if there was none since it got its containers.
     pub before: Option<Arc<Inputs>>,
     pub(super) version: u32,
 }
 
-/// The location of a dev container whose folder does not exist, or whose configuration nothing names: the next scan may
-/// find it.
+/// The location of a dev container whose folder does not exist or is on a file system that does not answer, or whose
+/// configuration nothing names: the next scan may find it.
 #[derive(Clone)]
 pub struct Unlocated {
     /// The location as it was declared.
@@ -62,6 +68,8 @@ pub enum Found {
     Inputs(ScanTarget, Inputs),
     /// The place to which a declared location leads by now.
     Resolved(Key, Declared, Resolved),
+    /// The file system does not answer.
+    Silent(Key),
 }
 
 /// Something that an adapter has learned.

@@ -67,7 +67,10 @@ impl State {
     fn take_inventory(&mut self, inventory: Inventory) {
         for (key, place) in inventory.entry_places {
             if let Some(entry) = self.fleet.get_mut(key) {
-                entry.set_resolved(place);
+                match place {
+                    Some(place) => entry.set_resolved(place),
+                    None => entry.resolved.become_silent(&entry.folder),
+                }
             }
         }
         self.containers = inventory.listed.containers;
@@ -222,6 +225,20 @@ impl State {
     pub(super) fn addresses(&self) -> Vec<(Key, Declared)> {
         let entries = self.fleet.entries.iter();
         entries.map(|entry| (entry.key, entry.declared())).collect()
+    }
+
+    /// Returns the last known place of a location whose file system does not answer: as a dev container has it, or as it
+    /// is written.
+    pub fn silent_place(&self, declared: &Declared) -> Resolved {
+        let mut entries = self.fleet.entries.iter();
+        let same = entries
+            .find(|entry| entry.folder == declared.folder && entry.config == declared.config);
+        let mut place = same.map_or_else(
+            || Resolved::as_written(declared),
+            |entry| entry.resolved.clone(),
+        );
+        place.become_silent(&declared.folder);
+        place
     }
 
     /// Returns the folders of dev containers that are not known, whose names are kept as long as these exist.

@@ -45,6 +45,7 @@ use crate::model::location::Declared;
 use crate::model::original::ParkedName;
 use crate::model::up_arg::UpArg;
 
+pub use self::claims::LabelledProject;
 pub use self::fact::{Applied, Fact, Found, Inventory, ScanTarget, Unlocated};
 pub use self::freshness::{Freshness, Need};
 pub use self::history::Change;

@@ -47,6 +47,11 @@ impl State {
                     // Its inputs are still to be scanned.
                     applied = Applied::Partly;
                 }
+                Found::Silent(key) => {
+                    if let Some(entry) = self.fleet.get_mut(key) {
+                        entry.resolved.become_silent(&entry.folder);
+                    }
+                }
             }
         }
         self.changed();
@@ -56,8 +61,10 @@ impl State {
 
 impl Entry {
     fn scan_target(&self, lacks_baseline: bool) -> Option<ScanTarget> {
+        let is_silent = self.resolved.access.is_silent();
         let is_searched = self.config.is_none() || !self.resolved.folder_exists;
-        let unlocated = (is_searched && self.resolved.access.allows_stop()).then(|| Unlocated {
+        let may_be_found = is_silent || (is_searched && self.resolved.access.allows_stop());
+        let unlocated = may_be_found.then(|| Unlocated {
             declared: self.declared(),
             folder_exists: self.resolved.folder_exists,
             found: self.resolved.config.clone(),
@@ -66,6 +73,9 @@ impl Entry {
             key: self.key,
             paths: self.paths.clone(),
             unlocated,
+            folder: self.folder.clone(),
+            canonical_folder: self.resolved.folder.clone(),
+            is_silent,
             // A new container is compared with the inputs that are there after it was made.
             before: self
                 .inputs

@@ -8,6 +8,9 @@ use super::{Daemon, Stopwatch, eventually};
 
 /// The limit for the answer to the next request.
 pub const PROMPT: Duration = Duration::from_millis(100);
+/// The threads of a daemon that has listed containers and does nothing: main, accept, refresher, watcher, and the helper
+/// that looks at folders.
+pub const AT_REST: u64 = 5;
 /// How much larger the process may be afterwards, in kB: pages of a debug build that are touched for the first time,
 /// and the allocator's arenas of 64 threads.
 const SLACK: u64 = 1500;
@@ -31,10 +34,10 @@ impl Daemon {
         let idle = || {
             let usage = self.used();
             let again = self.used();
-            let settled = usage.threads == 4 && usage.threads == again.threads;
+            let settled = usage.threads == AT_REST && usage.threads == again.threads;
             settled.then_some(again)
         };
-        eventually("main, accept, refresher and watcher are alone", idle)
+        eventually("only the threads that never end are left", idle)
     }
 
     fn used(&self) -> Usage {

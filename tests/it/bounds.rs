@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::common::usage::Usage;
+use crate::common::usage::{AT_REST, Usage};
 use crate::common::{
     BINARY, Daemon, DaemonBuilder, Response, Sandbox, Stopwatch, eventually, parse,
 };
@@ -75,7 +75,7 @@ fn p19_fifty_connections_are_served_at_once() {
             });
         }
     });
-    assert_eq!(daemon.threads(), 4 + 50);
+    assert_eq!(daemon.threads(), AT_REST + 50);
     drop(clients);
     daemon.assert_unharmed(&before);
 }
@@ -167,7 +167,7 @@ fn p19_silent_connections_are_cut_off_after_ten_seconds() {
     let begun = Stopwatch::start();
     let silent = daemon.connections(200);
     eventually("all slots are taken", || {
-        (daemon.threads() >= 4 + SLOTS as u64).then_some(())
+        (daemon.threads() >= AT_REST + SLOTS as u64).then_some(())
     });
     daemon.assert_prompt(&[200, 503]);
     drop(silent);
@@ -177,13 +177,13 @@ fn p19_silent_connections_are_cut_off_after_ten_seconds() {
     assert!(begun.elapsed().as_secs_f64() < PATIENCE.start, "at once");
     daemon.assert_unharmed(&before);
     eventually("the slot of the last request is free", || {
-        (daemon.threads() == 4).then_some(())
+        (daemon.threads() == AT_REST).then_some(())
     });
 
     let begun = Stopwatch::start();
     let silent = daemon.connections(200);
     eventually("all slots are taken", || {
-        (daemon.threads() >= 4 + SLOTS as u64).then_some(())
+        (daemon.threads() >= AT_REST + SLOTS as u64).then_some(())
     });
     for (number, mut stream) in silent.into_iter().enumerate() {
         let mut rest = String::new();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, DaemonBuilder, Sandbox, Stopwatch, eventually};
 use serde_json::{Value, json};
 
@@ -235,9 +236,8 @@ fn p9_while_nobody_asks_nothing_runs() {
     let sandbox = Sandbox::with_app();
     let daemon = sandbox.following_daemon().start();
     assert_eq!(daemon.get("/").status, 200);
-    // These are main, accept, refresher and watcher.
     eventually("the connection has ended", || {
-        (daemon.threads() == 4).then_some(())
+        (daemon.threads() == AT_REST).then_some(())
     });
     // Time itself is tested here: nothing may happen in it.
     let quiet = Duration::from_secs(2);

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use super::lifecycle::{ALL, WAIT, app, start_for};
 use super::operations::{job_state, start};
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, Sandbox, eventually};
 use serde_json::Value;
 
@@ -40,9 +41,9 @@ fn p13_a_client_that_goes_away_ends_no_operation() {
     }
     let threads = eventually("its threads end", || {
         let threads = daemon.threads();
-        (threads <= 5).then_some(threads)
+        (threads <= AT_REST + 1).then_some(threads)
     });
-    assert!(threads >= 4);
+    assert!(threads >= AT_REST);
 }
 
 #[test]

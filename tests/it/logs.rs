@@ -1,6 +1,7 @@
 //! Logs of operations: their formats, and followers that get each line when it is written.
 
 use crate::common::client::Client;
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, Response, Sandbox, Stopwatch, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -276,7 +277,7 @@ done"#;
 fn p19_followers_that_go_away_are_noticed() {
     let (sandbox, daemon) = running();
     eventually("no client is connected", || {
-        (daemon.threads() == 5).then_some(())
+        (daemon.threads() == AT_REST + 1).then_some(())
     });
     let descriptors = daemon.descriptors();
     let follow = |n: usize| {
@@ -292,7 +293,7 @@ fn p19_followers_that_go_away_are_noticed() {
     drop(followers);
     let begun = Stopwatch::start();
     eventually("their threads and descriptors are free again", || {
-        (daemon.threads() == 5 && daemon.descriptors() == descriptors).then_some(())
+        (daemon.threads() == AT_REST + 1 && daemon.descriptors() == descriptors).then_some(())
     });
     assert!(
         begun.elapsed() < Duration::from_secs(10),

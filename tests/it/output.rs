@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, LONG, Sandbox, Stopwatch, eventually};
 use serde_json::Value;
 
@@ -251,7 +252,7 @@ fn p16_a_hundred_operations_leave_nothing_behind() {
     assert_eq!(daemon.recreate("app").status, 204);
     let settled = || {
         let threads = daemon.threads();
-        (threads <= 4).then(|| (threads, daemon.descriptors()))
+        (threads <= AT_REST).then(|| (threads, daemon.descriptors()))
     };
     let before = eventually("its threads end", settled);
     for _ in 0..100 {

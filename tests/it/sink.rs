@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, LONG, Sandbox, Stopwatch, eventually};
 use serde_json::Value;
 
@@ -189,7 +190,7 @@ fn p16_a_sink_that_never_reads_is_ended_5_s_after_the_operation() {
     );
     assert!(took < LONG / 2, "{took:?}");
     assert_no_zombie(&daemon);
-    eventually("no thread", || (daemon.threads() <= 4).then_some(()));
+    eventually("no thread", || (daemon.threads() <= AT_REST).then_some(()));
 }
 
 #[test]

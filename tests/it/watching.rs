@@ -1,5 +1,6 @@
 //! Changes of files that the watcher notices without a request, also where directories come and go.
 
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, Sandbox, eventually};
 use std::fs;
 use std::process::Command;
@@ -317,7 +318,7 @@ fn p8_a_path_that_cannot_be_followed_blinds_no_other() {
     until_logged(&daemon, DIRTY, 1, "in spite of the others");
     assert_eq!(
         daemon.threads(),
-        daemon.threads().min(5),
+        daemon.threads().min(AT_REST + 1),
         "and nothing was ended"
     );
 }

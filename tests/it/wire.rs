@@ -2,6 +2,7 @@
 
 use super::http::with_app;
 use crate::common::client::Client;
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, Sandbox, eventually, parse};
 use std::net::Shutdown;
 
@@ -143,7 +144,8 @@ fn a_large_last_answer_arrives_whatever_the_client_sends_after_its_request() {
     client.send(daemon.head("GET", "/", "Connection: close\r\n"));
     client.send("GET / HTTP/1.1\r\n".repeat(1000));
     // The response has been written when the client begins to read.
-    let closed = || (sandbox.calls("docker", "inspect") > 0 && daemon.threads() == 4).then_some(());
+    let closed =
+        || (sandbox.calls("docker", "inspect") > 0 && daemon.threads() == AT_REST).then_some(());
     eventually("the daemon is done with it", closed);
     let answer = client.answer();
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -282,7 +284,7 @@ fn p13_a_client_that_goes_away_while_it_waits_frees_its_slot_and_changes_nothing
     let threads = {
         daemon.get("/");
         eventually("the connection's thread has ended", || {
-            (daemon.threads() == 4).then_some(4)
+            (daemon.threads() == AT_REST).then_some(AT_REST)
         })
     };
     let mut client = daemon.client();

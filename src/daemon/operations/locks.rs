@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::base::flock::FolderLock;
 
-/// How long to wait for a lock that another daemon may be about to give back.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long an operation waits for a lock that another daemon may be about to give back. It has one for a moment where it
+/// looks after a container that an operation of this daemon is about to remove.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// The time between two attempts.
 const RETRY_EVERY: Duration = Duration::from_millis(20);
 
@@ -18,9 +19,18 @@ const RETRY_EVERY: Duration = Duration::from_millis(20);
 pub(super) struct FolderLocks(Mutex<HashMap<PathBuf, Weak<FolderLock>>>);
 
 impl FolderLocks {
-    /// Locks a folder, and waits for that up to half a second. Returns `None` while another daemon has the lock.
-    pub(super) fn lock(&self, folder: &Path) -> Option<Arc<FolderLock>> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Locks folders, and waits for that up to `patience`. Returns `None` while another daemon has one of the locks.
+    pub(super) fn lock_all(
+        &self,
+        folders: &[PathBuf],
+        patience: Duration,
+    ) -> Option<Vec<Arc<FolderLock>>> {
+        let deadline = Instant::now() + patience;
+        let lock = |folder: &PathBuf| self.lock(folder, deadline);
+        folders.iter().map(lock).collect()
+    }
+
+    fn lock(&self, folder: &Path, deadline: Instant) -> Option<Arc<FolderLock>> {
         loop {
             let lock = self.try_lock(folder);
             if lock.is_some() || Instant::now() >= deadline {
@@ -30,8 +40,7 @@ impl FolderLocks {
         }
     }
 
-    /// Locks a folder without waiting. Returns `None` while another daemon has the lock.
-    pub(super) fn try_lock(&self, folder: &Path) -> Option<Arc<FolderLock>> {
+    fn try_lock(&self, folder: &Path) -> Option<Arc<FolderLock>> {
         let shared = self.held().get(folder).and_then(Weak::upgrade);
         if shared.is_some() {
             return shared;

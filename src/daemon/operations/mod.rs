@@ -20,7 +20,7 @@ mod way;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -32,14 +32,14 @@ use self::journal::Journal;
 use self::locks::FolderLocks;
 use self::run::OperationRun;
 use self::sink::Sink;
+use super::disk::{Disk, Silent};
 use super::persist::Persister;
 use super::shared::Shared;
 use crate::base::flock::FolderLock;
 use crate::base::notify::Notifier;
-use crate::devcontainer::resolve::resolve;
 use crate::docker::Client;
 use crate::model::ids::{Key, OperationId};
-use crate::model::location::{Declared, Resolved};
+use crate::model::location::{Declared, Resolved, Why};
 use crate::model::operation::OperationKind;
 use crate::model::project::Project;
 use crate::model::up_arg::UpArg;
@@ -59,7 +59,7 @@ pub struct Operations {
     settings: OperationSettings,
     /// The running or last operation of each dev container. Locked before the state.
     handles: Mutex<HashMap<Key, Handle>>,
-    locks: FolderLocks,
+    locks: Arc<FolderLocks>,
     /// Readable when even repairs must end.
     last_call: Notifier,
     threads: AtomicUsize,
@@ -67,8 +67,8 @@ pub struct Operations {
 
 /// The settings of operations, from the command line.
 pub struct OperationSettings {
-    /// The resolved folders of `--workspace-root`.
-    pub roots: Arc<[PathBuf]>,
+    /// The folders of dev containers.
+    pub disk: Arc<Disk>,
     /// Additional arguments of every `devcontainer up`.
     pub up_args: Vec<UpArg>,
     /// The program that reads the logs.
@@ -111,6 +111,8 @@ pub enum StartError {
     Locked,
     /// The folder may not be operated on, for this reason.
     NotAllowed(String),
+    /// The file system of the folder does not answer, as this reason says.
+    Silent(String),
     /// The system has no descriptors left, as this error says.
     NoResources(String),
 }
@@ -155,7 +157,7 @@ impl Operations {
             programs,
             settings,
             handles: Mutex::default(),
-            locks: FolderLocks::default(),
+            locks: Arc::default(),
             last_call: Notifier::new()?,
             threads: AtomicUsize::new(0),
         })
@@ -173,10 +175,11 @@ impl Operations {
             .ok_or(StartError::Refused(Refusal::Gone))?;
         let resolved = self.resolve_allowed(&declared, request.kind)?;
         let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
-        let claims = self.claims(key, &declared, &resolved);
+        let silent = |Silent| StartError::Silent(Why::Silent(declared.folder.clone()).to_string());
+        let claims = self.claims(key, &declared, &resolved).map_err(silent)?;
         self.wait_for_repair(key, &claims);
-        let lock = |folder: &Path| self.locks.lock(folder);
-        let locks = Self::lock_all(&resolved, &claims, lock).ok_or(StartError::Locked)?;
+        let locks = self.lock_all(&resolved, &claims, locks::PATIENCE);
+        let locks = locks.map_err(silent)?.ok_or(StartError::Locked)?;
         let place = OperationPlace {
             declared,
             resolved,
@@ -196,7 +199,8 @@ impl Operations {
         declared: &Declared,
         kind: OperationKind,
     ) -> Result<Resolved, StartError> {
-        let resolved = resolve(declared, &self.settings.roots);
+        let silent = |Silent| StartError::Silent(Why::Silent(declared.folder.clone()).to_string());
+        let resolved = self.settings.disk.resolve(declared).map_err(silent)?;
         let refused = if kind.makes_containers() {
             resolved.access.why_no_up()
         } else {

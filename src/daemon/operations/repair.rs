@@ -1,12 +1,11 @@
 //! Repair of what operations left that did not come to their end.
 
-use std::path::Path;
+use std::time::Duration;
 
 use super::run::OperationRun;
 use super::settle::{self, RestoreScope};
 use super::{Operations, end_leftovers};
 use crate::base::time::Timestamp;
-use crate::devcontainer::resolve::resolve;
 use crate::docker;
 use crate::model::ids::Key;
 use crate::model::operation::{LeftBy, Repair, Repaired};
@@ -23,14 +22,17 @@ impl Operations {
         let Some(declared) = self.shared.read(|state| state.declared(key)) else {
             return;
         };
-        let resolved = resolve(&declared, &self.settings.roots);
+        let Ok(resolved) = self.settings.disk.resolve(&declared) else {
+            return;
+        };
         if !resolved.access.allows_stop() {
             return;
         }
-        let claims = self.claims(key, &declared, &resolved);
+        let Ok(claims) = self.claims(key, &declared, &resolved) else {
+            return;
+        };
         // A daemon that has a lock is in the middle of an operation, and this is no leftover.
-        let lock = |folder: &Path| self.locks.try_lock(folder);
-        let Some(locks) = Self::lock_all(&resolved, &claims, lock) else {
+        let Ok(Some(locks)) = self.lock_all(&resolved, &claims, Duration::ZERO) else {
             return;
         };
         let is_locked = locks.first().is_some_and(|folder| folder.is_held());

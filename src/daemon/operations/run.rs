@@ -13,11 +13,10 @@ use super::journal::Journal;
 use crate::base::flock::FolderLock;
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::line::Line;
-use crate::devcontainer::scan;
 use crate::docker::{self, Client, Snapshot};
 use crate::model::api::LogLevel;
 use crate::model::ids::{Key, OperationId};
-use crate::model::inputs::{ForceReread, Inputs};
+use crate::model::inputs::Inputs;
 use crate::model::labels::IdLabels;
 use crate::model::location::{Declared, Resolved};
 use crate::model::operation::{
@@ -226,8 +225,8 @@ impl OperationRun {
 
     /// Scans the inputs: before the CLI starts, and after it has ended.
     pub(super) fn inputs(&self) -> Option<Inputs> {
-        let paths = Arc::new(self.resolved.cli_paths(self.folder())?);
-        scan::scan(&paths, None, &ForceReread::default()).ok()?
+        let paths = self.resolved.cli_paths(self.folder())?;
+        self.operations.settings.disk.inputs(paths)
     }
 
     /// Reports the end to the state, to `state.json`, to both logs, and to all who wait.

@@ -12,7 +12,6 @@ use super::repair::NEW_CONTAINER_RUNS;
 use super::run::{OperationRun, Outcome};
 use super::settle::{self, RestoreScope};
 use super::way::Way;
-use crate::devcontainer::resolve::resolve;
 use crate::docker::{self, Snapshot};
 use crate::model::labels::IdLabels;
 use crate::model::operation::{ContainersReport, Ending, Settlement};
@@ -167,7 +166,7 @@ impl OperationRun {
         };
         let shared = &self.operations.shared;
         let labelled = shared.read(|state| state.declared_by(&labels));
-        let resolved = resolve(&labelled, &self.operations.settings.roots);
+        let resolved = self.operations.settings.disk.resolve(&labelled).ok()?;
         let is_ours = if labelled.config.is_some() {
             resolved.is_same(&self.resolved)
         } else {

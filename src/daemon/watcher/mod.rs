@@ -9,7 +9,7 @@ mod watches;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use self::plan::Tracer;
 use self::watches::{Hints, WatchError, Watches};
 use super::current::Observer;
+use super::disk::{Disk, Silent};
 use super::shared::Shared;
 use crate::base::notify::RescanSignal;
 use crate::base::poll::wait;
@@ -33,6 +34,7 @@ const ROUNDS: usize = 10;
 pub struct Watcher {
     shared: Arc<Shared>,
     observer: Arc<Observer>,
+    disk: Arc<Disk>,
     rescan_signal: RescanSignal,
     /// `None` while there is no inotify instance.
     watches: Option<Watches>,
@@ -50,10 +52,16 @@ struct Armed {
 
 impl Watcher {
     /// Returns a watcher that watches nothing yet. If there is no inotify instance, it tries again later.
-    pub fn new(shared: Arc<Shared>, observer: Arc<Observer>, rescan_signal: RescanSignal) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        observer: Arc<Observer>,
+        disk: Arc<Disk>,
+        rescan_signal: RescanSignal,
+    ) -> Self {
         Self {
             shared,
             observer,
+            disk,
             rescan_signal,
             watches: Watches::new().ok(),
             traced: None,
@@ -72,7 +80,10 @@ impl Watcher {
             }
             let is_requested = self.rescan_signal.take();
             let mut hints = self.read_hints();
-            hints.retrace |= self.rescan_signal.take_retrace();
+            if self.rescan_signal.take_retrace() {
+                // Something was found that no event had reported, or a place answers again.
+                (hints.any, hints.retrace) = (true, true);
+            }
             if hints.overflow {
                 // Directories may have come and gone without an event, so that no watch can be trusted.
                 log::info!("too many file events at once: rescanning all inputs");
@@ -105,7 +116,7 @@ impl Watcher {
     ///
     /// A path that is newly watched may have changed before, so another scan follows.
     fn scan(&mut self, hints: &Hints) {
-        let force_reread = force_reread(hints);
+        let force_reread = self.force_reread(hints);
         let mut is_due = hints.any;
         let mut is_traced = !hints.retrace;
         for _ in 0..ROUNDS {
@@ -117,7 +128,7 @@ impl Watcher {
             if is_traced && self.traced == Some(paths) {
                 return;
             }
-            let Armed { added, failure } = self.arm(&targets);
+            let Armed { added, failure } = self.arm(targets);
             self.traced = (!added && failure.is_none()).then_some(paths);
             self.set_warning(failure.map(|failure| failure.to_string()));
             if !added {
@@ -127,22 +138,61 @@ impl Watcher {
         }
     }
 
-    /// Watches the paths of all inputs, and nothing else.
-    fn arm(&mut self, targets: &[ScanTarget]) -> Armed {
-        let mut tracer = Tracer::default();
-        for_each_path(targets, &mut |path, is_directory| {
-            tracer.trace(path, is_directory)
+    /// Watches the paths of all inputs, and nothing else. Places that do not answer are left out.
+    fn arm(&mut self, targets: Arc<[ScanTarget]>) -> Armed {
+        let watches = match self.watches.take() {
+            Some(watches) => watches,
+            None => match Watches::new() {
+                Ok(watches) => watches,
+                Err(error) => {
+                    return Armed {
+                        added: false,
+                        failure: Some(WatchError::NoInstance(error)),
+                    };
+                }
+            },
+        };
+        // Where a place hangs that answered a moment ago, the watches are lost, and made again without it.
+        let watches = Mutex::new(Some(watches));
+        let armed = self.disk.anywhere(move || {
+            let mut watches = watches.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut watches = watches.take()?;
+            let mut tracer = Tracer::default();
+            for_each_path(&targets, &mut |path, is_directory| {
+                tracer.trace(path, is_directory)
+            });
+            let armed = watches.arm(tracer.plan);
+            Some((watches, armed))
         });
-        if let Some(watches) = &mut self.watches {
-            return watches.arm(tracer.plan);
-        }
-        match Watches::new() {
-            Ok(watches) => self.watches.insert(watches).arm(tracer.plan),
-            Err(error) => Armed {
-                added: false,
-                failure: Some(WatchError::NoInstance(error)),
+        match armed {
+            Ok(Some((watches, armed))) => {
+                self.watches = Some(watches);
+                armed
+            }
+            // The next scan finds that place, so that the next plan is without it.
+            Ok(None) | Err(Silent) => Armed {
+                added: true,
+                failure: Some(WatchError::Silent),
             },
         }
+    }
+
+    /// Returns the files that were written to, which are read again even if their times and sizes have not changed.
+    fn force_reread(&self, hints: &Hints) -> ForceReread {
+        let mut force_reread = ForceReread {
+            all: hints.overflow,
+            files: HashSet::new(),
+        };
+        if !hints.written.is_empty() {
+            let written = hints.written.clone();
+            let files = move || {
+                let metadata = written.iter().filter_map(|path| path.metadata().ok());
+                metadata.map(|metadata| file_id(&metadata)).collect()
+            };
+            // A place that does not answer is looked at whole when it does.
+            force_reread.files = self.disk.anywhere(files).unwrap_or_default();
+        }
+        force_reread
     }
 
     /// Sets the warning that answers show, and logs it if it is new.
@@ -159,19 +209,9 @@ impl Watcher {
     }
 }
 
-/// Returns the files that were written to, which are read again even if their times and sizes have not changed.
-fn force_reread(hints: &Hints) -> ForceReread {
-    let metadata = hints.written.iter().filter_map(|path| path.metadata().ok());
-    let files: HashSet<_> = metadata.map(|metadata| file_id(&metadata)).collect();
-    ForceReread {
-        all: hints.overflow,
-        files,
-    }
-}
-
 /// Calls `act` with the path of each input that exists or may come to exist, and with whether it is a directory.
 fn for_each_path(targets: &[ScanTarget], act: &mut dyn FnMut(&Path, bool)) {
-    for target in targets {
+    for target in targets.iter().filter(|target| !target.is_silent) {
         match (&target.before, &target.paths) {
             (Some(inputs), _) => inputs
                 .items()

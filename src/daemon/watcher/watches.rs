@@ -73,6 +73,8 @@ pub(super) struct Hints {
 pub(super) enum WatchError {
     /// There is no inotify instance.
     NoInstance(io::Error),
+    /// A file system does not answer.
+    Silent,
     /// The watch of this path cannot be added.
     NoWatch(OsString, io::Error),
 }
@@ -80,6 +82,11 @@ pub(super) enum WatchError {
 impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, error) = match self {
+            Self::Silent => {
+                return f.write_str(
+                    "files cannot be watched: a file system does not answer; changes are found at the next request only",
+                );
+            }
             Self::NoInstance(error) => ("files".into(), error),
             Self::NoWatch(path, error) => (path.to_string_lossy(), error),
         };

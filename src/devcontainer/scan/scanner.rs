@@ -107,13 +107,14 @@ impl<'a> Scanner<'a> {
             self.keep_known();
         }
         let reads_large = self.read();
-        self.leave_missing_unchecked(&references);
-        if !reads_large {
-            self.leave_unchecked(&Reason::TooManyBytes(&paths.config).to_string());
-        }
+        // What is said of all comes before what is said of single files, of which there may be many.
         if self.is_truncated {
             self.leave_unchecked(&Reason::TooMany(&paths.config).to_string());
         }
+        if !reads_large {
+            self.leave_unchecked(&Reason::TooManyBytes(&paths.config).to_string());
+        }
+        self.leave_missing_unchecked(&references);
         if let Some(error) = self.error {
             return Err(error);
         }

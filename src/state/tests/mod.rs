@@ -189,7 +189,10 @@ impl World {
                 retry_at: None,
             },
             container_places: self.places.clone(),
-            entry_places,
+            entry_places: entry_places
+                .into_iter()
+                .map(|(key, place)| (key, Some(place)))
+                .collect(),
             gone_folders: self.gone.clone(),
             at: Timestamp::new(self.wall, 0),
         };

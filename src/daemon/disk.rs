@@ -1,0 +1,172 @@
+//! All access to workspaces on disk, each within a deadline: what does not answer is silent (P22).
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use super::looks::Silent;
+use super::looks::{Located, Looks};
+use crate::base::notify::RescanSignal;
+use crate::devcontainer::config::search;
+use crate::devcontainer::resolve::{canonical, exists, resolve};
+use crate::devcontainer::scan;
+use crate::model::inputs::{ForceReread, Inputs};
+use crate::model::location::{CliPaths, Declared, Resolved};
+use crate::state::{Found, ScanTarget, Unlocated};
+
+/// The workspaces, as far as `--workspace-root` allows them.
+pub struct Disk {
+    looks: Looks,
+    /// The resolved folders of `--workspace-root`.
+    roots: Arc<[PathBuf]>,
+}
+
+/// A folder to look at.
+struct Folder(PathBuf);
+
+/// Several folders, none of which is to be silent for what another one does.
+struct Anywhere;
+
+impl Disk {
+    /// Returns the workspaces below `roots`, all if there are none. Asks for a scan with `rescan_signal` when a file system
+    /// answers again. A root that does not answer is taken as it is written.
+    pub fn new(roots: &[PathBuf], rescan_signal: RescanSignal) -> Self {
+        let looks = Looks::new(rescan_signal);
+        let roots = roots.iter().map(|root| {
+            let found = looks.one(Folder(root.clone()), |root| canonical(&root.0));
+            found.unwrap_or_else(|Silent| root.clone())
+        });
+        Self {
+            roots: roots.collect(),
+            looks,
+        }
+    }
+
+    /// The resolved folders of `--workspace-root`.
+    pub fn roots(&self) -> &[PathBuf] {
+        &self.roots
+    }
+
+    /// Does something in a folder. An operation may do it that has been allowed there.
+    pub fn within<T: Send + 'static>(
+        &self,
+        folder: &Path,
+        act: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Result<T, Silent> {
+        self.looks.one(Folder(folder.to_path_buf()), move |_| act())
+    }
+
+    /// Does something in several folders at once.
+    pub fn anywhere<T: Send + 'static>(
+        &self,
+        act: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Result<T, Silent> {
+        self.looks.one(Anywhere, move |_| act())
+    }
+
+    /// Resolves the place of a dev container ([`resolve`]).
+    pub fn resolve(&self, declared: &Declared) -> Result<Resolved, Silent> {
+        let all = self.resolve_all(vec![((), declared.clone())]);
+        let only = all.into_iter().next().map(|(_, _, found)| found);
+        only.unwrap_or(Err(Silent))
+    }
+
+    /// Resolves several places.
+    pub fn resolve_all<K>(
+        &self,
+        declared: Vec<(K, Declared)>,
+    ) -> Vec<(K, Declared, Result<Resolved, Silent>)> {
+        let items: Arc<[Declared]> = declared.iter().map(|(_, one)| one.clone()).collect();
+        let roots = self.roots.clone();
+        let look = move |declared: &Declared| resolve(declared, &roots);
+        let found = self.looks.each(items, look, |_| {});
+        let all = declared.into_iter().zip(found);
+        all.map(|((key, declared), found)| (key, declared, found))
+            .collect()
+    }
+
+    /// Returns those of `folders` that certainly do not exist ([`exists`]).
+    pub fn gone(&self, folders: Vec<PathBuf>) -> HashSet<PathBuf> {
+        let items: Arc<[Folder]> = folders.iter().cloned().map(Folder).collect();
+        let roots = self.roots.clone();
+        let look = move |folder: &Folder| exists(&folder.0, &roots);
+        let found = self.looks.each(items, look, |_| {});
+        let all = folders.into_iter().zip(found);
+        all.filter_map(|(folder, exists)| (exists == Ok(false)).then_some(folder))
+            .collect()
+    }
+
+    /// Scans the inputs of dev containers, and returns what is not as it was. `take_late` takes what is found where the
+    /// answer comes too late.
+    pub fn scan(
+        &self,
+        targets: &Arc<[ScanTarget]>,
+        force_reread: Arc<ForceReread>,
+        take_late: impl Fn(Found) + Send + Sync + 'static,
+    ) -> Vec<Found> {
+        let roots = self.roots.clone();
+        let look = move |target: &ScanTarget| scan_one(target, &force_reread, &roots);
+        let take_late = move |found: Option<Found>| found.into_iter().for_each(&take_late);
+        let found = self.looks.each(targets.clone(), look, take_late);
+        let all = targets.iter().zip(found);
+        all.filter_map(|(target, found)| match found {
+            Ok(found) => found,
+            Err(Silent) => (!target.is_silent).then_some(Found::Silent(target.key)),
+        })
+        .collect()
+    }
+
+    /// Scans all inputs of one dev container. Returns `None` where they cannot be read.
+    pub fn inputs(&self, paths: CliPaths) -> Option<Inputs> {
+        let folder = paths.folder.clone();
+        let paths = Arc::new(paths);
+        let look = move || scan::scan(&paths, None, &ForceReread::default());
+        self.within(&folder, look).ok()?.ok()?
+    }
+}
+
+impl Located for Folder {
+    fn paths(&self) -> Vec<&Path> {
+        vec![&self.0]
+    }
+}
+
+impl Located for Anywhere {
+    fn paths(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+}
+
+impl Located for Declared {
+    fn paths(&self) -> Vec<&Path> {
+        vec![&self.folder]
+    }
+}
+
+impl Located for ScanTarget {
+    fn paths(&self) -> Vec<&Path> {
+        vec![&self.folder, &self.canonical_folder]
+    }
+}
+
+fn scan_one(target: &ScanTarget, force_reread: &ForceReread, roots: &[PathBuf]) -> Option<Found> {
+    if let Some(unlocated) = &target.unlocated
+        && (target.is_silent || is_elsewhere(unlocated))
+    {
+        let declared = unlocated.declared.clone();
+        let resolved = resolve(&declared, roots);
+        return Some(Found::Resolved(target.key, declared, resolved));
+    }
+    let paths = target.paths.as_ref()?;
+    let inputs = scan::scan(paths, target.before.as_deref(), force_reread).ok()??;
+    Some(Found::Inputs(target.clone(), inputs))
+}
+
+/// Returns true if a dev container is no longer where it was found.
+fn is_elsewhere(unlocated: &Unlocated) -> bool {
+    let declared = &unlocated.declared;
+    let other_config =
+        || declared.config.is_none() && search::find(&declared.folder) != unlocated.found;
+    let folder_exists = declared.folder.is_absolute() && canonical(&declared.folder).is_dir();
+    folder_exists != unlocated.folder_exists || other_config()
+}

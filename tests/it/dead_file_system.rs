@@ -1,0 +1,120 @@
+//! A file system that does not answer costs its own dev containers only (P22).
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::common::{Daemon, Sandbox, Stopwatch, eventually};
+use serde_json::Value;
+
+/// How long a request may take that meets a dead file system for the first time: two listings and scans, on a machine
+/// under load.
+const FIRST: Duration = Duration::from_secs(60);
+
+/// A sandbox with the dev containers `app` and `far`, of which the folder of `far` is in `work/mount`.
+fn sandbox() -> (Sandbox, PathBuf) {
+    let sandbox = Sandbox::new();
+    let app = sandbox.workspace("app");
+    let far = sandbox.workspace("mount/far");
+    sandbox.devcontainer_of(1, &app);
+    sandbox.devcontainer_of(2, &far);
+    sandbox.devcontainer("");
+    (sandbox, far)
+}
+
+/// Starts the daemon where `work/mount` is a FUSE file system that answers nothing, as long as the file `dead` exists.
+fn start_with_dead_mount(sandbox: &Sandbox, arguments: &str) -> Daemon {
+    let dead = sandbox.write("dead", "");
+    let mount = sandbox.path("work/mount");
+    let (dead, mount) = (dead.display(), mount.display());
+    // Whoever has the descriptor is the server of the file system.
+    let code = format!(
+        "exec 7<>/dev/fuse; \
+         mount -i -t fuse -o fd=7,rootmode=040000,user_id=0,group_id=0 dead '{mount}'; \
+         (while [ -e '{dead}' ]; do sleep 0.05; done; umount -l '{mount}') & \
+         exec 7>&-"
+    );
+    sandbox.daemon_in_namespaces(&code).args(arguments).start()
+}
+
+fn devcontainer(daemon: &Daemon, name: &str) -> Value {
+    daemon.json(&format!("/devcontainers/{name}"))
+}
+
+#[test]
+fn p22_a_dead_file_system_costs_its_own_dev_containers_only() {
+    let (sandbox, far) = sandbox();
+    let mut daemon = start_with_dead_mount(&sandbox, "");
+    let watch = Stopwatch::start();
+    assert_eq!(daemon.get("/").status, 200);
+    assert!(watch.elapsed() < FIRST);
+    assert_eq!(daemon.get("/readyz").status, 200);
+    assert_eq!(daemon.get("/healthz").status, 200);
+
+    let expected = format!(
+        "the file system of the workspace folder {} does not answer; check its mount, or the server or program behind \
+         it; it is looked at again when it answers",
+        far.display()
+    );
+    let shown = devcontainer(&daemon, "far");
+    assert_eq!(shown["unchecked"], *expected, "{shown}");
+    assert_eq!(shown["running"], true);
+    let refused = daemon.post("/devcontainers/far/recreate?wait=true");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(
+        refused.json()["message"],
+        "Workspace folder does not answer"
+    );
+    assert_eq!(refused.json()["detail"], *expected);
+    for (method, operation) in [("POST", "/start"), ("POST", "/stop"), ("DELETE", "")] {
+        let path = format!("/devcontainers/far{operation}");
+        assert_eq!(daemon.request(method, &path, "").status, 503, "{path}");
+    }
+
+    // Everything else goes on: other dev containers, streams, and the end of the daemon.
+    assert!(devcontainer(&daemon, "app").get("unchecked").is_none());
+    sandbox.write("work/app/.devcontainer/devcontainer.json", "{}");
+    assert_eq!(devcontainer(&daemon, "app")["dirty"], true);
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(devcontainer(&daemon, "app")["dirty"], false);
+    let (head, mut events) = daemon.stream("GET", "/events", "");
+    assert_eq!(head.status, 200);
+    assert_eq!(events.json_line().unwrap()["type"], "snapshot");
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+}
+
+#[test]
+fn p22_a_place_that_answers_again_is_checked_again() {
+    let (sandbox, _) = sandbox();
+    let daemon = start_with_dead_mount(&sandbox, "");
+    let unchecked = |name: &str| devcontainer(&daemon, name).get("unchecked").cloned();
+    assert!(unchecked("far").is_some());
+    fs::remove_file(sandbox.path("dead")).unwrap();
+    eventually("it is checked again", || {
+        unchecked("far").is_none().then_some(())
+    });
+    sandbox.write("work/mount/far/.devcontainer/devcontainer.json", "{}");
+    assert_eq!(devcontainer(&daemon, "far")["dirty"], true);
+    assert_eq!(daemon.recreate("far").status, 204);
+}
+
+#[test]
+fn p22_requests_that_meet_a_dead_file_system_hold_no_thread_each() {
+    let (sandbox, _) = sandbox();
+    let daemon = start_with_dead_mount(&sandbox, "");
+    assert_eq!(daemon.get("/").status, 200);
+    let threads = || {
+        fs::read_dir(format!("/proc/{}/task", daemon.pid()))
+            .unwrap()
+            .count()
+    };
+    let before = threads();
+    for _ in 0..50 {
+        assert_eq!(daemon.get("/").status, 200);
+        assert_eq!(daemon.post("/devcontainers/far/recreate").status, 503);
+    }
+    eventually("all but one or two threads are back", || {
+        (threads() <= before + 2).then_some(())
+    });
+}
