@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match cli::parse(arguments, &|name| std::env::var_os(name)) {
         Ok(Task::Help) => print(&cli::help()),
         Ok(Task::Version) => print(concat!("devcontainerd ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Task::Healthcheck(url)) => match healthcheck::run(&url) {
+        Ok(Task::Healthcheck(check)) => match healthcheck::run(&check) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, ExitCode::FAILURE),
         },

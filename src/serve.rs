@@ -1,15 +1,17 @@
 //! Builds the parts of the daemon, starts its threads, and stops them in order.
 
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+use crate::base::listen_fds::{self, ListenFdsError};
 use crate::base::notify::{Notifier, RescanSignal};
 use crate::base::sd_notify;
 use crate::base::time::Timestamp;
+use crate::base::token::TokenError;
 use crate::cli::Config;
 use crate::daemon::current::Observer;
 use crate::daemon::disk::{Disk, Silent};
@@ -20,7 +22,9 @@ use crate::daemon::refresher::{EventsThread, OutageLog, Refresher};
 use crate::daemon::shared::Shared;
 use crate::daemon::watcher::Watcher;
 use crate::docker::lister::Lister;
-use crate::http::{self, AllowedHosts, Bound, Limits, Service};
+use crate::http::{
+    self, Access, AllowedHosts, AllowedUsers, Bound, InheritedError, Limits, Service, TokenFile,
+};
 use crate::manifest::{Manifest, ManifestError};
 use crate::model::listen::ListenAddress;
 use crate::model::location::Predefined;
@@ -50,6 +54,14 @@ pub enum ServeError {
     Manifest(ManifestError),
     /// The niceness of programs is not permitted.
     ChildNice(PriorityError),
+    /// The token cannot be used.
+    Token(PathBuf, TokenError),
+    /// The variables of a service manager are wrong.
+    ListenFds(ListenFdsError),
+    /// A socket of a service manager cannot be served.
+    Inherited(InheritedError),
+    /// Other machines could reach the address, and there is no token.
+    Exposed(ListenAddress),
     /// An address cannot be listened on.
     Listen(ListenAddress, io::Error),
     /// Signal handlers cannot be installed.
@@ -64,7 +76,13 @@ impl ServeError {
     /// Returns whether the command line, the environment or the manifest must be changed.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Manifest(_) | Self::ChildNice(_) | Self::Listen(..) => true,
+            Self::Manifest(_)
+            | Self::ChildNice(_)
+            | Self::Token(..)
+            | Self::ListenFds(_)
+            | Self::Inherited(_)
+            | Self::Exposed(_)
+            | Self::Listen(..) => true,
             Self::Signals(_) | Self::Descriptors(_) | Self::Thread(..) => false,
         }
     }
@@ -75,10 +93,16 @@ impl fmt::Display for ServeError {
         match self {
             Self::Manifest(error) => write!(f, "--manifest: {error}"),
             Self::ChildNice(error) => write!(f, "--child-nice {error}"),
+            Self::Token(path, error) => write!(f, "--token-file {}: {error}", path.display()),
+            Self::ListenFds(error) => error.fmt(f),
+            Self::Inherited(error) => error.fmt(f),
+            Self::Exposed(address) => write!(
+                f,
+                "--listen {}: it is not a loopback address: anyone who can reach it could run programs on this machine; require a token with --token-file, or use 127.0.0.1, [::1] or unix:/path",
+                as_given(address)
+            ),
             Self::Listen(address, error) => {
-                let url = address.to_string();
-                let given = url.strip_prefix("http://").unwrap_or(&url);
-                write!(f, "--listen {given}: {error}")?;
+                write!(f, "--listen {}: {error}", as_given(address))?;
                 if error.kind() == io::ErrorKind::AddrInUse {
                     f.write_str("; is a daemon running already? Choose another address")?;
                 }
@@ -93,17 +117,24 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
+fn as_given(address: &ListenAddress) -> String {
+    let url = address.to_string();
+    url.strip_prefix("http://").unwrap_or(&url).to_owned()
+}
+
 /// Runs the daemon until a signal stops it.
 pub fn run(config: Config) -> Result<(), ServeError> {
+    let inherited = listen_fds::take().map_err(ServeError::ListenFds)?;
     let manifest = read_manifest(config.manifest.as_deref()).map_err(ServeError::Manifest)?;
     process::set_priority(config.child_priority).map_err(ServeError::ChildNice)?;
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     if let Err(e) = process::adopt_orphans() {
         log::warn!("processes that leave an operation's group cannot be adopted: {e}");
     }
-    let bound = bind(&config.listen)?;
+    let token = config.token_file.as_deref().map(read_token).transpose()?;
+    let bound = bind(inherited, &config.listen, token.is_some())?;
     log_problems(&manifest);
-    let daemon = Daemon::build(config).map_err(ServeError::Descriptors)?;
+    let daemon = Daemon::build(config, token).map_err(ServeError::Descriptors)?;
     daemon.predefine(manifest);
     let stop = Arc::new(Notifier::new().map_err(ServeError::Descriptors)?);
     let threads = daemon.start_threads(bound, stop.clone())?;
@@ -118,8 +149,25 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn bind(addresses: &[ListenAddress]) -> Result<Vec<Bound>, ServeError> {
-    let mut bound = Vec::new();
+fn read_token(path: &Path) -> Result<Arc<TokenFile>, ServeError> {
+    let read = TokenFile::read(path.to_owned()).map(Arc::new);
+    read.map_err(|error| ServeError::Token(path.to_owned(), error))
+}
+
+/// Listens on the addresses, and on the sockets that a service manager has opened.
+fn bind(
+    inherited: Vec<OwnedFd>,
+    addresses: &[ListenAddress],
+    has_token: bool,
+) -> Result<Vec<Bound>, ServeError> {
+    let inherited = inherited.into_iter().map(Bound::inherited);
+    let mut bound: Vec<Bound> = inherited
+        .collect::<Result<_, _>>()
+        .map_err(ServeError::Inherited)?;
+    let mut all = bound.iter().map(|bound| &bound.address).chain(addresses);
+    if let Some(exposed) = all.find(|address| address.is_exposed() && !has_token) {
+        return Err(ServeError::Exposed(exposed.clone()));
+    }
     for address in addresses {
         let listener = Bound::new(address);
         bound.push(listener.map_err(|e| ServeError::Listen(address.clone(), e))?);
@@ -151,10 +199,11 @@ struct Daemon {
     persister: Arc<Persister>,
     limits: Arc<Limits>,
     rescan_signal: RescanSignal,
+    token: Option<Arc<TokenFile>>,
 }
 
 impl Daemon {
-    fn build(mut config: Config) -> io::Result<Self> {
+    fn build(mut config: Config, token: Option<Arc<TokenFile>>) -> io::Result<Self> {
         let state = State::new(
             &Settings {
                 cache_for: config.cache_duration,
@@ -199,6 +248,7 @@ impl Daemon {
             persister,
             limits: Arc::default(),
             rescan_signal,
+            token,
             config,
         })
     }
@@ -233,8 +283,11 @@ impl Daemon {
         }
     }
 
-    /// Reads the manifest again. One that cannot be used changes nothing.
+    /// Reads the token and the manifest again. What cannot be used changes nothing.
     fn reload(&self) {
+        if let Some(token) = &self.token {
+            token.reload();
+        }
         match read_manifest(self.config.manifest.as_deref()) {
             Ok(manifest) => {
                 log_problems(&manifest);
@@ -243,6 +296,21 @@ impl Daemon {
                 log::info!("the manifest was read again");
             }
             Err(error) => log::error!("manifest {error}; the last good one stays in force"),
+        }
+    }
+
+    fn access(&self, bound: &[Bound]) -> Access {
+        let ip = |bound: &Bound| match &bound.address {
+            ListenAddress::Tcp(address) => Some(address.ip()),
+            ListenAddress::Unix(_) => None,
+        };
+        Access {
+            users: AllowedUsers::new(&self.config.allow_uids),
+            hosts: AllowedHosts {
+                names: self.config.allow_hosts.clone(),
+                addresses: bound.iter().filter_map(ip).collect(),
+            },
+            token: self.token.clone(),
         }
     }
 
@@ -269,7 +337,7 @@ impl Daemon {
             self.observer.clone(),
             self.operations.clone(),
             self.programs.clone(),
-            AllowedHosts(self.config.allow_hosts.clone()),
+            self.access(&bound),
             self.limits.clone(),
         ));
         let watcher = Watcher::new(

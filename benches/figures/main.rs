@@ -27,6 +27,7 @@ const MANY: usize = 1000;
 const STARTS: usize = 50;
 /// The number of samples of actions that are slower than a start.
 const LISTINGS: usize = 20;
+const CONNECTIONS: usize = 2000;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 /// The time for which an idle daemon is observed.
@@ -38,9 +39,10 @@ const BURST: usize = 50;
 
 type Section = fn(&mut Bench);
 
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("size", size),
     ("start", start),
+    ("connect", connect),
     ("list", list),
     ("idle", idle),
     ("edit", edit),
@@ -136,6 +138,24 @@ fn start(bench: &mut Bench) {
     report
         .many("start to GET /, 10 containers", "ms", list)
         .peer("docker ps and inspect", agent);
+}
+
+/// Measures whole connections, with and without the question who is at the other end.
+fn connect(bench: &mut Bench) {
+    for (what, arguments) in [
+        ("connection and answer", ""),
+        ("the same without asking for its user", "--allow-uid any"),
+    ] {
+        let daemon = bench.daemon().args(arguments).start();
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
+        let one = |_| {
+            let begun = Instant::now();
+            load::fetch(&daemon.address, request.as_bytes());
+            milliseconds(begun.elapsed())
+        };
+        let times = (0..CONNECTIONS).map(one).collect();
+        bench.report.many(what, "ms", times);
+    }
 }
 
 fn list(bench: &mut Bench) {

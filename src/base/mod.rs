@@ -3,6 +3,7 @@
 pub mod flock;
 pub mod json;
 pub mod lines;
+pub mod listen_fds;
 pub mod logging;
 pub mod notify;
 pub mod path_text;
@@ -13,3 +14,4 @@ pub mod sd_notify;
 pub mod test_dir;
 pub mod text;
 pub mod time;
+pub mod token;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::base::listen_fds;
 use crate::base::logging::LogFormat;
+use crate::model::allow_uid::AllowUid;
 use crate::model::listen::ListenAddress;
 use crate::model::up_arg::UpArg;
 use crate::process::Priority;
@@ -18,7 +20,7 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 /// The configuration of the daemon. The values are valid, but nothing that they name need exist.
 #[derive(Debug, PartialEq)]
 pub struct Config {
-    /// The addresses to listen on, at least one.
+    /// The addresses to listen on. There is at least one, or a service manager has opened sockets.
     pub listen: Vec<ListenAddress>,
     /// The docker or podman program. If it is `None`, it is found on `PATH`.
     pub docker: Option<PathBuf>,
@@ -44,6 +46,10 @@ pub struct Config {
     pub up_args: Vec<UpArg>,
     /// The `Host` names that are accepted besides `localhost` and loopback addresses.
     pub allow_hosts: Vec<String>,
+    /// The users whose connections are served besides those of the daemon's own user and of root.
+    pub allow_uids: Vec<AllowUid>,
+    /// The file with the token that requests need. If it is `None`, they need none.
+    pub token_file: Option<PathBuf>,
     /// The program that receives the logs of operations, with its arguments.
     pub log_sink: Option<Vec<OsString>>,
     /// The priority of the programs that the daemon runs.
@@ -71,6 +77,8 @@ impl Default for Config {
             job_timeout: Duration::from_secs(3600),
             up_args: Vec::new(),
             allow_hosts: Vec::new(),
+            allow_uids: Vec::new(),
+            token_file: None,
             log_sink: None,
             child_priority: Priority::default(),
             log_level: LevelFilter::Info,
@@ -82,7 +90,7 @@ impl Default for Config {
 impl Config {
     /// Sets the address and the state directory where they have not been set. `environment` looks up a variable.
     pub(super) fn complete(&mut self, environment: &dyn Fn(&str) -> Option<OsString>) {
-        if self.listen.is_empty() {
+        if self.listen.is_empty() && !listen_fds::are_given(environment) {
             self.listen.push(ListenAddress::Tcp(DEFAULT_ADDRESS));
         }
         if self.state_dir.is_none() {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::config::Config;
 use super::values::{
     Read, address, command, directory, host_name, log_format, log_level, path, program, seconds,
-    up_argument, whole_number,
+    up_argument, user, whole_number,
 };
 
 /// A flag of the daemon, which is also an environment variable.
@@ -49,6 +49,13 @@ pub(super) const LISTEN: Flag = Flag {
     setting: Setting::Repeatable("ADDR", |c, v| push(&mut c.listen, address(v))),
     default: "127.0.0.1:3382",
     help: "HOST:PORT, [::1]:PORT or unix:/path",
+};
+
+pub(super) const TOKEN_FILE: Flag = Flag {
+    name: "token-file",
+    setting: Setting::Single("FILE", |c, v| put(&mut c.token_file, path(v))),
+    default: "",
+    help: "require the token in this file as Authorization: Bearer TOKEN",
 };
 
 pub(super) const FLAGS: &[Flag] = &[
@@ -128,6 +135,13 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "additional Host name to accept",
     },
     Flag {
+        name: "allow-uid",
+        setting: Setting::Repeatable("UID", |c, v| push(&mut c.allow_uids, user(v))),
+        default: "",
+        help: "additional user whose connections are served, or any",
+    },
+    TOKEN_FILE,
+    Flag {
         name: "log-sink",
         setting: Setting::Single("COMMAND", |c, v| put(&mut c.log_sink, command(v))),
         default: "",
@@ -189,7 +203,8 @@ Lists containers and dev containers, says which dev containers no longer match t
 and recreates, starts, stops and removes them.
 
 Usage: devcontainerd [serve] [flags]           run the daemon
-       devcontainerd healthcheck [--url URL]   exit 0 if the daemon answers
+       devcontainerd healthcheck [--url URL] [--token-file FILE]
+                                               exit 0 if the daemon answers
 
 Flags:
 ";
@@ -200,7 +215,7 @@ Each flag is also an environment variable: --cache-duration is DEVCONTAINERD_CAC
 takes precedence over its variable. The variable of a repeatable flag separates values by commas,
 that of --up-arg by spaces.
 
-Signals: TERM and INT stop the daemon, HUP makes it read the manifest again.
+Signals: TERM and INT stop the daemon, HUP makes it read the manifest and the token again.
 ";
 
 /// The column of the meanings of flags.

@@ -4,13 +4,25 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::base::token::{Token, TokenError};
 
 /// The limit of connecting, of each write and of each read.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// The length up to which an answer is read, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
 const DEFAULT_PATH: &str = "/healthz";
+
+/// A check to do.
+#[derive(Debug)]
+pub struct Healthcheck {
+    /// `http://ADDRESS:PORT[/path]` or `unix:/path`. Without a path, and for a unix socket, `/healthz` is requested.
+    pub url: String,
+    /// The file with the token of the daemon, if it has one.
+    pub token_file: Option<PathBuf>,
+}
 
 /// A check that failed.
 #[derive(Debug)]
@@ -23,6 +35,8 @@ pub struct HealthcheckError {
 enum Cause {
     /// The URL has another form.
     InvalidUrl,
+    /// The token cannot be read from this file.
+    Token(PathBuf, TokenError),
     /// Connecting, writing or reading failed, or took too long.
     Io(io::Error),
     /// The answer is not HTTP.
@@ -39,6 +53,7 @@ impl fmt::Display for HealthcheckError {
                 f,
                 "--url {url}: it should be http://ADDRESS:PORT[/path] or unix:/path"
             ),
+            Cause::Token(path, error) => write!(f, "--token-file {}: {error}", path.display()),
             Cause::Io(error) => write!(f, "no daemon answers at {url}: {error}"),
             Cause::NotHttp => write!(f, "no daemon answers at {url}: the answer is not HTTP"),
             Cause::Status(status) => write!(f, "the daemon at {url} answers with status {status}"),
@@ -54,38 +69,49 @@ impl From<io::Error> for Cause {
     }
 }
 
-/// Sends a GET request to `url` (`http://ADDRESS:PORT[/path]` or `unix:/path`) and expects status 200.
-///
-/// Without a path, and for a unix socket, `/healthz` is requested.
-pub fn run(url: &str) -> Result<(), HealthcheckError> {
-    check(url).map_err(|cause| HealthcheckError {
-        url: url.to_owned(),
-        cause,
+/// Sends a GET request and expects status 200.
+pub fn run(check: &Healthcheck) -> Result<(), HealthcheckError> {
+    let result = match request(check) {
+        Ok(200) => return Ok(()),
+        Ok(status) => Cause::Status(status),
+        Err(cause) => cause,
+    };
+    Err(HealthcheckError {
+        url: check.url.clone(),
+        cause: result,
     })
 }
 
-fn check(url: &str) -> Result<(), Cause> {
-    match request(url)? {
-        200 => Ok(()),
-        status => Err(Cause::Status(status)),
-    }
-}
-
 /// Returns the status of the answer.
-fn request(url: &str) -> Result<u16, Cause> {
+fn request(check: &Healthcheck) -> Result<u16, Cause> {
+    let url = &check.url;
     if let Some(path) = url.strip_prefix("unix:") {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        return exchange(stream, "localhost", DEFAULT_PATH);
+        return exchange(stream, "localhost", DEFAULT_PATH, None);
     }
     let authority = url.strip_prefix("http://").ok_or(Cause::InvalidUrl)?;
     let (host, path) = authority.split_at(authority.find('/').unwrap_or(authority.len()));
     let stream = TcpStream::connect_timeout(&address(host).ok_or(Cause::InvalidUrl)?, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let has_path = path.len() > 1;
-    exchange(stream, host, if has_path { path } else { DEFAULT_PATH })
+    let path = if path.len() > 1 { path } else { DEFAULT_PATH };
+    exchange(stream, host, path, check.token(path)?)
+}
+
+impl Healthcheck {
+    /// Reads the token for a path that needs one. Without a daemon, another program may listen at its address, which
+    /// should not get the token of a check that needs none.
+    fn token(&self, path: &str) -> Result<Option<Token>, Cause> {
+        let Some(file) = self.token_file.as_ref().filter(|_| path != DEFAULT_PATH) else {
+            return Ok(None);
+        };
+        match Token::read(file) {
+            Ok((token, _)) => Ok(Some(token)),
+            Err(error) => Err(Cause::Token(file.clone(), error)),
+        }
+    }
 }
 
 /// Reads a socket address, or `localhost` with a port. The daemon listens on no other name, and a resolver would be a
@@ -94,8 +120,17 @@ fn address(host: &str) -> Option<SocketAddr> {
     host.replace("localhost", "127.0.0.1").parse().ok()
 }
 
-fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> Result<u16, Cause> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+fn exchange(
+    mut stream: impl Read + Write,
+    host: &str,
+    path: &str,
+    token: Option<Token>,
+) -> Result<u16, Cause> {
+    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    if let Some(token) = token {
+        request += &format!("Authorization: {}\r\n", token.authorization());
+    }
+    request += "\r\n";
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut answer)?;

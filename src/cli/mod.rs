@@ -11,7 +11,8 @@ use std::fmt;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use self::flags::{FLAGS, Flag, LISTEN, Setting};
+use self::flags::{FLAGS, Flag, LISTEN, Setting, TOKEN_FILE};
+use self::healthcheck::Healthcheck;
 
 pub use self::config::Config;
 pub use self::flags::help;
@@ -23,8 +24,8 @@ pub enum Task {
     Help,
     /// Print the version.
     Version,
-    /// Check that a daemon answers at this URL.
-    Healthcheck(String),
+    /// Check that a daemon answers.
+    Healthcheck(Healthcheck),
     /// Run the daemon.
     Serve(Box<Config>),
 }
@@ -158,14 +159,19 @@ impl Words<'_> {
 
     /// Without a URL, the daemon's first address is used.
     fn healthcheck(&self, url: Option<String>) -> Result<Task, UsageError> {
-        if let Some(url) = url {
-            return Ok(Task::Healthcheck(url));
-        }
         let mut config = Config::default();
-        self.set(&LISTEN, &mut config)?;
-        config.complete(self.environment);
-        let first = config.listen.first().map(ToString::to_string);
-        Ok(Task::Healthcheck(first.unwrap_or_default()))
+        self.set(&TOKEN_FILE, &mut config)?;
+        let url = match url {
+            Some(url) => url,
+            None => {
+                self.set(&LISTEN, &mut config)?;
+                config.complete(self.environment);
+                let first = config.listen.first().map(ToString::to_string);
+                first.unwrap_or_default()
+            }
+        };
+        let token_file = config.token_file;
+        Ok(Task::Healthcheck(Healthcheck { url, token_file }))
     }
 
     /// Sets the values that the command line or the environment has for `flag`.

@@ -7,6 +7,7 @@ use log::LevelFilter;
 
 use super::*;
 use crate::base::logging::LogFormat;
+use crate::model::allow_uid::AllowUid;
 use crate::process::Priority;
 
 fn run(arguments: &str, environment: &[(&str, &str)]) -> Result<Task, UsageError> {
@@ -189,7 +190,7 @@ fn other_tasks() {
     assert!(matches!(run("--help", &[]), Ok(Task::Help)));
     assert!(matches!(run("serve --version", &[]), Ok(Task::Version)));
     let url = |arguments, environment: &[_]| match run(arguments, environment) {
-        Ok(Task::Healthcheck(url)) => url,
+        Ok(Task::Healthcheck(check)) => check.url,
         other => panic!("{other:?}"),
     };
     assert_eq!(url("healthcheck", &[]), "http://127.0.0.1:3382");
@@ -199,6 +200,38 @@ fn other_tasks() {
     );
     let environment = [("DEVCONTAINERD_LISTEN", "unix:/s,127.0.0.1:1")];
     assert_eq!(url("healthcheck", &environment), "unix:/s");
+    for (arguments, variable) in [
+        ("healthcheck --token-file /t", ""),
+        ("healthcheck --url unix:/s", "/t"),
+    ] {
+        let environment = [("DEVCONTAINERD_TOKEN_FILE", variable)];
+        match run(arguments, &environment) {
+            Ok(Task::Healthcheck(check)) => assert_eq!(check.token_file, Some("/t".into())),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn without_an_address_the_sockets_of_the_service_manager_serve() {
+    let pid = std::process::id().to_string();
+    let given = [("LISTEN_PID", pid.as_str()), ("LISTEN_FDS", "1")];
+    assert_eq!(config("", &given).listen, []);
+    assert_eq!(config("--listen unix:/s", &given).listen.len(), 1);
+    let for_another = [("LISTEN_PID", "1"), ("LISTEN_FDS", "1")];
+    assert_eq!(config("", &for_another).listen.len(), 1);
+}
+
+#[test]
+fn users_are_numbers() {
+    let given = [("DEVCONTAINERD_ALLOW_UID", "1000,any")];
+    let allowed = [AllowUid::Uid(1000), AllowUid::Any];
+    assert_eq!(config("", &given).allow_uids, allowed);
+    for value in ["root", "-1", "4294967295", "1.5", ""] {
+        let arguments = format!("--allow-uid={value}");
+        let error = run(&arguments, &[]).unwrap_err().to_string();
+        assert!(error.contains("the number of a user, or any"), "{error}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::base::logging::LogFormat;
+use crate::model::allow_uid::AllowUid;
 use crate::model::listen::ListenAddress;
 use crate::model::up_arg::UpArg;
 
@@ -85,6 +86,12 @@ pub(super) fn host_name(value: &OsStr) -> Read<String> {
     Ok(name
         .ok_or("it should be a host name without a port")?
         .into())
+}
+
+/// Reads the number of a user, or `any`.
+pub(super) fn user(value: &OsStr) -> Read<AllowUid> {
+    let user = value.to_str().and_then(AllowUid::parse);
+    user.ok_or_else(|| "it should be the number of a user, or any".into())
 }
 
 /// Reads the value of a switch's variable.

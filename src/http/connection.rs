@@ -36,6 +36,16 @@ pub(super) fn serve(socket: Socket, service: &Service) {
     }
 }
 
+/// Sends an error before any request is read, and closes the connection. The error arrives for sure only with patience:
+/// if the connection were closed while bytes from the client are unread, the kernel would reset it.
+pub(super) fn refuse(socket: &Socket, error: Error, patience: bool) {
+    let (bytes, _) = Answer::from(error).encode(Delivery::LAST);
+    // A new connection has room for it.
+    if socket.write(&bytes, Instant::now()).is_ok() && patience {
+        socket.close_gently(CLOSING_TIMEOUT);
+    }
+}
+
 struct Connection<'a> {
     socket: &'a Socket,
     service: &'a Service,

@@ -6,8 +6,10 @@ use std::{fmt, io};
 
 use tiny_http::Method;
 
+use super::access::Unauthorized;
 use super::guard::Forbidden;
 use super::limits::{MAX_BODY, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, MAX_STREAMS, READ_TIMEOUT};
+use super::peer::Stranger;
 use super::query::QueryError;
 use super::request::{Flaw, HeadError};
 use super::response::Answer;
@@ -23,7 +25,10 @@ use crate::state::Refusal;
 pub(super) enum Error {
     /// The daemon is stopping.
     Closing,
+    /// The connection is of a user who is not served.
+    Stranger(Stranger),
     Forbidden(Forbidden),
+    Unauthorized(Unauthorized),
     Head(HeadError),
     Limit(Limit),
     /// The system has no descriptor left for a stream.
@@ -91,7 +96,9 @@ impl Error {
     fn into_row(self) -> Row {
         match self {
             Self::Closing => refusal_row(Refusal::Closing),
+            Self::Stranger(who) => row(403, "Forbidden", who.to_string()),
             Self::Forbidden(why) => row(403, "Forbidden", why.to_string()),
+            Self::Unauthorized(why) => unauthorized_row(why),
             Self::Head(error) => head_row(&error),
             Self::Limit(limit) => limit_row(limit),
             Self::NoDescriptor(error) => row(503, "Too many streams", error.to_string()),
@@ -150,6 +157,13 @@ impl Error {
                 error: RouteError::MethodNotAllowed(allowed),
                 ..
             } => Some(("Allow", allowed.to_string())),
+            // RFC 6750, section 3.
+            Self::Unauthorized(Unauthorized::Missing) => {
+                Some(("WWW-Authenticate", "Bearer".into()))
+            }
+            Self::Unauthorized(Unauthorized::Wrong) => {
+                Some(("WWW-Authenticate", r#"Bearer error="invalid_token""#.into()))
+            }
             Self::Limit(Limit::Connections | Limit::Streams) => Some(("Retry-After", "1".into())),
             _ => None,
         }
@@ -168,6 +182,18 @@ impl From<Error> for Answer {
         answer.headers.extend(header);
         answer
     }
+}
+
+fn unauthorized_row(why: Unauthorized) -> Row {
+    let detail = match why {
+        Unauthorized::Missing => {
+            "the daemon was started with --token-file: send the token of that file as Authorization: Bearer TOKEN"
+        }
+        Unauthorized::Wrong => {
+            "the token of the request is not the one in the file of the daemon's --token-file"
+        }
+    };
+    row(401, "Unauthorized", detail)
 }
 
 fn head_row(error: &HeadError) -> Row {

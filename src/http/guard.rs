@@ -8,9 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use super::request::Request;
 use crate::model::listen::is_loopback;
 
-/// The names of `--allow-host`.
+/// The hosts that requests may be for, besides `localhost` and loopback addresses.
 #[derive(Clone, Debug, Default)]
-pub struct AllowedHosts(pub Vec<String>);
+pub struct AllowedHosts {
+    /// The names and addresses of `--allow-host`.
+    pub names: Vec<String>,
+    /// The addresses that the daemon listens on. If one of them is unspecified (`0.0.0.0`), requests may be for any
+    /// address: nobody can make an address lead elsewhere, as DNS rebinding does with a name.
+    pub addresses: Vec<IpAddr>,
+}
 
 /// The reason to reject a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,19 +52,26 @@ impl AllowedHosts {
 
     fn allows(&self, host: &str) -> bool {
         if let Ok(address) = host.parse::<SocketAddr>() {
-            return is_loopback(address.ip());
+            return self.allows_address(address.ip());
         }
         let Some(name) = without_port(host) else {
             return false;
         };
         let bare = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
         if let Ok(ip) = bare.unwrap_or(name).parse::<IpAddr>() {
-            return is_loopback(ip);
+            return self.allows_address(ip);
         }
-        let allowed = self.0.iter().map(String::as_str);
+        let allowed = self.names.iter().map(String::as_str);
         std::iter::once("localhost")
             .chain(allowed)
             .any(|allowed| allowed.eq_ignore_ascii_case(name))
+    }
+
+    fn allows_address(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let is_own = |own: &IpAddr| own.is_unspecified() || own.to_canonical() == ip;
+        let is_named = |name: &String| name.parse() == Ok(ip);
+        is_loopback(ip) || self.addresses.iter().any(is_own) || self.names.iter().any(is_named)
     }
 }
 
@@ -87,7 +100,29 @@ mod tests {
     fn check(headers: &str) -> Result<(), Forbidden> {
         let head = format!("GET / HTTP/1.1\r\n{headers}\r\n");
         let (request, _) = Request::parse(head.as_bytes()).unwrap().unwrap();
-        AllowedHosts(vec!["devbox.example".into()]).check(&request)
+        let hosts = AllowedHosts {
+            names: vec!["devbox.example".into(), "192.0.2.9".into()],
+            addresses: vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 7])],
+        };
+        hosts.check(&request)
+    }
+
+    #[test]
+    fn p17_a_host_may_be_any_address_where_the_daemon_listens_on_all() {
+        for (listens, host, allowed) in [
+            ("0.0.0.0", "192.0.2.1:3382", true),
+            ("::", "[2001:db8::1]", true),
+            ("::", "192.0.2.1", true),
+            ("0.0.0.0", "evil.example", false),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "0.0.0.0", false),
+        ] {
+            let hosts = AllowedHosts {
+                addresses: vec![listens.parse().unwrap()],
+                ..AllowedHosts::default()
+            };
+            assert_eq!(hosts.allows(host), allowed, "{listens} {host}");
+        }
     }
 
     #[test]
@@ -103,6 +138,9 @@ mod tests {
             "[::ffff:127.0.0.1]:80",
             "devbox.example",
             "DEVBOX.example:8080",
+            "192.0.2.7:3382",
+            "[::ffff:192.0.2.7]",
+            "192.0.2.9",
         ] {
             assert_eq!(check(&format!("Host: {host}\r\n")), Ok(()), "{host}");
         }

@@ -49,11 +49,15 @@ impl Service {
         if self.is_closing() {
             return Err(Error::Closing);
         }
-        self.allowed_hosts.check(request).map_err(Error::Forbidden)
+        self.access.hosts.check(request).map_err(Error::Forbidden)
     }
 
     fn act(&self, request: &Request) -> Result<Reply, Error> {
         let route = routes::route(&request.method, &request.path);
+        if !matches!(route, Ok(Action::Healthz)) {
+            let authorized = self.access.authorize(request);
+            authorized.map_err(Error::Unauthorized)?;
+        }
         let action = route.map_err(|error| Error::NoRoute {
             error,
             method: request.method.clone(),

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(super) const MAX_CONNECTIONS: usize = 64;
 /// Streams at once, each on one of the connections.
 pub(super) const MAX_STREAMS: usize = 32;
+/// Connections of users who are not served that are closed gently at once; further ones are closed abruptly.
+const MAX_REFUSALS: usize = 8;
 /// Bytes of a request head. Larger ones are rejected.
 pub(super) const MAX_HEAD: usize = 8 << 10;
 /// Headers of a request.
@@ -29,6 +31,7 @@ pub struct Limits {
     connections: Arc<AtomicUsize>,
     streams: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
+    refusals: Arc<AtomicUsize>,
 }
 
 /// The right to one of a limited number of places, given back on drop.
@@ -48,6 +51,11 @@ impl Limits {
     /// Counts a request until its answer is sent. A connection has one at a time.
     pub(super) fn request(&self) -> Option<Permit> {
         Permit::take(&self.requests, MAX_CONNECTIONS)
+    }
+
+    /// Returns `None` where [`MAX_REFUSALS`] connections are being closed gently.
+    pub(super) fn refusal(&self) -> Option<Permit> {
+        Permit::take(&self.refusals, MAX_REFUSALS)
     }
 
     /// Returns how many requests are being answered.

@@ -12,8 +12,8 @@ use std::{fs, io, thread};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 
-use super::connection;
 use super::errors::{Error, Limit};
+use super::peer;
 use super::response::{Answer, Delivery};
 use super::service::Service;
 use super::socket::{Socket, Stream};
@@ -26,21 +26,21 @@ const STACK: usize = 256 << 10;
 
 /// A listening socket.
 pub struct Bound {
-    listener: Listener,
+    pub(super) listener: Listener,
     /// Its address. For port 0 it has the port that the kernel chose.
     pub address: ListenAddress,
 }
 
-enum Listener {
+pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(
         UnixListener,
-        #[allow(dead_code, reason = "its drop removes the file")] SocketFile,
+        #[allow(dead_code, reason = "its drop removes the file")] Option<SocketFile>,
     ),
 }
 
 /// The file of a unix socket, removed on drop.
-struct SocketFile(PathBuf);
+pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -68,7 +68,7 @@ impl Bound {
                 let listener = bound?;
                 listener.set_nonblocking(true)?;
                 Ok(Self {
-                    listener: Listener::Unix(listener, SocketFile(path.clone())),
+                    listener: Listener::Unix(listener, Some(SocketFile(path.clone()))),
                     address: address.clone(),
                 })
             }
@@ -156,10 +156,7 @@ fn serve(stream: Stream, service: &Arc<Service>) {
         return reject(&socket);
     };
     let service = service.clone();
-    let run = move || {
-        connection::serve(socket, &service);
-        drop(permit);
-    };
+    let run = move || peer::serve(socket, &service, permit);
     let thread = thread::Builder::new()
         .name("connection".into())
         .stack_size(STACK);

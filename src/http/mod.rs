@@ -1,13 +1,14 @@
 //! The HTTP interface: listening, limits, the guard against web pages, routes and answers, for HTTP/1.0 and 1.1.
 //!
-//! A request goes through these modules in this order: `listener` accepts its connection, `connection` serves it,
-//! `reader` and `request` parse it, `guard` admits it, `routes` finds its action, `handlers` acts, and `response` or
-//! `stream` answers. `service` is the only module with access to the state, `errors` the only one that knows the error
+//! A request goes through these modules in this order: `listener` accepts its connection, `peer` admits its user,
+//! `connection` serves it, `reader` and `request` parse it, `guard` and `access` admit it, `routes` finds its action,
+//! `handlers` acts, and `response` or `stream` answers. `service` is the only module with access to the state, `errors` the only one that knows the error
 //! table.
 //!
 //! The accept loop and the parsing of requests are our own, with a bound and a deadline for everything that comes from
 //! outside. `tiny_http` gives the message types and writes the heads of answers.
 
+mod access;
 mod connection;
 mod encode;
 mod errors;
@@ -16,9 +17,11 @@ mod events;
 mod examples;
 mod guard;
 mod handlers;
+mod inherited;
 mod limits;
 mod listener;
 mod logs;
+mod peer;
 mod query;
 mod reader;
 mod request;
@@ -29,7 +32,10 @@ mod socket;
 mod stream;
 mod text;
 
+pub use access::{Access, TokenFile};
 pub use guard::AllowedHosts;
+pub use inherited::InheritedError;
 pub use limits::Limits;
 pub use listener::{Bound, accept};
+pub use peer::AllowedUsers;
 pub use service::Service;

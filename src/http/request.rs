@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use tiny_http::Method;
 
+use super::access::Credentials;
 use super::limits::{MAX_HEAD, MAX_HEADERS};
 
 /// The state of a connection after an answer (RFC 9112, section 9.3).
@@ -28,6 +29,7 @@ pub(super) struct Request {
     pub(super) host: Option<String>,
     pub(super) origin: Option<String>,
     pub(super) sec_fetch_site: Option<String>,
+    pub(super) authorization: Option<Credentials>,
     pub(super) accept: Option<String>,
     pub(super) last_event_id: Option<String>,
     /// The client sends the body only after `100 Continue`.
@@ -121,6 +123,9 @@ impl Request {
             host: authority.or(host).map(str::to_owned),
             origin: headers.only("Origin")?.map(str::to_owned),
             sec_fetch_site: headers.only("Sec-Fetch-Site")?.map(str::to_owned),
+            authorization: headers
+                .only("Authorization")?
+                .map(|value| Credentials(value.to_owned())),
             accept: headers.first("Accept"),
             last_event_id: headers.first("Last-Event-ID"),
             expects_continue: version == Version::Http11 && headers.expect_continue(),

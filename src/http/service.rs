@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::access::Access;
 use super::encode::Bodies;
 use super::errors::{ContainerError, Error};
-use super::guard::AllowedHosts;
 use super::limits::Limits;
 use crate::base::notify::Notifier;
 use crate::daemon::current::{Current, NoView, Observer};
@@ -25,7 +25,7 @@ pub struct Service {
     observer: Arc<Observer>,
     operations: Arc<Operations>,
     programs: Arc<Programs>,
-    pub(super) allowed_hosts: AllowedHosts,
+    pub(super) access: Access,
     pub(super) limits: Arc<Limits>,
     pub(super) bodies: Bodies,
 }
@@ -34,13 +34,13 @@ pub struct Service {
 pub(super) struct Interest<'a>(&'a Shared);
 
 impl Service {
-    /// Creates a service that admits requests for `allowed_hosts` and counts them in `limits`.
+    /// Creates a service that serves whom `access` admits, and counts them in `limits`.
     pub fn new(
         shared: Arc<Shared>,
         observer: Arc<Observer>,
         operations: Arc<Operations>,
         programs: Arc<Programs>,
-        allowed_hosts: AllowedHosts,
+        access: Access,
         limits: Arc<Limits>,
     ) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Service {
             observer,
             operations,
             programs,
-            allowed_hosts,
+            access,
             limits,
             bodies: Bodies::default(),
         }

@@ -47,6 +47,10 @@ impl Socket {
         })
     }
 
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     /// Reads the bytes that are there, and waits at most `time` for the first one.
     pub(super) fn read(&self, buffer: &mut [u8], time: Duration) -> io::Result<usize> {
         // Zero would mean no limit.

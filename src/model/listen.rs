@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// `127.0.0.1:3382`, `[::1]:3382` or `localhost:3382`.
+    /// `127.0.0.1:3382`, `[::1]:3382` or `localhost:3382`, or an address that other machines can reach.
     Tcp(SocketAddr),
     /// `unix:/path`.
     Unix(PathBuf),
@@ -20,8 +20,6 @@ pub enum ListenAddressError {
     Form,
     /// The path of a unix socket is relative.
     RelativePath,
-    /// Other machines can reach the address.
-    NotLoopback,
 }
 
 impl ListenAddress {
@@ -40,12 +38,12 @@ impl ListenAddress {
             Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
         };
         let address = text.parse().ok().or_else(localhost);
-        let address: SocketAddr = address.ok_or(ListenAddressError::Form)?;
-        if is_loopback(address.ip()) {
-            Ok(Self::Tcp(address))
-        } else {
-            Err(ListenAddressError::NotLoopback)
-        }
+        address.map(Self::Tcp).ok_or(ListenAddressError::Form)
+    }
+
+    /// Returns whether other machines may reach the address.
+    pub fn is_exposed(&self) -> bool {
+        matches!(self, Self::Tcp(address) if !is_loopback(address.ip()))
     }
 }
 
@@ -65,9 +63,6 @@ impl fmt::Display for ListenAddressError {
                 "it should be HOST:PORT (HOST an IP address or localhost), [::1]:PORT or unix:/path"
             }
             Self::RelativePath => "the path of a unix socket must be absolute",
-            Self::NotLoopback => {
-                "it is not a loopback address: anyone who can reach it can run programs on this machine; use 127.0.0.1, [::1] or unix:/path"
-            }
         })
     }
 }
@@ -87,11 +82,28 @@ mod tests {
             ("127.0.0.1:3382", "http://127.0.0.1:3382"),
             ("127.0.0.9:0", "http://127.0.0.9:0"),
             ("localhost:80", "http://127.0.0.1:80"),
+            ("0.0.0.0:3382", "http://0.0.0.0:3382"),
             ("[::1]:3382", "http://[::1]:3382"),
             ("unix:/run/d.sock", "unix:/run/d.sock"),
         ] {
             let shown = ListenAddress::parse(text).map(|address| address.to_string());
             assert_eq!(shown, Ok(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn only_loopback_addresses_and_unix_sockets_are_out_of_reach() {
+        for (text, expected) in [
+            ("127.0.0.1:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("unix:/run/d.sock", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("192.0.2.1:1", true),
+        ] {
+            let address = ListenAddress::parse(text).unwrap();
+            assert_eq!(address.is_exposed(), expected, "{text}");
         }
     }
 
@@ -105,9 +117,6 @@ mod tests {
             ("127.0.0.1:65536", "HOST:PORT"),
             ("example.com:80", "HOST:PORT"),
             ("unix:relative", "must be absolute"),
-            ("0.0.0.0:3382", "not a loopback address"),
-            ("[::]:3382", "not a loopback address"),
-            ("192.0.2.1:3382", "not a loopback address"),
         ] {
             let error = ListenAddress::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

@@ -1,6 +1,7 @@
 //! Data that several parts of the daemon share, with the rules that need nothing else.
 
 pub mod access;
+pub mod allow_uid;
 pub mod api;
 pub mod build;
 pub mod container;

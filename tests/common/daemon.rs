@@ -1,6 +1,7 @@
 //! The process of a daemon, from its command line to its end.
 
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -58,6 +59,13 @@ impl DaemonBuilder {
 
     pub fn without_env(mut self, name: &str) -> Self {
         self.command.env_remove(name);
+        self
+    }
+
+    /// Gives it two descriptors, as its standard input and output, among which it has a socket that listens.
+    pub fn inheriting(mut self, first: OwnedFd, second: OwnedFd) -> Self {
+        self.listens = true;
+        self.command.stdin(first).stdout(second);
         self
     }
 

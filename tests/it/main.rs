@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod activation;
 mod affected;
 mod bodies;
 mod bounds;
@@ -43,7 +44,9 @@ mod restoring;
 mod sink;
 mod slow_docker;
 mod structure;
+mod token;
 mod unchecked;
+mod users;
 mod watching;
 mod ways;
 mod wire;

@@ -1,0 +1,227 @@
+//! The user at the other end of a connection, who must be allowed to use the daemon (P26).
+//!
+//! A unix socket remembers who connected it. For TCP on this machine, the kernel knows who made the socket at the other
+//! end. A program that connects for others, such as a proxy or an SSH server, is the user that it runs as.
+
+mod inet_diag;
+mod proc_net;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::socket_peercred;
+
+use super::connection;
+use super::errors::Error;
+use super::limits::Permit;
+use super::service::Service;
+use super::socket::{Socket, Stream};
+use crate::model::allow_uid::AllowUid;
+use crate::model::listen::is_loopback;
+
+/// The user that the kernel shows in place of those that a user namespace has no number for, unless it is set otherwise.
+const OVERFLOW_UID: u32 = 65534;
+/// The state of a socket that listens, in `net/tcp_states.h` of the kernel.
+const LISTENING: u8 = 10;
+/// The interval of warnings about refused connections. Those in between are logged at the level debug.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The users whose connections are served.
+pub struct AllowedUsers {
+    /// `None` if all are.
+    allowed: Option<Vec<u32>>,
+    own: u32,
+    /// The number that may be any of several users here.
+    overflow: Option<u32>,
+    warned: Mutex<Option<Instant>>,
+}
+
+/// A connection that is not served, by the reason.
+#[derive(Debug)]
+pub(super) enum Stranger {
+    /// It is of the user `uid`; the daemon runs as `own`.
+    User { uid: u32, own: u32 },
+    /// It is of a user without a number in the daemon's user namespace.
+    Unmapped,
+    /// The kernel knows of no process at the other end.
+    NoProcess,
+    /// The kernel does not answer.
+    Unknown(io::Error),
+}
+
+/// The ends of a connection as the socket at its other end has them, in the form of IPv4 where that is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    own: SocketAddr,
+    other: SocketAddr,
+}
+
+/// The owner of a socket.
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    User(u32),
+    /// Its process has closed it or has ended. The kernel then shows root as its user.
+    NoProcess,
+    /// There is no such connection in the daemon's network namespace.
+    NoSocket,
+}
+
+impl AllowedUsers {
+    /// Allows the user of this process, root, and these.
+    pub fn new(more: &[AllowUid]) -> Self {
+        let own = rustix::process::geteuid().as_raw();
+        let mut allowed = Some(vec![own, 0]);
+        let overflow = overflow_uid();
+        if overflow == Some(own) {
+            allowed = Some(vec![0]);
+        }
+        for one in more {
+            match (one, &mut allowed) {
+                (AllowUid::Uid(uid), Some(allowed)) => allowed.push(*uid),
+                (AllowUid::Any, _) => allowed = None,
+                (_, None) => {}
+            }
+        }
+        Self {
+            allowed,
+            own,
+            overflow,
+            warned: Mutex::default(),
+        }
+    }
+
+    fn check(&self, stream: &Stream) -> Result<(), Stranger> {
+        let Some(allowed) = &self.allowed else {
+            return Ok(());
+        };
+        let uid = match stream {
+            Stream::Unix(unix) => {
+                let credentials = socket_peercred(unix);
+                credentials.map(|credentials| credentials.uid.as_raw())
+            }
+            Stream::Tcp(tcp) => {
+                let addresses = tcp
+                    .peer_addr()
+                    .and_then(|peer| Ok((peer, tcp.local_addr()?)));
+                // The client has reset the connection.
+                let (peer, local) = addresses.map_err(|_| Stranger::NoProcess)?;
+                // Only a process of this machine has a loopback address at either end. Everyone else needs the token,
+                // without which the daemon listens on loopback addresses only.
+                if !is_loopback(peer.ip()) && !is_loopback(local.ip()) {
+                    return Ok(());
+                }
+                match owner(&Ends::new(peer, local)).map_err(Stranger::Unknown)? {
+                    Owner::User(uid) => Ok(uid),
+                    Owner::NoProcess | Owner::NoSocket => return Err(Stranger::NoProcess),
+                }
+            }
+        };
+        match uid.map_err(|e| Stranger::Unknown(e.into()))? {
+            uid if allowed.contains(&uid) => Ok(()),
+            uid if self.overflow == Some(uid) => Err(Stranger::Unmapped),
+            uid => Err(Stranger::User { uid, own: self.own }),
+        }
+    }
+
+    fn log(&self, stranger: &Stranger) {
+        let mut warned = self.warned.lock().unwrap_or_else(|e| e.into_inner());
+        let is_due = warned.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
+        let level = if is_due {
+            *warned = Some(Instant::now());
+            log::Level::Warn
+        } else {
+            log::Level::Debug
+        };
+        log::log!(level, "a connection is refused: {stranger}");
+    }
+}
+
+/// Serves a connection if its user is allowed. Anyone else gets an error before a request is read, and holds none of the
+/// places for connections meanwhile, so that no other user can take all of them.
+pub(super) fn serve(socket: Socket, service: &Service, place: Permit) {
+    match service.access.users.check(socket.stream()) {
+        Ok(()) => connection::serve(socket, service),
+        Err(stranger) => {
+            drop(place);
+            service.access.users.log(&stranger);
+            let patience = service.limits.refusal();
+            connection::refuse(&socket, Error::Stranger(stranger), patience.is_some());
+        }
+    }
+}
+
+impl Ends {
+    /// `own` is the end that belongs to the socket.
+    fn new(own: SocketAddr, other: SocketAddr) -> Self {
+        let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+        Self {
+            own: canonical(own),
+            other: canonical(other),
+        }
+    }
+}
+
+impl Owner {
+    fn of(state: u8, uid: u32, inode: u64) -> Self {
+        match (state, inode) {
+            (LISTENING, _) => Self::NoSocket,
+            (_, 0) => Self::NoProcess,
+            _ => Self::User(uid),
+        }
+    }
+}
+
+/// Finds out who owns the socket with these ends.
+fn owner(ends: &Ends) -> io::Result<Owner> {
+    // A kernel without sock_diag for TCP says the same as one that does not find the socket.
+    match inet_diag::owner(ends) {
+        Ok(owner @ (Owner::User(_) | Owner::NoProcess)) => Ok(owner),
+        Ok(Owner::NoSocket) | Err(_) => proc_net::owner(ends),
+    }
+}
+
+/// Returns the number by which a user namespace shows the users without one (user_namespaces(7)), if there are any.
+fn overflow_uid() -> Option<u32> {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    if maps_all(&read("/proc/self/uid_map")) {
+        return None;
+    }
+    let set = read("/proc/sys/kernel/overflowuid").trim().parse();
+    Some(set.unwrap_or(OVERFLOW_UID))
+}
+
+fn maps_all(uid_map: &str) -> bool {
+    let mut words = uid_map.split_ascii_whitespace();
+    words.by_ref().take(2).eq(["0", "0"]) && words.eq(["4294967295"])
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User { uid, own: 0 } => write!(
+                f,
+                "user {uid} is not served, only root, as whom the daemon runs; start it with --allow-uid {uid} to serve this user"
+            ),
+            Self::User { uid, own } => write!(
+                f,
+                "user {uid} is not served, only user {own}, as whom the daemon runs, and root; start it with --allow-uid {uid} to serve this user"
+            ),
+            Self::Unmapped => f.write_str(
+                "the user at the other end has no number in the daemon's user namespace, so that it may be anyone; start the daemon with --allow-uid any to serve everyone",
+            ),
+            Self::NoProcess => f.write_str(
+                "the kernel knows of no process at the other end in the daemon's network namespace, so that it may be anyone; use a unix socket, or start the daemon with --allow-uid any to serve everyone",
+            ),
+            Self::Unknown(error) => write!(
+                f,
+                "the kernel does not tell who is at the other end ({error}), so that it may be anyone; start the daemon with --allow-uid any to serve everyone"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
