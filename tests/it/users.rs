@@ -12,7 +12,7 @@ use rustix::fs::fchown;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use rustix::process::{Uid, geteuid};
 
-use crate::common::{BINARY, Daemon, LONGEST, Response, Sandbox, parse};
+use crate::common::{BINARY, Daemon, DaemonBuilder, LONGEST, Response, Sandbox, parse};
 
 /// A user that this machine need not know.
 const OTHER: u32 = 54321;
@@ -151,6 +151,25 @@ fn p26_a_process_of_another_user_is_served_by_neither_kind_of_socket() {
             }
         }
     }
+}
+
+#[test]
+fn p26_a_client_without_a_number_for_its_process_is_judged_by_the_file() {
+    let sandbox = Sandbox::new();
+    let socket = sandbox.path("d.sock");
+    let unshare = "--user --map-root-user --pid --fork --kill-child --mount-proc";
+    let daemon = sandbox
+        .daemon_of(DaemonBuilder::of("unshare").args(unshare).arg(BINARY))
+        .args("--listen 127.0.0.1:0 --listen")
+        .arg(&format!("unix:{}", socket.display()))
+        .start();
+    daemon.log.wait_for("listening on unix:");
+    let url = format!("unix:{}", socket.display());
+    let own = geteuid().as_raw();
+    let served = healthcheck_as(own, &[], &url);
+    assert!(served.status.success(), "{served:?}");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    assert_refused(&healthcheck_as(own, &[], &url));
 }
 
 #[test]

@@ -6,13 +6,16 @@
 mod inet_diag;
 mod proc_net;
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use std::{fmt, fs, io};
 
 use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
 
 use super::connection;
 use super::errors::Error;
@@ -36,6 +39,8 @@ pub struct AllowedUsers {
     own: u32,
     /// The number that may be any of several users here.
     overflow: Option<u32>,
+    /// True once sock_diag has found a socket. From then on, one that it does not find is not there.
+    has_sock_diag: AtomicBool,
     warned: Mutex<Option<Instant>>,
 }
 
@@ -72,11 +77,14 @@ enum Owner {
 impl AllowedUsers {
     /// Allows the user of this process, root, and these.
     pub fn new(more: &[AllowUid]) -> Self {
-        let own = rustix::process::geteuid().as_raw();
-        let mut allowed = Some(vec![own, 0]);
-        let overflow = overflow_uid();
-        if overflow == Some(own) {
-            allowed = Some(vec![0]);
+        Self::of(geteuid().as_raw(), overflow_uid(), more)
+    }
+
+    fn of(own: u32, overflow: Option<u32>, more: &[AllowUid]) -> Self {
+        let mut allowed = Some(vec![0]);
+        // Where the own number may be any of several users, it lets in nobody.
+        if let Some(allowed) = allowed.as_mut().filter(|_| overflow != Some(own)) {
+            allowed.push(own);
         }
         for one in more {
             match (one, &mut allowed) {
@@ -89,6 +97,7 @@ impl AllowedUsers {
             allowed,
             own,
             overflow,
+            has_sock_diag: AtomicBool::new(false),
             warned: Mutex::default(),
         }
     }
@@ -98,10 +107,12 @@ impl AllowedUsers {
             return Ok(());
         };
         let uid = match stream {
-            Stream::Unix(unix) => {
-                let credentials = socket_peercred(unix);
-                credentials.map(|credentials| credentials.uid.as_raw())
-            }
+            Stream::Unix(unix) => match socket_peercred(unix) {
+                Ok(credentials) => Ok(credentials.uid.as_raw()),
+                // rustix has no form for a process that has no number here, because of its process namespace.
+                Err(_) if self.is_private(unix) => return Ok(()),
+                Err(error) => Err(error),
+            },
             Stream::Tcp(tcp) => {
                 let addresses = tcp
                     .peer_addr()
@@ -113,7 +124,10 @@ impl AllowedUsers {
                 if !is_loopback(peer.ip()) && !is_loopback(local.ip()) {
                     return Ok(());
                 }
-                match owner(&Ends::new(peer, local)).map_err(Stranger::Unknown)? {
+                match self
+                    .owner(&Ends::new(peer, local))
+                    .map_err(Stranger::Unknown)?
+                {
                     Owner::User(uid) => Ok(uid),
                     Owner::NoProcess | Owner::NoSocket => return Err(Stranger::NoProcess),
                 }
@@ -123,6 +137,34 @@ impl AllowedUsers {
             uid if allowed.contains(&uid) => Ok(()),
             uid if self.overflow == Some(uid) => Err(Stranger::Unmapped),
             uid => Err(Stranger::User { uid, own: self.own }),
+        }
+    }
+
+    /// Returns whether only the own user and root can have connected, by the permissions of the file of the socket.
+    fn is_private(&self, unix: &UnixStream) -> bool {
+        let address = unix.local_addr();
+        let path = address.as_ref().ok().and_then(|own| own.as_pathname());
+        let metadata = path.and_then(|path| fs::metadata(path).ok());
+        metadata.is_some_and(|file| {
+            file.uid() == self.own && self.overflow != Some(self.own) && file.mode() & 0o077 == 0
+        })
+    }
+
+    /// Finds out who owns the socket with these ends.
+    fn owner(&self, ends: &Ends) -> io::Result<Owner> {
+        match inet_diag::owner(ends) {
+            Ok(owner) => {
+                self.has_sock_diag.store(true, Ordering::Relaxed);
+                Ok(owner)
+            }
+            // A kernel without sock_diag for TCP says the same.
+            Err(e)
+                if e.kind() == io::ErrorKind::NotFound
+                    && self.has_sock_diag.load(Ordering::Relaxed) =>
+            {
+                Ok(Owner::NoSocket)
+            }
+            Err(_) => proc_net::owner(ends),
         }
     }
 
@@ -174,18 +216,9 @@ impl Owner {
     }
 }
 
-/// Finds out who owns the socket with these ends.
-fn owner(ends: &Ends) -> io::Result<Owner> {
-    // A kernel without sock_diag for TCP says the same as one that does not find the socket.
-    match inet_diag::owner(ends) {
-        Ok(owner @ (Owner::User(_) | Owner::NoProcess)) => Ok(owner),
-        Ok(Owner::NoSocket) | Err(_) => proc_net::owner(ends),
-    }
-}
-
 /// Returns the number by which a user namespace shows the users without one (user_namespaces(7)), if there are any.
 fn overflow_uid() -> Option<u32> {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
     if maps_all(&read("/proc/self/uid_map")) {
         return None;
     }
@@ -217,7 +250,7 @@ impl fmt::Display for Stranger {
             ),
             Self::Unknown(error) => write!(
                 f,
-                "the kernel does not tell who is at the other end ({error}), so that it may be anyone; start the daemon with --allow-uid any to serve everyone"
+                "who is at the other end cannot be found out ({error}), so that it may be anyone; start the daemon with --allow-uid any to serve everyone"
             ),
         }
     }
