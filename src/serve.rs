@@ -1,5 +1,6 @@
 //! Builds the parts of the daemon, starts its threads, and stops them in order.
 
+use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ use crate::store::Store;
 
 /// The environment variable with the name of the WSL distribution that a process runs in.
 const WSL_DISTRIBUTION: &str = "WSL_DISTRO_NAME";
+/// The least number of operations that run at once where the command line does not say.
+const MIN_OPERATIONS: usize = 2;
 /// The time that running operations get to end after the request to stop.
 const OPERATIONS_GRACE: Duration = Duration::from_secs(10);
 /// The time after that request at which the docker commands that still restore containers are ended.
@@ -209,6 +212,7 @@ impl Daemon {
                 cache_for: config.cache_duration,
                 allows_events: config.events,
                 wsl_distribution: std::env::var(WSL_DISTRIBUTION).ok(),
+                max_operations: config.max_operations.unwrap_or_else(default_max_operations),
                 revision: Timestamp::now().as_millis().unsigned_abs(),
             },
             Instant::now(),
@@ -381,6 +385,15 @@ impl Daemon {
             thread::sleep(CHECK_INTERVAL);
         }
     }
+}
+
+/// Returns the number of cores, as a build uses about one, and at least 2, so that a short operation does not wait for one
+/// long build.
+fn default_max_operations() -> usize {
+    let cores = thread::available_parallelism();
+    cores
+        .map_or(MIN_OPERATIONS, NonZero::get)
+        .max(MIN_OPERATIONS)
 }
 
 fn start(

@@ -42,6 +42,9 @@ pub struct Config {
     pub events: bool,
     /// The time limit of one operation.
     pub job_timeout: Duration,
+    /// The number of operations that may run the devcontainer CLI at once, at least 1. If it is `None`, it is the number
+    /// of cores, and at least 2.
+    pub max_operations: Option<usize>,
     /// The additional arguments of every `devcontainer up`.
     pub up_args: Vec<UpArg>,
     /// The `Host` names that are accepted besides `localhost` and loopback addresses.
@@ -75,6 +78,7 @@ impl Default for Config {
             list_timeout: Duration::from_secs(5),
             events: true,
             job_timeout: Duration::from_secs(3600),
+            max_operations: None,
             up_args: Vec::new(),
             allow_hosts: Vec::new(),
             allow_uids: Vec::new(),

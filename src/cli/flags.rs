@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 use super::config::Config;
 use super::values::{
-    Read, address, command, directory, host_name, log_format, log_level, path, program, seconds,
-    up_argument, user, whole_number,
+    Read, address, command, count, directory, host_name, log_format, log_level, path, program,
+    seconds, up_argument, user, whole_number,
 };
 
 /// A flag of the daemon, which is also an environment variable.
@@ -121,6 +121,12 @@ pub(super) const FLAGS: &[Flag] = &[
         setting: Setting::Single("SECS", |c, v| set(&mut c.job_timeout, seconds(v, 0.1))),
         default: "3600",
         help: "time limit of one operation",
+    },
+    Flag {
+        name: "max-operations",
+        setting: Setting::Single("N", |c, v| put(&mut c.max_operations, count(v))),
+        default: "the cores, at least 2",
+        help: "how many recreates and starts run at once; more of them are\nqueued, first come, first served",
     },
     Flag {
         name: "up-arg",

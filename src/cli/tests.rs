@@ -33,6 +33,7 @@ fn the_defaults() {
         assert_eq!(config.cache_duration, Duration::from_secs(10));
         assert_eq!(config.list_timeout, Duration::from_secs(5));
         assert_eq!(config.job_timeout, Duration::from_secs(3600));
+        assert_eq!(config.max_operations, None);
         assert_eq!(config.log_level, LevelFilter::Info);
         assert!(config.events && config.log_format == LogFormat::Text);
         let state = "/home/me/.local/state/devcontainerd";
@@ -81,6 +82,14 @@ fn the_priority_of_programs_is_inherited_unless_it_is_given() {
         oom_score_adj: Some(1000),
     };
     assert_eq!(given.child_priority, expected);
+}
+
+#[test]
+fn the_number_of_operations_at_once_is_given() {
+    let variable = [("DEVCONTAINERD_MAX_OPERATIONS", "7")];
+    assert_eq!(config("", &variable).max_operations, Some(7));
+    let flag = config("--max-operations 1000", &variable);
+    assert_eq!(flag.max_operations, Some(1000));
 }
 
 #[test]

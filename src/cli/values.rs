@@ -17,6 +17,8 @@ pub(super) type Read<T> = Result<T, Cow<'static, str>>;
 
 /// The maximum of a duration, in seconds. A greater one is taken for a typing error.
 const MAX_SECONDS: f64 = 366.0 * 86_400.0;
+/// The maximum number of operations that run at once. A greater one is taken for a typing error.
+const MAX_COUNT: i32 = 1000;
 
 /// Splits the variable of a repeatable flag at its commas.
 pub(super) fn split(value: &OsStr) -> Vec<OsString> {
@@ -124,6 +126,12 @@ pub(super) fn whole_number(value: &OsStr, least: i32, most: i32) -> Read<i32> {
         Some(number) if (least..=most).contains(&number) => Ok(number),
         _ => Err(format!("it should be a whole number from {least} to {most}").into()),
     }
+}
+
+/// Reads a number of things from 1 to [`MAX_COUNT`].
+pub(super) fn count(value: &OsStr) -> Read<usize> {
+    let number = whole_number(value, 1, MAX_COUNT)?;
+    Ok(number.unsigned_abs() as usize)
 }
 
 /// Reads a level of the log.

@@ -163,6 +163,13 @@ impl Shared {
         self.wait(deadline, |state| question(state))
     }
 
+    /// Makes those who wait look again, as something else than the state has changed.
+    pub fn wake(&self) {
+        // With the lock, none of them is between its look and its wait.
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
     fn wait<T>(
         &self,
         deadline: Instant,

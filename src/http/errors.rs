@@ -95,7 +95,7 @@ fn row(
 impl Error {
     fn into_row(self) -> Row {
         match self {
-            Self::Closing => refusal_row(Refusal::Closing),
+            Self::Closing => refusal_row(&Refusal::Closing),
             Self::Stranger(who) => row(403, "Forbidden", who.to_string()),
             Self::Forbidden(why) => row(403, "Forbidden", why.to_string()),
             Self::Unauthorized(why) => unauthorized_row(why),
@@ -124,14 +124,12 @@ impl Error {
             }
             Self::NotAllowed(why) => row(403, "Workspace folder not allowed", why),
             Self::Silent(why) => row(503, "Workspace folder does not answer", why),
-            Self::Refused(refusal) => refusal_row(refusal),
-            Self::Locked => in_progress_row(
-                "another program, most likely another devcontainerd, holds the lock on the workspace folder, or on the directory of its compose project (flock); try again when it has finished",
-            ),
+            Self::Refused(refusal) => refusal_row(&refusal),
+            Self::Locked => in_progress_row(StartError::Locked.to_string()),
             Self::NothingToCancel => row(
                 409,
                 "No devcontainer operation in progress",
-                "no operation is running for this dev container",
+                "no operation is running or queued for this dev container",
             ),
             Self::Failed(kind, why) => {
                 row(500, format!("Could not {} devcontainer", kind.verb()), why)
@@ -285,27 +283,14 @@ fn container_row(error: &ContainerError) -> Row {
     }
 }
 
-fn refusal_row(refusal: Refusal) -> Row {
+fn refusal_row(refusal: &Refusal) -> Row {
+    let detail = refusal.to_string();
     match refusal {
-        Refusal::Closing => row(503, "API closed", "the daemon is about to stop"),
-        Refusal::Gone => row(
-            404,
-            "Devcontainer not found",
-            "the dev container no longer exists",
-        ),
-        Refusal::Repairing => in_progress_row(
-            "containers that an earlier operation left are being cleaned up; try again in a moment",
-        ),
-        Refusal::InProgress { work, name } => in_progress_row(format!(
-            "an operation is already running for this dev container, a {work} of `{name}`; wait for it, follow its log, or cancel it"
-        )),
-        Refusal::ProjectInProgress {
-            work,
-            name,
-            project,
-        } => in_progress_row(format!(
-            "a {work} of `{name}` is at work in the same compose project ({project}); try again when it has ended"
-        )),
+        Refusal::Closing => row(503, "API closed", detail),
+        Refusal::Gone => row(404, "Devcontainer not found", detail),
+        Refusal::Repairing | Refusal::InProgress { .. } | Refusal::ProjectInProgress { .. } => {
+            in_progress_row(detail)
+        }
     }
 }
 

@@ -41,6 +41,8 @@ impl OperationKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationState {
+    /// It waits until fewer others run, and has not begun.
+    Queued,
     /// It has not ended.
     Running,
     /// It did what was asked.
@@ -57,6 +59,7 @@ impl OperationState {
     /// Returns the word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",

@@ -3,7 +3,7 @@
 use super::State;
 use super::entry::Entry;
 use super::operation::Activity;
-use super::operations::Refusal;
+use super::refusal::{Refusal, Work};
 use crate::model::ids::Key;
 use crate::model::labels::{LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_WORKING_DIR};
 use crate::model::project::Project;
@@ -42,42 +42,57 @@ impl State {
     /// of these projects.
     pub fn is_repairing(&self, key: Key, claims: &[Project]) -> bool {
         let mut entries = self.fleet.entries.iter();
-        entries.any(|entry| {
-            let concerns = entry.key == key || entry.claimed_among(claims).is_some();
-            concerns && matches!(entry.activity, Activity::Repairing { .. })
+        entries.any(|entry| match entry.work() {
+            Some((Work::Repair, own)) => entry.key == key || common(own, claims).is_some(),
+            _ => false,
         })
     }
 
-    /// Returns the refusal of an operation or a repair that claims what another dev container's has claimed before.
+    /// Returns the refusal of an operation that claims what another dev container's, or a repair, has claimed before.
     pub(super) fn conflict(&self, key: Key, claims: &[Project]) -> Option<Refusal> {
-        let mut others = self.fleet.entries.iter().filter(|entry| entry.key != key);
-        others.find_map(|entry| {
+        let others = self.fleet.entries.iter().filter(|entry| entry.key != key);
+        let mut works = others.flat_map(|entry| entry.works().map(move |work| (entry, work)));
+        works.find_map(|(entry, (work, own))| {
             Some(Refusal::ProjectInProgress {
-                work: entry.work()?,
+                work,
                 name: entry.name.clone(),
-                project: entry.claimed_among(claims)?.clone(),
+                project: common(own, claims)?.clone(),
             })
+        })
+    }
+
+    /// Returns whether something is being done to another dev container in one of these projects. A queued operation does
+    /// nothing yet.
+    pub(super) fn is_at_work_in(&self, key: Key, claims: &[Project]) -> bool {
+        let mut others = self.fleet.entries.iter().filter(|entry| entry.key != key);
+        others.any(|entry| {
+            let work = entry.work();
+            work.is_some_and(|(_, own)| common(own, claims).is_some())
         })
     }
 }
 
 impl Entry {
-    /// Returns the first of these projects that is claimed for what is being done to its containers.
-    fn claimed_among<'a>(&self, claims: &'a [Project]) -> Option<&'a Project> {
-        let own = match &self.activity {
-            Activity::Idle => return None,
-            Activity::Operating(running) => &running.claims,
-            Activity::Repairing { claims, .. } => claims,
-        };
-        claims.iter().find(|claim| own.contains(claim))
-    }
-
-    /// Returns the word for what is being done to its containers.
-    pub(super) fn work(&self) -> Option<&'static str> {
+    /// Returns what is being done to its containers, and the projects that are claimed for that.
+    fn work(&self) -> Option<(Work, &[Project])> {
         match &self.activity {
             Activity::Idle => None,
-            Activity::Operating(running) => Some(running.kind().verb()),
-            Activity::Repairing { .. } => Some("repair"),
+            Activity::Operating(running) => {
+                Some((Work::Running(running.kind()), running.claims.as_slice()))
+            }
+            Activity::Repairing { claims, .. } => Some((Work::Repair, claims.as_slice())),
         }
     }
+
+    /// Returns what is being done to its containers, and the operation that is to be done.
+    pub(super) fn works(&self) -> impl Iterator<Item = (Work, &[Project])> {
+        let queued = self.queued.as_ref();
+        let queued = queued.map(|queued| (Work::Queued(queued.kind), queued.claims.as_slice()));
+        queued.into_iter().chain(self.work())
+    }
+}
+
+/// Returns the first of these projects that is claimed.
+fn common<'a>(claimed: &[Project], claims: &'a [Project]) -> Option<&'a Project> {
+    claims.iter().find(|claim| claimed.contains(claim))
 }

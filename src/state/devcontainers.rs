@@ -214,6 +214,7 @@ impl Fleet {
             others: Vec::new(),
             left_services: Vec::new(),
             activity: Activity::Idle,
+            queued: None,
             last: None,
             repairs: Repairs::default(),
         });

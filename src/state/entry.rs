@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::operation::{Activity, PastOperation};
+use super::queue::QueuedOperation;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::{Inputs, Usage};
@@ -67,6 +68,8 @@ pub(super) struct Entry {
     pub(super) left_services: Vec<OperationId>,
     /// What is being done to its containers.
     pub(super) activity: Activity,
+    /// The operation that is to be done to them, and waits for its turn. Repairs go on meanwhile.
+    pub(super) queued: Option<QueuedOperation>,
     /// The operation that ended last; `None` from the beginning of the next one.
     pub(super) last: Option<PastOperation>,
     /// The repairs of what operations left.
@@ -130,7 +133,8 @@ impl Entry {
 
     /// Returns whether it may be dropped once nothing defines it any more.
     pub(super) fn is_unused(&self) -> bool {
-        self.predefined.is_none() && self.container.is_none() && !self.is_busy()
+        let is_defined = self.predefined.is_some() || self.container.is_some();
+        !is_defined && !self.is_busy() && self.queued.is_none()
     }
 
     /// Returns the source that the lines of its operations' logs belong to.

@@ -18,6 +18,8 @@ mod names;
 mod operation;
 mod operations;
 pub mod persisted;
+mod queue;
+mod refusal;
 mod remote;
 mod repair;
 mod scan;
@@ -49,7 +51,8 @@ pub use self::claims::LabelledProject;
 pub use self::fact::{Applied, Fact, Found, Inventory, ScanTarget, Unlocated};
 pub use self::freshness::{Freshness, Need};
 pub use self::history::Change;
-pub use self::operations::Refusal;
+pub use self::queue::Ahead;
+pub use self::refusal::Refusal;
 pub use self::step::{Next, Step};
 pub use self::view::View;
 pub use crate::model::ids::Key;
@@ -85,6 +88,10 @@ pub struct State {
     /// Those of the last listing.
     warnings: Vec<String>,
     fleet: Fleet,
+    /// The number of operations that may run the devcontainer CLI at once.
+    max_operations: usize,
+    /// The number of operations that have been queued.
+    queued_so_far: u64,
     /// By container id. Set once, and kept as long as the container exists, and for a while after.
     baselines: HashMap<String, Baseline>,
     /// The containers with a baseline that the last listing did not show, and since when.
@@ -112,6 +119,8 @@ pub struct Settings {
     pub allows_events: bool,
     /// The WSL distribution that the daemon runs in, if it runs in one.
     pub wsl_distribution: Option<String>,
+    /// The number of operations that may run the devcontainer CLI at once, at least 1.
+    pub max_operations: usize,
     /// A number greater than every revision of an earlier run.
     pub revision: u64,
 }
@@ -137,6 +146,8 @@ impl State {
             owners: HashMap::new(),
             warnings: Vec::new(),
             fleet: Fleet::default(),
+            max_operations: settings.max_operations,
+            queued_so_far: 0,
             baselines: HashMap::new(),
             missing: HashMap::new(),
             unsaved: false,

@@ -147,6 +147,22 @@ impl RunningOperation {
 }
 
 impl PastOperation {
+    /// Stands for an operation that ended before it began.
+    pub(super) fn unbegun(id: OperationId, kind: OperationKind, end: End) -> Self {
+        Self {
+            operation: Operation {
+                id,
+                kind,
+                originals: Vec::new(),
+                made_from: None,
+            },
+            end,
+            settlement: Settlement::Settled,
+            run: Run::This,
+            container: None,
+        }
+    }
+
     /// Restores an operation of an earlier run of the daemon, which knows it from its record. One that had not ended by
     /// then was interrupted.
     pub(super) fn from_record(record: Record) -> Self {
@@ -161,7 +177,7 @@ impl PastOperation {
             OperationState::Succeeded => (Ending::Succeeded, harmed),
             OperationState::Cancelled => (Ending::Cancelled, harmed),
             OperationState::Failed => (Ending::Failed(why), None),
-            OperationState::Interrupted | OperationState::Running => {
+            OperationState::Interrupted | OperationState::Running | OperationState::Queued => {
                 (Ending::Interrupted(why), None)
             }
         };

@@ -9,6 +9,8 @@ use super::baseline::Baseline;
 use super::entry::Entry;
 use super::operation::Operation;
 use super::persisted::Record;
+use super::queue::Ahead;
+use super::refusal::{Refusal, Work};
 use crate::model::api::Job;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
@@ -18,79 +20,83 @@ use crate::model::phase::Phase;
 use crate::model::project::Project;
 use crate::state::operation::{Activity, PastOperation, RunningOperation};
 
-/// Reasons why an operation does not begin.
+/// An operation that has begun, or waits for its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The dev container does not exist any more.
-    Gone,
-    /// Another operation is running for it (P14).
-    InProgress {
-        /// The word for that operation.
-        work: &'static str,
-        /// The name of the dev container.
-        name: String,
-    },
-    /// Something is being done to another dev container of its compose project (P14).
-    ProjectInProgress {
-        /// The word for it.
-        work: &'static str,
-        /// The name of the other dev container.
-        name: String,
-        /// The project.
-        project: Project,
-    },
-    /// A repair of an earlier operation is under way, which does not take long.
-    Repairing,
-    /// The daemon is about to stop.
-    Closing,
+pub struct Begun {
+    /// The source that the lines of its log belong to.
+    pub log_source: Uuid,
+    /// The operations that it waits for; `None` where it runs.
+    pub waits_for: Option<Ahead>,
 }
 
 impl State {
-    /// Begins an operation, unless something else is being done to the dev container, or to another one that has one of
-    /// the compose projects in `claims`. Returns the source that the lines of its log belong to.
+    /// Begins an operation, or queues it, unless something else is being done to the dev container, or to another one that
+    /// has one of the compose projects in `claims`.
     pub fn begin(
         &mut self,
         key: Key,
         kind: OperationKind,
         id: OperationId,
         claims: Vec<Project>,
-    ) -> Result<Uuid, Refusal> {
+    ) -> Result<Begun, Refusal> {
         if self.closing {
             return Err(Refusal::Closing);
         }
-        let containers_before = self.containers.iter().map(|info| info.id.clone()).collect();
         let conflict = self.conflict(key, &claims);
-        let entry = self.fleet.get_mut(key).ok_or(Refusal::Gone)?;
-        match &entry.activity {
-            Activity::Idle => {}
-            Activity::Operating(running) => {
+        let entry = self.fleet.get(key).ok_or(Refusal::Gone)?;
+        match entry.works().next() {
+            None => {}
+            Some((Work::Repair, _)) => return Err(Refusal::Repairing),
+            Some((work, _)) => {
                 return Err(Refusal::InProgress {
-                    work: running.kind().verb(),
+                    work,
                     name: entry.name.clone(),
                 });
             }
-            Activity::Repairing { .. } => return Err(Refusal::Repairing),
         }
         if let Some(conflict) = conflict {
             return Err(conflict);
         }
-        entry.keep_leftover();
-        entry.last = None;
-        entry.activity = Activity::Operating(RunningOperation {
-            operation: Operation {
-                id,
-                kind,
-                originals: Vec::new(),
-                made_from: None,
-            },
-            claims,
-            containers_before,
-            leaves_duplicates: false,
-            phase: None,
-        });
         let log_source = entry.log_source();
+        let waits_for = if self.must_wait(kind) {
+            Some(self.enqueue(key, kind, id, claims))
+        } else {
+            self.begin_now(key, kind, id, claims);
+            None
+        };
         self.changed();
-        Ok(log_source)
+        Ok(Begun {
+            log_source,
+            waits_for,
+        })
+    }
+
+    /// Begins an operation that nothing forbids.
+    pub(super) fn begin_now(
+        &mut self,
+        key: Key,
+        kind: OperationKind,
+        id: OperationId,
+        claims: Vec<Project>,
+    ) {
+        let containers_before = self.containers.iter().map(|info| info.id.clone()).collect();
+        if let Some(entry) = self.fleet.get_mut(key) {
+            entry.keep_leftover();
+            entry.last = None;
+            entry.activity = Activity::Operating(RunningOperation {
+                operation: Operation {
+                    id,
+                    kind,
+                    originals: Vec::new(),
+                    made_from: None,
+                },
+                claims,
+                containers_before,
+                leaves_duplicates: false,
+                phase: None,
+            });
+        }
+        self.changed();
     }
 
     /// Takes what a running operation found out before it starts the CLI: the containers that it is to replace, and the
@@ -155,6 +161,9 @@ impl State {
         after: Option<&Inputs>,
         now: Instant,
     ) {
+        if self.end_queued(key, &ended.end) {
+            return self.changed();
+        }
         self.listing.invalidate(now, self.containers_of(key));
         if ended.has_changed_containers() {
             self.listing.must_show(now);
@@ -203,7 +212,7 @@ impl State {
         entries.filter(|entry| entry.running().is_some()).count()
     }
 
-    fn running_mut(&mut self, key: Key) -> Option<&mut RunningOperation> {
+    pub(super) fn running_mut(&mut self, key: Key) -> Option<&mut RunningOperation> {
         match &mut self.fleet.get_mut(key)?.activity {
             Activity::Operating(running) => Some(running),
             Activity::Idle | Activity::Repairing { .. } => None,
@@ -236,7 +245,7 @@ impl Entry {
         self.last.as_ref()
     }
 
-    /// Returns the id of the running or last operation.
+    /// Returns the id of the running or last operation, not that of a queued one.
     pub(super) fn operation_id(&self) -> Option<&OperationId> {
         let running = self.running().map(|running| &running.operation.id);
         running.or(self.last().map(|past| &past.operation.id))
@@ -247,8 +256,17 @@ impl Entry {
         !matches!(self.activity, Activity::Idle)
     }
 
-    /// Returns the running or last operation as the answers show it.
+    /// Returns the queued, running or last operation as the answers show it.
     pub(super) fn job(&self) -> Option<Job> {
+        if let Some(queued) = &self.queued {
+            return Some(Job {
+                kind: queued.kind,
+                state: OperationState::Queued,
+                phase: None,
+                started_at: queued.id.began_at(),
+                finished_at: None,
+            });
+        }
         let (operation, phase, end) = match (&self.activity, &self.last) {
             (Activity::Operating(running), _) => (&running.operation, running.phase, None),
             (_, Some(past)) => (&past.operation, None, Some(&past.end)),
@@ -265,6 +283,9 @@ impl Entry {
 
     /// Returns the record that the next run of the daemon finds.
     pub(super) fn record(&self) -> Option<Record> {
+        if self.queued.is_some() {
+            return self.record_of_queued();
+        }
         match (&self.activity, &self.last) {
             (Activity::Operating(running), _) => Some(Record {
                 state: OperationState::Running,
@@ -282,7 +303,7 @@ impl Entry {
         }
     }
 
-    fn record_of(&self, operation: &Operation) -> Record {
+    pub(super) fn record_of(&self, operation: &Operation) -> Record {
         Record {
             folder: self.resolved.folder.clone(),
             config: self.resolved.canonical_config.clone(),

@@ -111,6 +111,14 @@ fn a_bad_flag_or_value_is_one_line_and_status_2() {
         (&["--job-timeout", "0"], &["--job-timeout 0", "seconds"]),
         (&["--job-timeout", "1h"], &["--job-timeout 1h", "seconds"]),
         (
+            &["--max-operations", "0"],
+            &["--max-operations 0", "from 1 to 1000"],
+        ),
+        (
+            &["--max-operations", "all"],
+            &["--max-operations all", "from 1 to 1000"],
+        ),
+        (
             &["--up-arg", "--idLabel=a=b"],
             &["--up-arg --idLabel=a=b", "decides itself on --id-label"],
         ),

@@ -38,6 +38,7 @@ mod operations;
 mod output;
 mod phases;
 mod processes;
+mod queue;
 mod replacing;
 mod restart;
 mod restoring;

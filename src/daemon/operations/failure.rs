@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::StartError;
 use crate::docker;
 use crate::process::SpawnError;
 
 /// A reason why an operation failed.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// It could not begin when its turn came.
+    Start(StartError),
     /// A path on which the devcontainer CLI is known to hang.
     UnusablePath(PathBuf),
     /// A docker command failed.
@@ -47,6 +50,7 @@ pub(super) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Start(error) => error.fmt(f),
             Self::UnusablePath(path) => write!(
                 f,
                 "the devcontainer CLI hangs on a path with `=`: {}; nothing was changed. Rename the folder",
@@ -97,5 +101,17 @@ impl std::error::Error for Failure {}
 impl From<docker::Error> for Failure {
     fn from(error: docker::Error) -> Self {
         Self::Docker(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Locked => f.write_str(
+                "another program, most likely another devcontainerd, holds the lock on the workspace folder, or on the directory of its compose project (flock); try again when it has finished",
+            ),
+            Self::NotAllowed(why) | Self::Silent(why) | Self::NoResources(why) => f.write_str(why),
+        }
     }
 }

@@ -7,6 +7,7 @@ mod failure;
 pub mod journal;
 mod locks;
 mod output;
+mod queue;
 mod repair;
 mod restore;
 mod run;
@@ -30,7 +31,7 @@ use self::abort::Abort;
 use self::failure::Failure;
 use self::journal::Journal;
 use self::locks::FolderLocks;
-use self::run::OperationRun;
+use self::run::{OperationRun, Subject};
 use self::sink::Sink;
 use super::disk::{Disk, Silent};
 use super::persist::Persister;
@@ -163,34 +164,38 @@ impl Operations {
         })
     }
 
-    /// Begins an operation and returns its log, which also reports its end.
+    /// Begins an operation, or queues it, and returns its log, which also reports its end.
     pub fn start(
         self: &Arc<Self>,
         key: Key,
         request: OperationRequest,
     ) -> Result<Arc<Journal>, StartError> {
+        let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
+        let place = self.place(key, request.kind)?;
+        let run = self.begin(key, request, place, Arc::new(abort))?;
+        let journal = run.journal.clone();
+        self.spawn(run);
+        Ok(journal)
+    }
+
+    /// Finds out where an operation works, and locks that.
+    fn place(&self, key: Key, kind: OperationKind) -> Result<OperationPlace, StartError> {
         let declared = self
             .shared
             .read(|state| state.declared(key))
             .ok_or(StartError::Refused(Refusal::Gone))?;
-        let resolved = self.resolve_allowed(&declared, request.kind)?;
-        let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
+        let resolved = self.resolve_allowed(&declared, kind)?;
         let silent = |Silent| StartError::Silent(Why::Silent(declared.folder.clone()).to_string());
         let claims = self.claims(key, &declared, &resolved).map_err(silent)?;
         self.wait_for_repair(key, &claims);
         let locks = self.lock_all(&resolved, &claims, locks::PATIENCE);
         let locks = locks.map_err(silent)?.ok_or(StartError::Locked)?;
-        let place = OperationPlace {
+        Ok(OperationPlace {
             declared,
             resolved,
             claims,
             locks,
-        };
-        let run = self.begin(key, request, place, Arc::new(abort))?;
-        let journal = run.journal.clone();
-        self.feed_sink(&journal);
-        self.spawn(run);
-        Ok(journal)
+        })
     }
 
     /// Resolves a dev container on disk, where it may be operated on in this way.
@@ -232,13 +237,11 @@ impl Operations {
         let id = OperationId::new(SystemTime::now());
         let kind = request.kind;
         let begun = self.shared.update(|state| {
-            let log_source = state.begin(key, kind, id.clone(), place.claims.clone())?;
-            let shown = state.containers_of(key).into_iter().next();
-            let up_args = state.up_args(key).to_vec();
-            Ok((log_source, shown, state.labels_for_cli(key), up_args))
+            let begun = state.begin(key, kind, id.clone(), place.claims.clone())?;
+            Ok((begun, Subject::of(state, key)))
         });
-        let (log_source, shown, labels, up_args) = begun.map_err(StartError::Refused)?;
-        let journal = Arc::new(Journal::new(log_source));
+        let (begun, subject) = begun.map_err(StartError::Refused)?;
+        let journal = Arc::new(Journal::new(begun.log_source));
         handles.insert(
             key,
             Handle {
@@ -246,13 +249,12 @@ impl Operations {
                 abort: Some(abort.clone()),
             },
         );
-        Ok(OperationRun {
+        let queued_at = begun.waits_for.as_ref().map(|_| Instant::now());
+        let run = OperationRun {
             key,
             kind,
             container: request.container,
-            shown,
-            labels,
-            up_args,
+            subject,
             all: request.all,
             id,
             declared: place.declared,
@@ -261,9 +263,14 @@ impl Operations {
             journal,
             abort,
             _locks: place.locks,
+            queued_at,
             deadline: Instant::now() + self.settings.timeout,
             operations: ThreadGuard::new(self),
-        })
+        };
+        if let Some(ahead) = begun.waits_for {
+            run.announce(&ahead);
+        }
+        Ok(run)
     }
 
     fn spawn(&self, run: OperationRun) {
@@ -282,11 +289,12 @@ impl Operations {
             .map(|handle| handle.journal.clone())
     }
 
-    /// Ends the operation that runs for a dev container. Returns its log; `None` where none runs.
+    /// Ends the operation that runs, or is queued, for a dev container. Returns its log; `None` where there is none.
     pub fn cancel(&self, key: Key) -> Option<Arc<Journal>> {
         let handles = self.handles();
         let handle = handles.get(&key)?;
         handle.abort.as_ref()?.cancel();
+        self.shared.wake();
         Some(handle.journal.clone())
     }
 

@@ -24,7 +24,7 @@ use crate::model::operation::{
 };
 use crate::model::project::Project;
 use crate::model::up_arg::UpArg;
-use crate::state::Fact;
+use crate::state::{Fact, State};
 
 /// An operation that runs.
 #[derive(Clone)]
@@ -33,12 +33,7 @@ pub(super) struct OperationRun {
     pub(super) kind: OperationKind,
     /// The id of the container that the request names, if it names one.
     pub(super) container: Option<String>,
-    /// The id of the container that was shown when the operation began.
-    pub(super) shown: Option<String>,
-    /// The labels of that container, if the CLI would not find it by its folder and configuration.
-    pub(super) labels: Option<IdLabels>,
-    /// The additional arguments of `devcontainer up` for this dev container.
-    pub(super) up_args: Vec<UpArg>,
+    pub(super) subject: Subject,
     /// True if it acts on all containers of the dev container.
     pub(super) all: bool,
     pub(super) id: OperationId,
@@ -50,9 +45,32 @@ pub(super) struct OperationRun {
     pub(super) abort: Arc<Abort>,
     /// Held until the end is saved.
     pub(super) _locks: Vec<Arc<FolderLock>>,
+    /// When it was queued; `None` where it has begun.
+    pub(super) queued_at: Option<Instant>,
     /// When it must have ended.
     pub(super) deadline: Instant,
     pub(super) operations: ThreadGuard,
+}
+
+/// The dev container as the state knows it when the operation begins.
+#[derive(Clone)]
+pub(super) struct Subject {
+    /// The id of the container that is shown.
+    pub(super) shown: Option<String>,
+    /// The labels of that container, if the CLI would not find it by its folder and configuration.
+    pub(super) labels: Option<IdLabels>,
+    /// The additional arguments of `devcontainer up` for this dev container.
+    pub(super) up_args: Vec<UpArg>,
+}
+
+impl Subject {
+    pub(super) fn of(state: &State, key: Key) -> Self {
+        Self {
+            shown: state.containers_of(key).into_iter().next(),
+            labels: state.labels_for_cli(key),
+            up_args: state.up_args(key).to_vec(),
+        }
+    }
 }
 
 /// The containers of a dev container.
@@ -97,8 +115,13 @@ impl From<Failure> for Outcome {
 }
 
 impl OperationRun {
-    /// Runs the operation to its end.
-    pub(super) fn run(self) {
+    /// Runs the operation to its end, after it has waited for its turn.
+    pub(super) fn run(mut self) {
+        let turn = self.leave_queue();
+        self.operations.0.feed_sink(&self.journal);
+        if let Err(outcome) = turn {
+            return self.end(outcome);
+        }
         log::info!("{} of {} begins", self.kind.verb(), self.folder().display());
         for project in &self.claims {
             log::debug!("no other operation runs in the compose project {project} meanwhile");
@@ -142,7 +165,7 @@ impl OperationRun {
         let position = |id: &String| duplicates.iter().position(|one| one.id == *id);
         let at = match &self.container {
             Some(named) => position(named),
-            None => self.shown.as_ref().and_then(position).or_else(|| {
+            None => self.subject.shown.as_ref().and_then(position).or_else(|| {
                 let own = duplicates.iter().enumerate();
                 let own = own.filter(|(_, one)| one.is_devcontainer());
                 own.min_by_key(|(_, one)| {
@@ -166,7 +189,7 @@ impl OperationRun {
         let shared = &self.operations.shared;
         let listed = shared.read(|state| state.containers_of(self.key));
         let config = self.declared.config.as_deref();
-        let labels = self.labels.clone().unwrap_or_else(|| IdLabels {
+        let labels = self.subject.labels.clone().unwrap_or_else(|| IdLabels {
             folder: self.folder().display().to_string(),
             config: config.map(|config| config.display().to_string()),
         });
@@ -238,8 +261,8 @@ impl OperationRun {
             finished_at: Timestamp::now(),
         };
         let now = Instant::now();
-        let makes_containers = self.kind.makes_containers();
-        let after = makes_containers.then(|| self.inputs()).flatten();
+        let has_run_cli = self.kind.makes_containers() && self.queued_at.is_none();
+        let after = has_run_cli.then(|| self.inputs()).flatten();
         let ended = EndedOperation {
             end: end.clone(),
             container: outcome.container,

@@ -157,7 +157,7 @@ impl Way {
         };
         let proxy = Proxy::start(proxy::Plan {
             operation: run.id.clone(),
-            folder: match &run.labels {
+            folder: match &run.subject.labels {
                 Some(labels) => labels.folder.clone().into(),
                 None => run.folder().to_path_buf(),
             },
@@ -201,14 +201,19 @@ impl Way {
             Self::Proxy { .. } => (programs.docker(), programs.compose()),
             Self::Shim(plan) => (plan.called_docker.clone(), plan.called_compose.clone()),
         };
-        let labels = run.labels.as_ref().map(IdLabels::pairs);
+        let labels = run.subject.labels.as_ref().map(IdLabels::pairs);
         let up = Up {
             folder: run.folder(),
             config: run.declared.config.as_deref(),
             docker: &docker,
             compose: &compose,
             id_labels: labels.as_deref().unwrap_or_default(),
-            more: run.operations.settings.up_args.iter().chain(&run.up_args),
+            more: run
+                .operations
+                .settings
+                .up_args
+                .iter()
+                .chain(&run.subject.up_args),
             remove_existing: run.kind == OperationKind::Recreate,
         };
         let mut command = Command::new(programs.devcontainer());

@@ -10,6 +10,7 @@ mod life;
 mod model;
 mod names;
 mod operations;
+mod queue;
 mod repair;
 mod simulation;
 mod steps;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::claims::LabelledProject;
+use super::refusal::Work;
 use super::*;
 use crate::base::time::Timestamp;
 use crate::devcontainer::fingerprint::fingerprint_bytes;
@@ -64,6 +66,7 @@ fn new_state() -> State {
         cache_for: Duration::from_secs(10),
         allows_events: true,
         wsl_distribution: Some("Ubuntu".into()),
+        max_operations: 2,
         revision: 0,
     };
     State::new(&settings, Instant::now())

@@ -12,7 +12,7 @@ fn p14_one_operation_at_a_time_for_a_dev_container() {
         .state
         .begin(key, OperationKind::Recreate, operation(0), Vec::new());
     let running = Refusal::InProgress {
-        work: "recreate",
+        work: Work::Running(OperationKind::Recreate),
         name: "w".to_owned(),
     };
     assert_eq!(again.err(), Some(running));
@@ -65,7 +65,7 @@ fn p14_one_operation_at_a_time_in_a_compose_project() {
     };
     let refused = |project: Project| {
         Some(Refusal::ProjectInProgress {
-            work: "stop",
+            work: Work::Running(OperationKind::Stop),
             name: "w".to_owned(),
             project,
         })

@@ -159,7 +159,7 @@ fn p14_a_repair_and_an_operation_in_one_compose_project_come_one_after_the_other
     assert!(world.state.is_repairing(other, &claims()));
     assert!(!world.state.is_repairing(other, &[]));
     let refused = Refusal::ProjectInProgress {
-        work: "repair",
+        work: Work::Repair,
         name: "w".to_owned(),
         project: Project::Named("p".to_owned()),
     };

@@ -96,6 +96,7 @@ impl Sim {
             cache_for: Duration::from_secs(10),
             allows_events: follows,
             wsl_distribution: Some("Ubuntu".into()),
+            max_operations: 2,
             revision: 0,
         };
         Self {
