@@ -29,6 +29,7 @@ mod operations;
 mod outage;
 mod podman;
 mod project;
+mod queue;
 mod recreate;
 mod remote;
 mod scratch;
