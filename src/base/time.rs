@@ -7,6 +7,9 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z, in seconds.
+const EARLIEST: i64 = -62_167_219_200;
+const LATEST: i64 = 253_402_300_799;
 
 /// A point in time with nanoseconds, displayed as RFC 3339 in UTC.
 ///
@@ -64,12 +67,8 @@ impl Timestamp {
         let (date, separated) = text.split_at_checked(10)?;
         let after_date = separated.strip_prefix(['T', 't', ' '])?;
         let (clock, after_clock) = after_date.split_at_checked(8)?;
-        let mut date_fields = date.split('-').map(digits);
-        let mut next_of_date = || date_fields.next().flatten();
-        let (year, month, day) = (next_of_date()?, next_of_date()?, next_of_date()?);
-        let mut clock_fields = clock.split(':').map(digits);
-        let mut next_of_clock = || clock_fields.next().flatten();
-        let (hour, minute, second) = (next_of_clock()?, next_of_clock()?, next_of_clock()?);
+        let [year, month, day] = fields(date, '-', [4, 2, 2])?;
+        let [hour, minute, second] = fields(clock, ':', [2, 2, 2])?;
         if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
             return None;
         }
@@ -84,11 +83,19 @@ impl Timestamp {
             + hour * 3600
             + minute * 60
             + second;
-        Some(Self {
-            seconds: local - offset(zone)?,
-            nanos,
-        })
+        let seconds = local - offset(zone)?;
+        // What is shown must be read again.
+        let has_four_digits = (EARLIEST..=LATEST).contains(&seconds);
+        has_four_digits.then_some(Self { seconds, nanos })
     }
+}
+
+/// Reads numbers with this separator between them, each with so many digits.
+fn fields<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[i64; N]> {
+    let mut parts = text.split(separator);
+    let numbers = widths.map(|width| digits(parts.next().filter(|part| part.len() == width)?));
+    let all: Vec<i64> = numbers.into_iter().collect::<Option<_>>()?;
+    all.try_into().ok().filter(|_| parts.next().is_none())
 }
 
 /// Reads a number without a sign.
@@ -121,8 +128,8 @@ fn offset(zone: &str) -> Option<i64> {
         b'-' => -1,
         _ => return None,
     };
-    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-    Some(sign * (digits(hours)? * 3600 + digits(minutes)? * 60))
+    let [hours, minutes] = fields(zone.get(1..)?, ':', [2, 2])?;
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 /// Returns the days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the
@@ -235,6 +242,14 @@ mod tests {
             "2026-11-23T23:24:44.Z",
             "2026-11-23T23:24:44+0100",
             "+026-11-23T23:24:44Z",
+            "20216-1-24T20:45:56Z",
+            "2026-1-234T20:45:56Z",
+            "2026-11-23T1:2:3:4Z",
+            "2026-11-23T23:24:44+24:00",
+            "2026-11-23T23:24:44+01:60",
+            "2026-11-23T23:24:44-9999999999999999:00",
+            "9999-12-31T23:30:00-01:00",
+            "0000-01-01T00:30:00+01:00",
             "２０２６-11-23T23:24:44Z",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
