@@ -112,6 +112,10 @@ mod tests {
     #[test]
     fn p5_a_number_is_the_same_however_it_is_written() {
         same(r#"{"a":[3000, -1, 0.5]}"#, r#"{"a":[3e3, -1.0, 5e-1]}"#);
+        same(
+            r#"{"a":22222001722586675415205660}"#,
+            r#"{"a":2.2222001722586674e25}"#,
+        );
         different(r#"{"a":3000}"#, r#"{"a":3001}"#);
         different(r#"{"a":1e300}"#, r#"{"a":1e301}"#);
     }

@@ -115,6 +115,11 @@ impl Parser<'_> {
 
 /// The value of a number as JavaScript reads and prints it: `null` where it is too large.
 fn value_of_number(text: &str) -> Value {
-    let number: Result<Number, _> = text.strip_suffix('.').unwrap_or(text).parse();
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let number = match text.parse::<Number>() {
+        // serde_json reads some of these only roughly, so that two spellings of one number would differ.
+        Ok(number) if number.is_f64() => text.parse().ok().and_then(Number::from_f64),
+        number => number.ok(),
+    };
     number.map_or(Value::Null, Value::Number)
 }
