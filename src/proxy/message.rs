@@ -216,7 +216,7 @@ impl Answer {
 
     /// The bytes for the client.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = format!("HTTP/1.1 {} \r\n", self.status).into_bytes();
+        let mut bytes = format!("HTTP/1.1 {:03} \r\n", self.status).into_bytes();
         push_headers(&mut bytes, &self.headers, |name| {
             !OWN_HEADERS.contains(&name)
         });
@@ -390,6 +390,8 @@ mod tests {
                 "HTTP/1.1 200 \r\napi-version: 1.45\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
             );
         }
+        let odd = Answer::read(&mut &b"HTTP/1.0 044 ?\r\n\r\n"[..]).unwrap();
+        assert!(text(&odd.bytes()).starts_with("HTTP/1.1 044 \r\n"));
         assert!(Answer::read(&mut &b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhe"[..]).is_err());
         assert!(Answer::read(&mut &b"what is this"[..]).is_err());
     }
