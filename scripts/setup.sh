@@ -2,7 +2,7 @@
 # Installs the programs that are missing to build and try devcontainerd, and prints a line for each. Made for Debian 12
 # and its derivatives. Rust must be installed already.
 #
-#   scripts/setup.sh [build | cli | engine | test | check]
+#   scripts/setup.sh [build | cli | engine | test | check | fuzz]
 #
 #   build   a C linker that can link statically (apt-get), and the musl target (rustup)
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
@@ -10,6 +10,7 @@
 #           files (apt-get); this is the default
 #   test    the above, debootstrap for scripts/bed.sh (apt-get), and older versions of the devcontainer CLI
 #   check   the packages of build, and rustfmt and clippy (rustup)
+#   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
 #
 # It starts no service: a Docker engine that it installs is not started, and other engines are left alone.
 set -eu
@@ -22,10 +23,11 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/target/tools
 PATH=$tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-lints=false
+lints=false fuzzes=false
 case ${1:-engine} in
 build) level=1 ;;
 check) level=1 lints=true ;;
+fuzz) level=1 fuzzes=true ;;
 cli) level=2 ;;
 engine) level=3 ;;
 test) level=4 ;;
@@ -199,6 +201,13 @@ if $lints; then
             rustup component add $component
         fi
     done
+fi
+
+# fuzz: the compiler of libFuzzer, whose source is in the crate libfuzzer-sys.
+
+if $fuzzes && ! has c++; then
+    missing "a C++ compiler" "apt-get: g++"
+    apt_install g++
 fi
 
 ! $complete || echo "setup: nothing is missing"

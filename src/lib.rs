@@ -22,6 +22,8 @@ pub mod cli;
 mod daemon;
 mod devcontainer;
 mod docker;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http;
 mod manifest;
 mod model;

@@ -17,6 +17,8 @@
 //! to. `up_args` are additional arguments of `devcontainer up`. Unknown fields are errors.
 
 mod expand;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};

@@ -1,5 +1,7 @@
 //! Small tools that know nothing of containers.
 
+#[cfg(any(test, fuzzing))]
+pub mod cut;
 pub mod flock;
 pub mod json;
 pub mod lines;

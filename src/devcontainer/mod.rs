@@ -3,5 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod resolve;
 pub mod scan;

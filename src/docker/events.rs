@@ -199,6 +199,16 @@ fn container(line: &[u8]) -> Result<Option<String>, Oddity> {
     }
 }
 
+/// The containers that are named in output that arrives in these parts; `None` where it is odd.
+#[cfg(any(test, fuzzing))]
+pub(super) fn containers_in(parts: &[&[u8]]) -> Option<HashSet<String>> {
+    let mut lines = Lines::default();
+    let now = Instant::now();
+    let read = parts.iter().map(|part| lines.read(part, now).ok());
+    let named: Vec<HashSet<String>> = read.collect::<Option<_>>()?;
+    Some(named.into_iter().flatten().collect())
+}
+
 fn no_event(line: &[u8]) -> Oddity {
     Oddity::NoEvent(shorten(&String::from_utf8_lossy(line)))
 }

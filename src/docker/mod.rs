@@ -8,6 +8,8 @@ mod endpoint;
 mod error;
 pub mod events;
 mod evidence;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod image_labels;
 mod inspect;
 mod inspector;

@@ -15,6 +15,8 @@ mod errors;
 mod events;
 #[cfg(test)]
 mod examples;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guard;
 mod handlers;
 mod inherited;

@@ -9,6 +9,8 @@ mod call;
 mod directory;
 mod edit;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod message;
 mod parking;
 mod roles;

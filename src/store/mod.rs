@@ -4,6 +4,8 @@
 //! new one. If the directory cannot be used, the store warns once and keeps nothing.
 
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 9] = [
     &["daemon"],
     &["http"],
     &["serve"],
-    &["lib", "main"],
+    &["lib", "main", "fuzz"],
 ];
 
 /// Imports between modules, with the files that have them.
