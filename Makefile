@@ -1,7 +1,7 @@
 # Most targets are one script in scripts/ or one cargo command. `make help` lists them.
 # ARGS is passed to the program that a target runs: make run ARGS='--listen 127.0.0.1:4000'
 
-.PHONY: help run test bench check static build fmt clean
+.PHONY: help run test bench check fuzz soak static build fmt clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -21,6 +21,12 @@ check: ## check formatting and lints, and run every test
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/test.sh
+
+fuzz: ## fuzz what reads bytes from outside, guided by coverage (SECONDS: for each target; ARGS: targets)
+	@SECONDS_EACH=$(or $(SECONDS),60) scripts/fuzz.sh $(ARGS)
+
+soak: ## use and harm a daemon on a private engine for long, and kill others during recreates (MINUTES, KILLS)
+	@scripts/soak.sh $(or $(MINUTES),20) $(or $(KILLS),100)
 
 static: ## build the static release binary, target/static/devcontainerd
 	@scripts/setup.sh build
