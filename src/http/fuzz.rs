@@ -65,7 +65,11 @@ fn requests(parts: &[&[u8]]) -> (Vec<Request>, bool) {
 
 /// Does what is done with a request before anything acts on it.
 fn answer(request: &Request) {
-    let _ = AllowedHosts(vec!["example.org".into()]).check(request);
+    let hosts = AllowedHosts {
+        names: vec!["example.org".into()],
+        addresses: Vec::new(),
+    };
+    let _ = hosts.check(request);
     let _ = last_event_id(request);
     if let Ok(action) = route(&request.method, &request.path)
         && let Ok(query) = Query::parse(&request.query, action.parameters())
