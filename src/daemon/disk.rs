@@ -1,6 +1,7 @@
 //! All access to workspaces on disk, each within a deadline: what does not answer is silent (P22).
 
 use std::collections::HashSet;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,13 +12,13 @@ use crate::devcontainer::config::search;
 use crate::devcontainer::resolve::{canonical, exists, resolve};
 use crate::devcontainer::scan;
 use crate::model::inputs::{ForceReread, Inputs};
-use crate::model::location::{CliPaths, Declared, Resolved};
+use crate::model::location::{CliPaths, Declared, Resolved, normal};
 use crate::state::{Found, ScanTarget, Unlocated};
 
 /// The workspaces, as far as `--workspace-root` allows them.
 pub struct Disk {
     looks: Looks,
-    /// The resolved folders of `--workspace-root`.
+    /// The folders of `--workspace-root`, each as it is written and resolved.
     roots: Arc<[PathBuf]>,
 }
 
@@ -32,9 +33,11 @@ impl Disk {
     /// answers again. A root that does not answer is taken as it is written.
     pub fn new(roots: &[PathBuf], rescan_signal: RescanSignal) -> Self {
         let looks = Looks::new(rescan_signal);
-        let roots = roots.iter().map(|root| {
+        let roots = roots.iter().flat_map(|root| {
             let found = looks.one(Folder(root.clone()), |root| canonical(&root.0));
-            found.unwrap_or_else(|Silent| root.clone())
+            let written = normal(root);
+            let resolved = found.ok().filter(|resolved| *resolved != written);
+            iter::once(written).chain(resolved)
         });
         Self {
             roots: roots.collect(),
@@ -42,7 +45,7 @@ impl Disk {
         }
     }
 
-    /// The resolved folders of `--workspace-root`.
+    /// The folders of `--workspace-root`, each as it is written and resolved.
     pub fn roots(&self) -> &[PathBuf] {
         &self.roots
     }

@@ -5,5 +5,6 @@ pub mod config;
 pub mod fingerprint;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub mod ownership;
 pub mod resolve;
 pub mod scan;

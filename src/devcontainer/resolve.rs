@@ -1,8 +1,10 @@
 //! Resolves folders and configurations on disk, and decides which operations are allowed.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::config::search;
+use crate::model::inputs::file_id;
 use crate::model::location::{Access, Declared, MAX_PATH, Resolved, Source, Why, append, normal};
 
 /// How many characters of a path that is too long are shown.
@@ -25,8 +27,9 @@ pub fn canonical(path: &Path) -> PathBuf {
     }
 }
 
-/// Resolves the folder and the configuration of a dev container on disk. `roots` are the resolved folders of
-/// `--workspace-root`; without any, every folder is allowed.
+/// Resolves the folder and the configuration of a dev container on disk. `roots` are the folders of `--workspace-root`, as
+/// they are written and resolved; without any, every folder is allowed. With some, a path of a label is looked at only if
+/// its words are below one of them: what is elsewhere may be on a file system that does not answer.
 pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
     if let Some(long) = declared
         .paths()
@@ -34,20 +37,32 @@ pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
     {
         return unresolved(declared, long);
     }
+    if declared.source == Source::Label && !is_below(&normal(&declared.folder), roots) {
+        return outside(declared);
+    }
     let folder = canonical(&declared.folder);
     let config = declared
         .config
         .clone()
         .or_else(|| search::find(&declared.folder));
-    let canonical_config = config.as_deref().map(canonical);
+    let canonical_config = config.as_deref().map(|config| {
+        if may_be_looked_at(config, declared, roots) {
+            canonical(config)
+        } else {
+            normal(config)
+        }
+    });
     let is_absolute = declared.folder.is_absolute();
-    let folder_exists = is_absolute && folder.is_dir();
+    let directory = fs::metadata(&folder)
+        .ok()
+        .filter(|found| is_absolute && found.is_dir());
+    let folder_exists = directory.is_some();
 
     let relative = (!is_absolute).then(|| Why::Relative(declared.folder.clone()));
     let missing = (!folder_exists).then(|| Why::Missing(declared.folder.clone()));
     let unsafe_path = config_outside(declared, &folder, canonical_config.as_deref())
         .or_else(|| leads_up(declared));
-    let is_outside = !roots.is_empty() && !roots.iter().any(|root| folder.starts_with(root));
+    let is_outside = !is_below(&folder, roots);
     let may_be_scanned = is_absolute && !is_outside && unsafe_path.is_none();
     let access = if is_outside {
         Access::None(relative.unwrap_or_else(|| Why::OutsideRoots(declared.folder.clone())))
@@ -58,6 +73,7 @@ pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
     Resolved {
         folder,
         folder_exists,
+        directory: directory.as_ref().map(file_id),
         config,
         canonical_config,
         access,
@@ -67,8 +83,35 @@ pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
 
 /// Returns whether a resolved folder is an existing directory. One outside of the workspace roots is not looked at.
 pub fn exists(folder: &Path, roots: &[PathBuf]) -> bool {
-    let is_inside = roots.is_empty() || roots.iter().any(|root| folder.starts_with(root));
-    is_inside && folder.is_absolute() && folder.is_dir()
+    is_below(folder, roots) && folder.is_absolute() && folder.is_dir()
+}
+
+/// Returns whether a path is below a workspace root. Without any root, every path is.
+fn is_below(path: &Path, roots: &[PathBuf]) -> bool {
+    roots.is_empty() || roots.iter().any(|root| path.starts_with(root))
+}
+
+/// Returns whether a configuration may be looked at: a label may name one in its folder, or below a root.
+fn may_be_looked_at(config: &Path, declared: &Declared, roots: &[PathBuf]) -> bool {
+    let plain = normal(config);
+    declared.source == Source::Predefined
+        || plain.starts_with(normal(&declared.folder))
+        || is_below(&plain, roots)
+}
+
+/// A dev container whose label names a folder outside of the workspace roots. Nothing of it is looked at.
+fn outside(declared: &Declared) -> Resolved {
+    let folder = declared.folder.clone();
+    let why = if folder.is_absolute() {
+        Why::OutsideRoots(folder)
+    } else {
+        Why::Relative(folder)
+    };
+    Resolved {
+        folder_exists: false,
+        access: Access::None(why),
+        ..Resolved::as_written(declared)
+    }
 }
 
 /// A dev container with a path that is too long to be looked up on disk.
@@ -77,6 +120,7 @@ fn unresolved(declared: &Declared, long: &Path) -> Resolved {
     Resolved {
         folder: declared.folder.clone(),
         folder_exists: false,
+        directory: None,
         config: declared.config.clone(),
         canonical_config: declared.config.clone(),
         access: Access::None(Why::TooLong(begin)),
@@ -86,7 +130,7 @@ fn unresolved(declared: &Declared, long: &Path) -> Resolved {
 
 fn config_outside(declared: &Declared, folder: &Path, config: Option<&Path>) -> Option<Why> {
     let config = config.filter(|config| !config.starts_with(folder))?;
-    (declared.source == Source::Label).then(|| Why::ConfigOutside {
+    (declared.source != Source::Predefined).then(|| Why::ConfigOutside {
         config: config.to_path_buf(),
         folder: declared.folder.clone(),
     })
@@ -94,7 +138,7 @@ fn config_outside(declared: &Declared, folder: &Path, config: Option<&Path>) -> 
 
 fn leads_up(declared: &Declared) -> Option<Why> {
     let path = declared.leading_upwards()?;
-    (declared.source == Source::Label).then(|| Why::LeadsUp(path.to_path_buf()))
+    (declared.source != Source::Predefined).then(|| Why::LeadsUp(path.to_path_buf()))
 }
 
 #[cfg(test)]
@@ -222,8 +266,9 @@ mod tests {
         );
         // The kernel and the CLI would take it for different places.
         dir.write("root/a/b/c/x", "");
+        dir.write("root/a/w/x", "");
         std::os::unix::fs::symlink(dir.path().join("root/a/b/c"), folder.join("l")).unwrap();
-        let twofold = folder.join("l/../../../w");
+        let twofold = folder.join("l/../../w");
         assert!(
             why(&twofold, None)
                 .unwrap()

@@ -14,6 +14,7 @@ use super::socket::{Peer, Socket};
 use super::stream::{Format, StreamWriter};
 use crate::daemon::operations::journal::Journal;
 use crate::model::operation::End;
+use crate::model::origin::Origin;
 
 /// The interval at which a client that waits for an operation is checked for its presence.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,6 +22,7 @@ const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 /// Serves a connection to its end.
 pub(super) fn serve(socket: Socket, service: &Service) {
     let connection = Connection {
+        origin: socket.origin(),
         socket: &socket,
         service,
     };
@@ -47,6 +49,8 @@ pub(super) fn refuse(socket: &Socket, error: Error, patience: bool) {
 }
 
 struct Connection<'a> {
+    /// The client, as the log names it.
+    origin: Origin,
     socket: &'a Socket,
     service: &'a Service,
 }
@@ -62,7 +66,7 @@ impl Connection<'_> {
 
     fn serve(&self, request: &Request) -> io::Result<Persistence> {
         let _answering = self.service.limits.request();
-        let answer = match self.service.reply(request) {
+        let answer = match self.service.reply(request, &self.origin) {
             Reply::Answer(answer) => answer,
             Reply::Result(journal, kind) => self
                 .await_end(&journal, request.version)?

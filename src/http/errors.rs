@@ -51,6 +51,8 @@ pub(super) enum Error {
     /// No dev container has this id or name.
     NoDevcontainer(String),
     NotAllowed(String),
+    /// The dev container is not where it was listed.
+    Moved(String),
     /// The file system of the workspace folder does not answer.
     Silent(String),
     Refused(Refusal),
@@ -123,6 +125,10 @@ impl Error {
                 row(404, "Devcontainer not found", detail)
             }
             Self::NotAllowed(why) => row(403, "Workspace folder not allowed", why),
+            Self::Moved(how) => {
+                let detail = format!("{how}; nothing was done. See /devcontainers, and ask again");
+                row(409, "Workspace folder has changed", detail)
+            }
             Self::Silent(why) => row(503, "Workspace folder does not answer", why),
             Self::Refused(refusal) => refusal_row(&refusal),
             Self::Locked => in_progress_row(StartError::Locked.to_string()),
@@ -141,6 +147,7 @@ impl Error {
     pub(super) fn of_start(error: StartError, kind: OperationKind) -> Self {
         match error {
             StartError::NotAllowed(why) => Self::NotAllowed(why),
+            StartError::Moved(how) => Self::Moved(how),
             StartError::Silent(why) => Self::Silent(why),
             StartError::NoResources(why) => Self::Failed(kind, why),
             StartError::Refused(refusal) => Self::Refused(refusal),

@@ -19,6 +19,7 @@ use crate::daemon::operations::journal::Journal;
 use crate::model::api::{BuildInfo, Health};
 use crate::model::ids::Key;
 use crate::model::operation::OperationKind;
+use crate::model::origin::Origin;
 use crate::state::Refusal;
 
 /// The reply to a request, as far as it is known at once.
@@ -40,8 +41,8 @@ impl From<Answer> for Reply {
 
 impl Service {
     /// Replies to a request: admits it, finds its route, and does the route's work.
-    pub(super) fn reply(&self, request: &Request) -> Reply {
-        let reply = self.admit(request).and_then(|()| self.act(request));
+    pub(super) fn reply(&self, request: &Request, origin: &Origin) -> Reply {
+        let reply = self.admit(request).and_then(|()| self.act(request, origin));
         reply.unwrap_or_else(|error| Reply::Answer(error.into()))
     }
 
@@ -52,7 +53,7 @@ impl Service {
         self.access.hosts.check(request).map_err(Error::Forbidden)
     }
 
-    fn act(&self, request: &Request) -> Result<Reply, Error> {
+    fn act(&self, request: &Request, origin: &Origin) -> Result<Reply, Error> {
         let route = routes::route(&request.method, &request.path);
         if !matches!(route, Ok(Action::Healthz)) {
             let authorized = self.access.authorize(request);
@@ -83,16 +84,16 @@ impl Service {
                     container: Some(container),
                     ..OperationKind::Recreate.into()
                 };
-                self.operate(owner, operation, &query, request)
+                self.operate(owner, operation, &query, request, origin)
             }
             Action::Operate(kind, name) => {
                 let operation = OperationRequest {
                     all: query.all.unwrap_or(false),
                     ..kind.into()
                 };
-                self.operate(self.known(&name)?, operation, &query, request)
+                self.operate(self.known(&name)?, operation, &query, request, origin)
             }
-            Action::Cancel(name) => Ok(Reply::End(self.cancel(self.known(&name)?)?)),
+            Action::Cancel(name) => Ok(Reply::End(self.cancel(self.known(&name)?, origin)?)),
             Action::Logs(name) => {
                 let journal = self.journal(self.known(&name)?);
                 let end = if query.follow {
@@ -150,6 +151,7 @@ impl Service {
         operation: OperationRequest,
         query: &Query,
         request: &Request,
+        origin: &Origin,
     ) -> Result<Reply, Error> {
         let kind = operation.kind;
         // A removed dev container can no longer be shown in a 202, and a script that names a container waits for its end.
@@ -157,10 +159,10 @@ impl Service {
         if query.follow {
             // A stream that cannot be opened is refused before the operation begins.
             let end = self.end_of_operation()?;
-            let journal = self.start(key, operation)?;
+            let journal = self.start(key, operation, origin)?;
             return Ok(Reply::Log(log(Some(journal), end, query, request)));
         }
-        let journal = self.start(key, operation)?;
+        let journal = self.start(key, operation, origin)?;
         if query.wait.unwrap_or(waits) {
             return Ok(Reply::Result(journal, kind));
         }

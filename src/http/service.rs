@@ -10,11 +10,12 @@ use super::limits::Limits;
 use crate::base::notify::Notifier;
 use crate::daemon::current::{Current, NoView, Observer};
 use crate::daemon::operations::journal::Journal;
-use crate::daemon::operations::{OperationRequest, Operations};
+use crate::daemon::operations::{OperationRequest, Operations, StartError};
 use crate::daemon::shared::Shared;
 use crate::model::api::Devcontainer;
 use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
+use crate::model::origin::Origin;
 use crate::process;
 use crate::process::programs::Programs;
 use crate::state::{Fact, Freshness, Selected, State, Update, View};
@@ -134,15 +135,26 @@ impl Service {
         self.operations.journal(key)
     }
 
-    /// Begins an operation. Returns its log.
-    pub(super) fn start(&self, key: Key, request: OperationRequest) -> Result<Arc<Journal>, Error> {
+    /// Begins an operation for a client. Returns its log.
+    pub(super) fn start(
+        &self,
+        key: Key,
+        request: OperationRequest,
+        origin: &Origin,
+    ) -> Result<Arc<Journal>, Error> {
         let kind = request.kind;
-        let started = self.operations.start(key, request);
+        let started = self.operations.start(key, request, origin);
+        if let Err(StartError::Moved(_)) = &started {
+            // The client is to find out what there is now, and to be able to ask again for that.
+            let _ = self.newer();
+        }
         started.map_err(|error| Error::of_start(error, kind))
     }
 
-    /// Ends the running operation of a dev container. Returns its log.
-    pub(super) fn cancel(&self, key: Key) -> Result<Arc<Journal>, Error> {
+    /// Ends the running operation of a dev container for a client. Returns its log.
+    pub(super) fn cancel(&self, key: Key, origin: &Origin) -> Result<Arc<Journal>, Error> {
+        let name = self.shown(key).map(|shown| shown.name).unwrap_or_default();
+        log::info!("cancel: asked for by {origin}; dev container {name:?}");
         self.operations.cancel(key).ok_or(Error::NothingToCancel)
     }
 

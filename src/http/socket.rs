@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use crate::base::poll::wait;
+use crate::model::origin::Origin;
 
 /// The state of the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,17 @@ impl Socket {
             Err(io::ErrorKind::TimedOut.into())
         } else {
             Ok(())
+        }
+    }
+
+    /// Returns the client, as far as the socket shows it.
+    pub(super) fn origin(&self) -> Origin {
+        let address = match &self.stream {
+            Stream::Tcp(tcp) => tcp.peer_addr().map(|address| address.to_string()),
+            Stream::Unix(_) => Ok("a unix socket".into()),
+        };
+        Origin {
+            address: address.unwrap_or_else(|_| "a client that is gone".into()),
         }
     }
 

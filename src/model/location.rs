@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::inputs::FileId;
 use super::up_arg::UpArg;
 
 pub use super::access::{Access, Why};
@@ -46,6 +47,8 @@ impl Declared {
 pub enum Source {
     /// The operator of the daemon.
     Predefined,
+    /// The operator for the folder, and a label for the configuration in it.
+    PredefinedFolder,
     /// A label, which any image can set.
     Label,
 }
@@ -57,6 +60,8 @@ pub struct Resolved {
     pub folder: PathBuf,
     /// True if the folder is an existing directory.
     pub folder_exists: bool,
+    /// The directory that the folder is; `None` where there is none, or where it was not looked at.
+    pub directory: Option<FileId>,
     /// The configuration as it was declared, or as the search found it.
     pub config: Option<PathBuf>,
     /// The configuration without symbolic links.
@@ -99,6 +104,7 @@ impl Resolved {
         Self {
             folder: normal(&declared.folder),
             folder_exists: true,
+            directory: None,
             canonical_config: config.as_deref().map(normal),
             config,
             access: Access::Full,

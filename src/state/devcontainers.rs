@@ -139,7 +139,7 @@ impl Fleet {
             .iter_mut()
             .find(|e| e.resolved.is_same(resolved));
         if let Some(entry) = same {
-            if !entry.resolved.access.allows_up() {
+            if !entry.resolved.access.allows_up() || entry.is_linked() && !container.is_linked() {
                 entry.correct_spelling(container);
             }
             // The container was made from this configuration, also when the search order would find another one by now.
@@ -267,7 +267,7 @@ impl Fleet {
 }
 
 impl Entry {
-    /// Takes the folder as a label has it that may be followed, instead of one that may not.
+    /// Takes the folder as a label has it that may be followed, instead of one that may not, or that has links.
     fn correct_spelling(&mut self, container: &Labelled<'_>) {
         if self.predefined.is_none() && container.resolved.access.allows_up() {
             self.folder = container.declared.folder.clone();

@@ -115,7 +115,8 @@ impl Entry {
     pub(super) fn source(&self) -> Source {
         match &self.predefined {
             Some(predefined) if predefined.config == self.config => Source::Predefined,
-            _ => Source::Label,
+            Some(_) => Source::PredefinedFolder,
+            None => Source::Label,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::model::container::{ContainerInfo, RunState};
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::labels::{IdLabels, LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
-use crate::model::location::{Declared, Resolved, Source};
+use crate::model::location::{Declared, Resolved, Source, normal};
 use crate::model::original::ParkedName;
 use crate::model::wsl::path_in;
 use crate::state::fact::Inventory;
@@ -105,7 +105,7 @@ impl State {
             })
             .collect();
         // Names are given in this order, whatever that of docker is. A dev container is written as a label has it that
-        // may be followed.
+        // may be followed, and without links where there is such a label: links may lead elsewhere tomorrow.
         labelled.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
         // A dev container gets the container of its own configuration rather than another one of its folder.
         labelled.sort_by_cached_key(|one| !self.fleet.knows(one.resolved));
@@ -265,15 +265,6 @@ impl State {
             source: Source::Label,
         }
     }
-
-    /// Returns the labels of the container that is shown, if the CLI would not find it by the paths that they name.
-    pub fn labels_for_cli(&self, key: Key) -> Option<IdLabels> {
-        let labels = id_labels(self.fleet.get(key)?.container.as_deref()?)?;
-        let declared = self.declared_by(&labels);
-        let is_plain = declared.folder == Path::new(&labels.folder)
-            && declared.config.as_deref() == labels.config.as_deref().map(Path::new);
-        (!is_plain).then_some(labels)
-    }
 }
 
 impl Entry {
@@ -301,15 +292,22 @@ impl Entry {
 }
 
 impl Labelled<'_> {
-    fn order(&self) -> (bool, &OsStr, Option<&OsStr>, &str) {
+    /// Returns whether its label names the folder by a path with links.
+    pub(super) fn is_linked(&self) -> bool {
+        normal(&self.declared.folder) != self.resolved.folder
+    }
+
+    fn order(&self) -> (bool, bool, &OsStr, Option<&OsStr>, &str) {
         let is_refused = !self.resolved.access.allows_up();
+        let is_linked = self.is_linked();
         let config = self.declared.config.as_deref().map(Path::as_os_str);
         let folder = self.declared.folder.as_os_str();
-        (is_refused, folder, config, &self.info.id)
+        (is_refused, is_linked, folder, config, &self.info.id)
     }
 }
 
-fn id_labels(info: &ContainerInfo) -> Option<IdLabels> {
+/// Returns the labels by which the CLI finds a container, if it is a dev container.
+pub(super) fn id_labels(info: &ContainerInfo) -> Option<IdLabels> {
     Some(IdLabels {
         folder: info.own_label(LABEL_FOLDER)?.to_owned(),
         config: info.own_label(LABEL_CONFIG).map(str::to_owned),

@@ -25,6 +25,7 @@ mod repair;
 mod scan;
 mod step;
 mod subscription;
+mod target;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -43,7 +44,6 @@ use self::persisted::Record;
 use self::step::Retry;
 use crate::base::time::Timestamp;
 use crate::model::container::ContainerInfo;
-use crate::model::location::Declared;
 use crate::model::original::ParkedName;
 use crate::model::up_arg::UpArg;
 
@@ -54,6 +54,7 @@ pub use self::history::Change;
 pub use self::queue::Ahead;
 pub use self::refusal::Refusal;
 pub use self::step::{Next, Step};
+pub use self::target::Target;
 pub use self::view::View;
 pub use crate::model::ids::Key;
 
@@ -255,25 +256,6 @@ impl State {
     /// Returns the id of a dev container.
     pub fn id(&self, key: Key) -> Option<Uuid> {
         self.fleet.get(key).map(|entry| entry.id)
-    }
-
-    /// Returns the folder and config to hand to the CLI: as the labels of the container have them, so that the CLI
-    /// finds it. A spelling that may not be followed counts only if there is no other.
-    pub fn declared(&self, key: Key) -> Option<Declared> {
-        let entry = self.fleet.get(key)?;
-        let allows_up = entry.resolved.access.allows_up();
-        let container = entry.container.as_deref();
-        let labels = container.and_then(|info| self.label_address(info));
-        let labels = labels.filter(|declared| !allows_up || declared.leading_upwards().is_none());
-        let (folder, config) = match labels {
-            Some(labels) => (labels.folder, labels.config),
-            None => (entry.folder.clone(), None),
-        };
-        Some(Declared {
-            folder,
-            config: config.or_else(|| entry.resolved.config.clone()),
-            source: entry.source(),
-        })
     }
 
     /// Returns the additional arguments of `devcontainer up` that the definition of a dev container gives.

@@ -42,6 +42,7 @@ mod queue;
 mod replacing;
 mod restart;
 mod restoring;
+mod same_place;
 mod sink;
 mod slow_docker;
 mod structure;

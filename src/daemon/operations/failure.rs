@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Start(StartError),
     /// A path on which the devcontainer CLI is known to hang.
     UnusablePath(PathBuf),
+    /// The dev container is not where it was when the operation began, as this says (P25).
+    Moved(String),
     /// A docker command failed.
     Docker(docker::Error),
     /// The devcontainer CLI could not be run.
@@ -56,6 +58,7 @@ impl fmt::Display for Failure {
                 "the devcontainer CLI hangs on a path with `=`: {}; nothing was changed. Rename the folder",
                 path.display()
             ),
+            Self::Moved(how) => write!(f, "{how}; devcontainer was not run"),
             Self::Docker(error) => error.fmt(f),
             Self::Spawn(error) => error.fmt(f),
             Self::Plan(error) => write!(f, "the path of docker cannot be handed on: {error}"),
@@ -111,7 +114,10 @@ impl fmt::Display for StartError {
             Self::Locked => f.write_str(
                 "another program, most likely another devcontainerd, holds the lock on the workspace folder, or on the directory of its compose project (flock); try again when it has finished",
             ),
-            Self::NotAllowed(why) | Self::Silent(why) | Self::NoResources(why) => f.write_str(why),
+            Self::NotAllowed(why)
+            | Self::Moved(why)
+            | Self::Silent(why)
+            | Self::NoResources(why) => f.write_str(why),
         }
     }
 }

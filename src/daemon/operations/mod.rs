@@ -2,11 +2,13 @@
 
 mod abort;
 mod aftermath;
+mod audit;
 mod claims;
 mod failure;
 pub mod journal;
 mod locks;
 mod output;
+mod place;
 mod queue;
 mod repair;
 mod restore;
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{io, thread};
 
 use self::abort::Abort;
+use self::audit::Audit;
 use self::failure::Failure;
 use self::journal::Journal;
 use self::locks::FolderLocks;
@@ -40,12 +43,13 @@ use crate::base::flock::FolderLock;
 use crate::base::notify::Notifier;
 use crate::docker::Client;
 use crate::model::ids::{Key, OperationId};
-use crate::model::location::{Declared, Resolved, Why};
+use crate::model::location::{Resolved, Why};
 use crate::model::operation::OperationKind;
+use crate::model::origin::Origin;
 use crate::model::project::Project;
 use crate::model::up_arg::UpArg;
 use crate::process::programs::Programs;
-use crate::state::Refusal;
+use crate::state::{Refusal, Target};
 use crate::{process, proxy};
 
 /// How long an operation waits before it begins for a repair that is under way.
@@ -112,6 +116,8 @@ pub enum StartError {
     Locked,
     /// The folder may not be operated on, for this reason.
     NotAllowed(String),
+    /// The dev container is not where it was when it was last listed, as this says (P25).
+    Moved(String),
     /// The file system of the folder does not answer, as this reason says.
     Silent(String),
     /// The system has no descriptors left, as this error says.
@@ -120,7 +126,7 @@ pub enum StartError {
 
 /// Where an operation works, which is its own until it has ended.
 struct OperationPlace {
-    declared: Declared,
+    target: Target,
     resolved: Resolved,
     claims: Vec<Project>,
     locks: Vec<Arc<FolderLock>>,
@@ -164,58 +170,64 @@ impl Operations {
         })
     }
 
-    /// Begins an operation, or queues it, and returns its log, which also reports its end.
+    /// Begins an operation, or queues it, and returns its log, which also reports its end. The daemon's own log says who
+    /// asked for it.
     pub fn start(
         self: &Arc<Self>,
         key: Key,
         request: OperationRequest,
+        origin: &Origin,
+    ) -> Result<Arc<Journal>, StartError> {
+        let target = self.target(key, request.container.as_deref())?;
+        let mut audit = Audit::new(request.kind, origin, &target);
+        let started = self.start_on(key, request, target, &mut audit);
+        if let Err(why) = &started {
+            audit.refused(why);
+        }
+        started
+    }
+
+    fn start_on(
+        self: &Arc<Self>,
+        key: Key,
+        request: OperationRequest,
+        target: Target,
+        audit: &mut Audit,
     ) -> Result<Arc<Journal>, StartError> {
         let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
-        let place = self.place(key, request.kind)?;
-        let run = self.begin(key, request, place, Arc::new(abort))?;
+        let place = self.place(key, request.kind, target)?;
+        audit.found(&place.resolved);
+        let run = self.begin(key, request, place, Arc::new(abort), audit.clone())?;
         let journal = run.journal.clone();
         self.spawn(run);
         Ok(journal)
     }
 
+    fn target(&self, key: Key, container: Option<&str>) -> Result<Target, StartError> {
+        let target = self.shared.read(|state| state.target(key, container));
+        target.ok_or(StartError::Refused(Refusal::Gone))
+    }
+
     /// Finds out where an operation works, and locks that.
-    fn place(&self, key: Key, kind: OperationKind) -> Result<OperationPlace, StartError> {
-        let declared = self
-            .shared
-            .read(|state| state.declared(key))
-            .ok_or(StartError::Refused(Refusal::Gone))?;
-        let resolved = self.resolve_allowed(&declared, kind)?;
+    fn place(
+        &self,
+        key: Key,
+        kind: OperationKind,
+        target: Target,
+    ) -> Result<OperationPlace, StartError> {
+        let resolved = self.find(&target, kind)?;
+        let declared = &target.declared;
         let silent = |Silent| StartError::Silent(Why::Silent(declared.folder.clone()).to_string());
-        let claims = self.claims(key, &declared, &resolved).map_err(silent)?;
+        let claims = self.claims(key, declared, &resolved).map_err(silent)?;
         self.wait_for_repair(key, &claims);
         let locks = self.lock_all(&resolved, &claims, locks::PATIENCE);
         let locks = locks.map_err(silent)?.ok_or(StartError::Locked)?;
         Ok(OperationPlace {
-            declared,
+            target,
             resolved,
             claims,
             locks,
         })
-    }
-
-    /// Resolves a dev container on disk, where it may be operated on in this way.
-    fn resolve_allowed(
-        &self,
-        declared: &Declared,
-        kind: OperationKind,
-    ) -> Result<Resolved, StartError> {
-        let silent = |Silent| StartError::Silent(Why::Silent(declared.folder.clone()).to_string());
-        let resolved = self.settings.disk.resolve(declared).map_err(silent)?;
-        let refused = if kind.makes_containers() {
-            resolved.access.why_no_up()
-        } else {
-            // The folder itself is not used. It may be gone.
-            resolved.access.why_no_stop()
-        };
-        match refused {
-            Some(why) => Err(StartError::NotAllowed(why.to_string())),
-            None => Ok(resolved),
-        }
     }
 
     fn wait_for_repair(&self, key: Key, claims: &[Project]) {
@@ -231,6 +243,7 @@ impl Operations {
         request: OperationRequest,
         place: OperationPlace,
         abort: Arc<Abort>,
+        audit: Audit,
     ) -> Result<OperationRun, StartError> {
         let mut handles = self.handles();
         // While the handles are locked, no two operations get the same id.
@@ -238,7 +251,8 @@ impl Operations {
         let kind = request.kind;
         let begun = self.shared.update(|state| {
             let begun = state.begin(key, kind, id.clone(), place.claims.clone())?;
-            Ok((begun, Subject::of(state, key)))
+            let labels = place.target.labels.clone();
+            Ok((begun, Subject::of(state, key, labels)))
         });
         let (begun, subject) = begun.map_err(StartError::Refused)?;
         let journal = Arc::new(Journal::new(begun.log_source));
@@ -257,7 +271,9 @@ impl Operations {
             subject,
             all: request.all,
             id,
-            declared: place.declared,
+            audit,
+            declared: place.target.declared,
+            labelled: place.target.labelled,
             resolved: place.resolved,
             claims: place.claims,
             journal,

@@ -96,19 +96,24 @@ impl OperationRun {
 
     /// Finds out again where it works and what it acts on. Locks and claims of before are kept until then.
     fn take_place(&mut self) -> Result<(), StartError> {
+        let target = self
+            .operations
+            .target(self.key, self.container.as_deref())?;
         let OperationPlace {
-            declared,
+            target,
             resolved,
             claims,
             locks,
-        } = self.operations.place(self.key, self.kind)?;
+        } = self.operations.place(self.key, self.kind, target)?;
         let (key, own) = (self.key, claims.clone());
         let subject = self.operations.shared.update(|state| {
             state.claim_instead(key, own)?;
-            Ok(Subject::of(state, key))
+            Ok(Subject::of(state, key, target.labels))
         });
         self.subject = subject.map_err(StartError::Refused)?;
-        self.declared = declared;
+        self.audit.found(&resolved);
+        self.declared = target.declared;
+        self.labelled = target.labelled;
         self.resolved = resolved;
         self.claims = claims;
         self._locks = locks;

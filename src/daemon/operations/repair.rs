@@ -19,9 +19,10 @@ impl Operations {
     /// Repairs what an operation left of a dev container, unless another daemon is at work in its folder
     /// or in its compose project.
     pub(super) fn repair_one(&self, key: Key) {
-        let Some(declared) = self.shared.read(|state| state.declared(key)) else {
+        let Some(target) = self.shared.read(|state| state.target(key, None)) else {
             return;
         };
+        let declared = target.declared;
         let Ok(resolved) = self.settings.disk.resolve(&declared) else {
             return;
         };

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::ThreadGuard;
 use super::abort::Abort;
+use super::audit::Audit;
 use super::failure::Failure;
 use super::journal::Journal;
 use crate::base::flock::FolderLock;
@@ -37,7 +38,10 @@ pub(super) struct OperationRun {
     /// True if it acts on all containers of the dev container.
     pub(super) all: bool,
     pub(super) id: OperationId,
+    pub(super) audit: Audit,
     pub(super) declared: Declared,
+    /// The location that the labels of the container name, which leads to the same place.
+    pub(super) labelled: Option<Declared>,
     pub(super) resolved: Resolved,
     /// The compose projects in which no other operation runs meanwhile.
     pub(super) claims: Vec<Project>,
@@ -64,10 +68,11 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn of(state: &State, key: Key) -> Self {
+    /// Returns what the state knows; `labels` are those of its target.
+    pub(super) fn of(state: &State, key: Key, labels: Option<IdLabels>) -> Self {
         Self {
             shown: state.containers_of(key).into_iter().next(),
-            labels: state.labels_for_cli(key),
+            labels,
             up_args: state.up_args(key).to_vec(),
         }
     }
@@ -122,7 +127,7 @@ impl OperationRun {
         if let Err(outcome) = turn {
             return self.end(outcome);
         }
-        log::info!("{} of {} begins", self.kind.verb(), self.folder().display());
+        self.audit.begun();
         for project in &self.claims {
             log::debug!("no other operation runs in the compose project {project} meanwhile");
         }
@@ -274,7 +279,7 @@ impl OperationRun {
         operations.shared.update(|state| state.apply(fact, now));
         operations.settings.persister.save();
         let summary = self.summary(&end);
-        log::info!("{}: {summary}", self.folder().display());
+        self.audit.ended(&summary);
         self.journal.end(end, summary);
     }
 

@@ -81,6 +81,9 @@ impl OperationRun {
             Ok(command) => command,
             Err(e) => return (Failure::Plan(e).into(), None),
         };
+        if let Some(moved) = self.moved() {
+            return (Failure::Moved(moved).into(), None);
+        }
         let mut output = Output::new(&self.journal, way.true_names());
         let limits = RunLimits {
             deadline: self.deadline,

@@ -250,7 +250,7 @@ fn the_cli_is_given_what_the_labels_say() {
     let defined = vec![(predefined("/w/.", None), place)];
     world.apply(Fact::Predefined(defined));
     let key = world.state.find("w").unwrap();
-    let address = world.state.declared(key).unwrap();
+    let address = world.state.target(key, None).unwrap().declared;
     assert_eq!(address.folder, Path::new("/w/."));
     assert_eq!(address.config.as_deref(), Some(Path::new(CONFIG)));
 }
@@ -269,15 +269,16 @@ fn a_path_of_windows_into_this_distribution_is_one_in_it() {
     assert!(one.container.is_some());
     assert_eq!(one.workspace_folder, "/w");
     let key = world.state.scan_targets()[0].key;
-    assert_eq!(world.state.declared(key).unwrap().folder, Path::new("/w"));
-    let labels = world.state.labels_for_cli(key).unwrap();
+    let target = world.state.target(key, None).unwrap();
+    assert_eq!(target.declared.folder, Path::new("/w"));
+    let labels = target.labels.unwrap();
     let config = format!("devcontainer.config_file={CONFIG}");
     let folder = format!("devcontainer.local_folder={folder}");
     assert_eq!(labels.pairs(), [folder, config]);
     world.containers.clear();
     world.run(2, "/w", Some(CONFIG));
     world.list();
-    assert_eq!(world.state.labels_for_cli(key), None);
+    assert_eq!(world.state.target(key, None).unwrap().labels, None);
 }
 
 #[test]

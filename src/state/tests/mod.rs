@@ -116,6 +116,7 @@ impl World {
         let folder = canonical(folder);
         Resolved {
             folder_exists: !self.gone.contains(&folder),
+            directory: None,
             folder,
             config: config.map(PathBuf::from),
             canonical_config: config.map(canonical),
