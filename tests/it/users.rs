@@ -158,7 +158,7 @@ fn p26_a_client_without_a_number_for_its_process_is_judged_by_the_file() {
     let sandbox = Sandbox::new();
     let socket = sandbox.path("d.sock");
     let unshare = "--user --map-root-user --pid --fork --kill-child --mount-proc";
-    let daemon = sandbox
+    let mut daemon = sandbox
         .daemon_of(DaemonBuilder::of("unshare").args(unshare).arg(BINARY))
         .args("--listen 127.0.0.1:0 --listen")
         .arg(&format!("unix:{}", socket.display()))
@@ -170,6 +170,9 @@ fn p26_a_client_without_a_number_for_its_process_is_judged_by_the_file() {
     assert!(served.status.success(), "{served:?}");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
     assert_refused(&healthcheck_as(own, &[], &url));
+    // unshare does not end by TERM, and takes the daemon with it.
+    daemon.signal("KILL");
+    daemon.wait();
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Sample {
     fn parse(status: &str) -> Option<Self> {
         let value = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim_start().split_whitespace().next()
+            line.split_whitespace().next()
         };
         let number = |name| value(name)?.parse::<u64>().ok();
         Some(Self {
