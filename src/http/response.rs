@@ -118,8 +118,10 @@ pub(super) fn encode_head(
     let own = [("Server", "devcontainerd")];
     let others = headers.iter().map(|(name, value)| (*name, value.as_str()));
     let all = own.into_iter().chain(others);
-    // Names and values are our own and plain ASCII: none of them is lost here.
-    let headers = all.filter_map(|(name, value)| Header::from_bytes(name, value).ok());
+    // Names and values are our own and plain ASCII: none of them is lost here. `Header` would take a line end, too, and
+    // split the answer at it (CVE-2026-66753).
+    let plain = all.filter(|(_, value)| !value.bytes().any(|byte| byte.is_ascii_control()));
+    let headers = plain.filter_map(|(name, value)| Header::from_bytes(name, value).ok());
     let known = match length {
         Length::Known(length) => Some(length),
         Length::None => Some(0),
@@ -219,6 +221,16 @@ mod tests {
         assert_eq!(rest, Some(&body[..]));
         let head_only = answer.encode(delivery(Http11, KeepAlive, true));
         assert_eq!(head_only, (head, None));
+    }
+
+    #[test]
+    fn a_value_with_a_line_end_is_left_out() {
+        for value in ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "\n", "a\0"] {
+            let answer = Answer::empty().with("Location", value);
+            let expected = ["HTTP/1.1 204 No Content", "Server: devcontainerd", "", ""];
+            let found = lines(&answer, delivery(Http11, KeepAlive, false));
+            assert_eq!(found, expected, "{value:?}");
+        }
     }
 
     #[test]
