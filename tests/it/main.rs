@@ -7,6 +7,7 @@
 mod common;
 
 mod activation;
+mod advisories;
 mod affected;
 mod bodies;
 mod bounds;

@@ -21,13 +21,13 @@ const FLOORS: [&[&str]; 9] = [
 type Imports = BTreeMap<(String, String), BTreeSet<PathBuf>>;
 
 /// A source file, and its module path below the crate: `["docker", "inspect"]`.
-struct Source {
-    file: PathBuf,
+pub(super) struct Source {
+    pub(super) file: PathBuf,
     module: Vec<String>,
-    text: String,
+    pub(super) text: String,
 }
 
-fn sources() -> Vec<Source> {
+pub(super) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     let mut directories = vec![root.clone()];
