@@ -1,8 +1,8 @@
 #!/bin/sh
-# Keeps a Debian root with current versions of Docker, compose and podman in target/, in which the tests run on these
-# even if this machine has older ones or others.
+# Keeps a Debian root with current versions of Docker, compose, podman and Chromium in target/, in which the tests run on
+# these even if this machine has older ones or others.
 #
-#   scripts/bed.sh make                        make it (debootstrap; about a minute and 1 GB), unless it is there
+#   scripts/bed.sh make                        make it (debootstrap, apt-get; some minutes and 1.5 GB), unless it is there
 #   scripts/bed.sh run COMMAND [ARGUMENT...]   run COMMAND in it, in the current directory and as root
 #   scripts/bed.sh remove                      remove it
 #
@@ -16,7 +16,8 @@ set -eu
 suite=trixie # Debian 13
 packages=docker.io,docker-cli,docker-compose,docker-buildx,podman # scripts/engine.sh needs the next ones, then tests
 packages=$packages,iptables,iproute2,busybox-static,nodejs,curl,procps
-version="1 $suite $packages" # a root that was made with another one is made anew
+browser=chromium # the root is used without it if it cannot be installed
+version="2 $suite $packages,$browser" # a root that was made with another one is made anew
 
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 root=$(dirname "$(dirname "$self")")
@@ -99,11 +100,29 @@ make() {
         cannot "debootstrap failed: $(tail -n 1 "$bed.log") (its log is $bed.log)"
     fi
     child=
+    add_browser
     rm -rf "$new"/var/cache/apt/* "$new"/var/lib/apt/lists/* "$bed.log"
     printf '127.0.0.1 localhost\n::1 localhost\n' >"$new/etc/hosts"
     echo "$version" >"$new/${stamp#"$bed/"}"
     mv "$new" "$bed"
     trap - EXIT INT TERM HUP
+}
+
+# Installs the browser in the new root, by apt-get, as debootstrap knows neither alternatives nor recommended packages.
+add_browser() {
+    echo "bed: installing $browser in it"
+    printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d" # no service is started
+    chmod 755 "$new/usr/sbin/policy-rc.d"
+    # shellcheck disable=SC2016 # expanded in the root
+    setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child --root="$new" \
+        --mount-proc=/proc sh -ec '
+            export DEBIAN_FRONTEND=noninteractive
+            apt-get update -qq
+            apt-get install -y -qq --no-install-recommends --no-remove "$1"' sh "$browser" >"$bed.log" 2>&1 </dev/null &
+    child=$!
+    wait $child || echo "bed: continuing without $browser: $(tail -n 1 "$bed.log")"
+    child=
+    rm -f "$new/usr/sbin/policy-rc.d"
 }
 
 # Becomes COMMAND in the root, which becomes /, as a container's root has to be a mount point. Runs in a mount namespace

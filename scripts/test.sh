@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test. Those in tests/e2e use a private Docker engine, the real devcontainer CLI and the static binary, and
-# run twice: all of them in the Debian root of scripts/bed.sh, which has current versions of Docker, compose and podman,
-# and the modules named below on this machine's own Docker and compose, as people have older ones, too.
+# run twice: all of them in the Debian root of scripts/bed.sh, which has current versions of Docker, compose, podman and
+# Chromium, and the modules named below on this machine's own Docker and compose, as people have older ones, too.
 #
 # If the root cannot be made, all of them run on this machine's own. If no engine can be started, they do not run; with
 # REQUIRE_ENGINE=1 this is a failure. Tests that did not run anywhere are listed at the end. The last line is the total
@@ -32,19 +32,20 @@ run_binary() {
     fi
     all=$("$@" --list | sed -n 's/: test$//p')
     skip=()
-    case ${current:-$machine} in
-    "")
+    versions=${current:-$machine}
+    if [ -z "$versions" ]; then
         echo "test: NOT RUN, because no private Docker engine can be started:" >>"$dir/notes"
         echo "$all" >"$dir/not-run"
-        ;;
-    *podman*) ;;
-    *)
-        skip=(--skip podman::)
-        if grep '^podman::' <<<"$all" >"$dir/not-run"; then
-            echo "test: NOT RUN, because podman is missing or runs no container:" >>"$dir/notes"
+    fi
+    for pair in podman:podman browser:Chromium; do # MODULE:PROGRAM
+        module=${pair%:*} program=${pair#*:}
+        if [ -n "$versions" ] && [[ $versions != *"$program"* ]]; then
+            skip+=(--skip "$module::")
+            if grep "^$module::" <<<"$all" >>"$dir/not-run"; then
+                echo "test: NOT RUN, because $program is missing or does not run:" >>"$dir/notes"
+            fi
         fi
-        ;;
-    esac
+    done
     for test in $(sed -n '/^cli_versions::/p' <<<"$all"); do
         version=$(sed 's/.*::cli_//; s/_/./g' <<<"$test")
         if [ "$version" != 0.89.0 ] && ! [ -e "target/tools/cli-$version/node_modules/.bin/devcontainer" ]; then
@@ -87,7 +88,8 @@ trap 'rm -rf "$dir"' EXIT
 describe='docker=$(docker version --format "{{.Server.Version}}")
 compose=$({ docker compose version --short || docker-compose version --short; } 2>/dev/null) || compose=none
 podman=$(scripts/podman.sh "$TMPDIR/podman" && podman --version) || podman=
-echo "Docker $docker, compose $compose${podman:+, $podman}"'
+chromium=$(chromium --version 2>/dev/null | sed "s/ built on.*//") || chromium=
+echo "Docker $docker, compose $compose${podman:+, $podman}${chromium:+, $chromium}"'
 { scripts/bed.sh make && scripts/bed.sh run scripts/with-engine.sh sh -c "$describe" >"$dir/current"; } \
     2>"$dir/why-not-current" || : >"$dir/current"
 scripts/with-engine.sh sh -c "$describe" >"$dir/machine" 2>"$dir/why-not-machine" || : >"$dir/machine"

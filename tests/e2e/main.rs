@@ -6,6 +6,7 @@
 mod common;
 
 mod arguments;
+mod browser;
 mod cancelling;
 mod cli_versions;
 mod compose;
