@@ -10,6 +10,7 @@ use std::{fmt, io};
 
 use crate::base::listen_fds::{self, ListenFdsError};
 use crate::base::notify::{Notifier, RescanSignal};
+use crate::base::open_files::{self, TooFew};
 use crate::base::sd_notify;
 use crate::base::time::Timestamp;
 use crate::base::token::TokenError;
@@ -69,6 +70,8 @@ pub enum ServeError {
     Listen(ListenAddress, io::Error),
     /// Signal handlers cannot be installed.
     Signals(io::Error),
+    /// The process may open too few files to serve anyone.
+    OpenFiles(TooFew),
     /// The process has no file descriptors left.
     Descriptors(io::Error),
     /// The thread of this name cannot be started.
@@ -85,6 +88,7 @@ impl ServeError {
             | Self::ListenFds(_)
             | Self::Inherited(_)
             | Self::Exposed(_)
+            | Self::OpenFiles(_)
             | Self::Listen(..) => true,
             Self::Signals(_) | Self::Descriptors(_) | Self::Thread(..) => false,
         }
@@ -112,6 +116,7 @@ impl fmt::Display for ServeError {
                 Ok(())
             }
             Self::Signals(error) => write!(f, "signals cannot be handled: {error}"),
+            Self::OpenFiles(error) => error.fmt(f),
             Self::Descriptors(error) => write!(f, "no file descriptor can be created: {error}"),
             Self::Thread(name, error) => write!(f, "the {name} thread cannot be started: {error}"),
         }
@@ -128,6 +133,7 @@ fn as_given(address: &ListenAddress) -> String {
 /// Runs the daemon until a signal stops it.
 pub fn run(config: Config) -> Result<(), ServeError> {
     let inherited = listen_fds::take().map_err(ServeError::ListenFds)?;
+    open_files::check().map_err(ServeError::OpenFiles)?;
     let manifest = read_manifest(config.manifest.as_deref()).map_err(ServeError::Manifest)?;
     process::set_priority(config.child_priority).map_err(ServeError::ChildNice)?;
     let mut signals = Signals::new().map_err(ServeError::Signals)?;

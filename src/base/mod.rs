@@ -8,6 +8,7 @@ pub mod lines;
 pub mod listen_fds;
 pub mod logging;
 pub mod notify;
+pub mod open_files;
 pub mod path_text;
 pub mod poll;
 pub mod regular_file;

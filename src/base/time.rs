@@ -43,6 +43,12 @@ impl Timestamp {
         }
     }
 
+    /// Returns the time `millis` milliseconds after 1970-01-01T00:00:00Z, unless its year has more than four digits.
+    pub fn checked_from_millis(millis: i64) -> Option<Self> {
+        let time = Self::from_millis(millis);
+        (EARLIEST..=LATEST).contains(&time.seconds).then_some(time)
+    }
+
     /// Returns the milliseconds since 1970-01-01T00:00:00Z, rounded down and saturating.
     pub fn as_millis(self) -> i64 {
         self.seconds
@@ -58,7 +64,7 @@ impl Timestamp {
 
     /// Returns the seconds from `earlier` to this time. They are negative if `earlier` is later.
     pub fn seconds_since(self, earlier: Self) -> f64 {
-        (self.seconds - earlier.seconds) as f64
+        self.seconds.saturating_sub(earlier.seconds) as f64
             + (f64::from(self.nanos) - f64::from(earlier.nanos)) / 1e9
     }
 
@@ -69,7 +75,7 @@ impl Timestamp {
         let (clock, after_clock) = after_date.split_at_checked(8)?;
         let [year, month, day] = fields(date, '-', [4, 2, 2])?;
         let [hour, minute, second] = fields(clock, ':', [2, 2, 2])?;
-        if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        if !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
             return None;
         }
         if hour > 23 || minute > 59 || second > 60 {
@@ -141,6 +147,16 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
+}
+
+/// Returns the number of days of a month.
+fn days_in(year: i64, month: i64) -> i64 {
+    let (next_year, next_month) = if month == 12 {
+        (year + 1, 1)
+    } else {
+        (year, month + 1)
+    };
+    days_from_civil(next_year, next_month, 1) - days_from_civil(year, month, 1)
 }
 
 /// Returns the year, month and day of a number that [`days_from_civil`] returns.
@@ -227,7 +243,21 @@ mod tests {
         check("2024-02-28T23:30:00-01:00", "2024-02-29T00:30:00Z");
         check("2026-01-01T00:30:00.5+05:30", "2025-12-31T19:00:00.5Z");
         check("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z");
+        check("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z");
+        check("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z");
+        check("2024-02-29T00:00:00+23:59", "2024-02-28T00:01:00Z");
         check("1969-12-31T23:59:59.25Z", "1969-12-31T23:59:59.25Z");
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_written_is_none() {
+        assert_eq!(Timestamp::checked_from_millis(i64::MAX), None);
+        assert_eq!(Timestamp::checked_from_millis(i64::MIN), None);
+        let last = Timestamp::checked_from_millis(LATEST * 1000 + 999).unwrap();
+        assert_eq!(last.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::checked_from_millis(LATEST * 1000 + 1000), None);
+        let far = Timestamp::new(i64::MAX, 0).seconds_since(Timestamp::new(i64::MIN, 0));
+        assert!(far > 0.0);
     }
 
     #[test]
@@ -241,6 +271,20 @@ mod tests {
             "2026-11-23T23:24:44",
             "2026-11-23T23:24:44.Z",
             "2026-11-23T23:24:44+0100",
+            "2026-02-29T00:00:00Z",
+            "2026-04-31T00:00:00Z",
+            "10000-01-01T00:00:00Z",
+            "12026-1-1T00:00:00Z",
+            "2026-1-001T00:00:00Z",
+            "2026-11-23T1:002:03Z",
+            "9999-12-31T23:59:59-00:01",
+            "0000-01-01T00:00:00+00:01",
+            "2026-11-23T23:24:44+24:00",
+            "2026-11-23T23:24:44+00:60",
+            "2026-11-23T23:24:44+9223372036854775807:00",
+            "2026-11-23T23:24:44-99999999999999:99999999",
+            "2026-11-23T23:24:44+:",
+            "2026-11-23T23:24:44+01:00x",
             "+026-11-23T23:24:44Z",
             "20216-1-24T20:45:56Z",
             "2026-1-234T20:45:56Z",

@@ -99,12 +99,12 @@ impl Message<'_> {
         }
     }
 
-    /// When it was written; `now` where it does not say.
+    /// When it was written; `now` where it does not say, or gives a time that cannot be.
     pub(super) fn at(&self, now: Timestamp) -> Timestamp {
         if self.timestamp == 0 {
             now
         } else {
-            Timestamp::from_millis(self.timestamp)
+            Timestamp::checked_from_millis(self.timestamp).unwrap_or(now)
         }
     }
 }
