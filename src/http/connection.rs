@@ -3,12 +3,14 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::errors::{self, Error};
+use super::errors::{self, Error, Limit};
 use super::handlers::Reply;
 use super::limits::{CLOSING_TIMEOUT, IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
+use super::places::{Kind, Place};
 use super::reader::{NoRequest, Reader};
 use super::request::{Persistence, Request, Version};
 use super::response::{Answer, Delivery};
+use super::routes::{self, Action};
 use super::service::Service;
 use super::socket::{Peer, Socket};
 use super::stream::{Format, StreamWriter};
@@ -20,16 +22,19 @@ use crate::model::origin::Origin;
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end.
-pub(super) fn serve(socket: Socket, service: &Service) {
+pub(super) fn serve(socket: Socket, service: &Service, place: &Place) {
     let connection = Connection {
         origin: socket.origin(),
         socket: &socket,
         service,
+        place,
     };
     let mut requests = Reader::new(&socket);
     let mut idle = READ_TIMEOUT;
     loop {
-        match connection.serve_next(&mut requests, idle) {
+        let served = connection.serve_next(&mut requests, idle);
+        place.wait();
+        match served {
             Ok(Persistence::KeepAlive) => idle = IDLE_TIMEOUT,
             Ok(Persistence::Close) => return socket.close_gently(CLOSING_TIMEOUT),
             // The connection is broken: no client is left that could get an error.
@@ -53,18 +58,42 @@ struct Connection<'a> {
     origin: Origin,
     socket: &'a Socket,
     service: &'a Service,
+    place: &'a Place,
 }
 
 impl Connection<'_> {
     fn serve_next(&self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
         match requests.next(idle) {
-            Ok(request) => self.serve(&request),
+            Ok(request) => match self.place.begin() {
+                Some(Kind::Regular) => self.serve(&request, request.persistence),
+                Some(Kind::Reserved) => self.serve_reserved(&request),
+                // Another connection has its place.
+                None => Err(io::ErrorKind::ConnectionAborted.into()),
+            },
             Err(NoRequest::Closed) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(NoRequest::Rejected(error)) => self.write(&error.into(), Delivery::LAST),
         }
     }
 
-    fn serve(&self, request: &Request) -> io::Result<Persistence> {
+    /// Serves a request that comes while every regular connection is being answered.
+    fn serve_reserved(&self, request: &Request) -> io::Result<Persistence> {
+        let _waits = match routes::route(&request.method, &request.path) {
+            Ok(Action::Healthz) => None,
+            Ok(Action::Readyz | Action::Cancel(_)) => match self.service.limits.reserved_wait() {
+                Some(permit) => Some(permit),
+                None => return self.refuse(request),
+            },
+            _ => return self.refuse(request),
+        };
+        self.serve(request, Persistence::Close)
+    }
+
+    fn refuse(&self, request: &Request) -> io::Result<Persistence> {
+        let error = Error::Limit(Limit::Connections);
+        self.write(&error.into(), Delivery::to(request, Persistence::Close))
+    }
+
+    fn serve(&self, request: &Request, persistence: Persistence) -> io::Result<Persistence> {
         let _answering = self.service.limits.request();
         let answer = match self.service.reply(request, &self.origin) {
             Reply::Answer(answer) => answer,
@@ -82,10 +111,10 @@ impl Connection<'_> {
                 return self.stream(request, events.format, |out| events.send(self.service, out));
             }
         };
-        let persistence = if self.service.is_closing() {
+        let persistence = if self.service.is_closing() || answer.is_last {
             Persistence::Close
         } else {
-            request.persistence
+            persistence
         };
         self.write(&answer, Delivery::to(request, persistence))
     }

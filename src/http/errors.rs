@@ -155,6 +155,15 @@ impl Error {
         }
     }
 
+    /// True if the client may not use the daemon. Its connection is closed: a page whose requests are refused could
+    /// otherwise hold many.
+    fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Stranger(_) | Self::Forbidden(_) | Self::Unauthorized(_)
+        )
+    }
+
     /// The header that tells a client how to go on, if there is one for the error.
     fn header(&self) -> Option<(&'static str, String)> {
         match self {
@@ -178,6 +187,7 @@ impl Error {
 impl From<Error> for Answer {
     fn from(error: Error) -> Self {
         let header = error.header();
+        let is_last = error.is_refusal();
         let (status, message, detail) = error.into_row();
         let body = ErrorBody {
             message: &message,
@@ -185,6 +195,7 @@ impl From<Error> for Answer {
         };
         let mut answer = Self::json(status, &body);
         answer.headers.extend(header);
+        answer.is_last = is_last;
         answer
     }
 }
@@ -227,8 +238,9 @@ fn head_row(error: &HeadError) -> Row {
 fn limit_row(limit: Limit) -> Row {
     match limit {
         Limit::Connections => {
-            let detail =
-                format!("at most {MAX_CONNECTIONS} connections may be open at once; try again");
+            let detail = format!(
+                "at most {MAX_CONNECTIONS} requests are answered at once, streams included, and further ones only if they are for /healthz, /readyz or a cancel; try again"
+            );
             row(503, "Too many connections", detail)
         }
         Limit::Streams => {
@@ -340,7 +352,10 @@ impl fmt::Display for Flaw {
         match self {
             Self::Syntax => f.write_str("malformed HTTP/1.1 request head"),
             Self::Method => f.write_str("malformed method"),
-            Self::Target => f.write_str("the target should be a path"),
+            Self::Target => f.write_str(
+                "the target should be a path, with # and \\ and all that is not ASCII percent-encoded",
+            ),
+            Self::TwoHosts => f.write_str("the target and the Host header name different hosts"),
             Self::NoHost => f.write_str("HTTP/1.1 requires a Host header"),
             Self::Repeated(name) => write!(f, "the header {name} must be unique, but occurs twice"),
             Self::NotText(name) => write!(f, "the header {name} is not UTF-8 text"),
@@ -350,6 +365,11 @@ impl fmt::Display for Flaw {
             }
             Self::CodingInHttp10 => f.write_str("HTTP/1.0 has no Transfer-Encoding"),
             Self::Chunk => f.write_str("malformed chunk"),
+            Self::Trailer => f.write_str("malformed or forbidden header after the body"),
+            Self::LineEnd => f.write_str("a line should end with CR LF"),
+            Self::Underscore => f.write_str(
+                "a header should not have the name of another one with _ in place of -",
+            ),
         }
     }
 }
@@ -396,6 +416,9 @@ impl fmt::Display for Forbidden {
             Self::Site => {
                 f.write_str("requests from other web sites are rejected (Sec-Fetch-Site)")
             }
+            Self::Speculative => f.write_str(
+                "requests that a browser sends ahead, before the address is opened, are rejected (Sec-Purpose)",
+            ),
             Self::Origin(origin) => {
                 write!(
                     f,

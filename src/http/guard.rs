@@ -25,6 +25,9 @@ pub(super) enum Forbidden {
     Host(String),
     /// A page of another site sent the request (`Sec-Fetch-Site` of W3C Fetch Metadata).
     Site,
+    /// A browser fetches the address before anyone has opened it, because a page says so. Such a request has the
+    /// `Sec-Fetch-Site` of one that a person makes.
+    Speculative,
     /// The page of this `Origin` sent the request (RFC 6454, section 7).
     Origin(String),
 }
@@ -41,6 +44,9 @@ impl AllowedHosts {
             && !matches!(site.as_str(), "none" | "same-origin")
         {
             return Err(Forbidden::Site);
+        }
+        if request.is_speculative {
+            return Err(Forbidden::Speculative);
         }
         if let Some(origin) = &request.origin
             && !is_origin_of(origin, request.host.as_deref().unwrap_or_default())
@@ -165,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn p17_the_authority_of_an_absolute_target_counts_in_place_of_the_host() {
-        let head = b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    fn p17_the_authority_of_an_absolute_target_counts_as_the_host() {
+        let head = b"GET http://evil.example/ HTTP/1.0\r\n\r\n";
         let (request, _) = Request::parse(head).unwrap().unwrap();
         let refused = Err(Forbidden::Host("evil.example".into()));
         assert_eq!(AllowedHosts::default().check(&request), refused);
@@ -188,6 +194,29 @@ mod tests {
             let refused = Err(Forbidden::Origin(origin.into()));
             let expected = if allowed { Ok(()) } else { refused };
             assert_eq!(check(&headers), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn p17_what_a_browser_fetches_ahead_is_refused() {
+        for (header, allowed) in [
+            ("Sec-Purpose: prefetch", false),
+            ("Sec-Purpose: prefetch;prerender", false),
+            ("Sec-Purpose: PREFETCH; anonymous-client-ip", false),
+            ("Sec-Purpose: x\r\nSec-Purpose: prerender", false),
+            ("Purpose: prefetch", false),
+            ("X-Moz: prefetch", false),
+            ("X-Purpose: preview", false),
+            ("Sec-Purpose: ", true),
+            ("Purpose: prefetching", true),
+        ] {
+            let headers = format!("Host: localhost\r\nSec-Fetch-Site: none\r\n{header}\r\n");
+            let expected = if allowed {
+                Ok(())
+            } else {
+                Err(Forbidden::Speculative)
+            };
+            assert_eq!(check(&headers), expected, "{header}");
         }
     }
 

@@ -4,8 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Connections at once; further ones are answered 503 and closed.
+/// Connections at once. For a further one, one that waits for a request is closed.
 pub(super) const MAX_CONNECTIONS: usize = 64;
+/// Further connections at once while all of those are answered. They get `/healthz`, `/readyz` and `cancel`, or 503.
+pub(super) const MAX_RESERVED: usize = 8;
+/// Requests on those at once that may have to wait, so that `/healthz` is always answered.
+const MAX_RESERVED_WAITS: usize = MAX_RESERVED - 2;
+/// Threads of connections that have given way: they are about to end, or wait for what a client that is gone asked for.
+pub(super) const MAX_LEAVING: usize = 64;
 /// Streams at once, each on one of the connections.
 pub(super) const MAX_STREAMS: usize = 32;
 /// Connections of users who are not served that are closed gently at once; further ones are closed abruptly.
@@ -25,12 +31,12 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// For a client to notice that the daemon reads no more of what it sends.
 pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Counts connections, streams and requests.
+/// Counts streams and requests.
 #[derive(Default)]
 pub struct Limits {
-    connections: Arc<AtomicUsize>,
     streams: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
+    reserved_waits: Arc<AtomicUsize>,
     refusals: Arc<AtomicUsize>,
 }
 
@@ -38,11 +44,6 @@ pub struct Limits {
 pub(super) struct Permit(Arc<AtomicUsize>);
 
 impl Limits {
-    /// Returns `None` where [`MAX_CONNECTIONS`] are open.
-    pub(super) fn connection(&self) -> Option<Permit> {
-        Permit::take(&self.connections, MAX_CONNECTIONS)
-    }
-
     /// Returns `None` where [`MAX_STREAMS`] are open.
     pub(super) fn stream(&self) -> Option<Permit> {
         Permit::take(&self.streams, MAX_STREAMS)
@@ -50,7 +51,12 @@ impl Limits {
 
     /// Counts a request until its answer is sent. A connection has one at a time.
     pub(super) fn request(&self) -> Option<Permit> {
-        Permit::take(&self.requests, MAX_CONNECTIONS)
+        Permit::take(&self.requests, MAX_CONNECTIONS + MAX_RESERVED + MAX_LEAVING)
+    }
+
+    /// Returns `None` where [`MAX_RESERVED_WAITS`] requests wait on reserved connections.
+    pub(super) fn reserved_wait(&self) -> Option<Permit> {
+        Permit::take(&self.reserved_waits, MAX_RESERVED_WAITS)
     }
 
     /// Returns `None` where [`MAX_REFUSALS`] connections are being closed gently.
@@ -87,13 +93,11 @@ mod tests {
     #[test]
     fn p19_permits_are_limited_and_given_back() {
         let limits = Limits::default();
-        let taken: Vec<Permit> = (0..MAX_CONNECTIONS)
-            .filter_map(|_| limits.connection())
-            .collect();
-        assert_eq!(taken.len(), MAX_CONNECTIONS);
-        assert!(limits.connection().is_none());
-        assert!(limits.stream().is_some());
+        let taken: Vec<Permit> = (0..MAX_STREAMS).filter_map(|_| limits.stream()).collect();
+        assert_eq!(taken.len(), MAX_STREAMS);
+        assert!(limits.stream().is_none());
+        assert!(limits.reserved_wait().is_some());
         drop(taken);
-        assert!(limits.connection().is_some());
+        assert!(limits.stream().is_some());
     }
 }

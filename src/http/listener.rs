@@ -12,15 +12,20 @@ use std::{fs, io, thread};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 
-use super::errors::{Error, Limit};
 use super::peer;
-use super::response::{Answer, Delivery};
 use super::service::Service;
 use super::socket::{Socket, Stream};
 use crate::model::listen::ListenAddress;
 
 /// The pause of accepting while the process has no descriptors or memory left.
 const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);
+/// The pause in which the thread of an idle connection ends, and gives its descriptor back.
+const ENDING_PAUSE: Duration = Duration::from_millis(10);
+/// The interval of warnings about exhaustion.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+/// The pause of accepting while no connection can give way to a new one, which is so for a moment only: two of the
+/// reserved ones never wait. New connections stay in the kernel's queue meanwhile.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Bytes of stack of a connection's thread, which needs less than the default of 2 MiB.
 const STACK: usize = 256 << 10;
 
@@ -110,6 +115,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// Accepts on all of `bound` until `stop` becomes readable.
 pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
+    let mut exhaustion = Exhaustion::default();
     loop {
         let mut fds: Vec<PollFd<'_>> = bound
             .iter()
@@ -124,14 +130,17 @@ pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
             return;
         }
         for (bound, _) in bound.iter().zip(ready).filter(|(_, ready)| *ready) {
-            match bound.accept() {
-                Ok(stream) => serve(stream, service),
-                Err(e) if is_exhausted(&e) => {
-                    log::warn!("accepting pauses: {e}");
-                    thread::sleep(EXHAUSTION_PAUSE);
-                }
-                // The client has gone away in between.
-                Err(_) => {}
+            if !service.places.has_room() {
+                thread::sleep(FULL_PAUSE);
+                break;
+            }
+            let error = match bound.accept() {
+                Ok(stream) => serve(stream, service).err(),
+                // Any other error means that the client has gone away in between.
+                Err(e) => Some(e).filter(is_exhausted),
+            };
+            if let Some(error) = error {
+                exhaustion.relieve(&error, service);
             }
         }
     }
@@ -146,31 +155,47 @@ fn is_exhausted(error: &io::Error) -> bool {
         .any(|errno| Some(errno.raw_os_error()) == error.raw_os_error())
 }
 
-/// Serves a connection on a thread of its own.
-fn serve(stream: Stream, service: &Arc<Service>) {
-    // This fails where the client has gone away already.
-    let Ok(socket) = Socket::new(stream) else {
-        return;
-    };
-    let Some(permit) = service.limits.connection() else {
-        return reject(&socket);
-    };
-    let service = service.clone();
-    let run = move || peer::serve(socket, &service, permit);
-    let thread = thread::Builder::new()
-        .name("connection".into())
-        .stack_size(STACK);
-    if let Err(e) = thread.spawn(run) {
-        log::warn!("a connection is dropped: no thread can be started: {e}");
+/// The lack of descriptors, memory or threads.
+#[derive(Default)]
+struct Exhaustion {
+    warned: Option<Instant>,
+}
+
+impl Exhaustion {
+    /// Ends a connection that waits for a request, if there is one, and pauses until there may be room.
+    fn relieve(&mut self, error: &io::Error, service: &Service) {
+        let pause = match service.places.end_longest_waiting() {
+            true => ENDING_PAUSE,
+            false => EXHAUSTION_PAUSE,
+        };
+        if self
+            .warned
+            .is_none_or(|at| at.elapsed() >= WARNING_INTERVAL)
+        {
+            self.warned = Some(Instant::now());
+            log::warn!(
+                "accepting connections pauses: {error}; raise the limit of the daemon (ulimit -n or -u, LimitNOFILE= or TasksMax= of its systemd unit)"
+            );
+        }
+        thread::sleep(pause);
     }
 }
 
-/// Tells a client to try again later. The accept loop must not wait for it: bytes that do not fit into the buffer of
-/// the socket are not sent.
-fn reject(socket: &Socket) {
-    let answer = Answer::from(Error::Limit(Limit::Connections));
-    let (bytes, _) = answer.encode(Delivery::LAST);
-    let _ = socket.write(&bytes, Instant::now());
+/// Serves a connection on a thread of its own. Fails if no thread can be started.
+fn serve(stream: Stream, service: &Arc<Service>) -> io::Result<()> {
+    // This fails where the client has gone away already.
+    let Ok(socket) = Socket::new(stream) else {
+        return Ok(());
+    };
+    let Some(place) = service.places.take(socket.stream()) else {
+        return Ok(());
+    };
+    let service = service.clone();
+    let run = move || peer::serve(socket, &service, place);
+    let thread = thread::Builder::new()
+        .name("connection".into())
+        .stack_size(STACK);
+    thread.spawn(run).map(drop)
 }
 
 #[cfg(test)]

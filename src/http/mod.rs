@@ -24,6 +24,7 @@ mod limits;
 mod listener;
 mod logs;
 mod peer;
+mod places;
 mod query;
 mod reader;
 mod request;

@@ -5,8 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::errors::{Error, Limit};
 use super::limits::{MAX_BODY, MAX_HEAD, READ_TIMEOUT, WRITE_TIMEOUT};
-use super::request::{Flaw, Framing, HeadError, Request};
+use super::request::{
+    Flaw, Framing, HeadError, Request, decides_framing, has_bare_line_end, is_token,
+};
 use super::socket::Socket;
+
+/// The digits of the size of a chunk, leading zeros included.
+const MAX_CHUNK_DIGITS: usize = 16;
 
 /// The reason why there is no request to answer.
 pub(super) enum NoRequest {
@@ -134,63 +139,158 @@ impl<'a> Reader<'a> {
     fn skip_chunks(&mut self, deadline: Instant) -> Result<u64, NoRequest> {
         let mut left = MAX_BODY;
         loop {
-            let size = self.chunk_size(deadline)?;
+            let line = self.line(deadline)?;
+            let size = chunk_size(&line).ok_or(Flaw::Chunk)?;
             if size == 0 {
                 return self.skip_trailers(deadline).map(|()| MAX_BODY - left);
             }
             let rest = left.checked_sub(size);
             left = rest.ok_or(NoRequest::Rejected(Error::Limit(Limit::Body)))?;
             self.skip(size, deadline)?;
-            if self.skip_line(deadline)? > 0 {
+            while self.buffer.len() < 2 {
+                self.fill_until(deadline)?;
+            }
+            if !self.buffer.starts_with(b"\r\n") {
                 return Err(Flaw::Chunk.into());
             }
-        }
-    }
-
-    fn chunk_size(&mut self, deadline: Instant) -> Result<u64, NoRequest> {
-        loop {
-            // `parse_chunk_size` reads a size without digits as zero, which is the end of the body.
-            if self.buffer.first().is_some_and(|b| !b.is_ascii_hexdigit()) {
-                return Err(Flaw::Chunk.into());
-            }
-            match httparse::parse_chunk_size(&self.buffer) {
-                Ok(httparse::Status::Complete((length, size))) => {
-                    self.buffer.drain(..length);
-                    return Ok(size);
-                }
-                Ok(httparse::Status::Partial) if self.buffer.len() < MAX_HEAD => {
-                    self.fill_until(deadline)?;
-                }
-                _ => return Err(Flaw::Chunk.into()),
-            }
+            self.buffer.drain(..2);
         }
     }
 
     fn skip_trailers(&mut self, deadline: Instant) -> Result<(), NoRequest> {
         let mut total = 0;
         loop {
-            let length = self.skip_line(deadline)?;
-            if length == 0 {
+            let line = self.line(deadline)?;
+            if line.is_empty() {
                 return Ok(());
             }
-            total += length;
+            if !is_trailer(&line) {
+                return Err(Flaw::Trailer.into());
+            }
+            total += line.len();
             if total > MAX_HEAD {
                 return Err(HeadError::TooLarge.into());
             }
         }
     }
 
-    /// Skips a line. Returns its length without CR LF.
-    fn skip_line(&mut self, deadline: Instant) -> Result<usize, NoRequest> {
+    /// Reads a line. Returns it without its CR LF.
+    fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, NoRequest> {
         loop {
+            if has_bare_line_end(&self.buffer) {
+                // What follows the line may be content, in which any byte may stand.
+                let end = self.buffer.iter().position(|b| *b == b'\n');
+                let line = end.and_then(|end| self.buffer.get(..=end));
+                if line.is_none_or(has_bare_line_end) {
+                    return Err(Flaw::LineEnd.into());
+                }
+            }
             if let Some(length) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
-                self.buffer.drain(..length + 2);
-                return Ok(length);
+                let mut line: Vec<u8> = self.buffer.drain(..length + 2).collect();
+                line.truncate(length);
+                return Ok(line);
             }
             if self.buffer.len() > MAX_HEAD {
                 return Err(HeadError::TooLarge.into());
             }
             self.fill_until(deadline)?;
+        }
+    }
+}
+
+/// Reads the size of a chunk from its first line. An extension may follow the size, but nothing that another program
+/// could take for a part of the size or for the end of the line.
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(line).ok()?;
+    let (digits, extension) = match text.split_once(';') {
+        Some((digits, extension)) => (digits, Some(extension)),
+        None => (text, None),
+    };
+    let is_sound = |extension: &str| {
+        let is_visible = extension.bytes().all(|b| matches!(b, b' '..=b'~'));
+        is_visible && !extension.is_empty() && extension.trim_ascii() == extension
+    };
+    let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_hex || digits.len() > MAX_CHUNK_DIGITS || !extension.is_none_or(is_sound) {
+        return None;
+    }
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// True if a line is a header that may stand after a body. One that says where a message ends or whom it is for may not
+/// (RFC 9110, section 6.5.1): programs differ in whether it counts.
+fn is_trailer(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|b| *b == b':') else {
+        return false;
+    };
+    let (name, value) = line.split_at(colon);
+    let is_value = |b: &u8| matches!(b, b'\t' | b' '..=b'~' | 0x80..);
+    is_token(name) && !decides_framing(name) && value.iter().all(is_value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p19_chunk_sizes_are_read_strictly() {
+        for (line, size) in [
+            ("0", 0),
+            ("a", 10),
+            ("1F", 31),
+            ("00000010", 16),
+            ("5;a=b", 5),
+            ("5;a=\"b c\";d", 5),
+            ("ffffffffffffffff", u64::MAX),
+        ] {
+            assert_eq!(chunk_size(line.as_bytes()), Some(size), "{line}");
+        }
+        for line in [
+            "",
+            ";",
+            ";a",
+            "g",
+            "-1",
+            "+1",
+            "0x1",
+            "1_0",
+            " 5",
+            "5 ",
+            "5\t",
+            "5 ;a",
+            "5;",
+            "5; a",
+            "5;a ",
+            "5;\u{b}",
+            "2;\nxx",
+            "5;a\rb",
+            "5;é",
+            "5,5",
+            "00000000000000005",
+        ] {
+            assert_eq!(chunk_size(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn p19_trailers_are_read_strictly() {
+        for line in ["Trailer: x", "X:", "X-Y:\t\"é\""] {
+            assert!(is_trailer(line.as_bytes()), "{line}");
+        }
+        for line in [
+            "x",
+            ":",
+            ": x",
+            " X: y",
+            "X : y",
+            "X: \u{0}",
+            "X: \u{7f}",
+            "é: x",
+            "Content-Length: 5",
+            "transfer_encoding: chunked",
+            "Host: a",
+        ] {
+            assert!(!is_trailer(line.as_bytes()), "{line:?}");
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Request {
     pub(super) host: Option<String>,
     pub(super) origin: Option<String>,
     pub(super) sec_fetch_site: Option<String>,
+    /// A browser sends the request before anyone has opened the address (`Sec-Purpose`, `Purpose`).
+    pub(super) is_speculative: bool,
     pub(super) authorization: Option<Credentials>,
     pub(super) accept: Option<String>,
     pub(super) last_event_id: Option<String>,
@@ -74,6 +76,8 @@ pub(super) enum Flaw {
     Method,
     /// The target is neither a path nor an `http` URL.
     Target,
+    /// The target has an authority other than the `Host`. Programs differ in which one counts.
+    TwoHosts,
     NoHost,
     /// This header occurs more than once. Programs differ in which one counts.
     Repeated(&'static str),
@@ -82,6 +86,11 @@ pub(super) enum Flaw {
     LengthAndCoding,
     CodingInHttp10,
     Chunk,
+    Trailer,
+    /// A line ends with CR or LF alone. Programs differ in whether it ends there.
+    LineEnd,
+    /// This header is another one where a program takes `_` for `-`.
+    Underscore,
 }
 
 impl From<Flaw> for HeadError {
@@ -97,22 +106,36 @@ impl Request {
         let mut parsed = httparse::Request::new(&mut headers);
         let length = match parsed.parse(bytes) {
             Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+            Ok(httparse::Status::Partial) if has_bare_line_end(bytes) => {
+                return Err(Flaw::LineEnd.into());
+            }
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
             Err(httparse::Error::Version) => return Err(HeadError::Version),
             Err(_) => return Err(Flaw::Syntax.into()),
         };
+        if has_bare_line_end(bytes.get(..length).unwrap_or_default()) {
+            return Err(Flaw::LineEnd.into());
+        }
         let version = match parsed.version {
             Some(1) => Version::Http11,
             _ => Version::Http10,
         };
         let headers = Headers(parsed.headers);
+        if headers.0.iter().any(|header| is_disguised(header.name)) {
+            return Err(Flaw::Underscore.into());
+        }
         let method = parsed.method.unwrap_or_default();
         let method = Method::from_str(method).map_err(|()| Flaw::Method)?;
         let (authority, path, query) = split_target(parsed.path.unwrap_or_default())?;
         let host = headers.only("Host")?;
         if version == Version::Http11 && host.is_none() {
             return Err(Flaw::NoHost.into());
+        }
+        if let (Some(authority), Some(host)) = (authority, host)
+            && !authority.eq_ignore_ascii_case(host)
+        {
+            return Err(Flaw::TwoHosts.into());
         }
         let request = Self {
             method,
@@ -123,6 +146,7 @@ impl Request {
             host: authority.or(host).map(str::to_owned),
             origin: headers.only("Origin")?.map(str::to_owned),
             sec_fetch_site: headers.only("Sec-Fetch-Site")?.map(str::to_owned),
+            is_speculative: headers.is_speculative(),
             authorization: headers
                 .only("Authorization")?
                 .map(|value| Credentials(value.to_owned())),
@@ -140,9 +164,43 @@ impl Request {
     }
 }
 
+/// True if CR or LF stands alone in `bytes`. A CR at their end is no such one: its LF may follow.
+pub(super) fn has_bare_line_end(bytes: &[u8]) -> bool {
+    let bare_cr = |pair: &[u8]| matches!(pair, [b'\r', after] if *after != b'\n');
+    let bare_lf = |pair: &[u8]| matches!(pair, [before, b'\n'] if *before != b'\r');
+    bytes.first() == Some(&b'\n') || bytes.windows(2).any(|pair| bare_cr(pair) || bare_lf(pair))
+}
+
+/// True if a name consists of the characters that RFC 9110, section 5.6.2, allows.
+pub(super) fn is_token(name: &[u8]) -> bool {
+    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    !name.is_empty() && name.iter().all(is_token)
+}
+
+/// True if a header of this name says where a message ends or whom it is for, also to a program that takes `_` for `-`.
+pub(super) fn decides_framing(name: &[u8]) -> bool {
+    let name: Vec<u8> = name
+        .iter()
+        .map(|b| if *b == b'_' { b'-' } else { *b })
+        .collect();
+    let framing: [&[u8]; 3] = [b"host", b"content-length", b"transfer-encoding"];
+    framing.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+fn is_disguised(name: &str) -> bool {
+    name.contains('_') && decides_framing(name.as_bytes())
+}
+
 /// Splits a target into authority, path and query. It is a path, or an absolute URL as proxies receive it (RFC 9112,
 /// section 3.2).
 fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Flaw> {
+    // Programs differ in what they make of bytes that are no ASCII, of a fragment, and of a backslash.
+    if !target
+        .bytes()
+        .all(|b| matches!(b, b'!'..=b'~') && !matches!(b, b'#' | b'\\'))
+    {
+        return Err(Flaw::Target);
+    }
     let (authority, rest) = match target.split_at_checked(7) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -184,6 +242,17 @@ impl<'a> Headers<'a> {
         text.map(Some).map_err(|_| Flaw::NotText(name))
     }
 
+    /// W3C Fetch Metadata has `Sec-Purpose`, and older browsers send `Purpose` or `X-Purpose`.
+    fn is_speculative(&self) -> bool {
+        let names = ["Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"];
+        let values = names.into_iter().flat_map(|name| self.all(name));
+        let mut tokens = values.flat_map(|value| value.split(|b| !b.is_ascii_alphanumeric()));
+        tokens.any(|token| {
+            let is = |word: &str| token.eq_ignore_ascii_case(word.as_bytes());
+            is("prefetch") || is("prerender") || is("preview")
+        })
+    }
+
     /// RFC 9112, section 9.3.
     fn persistence(&self, version: Version) -> Persistence {
         let has = |option: &str| {
@@ -210,7 +279,9 @@ impl<'a> Headers<'a> {
         match (codings.next(), codings.next(), length) {
             (None, _, None) => Ok(Framing::Length(0)),
             (None, _, Some(digits)) => {
-                let is_plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+                // Some programs take a leading zero for the beginning of an octal number.
+                let is_octal = digits.len() > 1 && digits.starts_with('0');
+                let is_plain = !is_octal && digits.bytes().all(|b| b.is_ascii_digit());
                 let length = digits.parse().ok().filter(|_| is_plain);
                 Ok(Framing::Length(length.ok_or(Flaw::ContentLength)?))
             }
@@ -294,8 +365,8 @@ mod tests {
         for (target, path, host) in [
             ("/", "/", "a"),
             ("//x//", "//x//", "a"),
-            ("http://b:80/x", "/x", "b:80"),
-            ("HTTP://b", "/", "b"),
+            ("http://a/x", "/x", "a"),
+            ("HTTP://A?x", "/", "A"),
         ] {
             let request = parse(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
             assert_eq!(
@@ -303,7 +374,15 @@ mod tests {
                 (path, Some(host))
             );
         }
-        for target in ["*", "localhost:80", "https://a/", "x/y"] {
+        for target in [
+            "*",
+            "localhost:80",
+            "https://a/",
+            "x/y",
+            "/#x",
+            "/\\x",
+            "/é",
+        ] {
             let head = format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n");
             assert_eq!(refused(&head), HeadError::Bad(Flaw::Target));
         }
@@ -320,6 +399,11 @@ mod tests {
             "Content-Length: 0x1\r\n",
             "Content-Length: 18446744073709551616\r\n",
             "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: 01\r\n",
+            "Content_Length: 1\r\n",
+            "transfer-Encoding: chunked\r\nTransfer_Encoding: x\r\n",
+            "X: a\nY: b\r\n",
+            "X: a\rY: b\r\n",
             "Origin: http://a\r\nOrigin: http://b\r\n",
             "X: a\r\n folded: b\r\n",
             "X : a\r\n",
@@ -342,6 +426,19 @@ mod tests {
             refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
             HeadError::Bad(_)
         ));
+        for whole in [
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / HTTP/1.1\nHost: a",
+            "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+        ] {
+            assert_eq!(refused(whole), HeadError::Bad(Flaw::LineEnd), "{whole:?}");
+        }
+        assert_eq!(
+            refused("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"),
+            HeadError::Bad(Flaw::TwoHosts)
+        );
         assert_eq!(
             refused("GET / HTTP/1.1\r\n\r\n"),
             HeadError::Bad(Flaw::NoHost)

@@ -16,6 +16,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Option<Arc<[u8]>>,
+    /// Close the connection after the answer.
+    pub(super) is_last: bool,
 }
 
 /// The properties of a request and its connection that shape the bytes of an answer.
@@ -48,6 +50,7 @@ impl Answer {
             status: 204,
             headers: Vec::new(),
             body: None,
+            is_last: false,
         }
     }
 
@@ -57,6 +60,7 @@ impl Answer {
             status,
             headers: vec![("Content-Type", JSON.into())],
             body: Some(line.into()),
+            is_last: false,
         }
     }
 
@@ -115,7 +119,12 @@ pub(super) fn encode_head(
         persistence,
         ..
     } = delivery;
-    let own = [("Server", "devcontainerd")];
+    let own = [
+        ("Server", "devcontainerd"),
+        // A browser neither takes an answer for another kind of content, nor hands it to a page of another site.
+        ("X-Content-Type-Options", "nosniff"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+    ];
     let others = headers.iter().map(|(name, value)| (*name, value.as_str()));
     let all = own.into_iter().chain(others);
     // Names and values are our own and plain ASCII: none of them is lost here. `Header` would take a line end, too, and
@@ -196,6 +205,8 @@ mod tests {
         let mut expected = vec![
             "HTTP/1.1 404 Not Found",
             "Server: devcontainerd",
+            "X-Content-Type-Options: nosniff",
+            "Cross-Origin-Resource-Policy: same-origin",
             "Content-Type: application/json; charset=utf-8",
             "Age: 3",
             "Content-Length: 4",
@@ -203,12 +214,12 @@ mod tests {
             "\"x\"\n",
         ];
         assert_eq!(lines(&answer, delivery(Http11, KeepAlive, false)), expected);
-        expected[6] = "";
+        expected[8] = "";
         assert_eq!(lines(&answer, delivery(Http11, KeepAlive, true)), expected);
-        expected.insert(5, "Connection: close");
+        expected.insert(7, "Connection: close");
         assert_eq!(lines(&answer, delivery(Http11, Close, true)), expected);
         expected[0] = "HTTP/1.0 404 Not Found";
-        expected[5] = "Connection: keep-alive";
+        expected[7] = "Connection: keep-alive";
         assert_eq!(lines(&answer, delivery(Http10, KeepAlive, true)), expected);
     }
 
@@ -237,7 +248,14 @@ mod tests {
     fn a_204_has_no_length() {
         assert_eq!(
             lines(&Answer::empty(), delivery(Http11, KeepAlive, false)),
-            ["HTTP/1.1 204 No Content", "Server: devcontainerd", "", ""]
+            [
+                "HTTP/1.1 204 No Content",
+                "Server: devcontainerd",
+                "X-Content-Type-Options: nosniff",
+                "Cross-Origin-Resource-Policy: same-origin",
+                "",
+                ""
+            ]
         );
     }
 

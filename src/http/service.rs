@@ -7,6 +7,7 @@ use super::access::Access;
 use super::encode::Bodies;
 use super::errors::{ContainerError, Error};
 use super::limits::Limits;
+use super::places::Places;
 use crate::base::notify::Notifier;
 use crate::daemon::current::{Current, NoView, Observer};
 use crate::daemon::operations::journal::Journal;
@@ -28,6 +29,7 @@ pub struct Service {
     programs: Arc<Programs>,
     pub(super) access: Access,
     pub(super) limits: Arc<Limits>,
+    pub(super) places: Arc<Places>,
     pub(super) bodies: Bodies,
 }
 
@@ -51,6 +53,7 @@ impl Service {
             programs,
             access,
             limits,
+            places: Arc::default(),
             bodies: Bodies::default(),
         }
     }

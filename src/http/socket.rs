@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,9 +30,47 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
+impl Stream {
+    /// Closes one half or both. Whoever reads or writes there is woken.
+    pub(super) fn shutdown(&self, how: Shutdown) -> bool {
+        let done = match self {
+            Self::Tcp(tcp) => tcp.shutdown(how),
+            Self::Unix(unix) => unix.shutdown(how),
+        };
+        done.is_ok()
+    }
+
+    /// Returns the state of the other end, without waiting.
+    pub(super) fn peer(&self) -> Peer {
+        let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
+        if !matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..)) {
+            return Peer::Present;
+        }
+        let [fd] = &fds;
+        let events = fd.revents();
+        if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            Peer::Gone
+        } else if events.contains(PollFlags::RDHUP) {
+            Peer::HalfClosed
+        } else {
+            Peer::Present
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(tcp) => tcp.as_fd(),
+            Self::Unix(unix) => unix.as_fd(),
+        }
+    }
+}
+
 /// The socket of one connection.
 pub(super) struct Socket {
-    stream: Stream,
+    /// Shared with the accept loop, which may shut it down.
+    stream: Arc<Stream>,
     /// The timeout that the kernel has, so that setting it again costs no system call.
     read_timeout: Cell<Duration>,
 }
@@ -43,12 +82,12 @@ impl Socket {
             tcp.set_nodelay(true)?;
         }
         Ok(Self {
-            stream,
+            stream: Arc::new(stream),
             read_timeout: Cell::new(Duration::ZERO),
         })
     }
 
-    pub(super) fn stream(&self) -> &Stream {
+    pub(super) fn stream(&self) -> &Arc<Stream> {
         &self.stream
     }
 
@@ -57,13 +96,13 @@ impl Socket {
         // Zero would mean no limit.
         let time = time.max(Duration::from_millis(1));
         if self.read_timeout.replace(time) != time {
-            match &self.stream {
+            match &*self.stream {
                 Stream::Tcp(tcp) => tcp.set_read_timeout(Some(time))?,
                 Stream::Unix(unix) => unix.set_read_timeout(Some(time))?,
             }
         }
         loop {
-            let read = match &self.stream {
+            let read = match &*self.stream {
                 Stream::Tcp(tcp) => (&mut &*tcp).read(buffer),
                 Stream::Unix(unix) => (&mut &*unix).read(buffer),
             };
@@ -112,19 +151,7 @@ impl Socket {
 
     /// Returns the state of the other end, without waiting.
     pub(super) fn peer(&self) -> Peer {
-        let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
-        if !matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..)) {
-            return Peer::Present;
-        }
-        let [fd] = &fds;
-        let events = fd.revents();
-        if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-            Peer::Gone
-        } else if events.contains(PollFlags::RDHUP) {
-            Peer::HalfClosed
-        } else {
-            Peer::Present
-        }
+        self.stream.peer()
     }
 
     /// Closes the sending half after the last answer, and reads for at most `time` until the client closes its own. If
@@ -132,12 +159,8 @@ impl Socket {
     /// the answer would be lost (RFC 9112, section 9.6).
     pub(super) fn close_gently(&self, time: Duration) {
         let deadline = Instant::now() + time;
-        let shutdown = match &self.stream {
-            Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
-            Stream::Unix(unix) => unix.shutdown(Shutdown::Write),
-        };
         let mut scratch = [0; 8192];
-        let mut is_open = shutdown.is_ok();
+        let mut is_open = self.stream.shutdown(Shutdown::Write);
         while is_open && Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             is_open = matches!(self.read(&mut scratch, left), Ok(1..));
@@ -147,9 +170,6 @@ impl Socket {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.stream {
-            Stream::Tcp(tcp) => tcp.as_fd(),
-            Stream::Unix(unix) => unix.as_fd(),
-        }
+        self.stream.as_fd()
     }
 }

@@ -19,7 +19,7 @@ use rustix::process::geteuid;
 
 use super::connection;
 use super::errors::Error;
-use super::limits::Permit;
+use super::places::Place;
 use super::service::Service;
 use super::socket::{Socket, Stream};
 use crate::model::allow_uid::AllowUid;
@@ -183,9 +183,9 @@ impl AllowedUsers {
 
 /// Serves a connection if its user is allowed. Anyone else gets an error before a request is read, and holds none of the
 /// places for connections meanwhile, so that no other user can take all of them.
-pub(super) fn serve(socket: Socket, service: &Service, place: Permit) {
+pub(super) fn serve(socket: Socket, service: &Service, place: Place) {
     match service.access.users.check(socket.stream()) {
-        Ok(()) => connection::serve(socket, service),
+        Ok(()) => connection::serve(socket, service, &place),
         Err(stranger) => {
             drop(place);
             service.access.users.log(&stranger);
