@@ -128,8 +128,12 @@ fn p17_what_stands_in_place_of_the_host_counts_as_one() {
     for (method, path) in [("GET", "/devcontainers"), ("POST", WAIT)] {
         for authority in ["evil.example", "", "user@localhost:x"] {
             let target = format!("http://{authority}{path}");
-            let answer = request(&daemon, method, &target, &local);
+            let host = format!("Host: {authority}\r\n");
+            let answer = request(&daemon, method, &target, &host);
             answer.assert_error(403, "Forbidden", "--allow-host");
+            // Programs differ in which of them counts.
+            let answer = request(&daemon, method, &target, &local);
+            answer.assert_error(400, "Bad request", "different hosts");
         }
         for hosts in [
             "",

@@ -158,7 +158,8 @@ fn the_target_may_be_a_whole_address() {
     let address = &daemon.address;
     for (target, status) in [
         (format!("http://{address}/healthz"), 200),
-        ("HTTP://localhost/healthz?&".into(), 200),
+        (format!("HTTP://{address}/healthz?&"), 200),
+        ("http://localhost/healthz".into(), 400),
         (format!("http://{address}"), 200),
         (format!("http://{address}?&"), 200),
         (format!("http://{address}/nope"), 404),
