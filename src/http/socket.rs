@@ -140,7 +140,7 @@ impl Socket {
 
     /// Returns the client, as far as the socket shows it.
     pub(super) fn origin(&self) -> Origin {
-        let address = match &self.stream {
+        let address = match &*self.stream {
             Stream::Tcp(tcp) => tcp.peer_addr().map(|address| address.to_string()),
             Stream::Unix(_) => Ok("a unix socket".into()),
         };

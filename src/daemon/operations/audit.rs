@@ -37,6 +37,10 @@ impl Audit {
         self.config.clone_from(&resolved.canonical_config);
     }
 
+    pub(super) fn queued(&self, ahead: &str) {
+        log::info!("{self}: queued: {ahead}");
+    }
+
     pub(super) fn begun(&self) {
         log::info!("{self}: begins");
     }

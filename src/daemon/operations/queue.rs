@@ -26,9 +26,8 @@ enum Turn {
 impl OperationRun {
     /// Writes to both logs that it waits, and for what.
     pub(super) fn announce(&self, ahead: &Ahead) {
-        let (verb, folder) = (self.kind.verb(), self.folder().display());
         let ahead = describe(ahead);
-        log::info!("{verb} of {folder} is queued: {ahead}");
+        self.audit.queued(&ahead);
         self.say(&format!("queued: {ahead}"));
     }
 
