@@ -438,18 +438,18 @@ fn assert_answered(daemon: &Daemon, case: &Case) {
     let read = stream.read_to_end(&mut bytes);
     assert!(read.is_ok(), "{shown:?}: {read:?}");
     let all = String::from_utf8_lossy(&bytes).replace("HTTP/1.1 100 Continue\r\n\r\n", "");
-    let answers: Vec<&str> = all.split_inclusive("HTTP/1.").skip(1).collect();
+    let answers = all.matches("\r\nServer: ").count();
     let version = all.contains(env!("CARGO_PKG_VERSION"));
     let answer = parse(&all);
     match case.expected {
         Closed(status) => {
             assert_eq!(answer.status, status, "{shown:?}: {all}");
             assert_eq!(answer.headers["connection"], "close", "{shown:?}: {all}");
-            assert!(answers.len() == 1 && !version, "{shown:?}: {all}");
+            assert!(answers == 1 && !version, "{shown:?}: {all}");
         }
         Open(status) => {
             assert_eq!(answer.status, status, "{shown:?}: {all}");
-            assert!(answers.len() == 2 && version, "{shown:?}: {all}");
+            assert!(answers == 2 && version, "{shown:?}: {all}");
         }
     }
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
