@@ -402,7 +402,7 @@ impl Table<'_> {
                 self.chunked(body, expected);
             }
         }
-        let long = "x".repeat(9000);
+        let long = "x".repeat(30_000);
         self.chunked(&format!("5;{long}"), Closed(431));
         self.chunked(&format!("0\r\nX: {long}\r\n\r\n"), Closed(431));
         self.chunked(&format!("0\r\n{}", "X: y\r\n".repeat(2500)), Closed(431));

