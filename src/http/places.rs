@@ -112,20 +112,21 @@ impl Table {
         if self.has_room(kind) {
             return true;
         }
-        if let Some(index) = self.longest_waiting(Some(kind)) {
-            self.end(index);
+        // A client that closed only its sending half still gets its answer.
+        if let Some(index) = self.left(kind) {
+            self.taken.swap_remove(index);
             return true;
         }
-        // A client that closed only its sending half still gets its answer.
-        let left = self.left(kind);
-        left.map(|index| self.taken.swap_remove(index)).is_some()
+        let longest = self.longest_waiting(Some(kind));
+        longest.map(|index| self.end(index)).is_some()
     }
 
     /// Returns the index of a connection that is answered although its client has closed it.
     fn left(&self, kind: Kind) -> Option<usize> {
         self.taken.iter().position(|taken| {
             let is_left = |stream: Arc<Stream>| stream.peer() != Peer::Present;
-            taken.kind == kind && taken.stream.upgrade().is_some_and(is_left)
+            let is_answered = taken.kind == kind && taken.waits_since.is_none();
+            is_answered && taken.stream.upgrade().is_some_and(is_left)
         })
     }
 
