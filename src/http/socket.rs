@@ -40,6 +40,12 @@ impl Stream {
         done.is_ok()
     }
 
+    /// Returns whether the client has sent something that is not read yet, or has closed its end.
+    pub(super) fn has_unread(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..))
+    }
+
     /// Returns the state of the other end, without waiting.
     pub(super) fn peer(&self) -> Peer {
         let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
