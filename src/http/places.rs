@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use super::limits::{MAX_CONNECTIONS, MAX_LEAVING, MAX_RESERVED};
-use super::socket::{Peer, Stream};
+use super::socket::{Peer, Stream, Unread};
 
 /// The places of all connections. Only the accept loop gives places.
 #[derive(Default)]
@@ -130,21 +130,21 @@ impl Table {
         })
     }
 
-    /// Returns the index of the connection that has waited longest, among those of this kind if one is given. One whose
-    /// client has sent something that is about to be read does not wait.
+    /// Returns the index of the connection that has waited longest, among those of this kind if one is given. Those
+    /// come first whose clients have closed them. One that is about to read what its client has sent does not wait.
     fn longest_waiting(&self, kind: Option<Kind>) -> Option<usize> {
         let all = self.taken.iter().enumerate();
         let of_kind = all.filter(|(_, taken)| kind.is_none_or(|kind| taken.kind == kind));
-        let mut waiting: Vec<_> = of_kind
-            .filter_map(|(index, taken)| Some((taken.waits_since?, index, &taken.stream)))
-            .collect();
-        waiting.sort_unstable_by_key(|(since, index, _)| (*since, *index));
-        let is_silent = |stream: &Weak<Stream>| {
-            let stream = stream.upgrade();
-            stream.is_none_or(|stream| !stream.has_unread())
-        };
-        let mut silent = waiting.iter().filter(|(_, _, stream)| is_silent(stream));
-        silent.next().map(|(_, index, _)| *index)
+        let waiting = of_kind.filter_map(|(index, taken)| {
+            let since = taken.waits_since?;
+            let unread = taken.stream.upgrade().map(|stream| stream.unread());
+            match unread {
+                Some(Unread::Bytes) => None,
+                Some(Unread::Nothing) => Some((true, since, index)),
+                Some(Unread::End) | None => Some((false, since, index)),
+            }
+        });
+        waiting.min().map(|(_, _, index)| index)
     }
 
     /// Takes a place away. The thread of its connection finds the end of the stream, and ends.

@@ -186,6 +186,9 @@ impl<'a> Reader<'a> {
                 }
             }
             if let Some(length) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
+                if length > MAX_HEAD {
+                    return Err(HeadError::TooLarge.into());
+                }
                 let mut line: Vec<u8> = self.buffer.drain(..length + 2).collect();
                 line.truncate(length);
                 return Ok(line);

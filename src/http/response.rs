@@ -238,9 +238,9 @@ mod tests {
     fn a_value_with_a_line_end_is_left_out() {
         for value in ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "\n", "a\0"] {
             let answer = Answer::empty().with("Location", value);
-            let expected = ["HTTP/1.1 204 No Content", "Server: devcontainerd", "", ""];
             let found = lines(&answer, delivery(Http11, KeepAlive, false));
-            assert_eq!(found, expected, "{value:?}");
+            let without = lines(&Answer::empty(), delivery(Http11, KeepAlive, false));
+            assert_eq!(found, without, "{value:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::base::poll::wait;
 use crate::model::origin::Origin;
@@ -22,6 +22,15 @@ pub(super) enum Peer {
     /// It closed its sending half. It may still read, or be gone, which shows once it is sent something.
     HalfClosed,
     Gone,
+}
+
+/// What a client has sent that is not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    Nothing,
+    Bytes,
+    /// It has closed its end.
+    End,
 }
 
 /// A connected stream of either kind.
@@ -40,10 +49,16 @@ impl Stream {
         done.is_ok()
     }
 
-    /// Returns whether the client has sent something that is not read yet, or has closed its end.
-    pub(super) fn has_unread(&self) -> bool {
-        let mut fds = [PollFd::new(self, PollFlags::IN)];
-        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..))
+    /// Returns what the client has sent that is not read yet.
+    pub(super) fn unread(&self) -> Unread {
+        let mut first = [0_u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match recv(self, &mut first, flags) {
+            Ok((0, _)) => Unread::End,
+            Ok(_) => Unread::Bytes,
+            Err(Errno::AGAIN | Errno::INTR) => Unread::Nothing,
+            Err(_) => Unread::End,
+        }
     }
 
     /// Returns the state of the other end, without waiting.

@@ -125,6 +125,7 @@ pub enum StartError {
 }
 
 /// Where an operation works, which is its own until it has ended.
+#[derive(Clone)]
 struct OperationPlace {
     target: Target,
     resolved: Resolved,
@@ -197,7 +198,20 @@ impl Operations {
         let abort = Abort::new().map_err(|e| StartError::NoResources(e.to_string()))?;
         let place = self.place(key, request.kind, target)?;
         audit.found(&place.resolved);
-        let run = self.begin(key, request, place, Arc::new(abort), audit.clone())?;
+        let abort = Arc::new(abort);
+        let deadline = Instant::now() + REPAIR_PATIENCE;
+        let run = loop {
+            let place = place.clone();
+            let claims = place.claims.clone();
+            let begun = self.begin(key, request.clone(), place, abort.clone(), audit.clone());
+            match begun {
+                // A repair has begun since the last look.
+                Err(StartError::Refused(Refusal::Repairing)) if Instant::now() < deadline => {
+                    self.wait_for_repair(key, &claims);
+                }
+                begun => break begun?,
+            }
+        };
         let journal = run.journal.clone();
         self.spawn(run);
         Ok(journal)
