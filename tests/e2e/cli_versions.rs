@@ -54,7 +54,7 @@ fn check(version: &str) {
     let published = docker(&["port", &other, "80/tcp"]);
     let taken = published.lines().next().unwrap();
     let daemon = daemon()
-        .args("--devcontainer")
+        .args("--max-operations 3 --devcontainer")
         .arg(program(version).to_str().unwrap())
         .start();
     thread::scope(|scope| {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::common::mirror::{Mirror, by_id};
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, DaemonBuilder, Stopwatch, eventually, kill};
 use crate::engine::{Containers, Directory, IMAGE, PrivateEngine, docker, try_docker, unique};
 use crate::workspace::Workspace;
@@ -279,7 +280,7 @@ fn p9_a_minute_after_the_last_question_nothing_runs_and_nothing_wakes() {
     }
     assert!(idle.by_the_clock() > Duration::from_secs(59), "too early");
     assert_eq!(daemon.children(), [0; 0]);
-    assert_eq!(daemon.threads(), 4);
+    assert_eq!(daemon.threads(), AT_REST);
     eventually("it comes to rest", || {
         let before = has_run(&daemon);
         std::thread::sleep(Duration::from_millis(500));

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::net::netlink::SOCK_DIAG;
 use rustix::net::{
@@ -23,15 +25,40 @@ const HEADER: usize = 16;
 const QUESTION: usize = 56;
 const ANSWER: usize = 72;
 
-/// Asks the kernel who owns a socket. The kernel answers while the question is sent, so that nothing waits.
-pub(super) fn owner(ends: &Ends) -> io::Result<Owner> {
+/// A way to ask the kernel. Its socket is kept, so that a process that has run out of descriptors can still ask.
+pub(super) struct SockDiag(Mutex<Option<OwnedFd>>);
+
+impl SockDiag {
+    /// Opens the socket. Where that fails, it is opened for the first question.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(open().ok()))
+    }
+
+    /// Asks the kernel who owns a socket. The kernel answers while the question is sent, so that nothing waits.
+    pub(super) fn owner(&self, ends: &Ends) -> io::Result<Owner> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = match kept.take() {
+            Some(socket) => socket,
+            None => open()?,
+        };
+        send(&socket, &question(ends), SendFlags::empty())?;
+        let mut buffer = [0; 1024];
+        let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::DONTWAIT)?;
+        // Where a step fails, an answer may still come, and the next question needs another socket.
+        *kept = Some(socket);
+        answer(buffer.get(..length).unwrap_or_default(), ends)
+    }
+}
+
+fn open() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let family = AddressFamily::NETLINK;
-    let socket = socket_with(family, SocketType::DGRAM, flags, Some(SOCK_DIAG))?;
-    send(&socket, &question(ends), SendFlags::empty())?;
-    let mut buffer = [0; 1024];
-    let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::DONTWAIT)?;
-    answer(buffer.get(..length).unwrap_or_default(), ends)
+    Ok(socket_with(
+        family,
+        SocketType::DGRAM,
+        flags,
+        Some(SOCK_DIAG),
+    )?)
 }
 
 /// Builds `nlmsghdr` and `inet_diag_req_v2` of `linux/inet_diag.h`.

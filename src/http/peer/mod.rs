@@ -17,6 +17,7 @@ use std::{fmt, fs, io};
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
+use self::inet_diag::SockDiag;
 use super::connection;
 use super::errors::Error;
 use super::places::Place;
@@ -39,6 +40,7 @@ pub struct AllowedUsers {
     own: u32,
     /// The number that may be any of several users here.
     overflow: Option<u32>,
+    sock_diag: SockDiag,
     /// True once sock_diag has found a socket. From then on, one that it does not find is not there.
     has_sock_diag: AtomicBool,
     warned: Mutex<Option<Instant>>,
@@ -97,6 +99,7 @@ impl AllowedUsers {
             allowed,
             own,
             overflow,
+            sock_diag: SockDiag::new(),
             has_sock_diag: AtomicBool::new(false),
             warned: Mutex::default(),
         }
@@ -152,7 +155,7 @@ impl AllowedUsers {
 
     /// Finds out who owns the socket with these ends.
     fn owner(&self, ends: &Ends) -> io::Result<Owner> {
-        match inet_diag::owner(ends) {
+        match self.sock_diag.owner(ends) {
             Ok(owner) => {
                 self.has_sock_diag.store(true, Ordering::Relaxed);
                 Ok(owner)

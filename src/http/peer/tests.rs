@@ -30,21 +30,25 @@ fn give_away(socket: &TcpStream, uid: u32) -> bool {
     given
 }
 
+fn by_sock_diag(ends: &Ends) -> io::Result<Owner> {
+    SockDiag::new().owner(ends)
+}
+
 #[test]
 fn p26_both_ways_to_ask_the_kernel_agree() {
     let own = Owner::User(geteuid().as_raw());
     for address in ["127.0.0.1:0", "127.9.8.7:0", "[::1]:0"] {
         let (client, server) = connect(address);
         let ends = ends(&server);
-        assert_eq!(inet_diag::owner(&ends).unwrap(), own, "{address}");
+        assert_eq!(by_sock_diag(&ends).unwrap(), own, "{address}");
         assert_eq!(proc_net::owner(&ends).unwrap(), own, "{address}");
         if give_away(&client, 54321) {
-            assert_eq!(inet_diag::owner(&ends).unwrap(), Owner::User(54321));
+            assert_eq!(by_sock_diag(&ends).unwrap(), Owner::User(54321));
             assert_eq!(proc_net::owner(&ends).unwrap(), Owner::User(54321));
         }
         drop(client);
         // The socket still exists, as the daemon's end is open, and the kernel shows root for it.
-        for found in [inet_diag::owner(&ends), proc_net::owner(&ends)] {
+        for found in [by_sock_diag(&ends), proc_net::owner(&ends)] {
             assert_eq!(found.unwrap(), Owner::NoProcess, "{address}");
         }
     }
@@ -58,7 +62,7 @@ fn p26_an_ipv6_socket_that_speaks_ipv4_is_found() {
         let client = TcpStream::connect((address, port)).unwrap();
         let (server, _) = listener.accept().unwrap();
         let own = Owner::User(geteuid().as_raw());
-        assert_eq!(inet_diag::owner(&ends(&server)).unwrap(), own, "{address}");
+        assert_eq!(by_sock_diag(&ends(&server)).unwrap(), own, "{address}");
         assert_eq!(proc_net::owner(&ends(&server)).unwrap(), own, "{address}");
         drop(client);
     }
@@ -144,10 +148,7 @@ fn p26_the_cost_of_a_check() {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let sockets = table.lines().count() - 1;
     for (way, ask) in [
-        (
-            "sock_diag",
-            inet_diag::owner as fn(&Ends) -> io::Result<Owner>,
-        ),
+        ("sock_diag", by_sock_diag as fn(&Ends) -> io::Result<Owner>),
         ("/proc/net/tcp", proc_net::owner),
     ] {
         let mut times: Vec<Duration> = (0..101)
