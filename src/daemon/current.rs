@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::disk::Disk;
 use super::shared::{Shared, Unanswered};
 use super::turns::Turns;
+use super::wanted::{ALWAYS, IsWanted, WANTED_INTERVAL};
 use crate::base::notify::RescanSignal;
 use crate::docker::lister::LONGEST;
 use crate::model::inputs::ForceReread;
@@ -37,6 +38,8 @@ pub enum NoView {
     Failed(String),
     /// The daemon is about to stop.
     Closing,
+    /// Nobody waits for it any more.
+    Unwanted,
 }
 
 /// A view, with the reason if it is not quite current.
@@ -67,33 +70,43 @@ impl Observer {
 
     /// Returns what is true now: a container list that is fresh enough, and the files as they are at this moment. The
     /// call counts as interest.
-    pub fn current(&self) -> Result<Current, NoView> {
-        self.observe(Need::Recent, true)
+    pub fn current(&self, is_wanted: IsWanted<'_>) -> Result<Current, NoView> {
+        self.observe(Need::Recent, true, is_wanted)
     }
 
     /// Returns what is true now, like [`Observer::current`], by a list that begins after the call: it shows what is not
     /// there.
-    pub fn newer(&self) -> Result<Current, NoView> {
-        self.observe(Need::Newer, true)
+    pub fn newer(&self, is_wanted: IsWanted<'_>) -> Result<Current, NoView> {
+        self.observe(Need::Newer, true, is_wanted)
     }
 
     /// Returns what is true now, like [`Observer::current`]. The call does not count as interest.
-    pub fn probe(&self) -> Result<Current, NoView> {
-        self.observe(Need::Recent, false)
+    pub fn probe(&self, is_wanted: IsWanted<'_>) -> Result<Current, NoView> {
+        self.observe(Need::Recent, false, is_wanted)
     }
 
-    fn observe(&self, need: Need, shows_interest: bool) -> Result<Current, NoView> {
-        let stale = match self.fresh_list(need, shows_interest)? {
+    fn observe(
+        &self,
+        need: Need,
+        shows_interest: bool,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<Current, NoView> {
+        let stale = match self.fresh_list(need, shows_interest, is_wanted)? {
             Freshness::Stale { age, reason } => Some((age, reason)),
             Freshness::Failed(reason) => return Err(NoView::Failed(reason)),
             Freshness::Fresh | Freshness::Wait => None,
         };
-        self.scan();
+        self.scan_while(is_wanted);
         let view = self.shared.view();
         Ok(Current { view, stale })
     }
 
-    fn fresh_list(&self, need: Need, shows_interest: bool) -> Result<Freshness, NoView> {
+    fn fresh_list(
+        &self,
+        need: Need,
+        shows_interest: bool,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<Freshness, NoView> {
         let asked = Instant::now();
         let freshness = self.shared.ask(asked, need, shows_interest);
         if freshness != Freshness::Wait {
@@ -101,20 +114,30 @@ impl Observer {
         }
         // The one that is under way may have begun too early. A docker that does not answer fails much sooner.
         let longest = self.list_timeout * LONGEST * 2 + LISTING_GRACE;
-        match self.shared.ask_until(asked, need, asked + longest) {
-            Ok(freshness) => Ok(freshness),
-            Err(Unanswered::Closing) => Err(NoView::Closing),
-            Err(Unanswered::TimedOut) => {
-                let reason = format!("no listing finished within {} s", longest.as_secs());
-                let fall_back = |state: &State| state.fall_back(reason, Instant::now());
-                Ok(self.shared.read(fall_back))
+        let deadline = asked + longest;
+        loop {
+            let until = deadline.min(Instant::now() + WANTED_INTERVAL);
+            match self.shared.ask_until(asked, need, until) {
+                Ok(freshness) => return Ok(freshness),
+                Err(Unanswered::Closing) => return Err(NoView::Closing),
+                Err(Unanswered::TimedOut) if until == deadline => {
+                    let reason = format!("no listing finished within {} s", longest.as_secs());
+                    let fall_back = |state: &State| state.fall_back(reason, Instant::now());
+                    return Ok(self.shared.read(fall_back));
+                }
+                Err(Unanswered::TimedOut) if is_wanted() => {}
+                Err(Unanswered::TimedOut) => return Err(NoView::Unwanted),
             }
         }
     }
 
     /// Scans the inputs of all dev containers, and reads those that changed.
     pub fn scan(&self) {
-        if self.rescan(&ForceReread::default()) {
+        self.scan_while(ALWAYS);
+    }
+
+    fn scan_while(&self, is_wanted: IsWanted<'_>) {
+        if self.rescan_while(&ForceReread::default(), is_wanted) {
             // Most likely the watcher is about to notice it, too. If not, it watches the wrong place.
             self.rescan_signal.request_retrace();
         }
@@ -123,8 +146,12 @@ impl Observer {
     /// Scans the inputs of all dev containers, and reads those that changed and those to be reread even if they look
     /// unchanged. Returns true if this call found anything new; another one may have scanned for it.
     pub fn rescan(&self, force_reread: &ForceReread) -> bool {
-        self.turns
-            .scan(force_reread, |force_reread| self.scan_all(force_reread))
+        self.rescan_while(force_reread, ALWAYS)
+    }
+
+    fn rescan_while(&self, force_reread: &ForceReread, is_wanted: IsWanted<'_>) -> bool {
+        let scan = |force_reread| self.scan_all(force_reread);
+        self.turns.scan(force_reread, is_wanted, scan)
     }
 
     fn scan_all(&self, force_reread: ForceReread) -> bool {

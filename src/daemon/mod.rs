@@ -8,4 +8,5 @@ pub mod persist;
 pub mod refresher;
 pub mod shared;
 mod turns;
+pub mod wanted;
 pub mod watcher;

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::wanted::{IsWanted, WANTED_INTERVAL};
 use crate::model::inputs::ForceReread;
 
 /// How long a request waits for the scan of another one. Scans have deadlines of their own, which come before.
@@ -29,10 +30,12 @@ struct State {
 struct Turn<'a>(&'a Turns);
 
 impl Turns {
-    /// Scans, or waits for the next scan of another thread. Returns true if it was this thread's scan, and found something.
+    /// Scans, or waits for the next scan of another thread while that is wanted. Returns true if it was this thread's
+    /// scan, and found something.
     pub(super) fn scan(
         &self,
         force_reread: &ForceReread,
+        is_wanted: IsWanted<'_>,
         scan: impl FnOnce(ForceReread) -> bool,
     ) -> bool {
         let deadline = Instant::now() + PATIENCE;
@@ -52,8 +55,17 @@ impl Turns {
             if left.is_zero() {
                 break;
             }
-            let woken = self.ended.wait_timeout(state, left);
-            (state, _) = woken.unwrap_or_else(PoisonError::into_inner);
+            let woken = self.ended.wait_timeout(state, left.min(WANTED_INTERVAL));
+            let (woken, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+            if !waited.timed_out() {
+                state = woken;
+                continue;
+            }
+            drop(woken);
+            if !is_wanted() {
+                break;
+            }
+            state = self.state();
         }
         false
     }
@@ -80,6 +92,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::daemon::wanted::ALWAYS;
 
     #[test]
     fn all_who_wait_share_the_next_scan() {
@@ -91,7 +104,7 @@ mod tests {
         thread::scope(|scope| {
             let (turns, scans) = (&turns, &scans);
             scope.spawn(move || {
-                turns.scan(&ForceReread::default(), |_| {
+                turns.scan(&ForceReread::default(), ALWAYS, |_| {
                     tell.send(()).unwrap();
                     let _ = released.recv();
                     scans.fetch_add(1, Ordering::SeqCst);
@@ -107,7 +120,7 @@ mod tests {
                             files: [(1, number as u64)].into(),
                         };
                         let mut reread = 0;
-                        let found = turns.scan(&force_reread, |merged| {
+                        let found = turns.scan(&force_reread, ALWAYS, |merged| {
                             reread = merged.files.len();
                             scans.fetch_add(1, Ordering::SeqCst);
                             true
@@ -133,9 +146,23 @@ mod tests {
     #[test]
     fn a_scan_that_panics_ends_its_turn() {
         let turns = Turns::default();
-        let scan = || turns.scan(&ForceReread::default(), |_| panic!("as the test wants it"));
+        let panics = |_| panic!("as the test wants it");
+        let scan = || turns.scan(&ForceReread::default(), ALWAYS, panics);
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scan));
         assert!(panicked.is_err());
-        assert!(turns.scan(&ForceReread::default(), |_| true));
+        assert!(turns.scan(&ForceReread::default(), ALWAYS, |_| true));
+    }
+
+    #[test]
+    fn p19_a_wait_that_nobody_wants_ends_before_the_scan() {
+        let turns = Turns::default();
+        let no_reread = ForceReread::default();
+        let found = turns.scan(&no_reread, ALWAYS, |_| {
+            // This would wait for the scan that it is part of.
+            let found = turns.scan(&no_reread, &|| false, |_| panic!("another one scans"));
+            assert!(!found);
+            true
+        });
+        assert!(found);
     }
 }

@@ -7,12 +7,13 @@ use super::errors::{self, Error, Limit};
 use super::handlers::Reply;
 use super::limits::{CLOSING_TIMEOUT, IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
 use super::places::{Kind, Place};
+use super::presence::Presence;
 use super::reader::{NoRequest, Reader};
 use super::request::{Persistence, Request, Version};
 use super::response::{Answer, Delivery};
 use super::routes::{self, Action};
 use super::service::Service;
-use super::socket::{Peer, Socket};
+use super::socket::Socket;
 use super::stream::{Format, StreamWriter};
 use crate::daemon::operations::journal::Journal;
 use crate::model::operation::End;
@@ -95,14 +96,16 @@ impl Connection<'_> {
 
     fn serve(&self, request: &Request, persistence: Persistence) -> io::Result<Persistence> {
         let _answering = self.service.limits.request();
-        let answer = match self.service.reply(request, &self.origin) {
+        let presence = Presence::new(self.socket, request.version);
+        let is_there = || presence.may_be_there();
+        let answer = match self.service.reply(request, &self.origin, &is_there) {
             Reply::Answer(answer) => answer,
             Reply::Result(journal, kind) => self
-                .await_end(&journal, request.version)?
+                .await_end(&journal, &presence)?
                 .and_then(|end| errors::result(&end, kind))
                 .unwrap_or_else(Answer::from),
             Reply::End(journal) => self
-                .await_end(&journal, request.version)?
+                .await_end(&journal, &presence)?
                 .map_or_else(Answer::from, |_| Answer::empty()),
             Reply::Log(log) => {
                 return self.stream(request, log.format, |out| log.send(self.service, out));
@@ -150,8 +153,11 @@ impl Connection<'_> {
     }
 
     /// Waits for the end of an operation as long as the client does. The inner error is the end of the daemon.
-    fn await_end(&self, journal: &Journal, version: Version) -> io::Result<Result<End, Error>> {
-        let mut is_probed = false;
+    fn await_end(
+        &self,
+        journal: &Journal,
+        presence: &Presence<'_>,
+    ) -> io::Result<Result<End, Error>> {
         loop {
             if let Some(end) = journal.wait_for_end(PRESENCE_INTERVAL) {
                 return Ok(Ok(end));
@@ -159,19 +165,7 @@ impl Connection<'_> {
             if self.service.is_closing() {
                 return Ok(Err(Error::Closing));
             }
-            match self.socket.peer() {
-                Peer::Present => {}
-                Peer::HalfClosed if version == Version::Http11 => {
-                    // A client that only closed its sending half takes an interim answer; one that is gone resets.
-                    if !std::mem::replace(&mut is_probed, true) {
-                        let interim = b"HTTP/1.1 102 Processing\r\n\r\n";
-                        self.socket.write(interim, Instant::now() + WRITE_TIMEOUT)?;
-                    }
-                }
-                Peer::HalfClosed | Peer::Gone => {
-                    return Err(io::ErrorKind::ConnectionAborted.into());
-                }
-            }
+            presence.check()?;
         }
     }
 }

@@ -16,6 +16,7 @@ use super::service::Service;
 use crate::daemon::current::Current;
 use crate::daemon::operations::OperationRequest;
 use crate::daemon::operations::journal::Journal;
+use crate::daemon::wanted::{ALWAYS, IsWanted};
 use crate::model::api::{BuildInfo, Health};
 use crate::model::ids::Key;
 use crate::model::operation::OperationKind;
@@ -40,9 +41,16 @@ impl From<Answer> for Reply {
 }
 
 impl Service {
-    /// Replies to a request: admits it, finds its route, and does the route's work.
-    pub(super) fn reply(&self, request: &Request, origin: &Origin) -> Reply {
-        let reply = self.admit(request).and_then(|()| self.act(request, origin));
+    /// Replies to a request: admits it, finds its route, and does the route's work. What changes nothing is left undone
+    /// once the client is no longer there.
+    pub(super) fn reply(
+        &self,
+        request: &Request,
+        origin: &Origin,
+        is_there: IsWanted<'_>,
+    ) -> Reply {
+        let admitted = self.admit(request);
+        let reply = admitted.and_then(|()| self.act(request, origin, is_there));
         reply.unwrap_or_else(|error| Reply::Answer(error.into()))
     }
 
@@ -53,7 +61,12 @@ impl Service {
         self.access.hosts.check(request).map_err(Error::Forbidden)
     }
 
-    fn act(&self, request: &Request, origin: &Origin) -> Result<Reply, Error> {
+    fn act(
+        &self,
+        request: &Request,
+        origin: &Origin,
+        is_there: IsWanted<'_>,
+    ) -> Result<Reply, Error> {
         let route = routes::route(&request.method, &request.path);
         if !matches!(route, Ok(Action::Healthz)) {
             let authorized = self.access.authorize(request);
@@ -73,11 +86,11 @@ impl Service {
         }
         match action {
             Action::Healthz => Ok(Answer::json(200, &Health::Ok).into()),
-            Action::Readyz => self.readyz().map(Reply::from),
+            Action::Readyz => self.readyz(is_there).map(Reply::from),
             Action::Version => Ok(version().into()),
-            Action::Containers => self.containers().map(Reply::from),
-            Action::Devcontainers => self.devcontainers().map(Reply::from),
-            Action::Devcontainer(name) => self.devcontainer(&name).map(Reply::from),
+            Action::Containers => self.containers(is_there).map(Reply::from),
+            Action::Devcontainers => self.devcontainers(is_there).map(Reply::from),
+            Action::Devcontainer(name) => self.devcontainer(&name, is_there).map(Reply::from),
             Action::RecreateContainer(container) => {
                 let (owner, container) = self.owner_of(&container)?;
                 let operation = OperationRequest {
@@ -91,11 +104,15 @@ impl Service {
                     all: query.all.unwrap_or(false),
                     ..kind.into()
                 };
-                self.operate(self.known(&name)?, operation, &query, request, origin)
+                let owner = self.known(&name, ALWAYS)?;
+                self.operate(owner, operation, &query, request, origin)
             }
-            Action::Cancel(name) => Ok(Reply::End(self.cancel(self.known(&name)?, origin)?)),
+            Action::Cancel(name) => {
+                let owner = self.known(&name, ALWAYS)?;
+                Ok(Reply::End(self.cancel(owner, origin)?))
+            }
             Action::Logs(name) => {
-                let journal = self.journal(self.known(&name)?);
+                let journal = self.journal(self.known(&name, is_there)?);
                 let end = if query.follow {
                     self.end_of_operation()?
                 } else {
@@ -103,12 +120,12 @@ impl Service {
                 };
                 Ok(Reply::Log(log(journal, end, &query, request)))
             }
-            Action::Events => self.events(&query, request).map(Reply::Events),
+            Action::Events => self.events(&query, request, is_there).map(Reply::Events),
         }
     }
 
-    fn readyz(&self) -> Result<Answer, Error> {
-        let missing = self.missing()?;
+    fn readyz(&self, is_there: IsWanted<'_>) -> Result<Answer, Error> {
+        let missing = self.missing(is_there)?;
         if missing.is_empty() {
             Ok(Answer::json(200, &Health::Ready))
         } else {
@@ -116,8 +133,8 @@ impl Service {
         }
     }
 
-    fn containers(&self) -> Result<Answer, Error> {
-        let Current { view, stale } = self.current(Error::NoContainers)?;
+    fn containers(&self, is_there: IsWanted<'_>) -> Result<Answer, Error> {
+        let Current { view, stale } = self.current(is_there, Error::NoContainers)?;
         let body = match stale.as_ref().map(stale_warning) {
             None => return Ok(Answer::line(200, self.bodies.containers(&view))),
             Some(warning) => containers_with_warning(&view, &warning),
@@ -125,8 +142,8 @@ impl Service {
         Ok(Answer::line(200, body).aged(stale))
     }
 
-    fn devcontainers(&self) -> Result<Answer, Error> {
-        let Current { view, stale } = self.current(Error::NoListing)?;
+    fn devcontainers(&self, is_there: IsWanted<'_>) -> Result<Answer, Error> {
+        let Current { view, stale } = self.current(is_there, Error::NoListing)?;
         let body = match stale.as_ref().map(stale_warning) {
             None => return Ok(Answer::line(200, self.bodies.devcontainers(&view))),
             Some(warning) => devcontainers_with_warning(&view, &warning),
@@ -134,12 +151,12 @@ impl Service {
         Ok(Answer::line(200, body).aged(stale))
     }
 
-    fn devcontainer(&self, id_or_name: &str) -> Result<Answer, Error> {
-        let Current { view, stale } = self.current(Error::NoListing)?;
+    fn devcontainer(&self, id_or_name: &str, is_there: IsWanted<'_>) -> Result<Answer, Error> {
+        let Current { view, stale } = self.current(is_there, Error::NoListing)?;
         if let Some(found) = view.devcontainer(id_or_name) {
             return Ok(Answer::json(200, found).aged(stale));
         }
-        match self.newer()?.devcontainer(id_or_name) {
+        match self.newer(is_there)?.devcontainer(id_or_name) {
             Some(found) => Ok(Answer::json(200, found)),
             None => Err(Error::NoDevcontainer(id_or_name.to_owned())),
         }
@@ -174,10 +191,15 @@ impl Service {
     }
 
     /// Opens the stream before it waits for a list: where there is no list, no stream begins.
-    fn events(&self, query: &Query, request: &Request) -> Result<EventStream, Error> {
+    fn events(
+        &self,
+        query: &Query,
+        request: &Request,
+        is_there: IsWanted<'_>,
+    ) -> Result<EventStream, Error> {
         let permit = self.stream_permit()?;
         let notifier = self.notifier()?;
-        self.current(Error::NoListing)?;
+        self.current(is_there, Error::NoListing)?;
         let format = query.format(request);
         let seen = last_event_id(request);
         Ok(EventStream::new(notifier, format, seen, permit))

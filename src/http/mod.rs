@@ -25,6 +25,7 @@ mod listener;
 mod logs;
 mod peer;
 mod places;
+mod presence;
 mod query;
 mod reader;
 mod request;

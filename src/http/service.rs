@@ -13,6 +13,7 @@ use crate::daemon::current::{Current, NoView, Observer};
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::operations::{OperationRequest, Operations, StartError};
 use crate::daemon::shared::Shared;
+use crate::daemon::wanted::{ALWAYS, IsWanted};
 use crate::model::api::Devcontainer;
 use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
@@ -20,6 +21,9 @@ use crate::model::origin::Origin;
 use crate::process;
 use crate::process::programs::Programs;
 use crate::state::{Fact, Freshness, Selected, State, Update, View};
+
+/// The reason why a client that has most likely gone away gets no list.
+const UNWANTED: &str = "the client closed the connection before there was a list";
 
 /// The daemon as the HTTP interface sees it, shared by all connections.
 pub struct Service {
@@ -64,11 +68,16 @@ impl Service {
     }
 
     /// Returns the current view. Where docker gives no list, the error is built from the reason.
-    pub(super) fn current(&self, no_list: fn(String) -> Error) -> Result<Current, Error> {
-        let current = self.observer.current();
+    pub(super) fn current(
+        &self,
+        is_wanted: IsWanted<'_>,
+        no_list: fn(String) -> Error,
+    ) -> Result<Current, Error> {
+        let current = self.observer.current(is_wanted);
         current.map_err(|no_view| match no_view {
             NoView::Closing => Error::Closing,
             NoView::Failed(reason) => no_list(reason),
+            NoView::Unwanted => no_list(UNWANTED.into()),
         })
     }
 
@@ -77,8 +86,8 @@ impl Service {
     /// # Errors
     ///
     /// There is no such list, for whatever reason.
-    pub(super) fn newer(&self) -> Result<Arc<View>, Error> {
-        match self.observer.newer() {
+    pub(super) fn newer(&self, is_wanted: IsWanted<'_>) -> Result<Arc<View>, Error> {
+        match self.observer.newer(is_wanted) {
             Ok(Current {
                 view, stale: None, ..
             }) => Ok(view),
@@ -88,33 +97,35 @@ impl Service {
             })
             | Err(NoView::Failed(reason)) => Err(Error::NoListing(reason)),
             Err(NoView::Closing) => Err(Error::Closing),
+            Err(NoView::Unwanted) => Err(Error::NoListing(UNWANTED.into())),
         }
     }
 
     /// Finds a dev container by id or name. A known one needs no listing, so that it is found while docker hangs.
-    pub(super) fn known(&self, id_or_name: &str) -> Result<Key, Error> {
+    pub(super) fn known(&self, id_or_name: &str, is_wanted: IsWanted<'_>) -> Result<Key, Error> {
         // Only the first list shows which configuration the container of a predefined one was made from. Where docker
         // gives none, the definition has to do.
         if !self.shared.read(State::has_tried_to_list) {
-            let _ = self.current(Error::NoListing);
+            let _ = self.current(is_wanted, Error::NoListing);
         }
         let find = || self.shared.read(|state| state.find(id_or_name));
         if let Some(key) = find() {
             return Ok(key);
         }
-        self.newer()?;
+        self.newer(is_wanted)?;
         find().ok_or_else(|| Error::NoDevcontainer(id_or_name.to_owned()))
     }
 
-    /// Finds the dev container that a container belongs to, and the id of the container.
+    /// Finds the dev container that a container belongs to, and the id of the container. Waits for a list even if the
+    /// client goes away: an operation that was asked for begins (P13).
     pub(super) fn owner_of(&self, container: &str) -> Result<(Key, String), Error> {
         if container.is_empty() {
             return Err(Error::Container(ContainerError::Empty));
         }
-        self.current(Error::NoListing)?;
+        self.current(ALWAYS, Error::NoListing)?;
         let find = || self.shared.read(|state| owner_of(state, container));
         find().or_else(|_| {
-            self.newer()?;
+            self.newer(ALWAYS)?;
             find()
         })
     }
@@ -149,7 +160,7 @@ impl Service {
         let started = self.operations.start(key, request, origin);
         if let Err(StartError::Moved(_)) = &started {
             // The client is to find out what there is now, and to be able to ask again for that.
-            let _ = self.newer();
+            let _ = self.newer(ALWAYS);
         }
         started.map_err(|error| Error::of_start(error, kind))
     }
@@ -162,11 +173,12 @@ impl Service {
     }
 
     /// Returns the parts of the daemon that are missing, each with its reason.
-    pub(super) fn missing(&self) -> Result<Vec<String>, Error> {
+    pub(super) fn missing(&self, is_wanted: IsWanted<'_>) -> Result<Vec<String>, Error> {
         let mut missing = self.programs.missing();
-        let failure = match self.observer.probe() {
+        let failure = match self.observer.probe(is_wanted) {
             Err(NoView::Closing) => return Err(Error::Closing),
             Err(NoView::Failed(reason)) => Some(reason),
+            Err(NoView::Unwanted) => Some(UNWANTED.into()),
             Ok(current) => current.stale.map(|(_, reason)| reason),
         };
         let has_docker = process::find(&self.programs.docker()).is_some();

@@ -1,6 +1,7 @@
 //! Connections at the limit: the one that is idle longest gives way, and a reserve is left (P19).
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 
 use crate::common::client::Client;
 use crate::common::{Daemon, Response, Sandbox, eventually, parse};
@@ -193,4 +194,34 @@ fn p19_a_503_arrives_whole() {
     }
     sandbox.write("go", "");
     drop(clients);
+}
+
+#[test]
+fn p19_a_client_that_has_gone_away_waits_for_no_list() {
+    let (sandbox, daemon) = start("--list-timeout 600 --cache-duration 0");
+    daemon.get("/");
+    sandbox.docker("while [ ! -e \"$R/go\" ]; do sleep 0.05; done");
+    // All of them together are more than the daemon has threads for.
+    for path in ["/", "/devcontainers", "/devcontainers/app", "/readyz"] {
+        let mut clients: Vec<Client> = (0..SLOTS).map(|_| daemon.client()).collect();
+        for client in &mut clients {
+            client.send(daemon.head("GET", path, ""));
+        }
+        eventually("all of them wait", || {
+            (daemon.threads() > SLOTS as u64).then_some(())
+        });
+        drop(clients);
+        daemon.assert_prompt(&[200]);
+    }
+    eventually("their threads have ended", || {
+        (daemon.threads() < 10).then_some(())
+    });
+    // A client that has closed its sending half only gets its answer.
+    let mut client = daemon.client();
+    client.send(daemon.head("GET", "/devcontainers", ""));
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    let interim = client.answer().status;
+    assert_eq!(interim, 102, "this finds out whether it is there");
+    sandbox.write("go", "");
+    assert_eq!(client.answer().status, 200);
 }
