@@ -68,8 +68,8 @@ impl Connection<'_> {
             Ok(request) => match self.place.begin() {
                 Some(Kind::Regular) => self.serve(&request, request.persistence),
                 Some(Kind::Reserved) => self.serve_reserved(&request),
-                // Another connection has its place.
-                None => Err(io::ErrorKind::ConnectionAborted.into()),
+                // Another connection has got its place since the request was read.
+                None => self.refuse(&request),
             },
             Err(NoRequest::Closed) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(NoRequest::Rejected(error)) => self.write(&error.into(), Delivery::LAST),

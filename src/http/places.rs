@@ -147,11 +147,12 @@ impl Table {
         waiting.min().map(|(_, _, index)| index)
     }
 
-    /// Takes a place away. The thread of its connection finds the end of the stream, and ends.
+    /// Takes a place away. The thread of its connection finds the end of the stream, and ends. If it has just read a
+    /// request, it can still refuse that.
     fn end(&mut self, index: usize) {
         let stream = self.taken.swap_remove(index).stream;
         if let Some(stream) = stream.upgrade() {
-            stream.shutdown(Shutdown::Both);
+            stream.shutdown(Shutdown::Read);
         }
     }
 
@@ -192,19 +193,26 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
     struct Connected {
         place: Place,
         client: UnixStream,
-        _stream: Arc<Stream>,
+        stream: Arc<Stream>,
     }
 
     impl Connected {
         fn is_ended(&mut self) -> bool {
-            self.client.set_nonblocking(true).unwrap();
-            matches!(self.client.read(&mut [0]), Ok(0))
+            matches!(self.stream.unread(), Unread::End)
+        }
+
+        /// Returns whether the client still gets what is written.
+        fn gets_answer(&mut self) -> bool {
+            let Stream::Unix(server) = &*self.stream else {
+                return false;
+            };
+            (&mut &*server).write_all(b"x").is_ok() && self.client.read_exact(&mut [0]).is_ok()
         }
     }
 
@@ -215,7 +223,7 @@ mod tests {
         Some(Connected {
             place,
             client,
-            _stream: stream,
+            stream,
         })
     }
 
@@ -231,6 +239,10 @@ mod tests {
         let ended: Vec<usize> = (0..all.len()).filter(|n| all[*n].is_ended()).collect();
         assert_eq!(ended, [2], "0 is answered, and 1 has waited for less long");
         assert_eq!(all[2].place.begin(), None, "it gave way");
+        assert!(
+            all[2].gets_answer(),
+            "a request that was just read is refused"
+        );
         assert_eq!(next.place.begin(), Some(Kind::Regular));
     }
 

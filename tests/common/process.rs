@@ -23,6 +23,17 @@ impl Daemon {
         self.status("Threads")
     }
 
+    /// True if each of its threads waits for something.
+    pub fn all_threads_sleep(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        threads.flatten().all(|thread| {
+            // A thread that ends meanwhile has no such file.
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(')')
+                .is_some_and(|(_, rest)| rest.starts_with(" S"))
+        })
+    }
+
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .unwrap()
