@@ -69,9 +69,9 @@ impl Disk {
 
     /// Resolves the place of a dev container ([`resolve`]).
     pub fn resolve(&self, declared: &Declared) -> Result<Resolved, Silent> {
-        let all = self.resolve_all(vec![((), declared.clone())]);
-        let only = all.into_iter().next().map(|(_, _, found)| found);
-        only.unwrap_or(Err(Silent))
+        let roots = self.roots.clone();
+        let look = move |declared: &Declared| resolve(declared, &roots);
+        self.looks.one(declared.clone(), look)
     }
 
     /// Resolves several places.
