@@ -124,6 +124,13 @@ pub enum StartError {
     NoResources(String),
 }
 
+impl StartError {
+    /// The file system of this folder does not answer.
+    fn silent(folder: &Path) -> Self {
+        Self::Silent(Why::Silent(folder.to_path_buf()).to_string())
+    }
+}
+
 /// Where an operation works, which is its own until it has ended.
 #[derive(Clone)]
 struct OperationPlace {
@@ -231,7 +238,7 @@ impl Operations {
     ) -> Result<OperationPlace, StartError> {
         let resolved = self.find(&target, kind)?;
         let declared = &target.declared;
-        let silent = |Silent| StartError::Silent(Why::Silent(declared.folder.clone()).to_string());
+        let silent = |Silent| StartError::silent(&declared.folder);
         let claims = self.claims(key, declared, &resolved).map_err(silent)?;
         self.wait_for_repair(key, &claims);
         let locks = self.lock_all(&resolved, &claims, locks::PATIENCE);

@@ -7,7 +7,7 @@ use super::{Operations, StartError};
 use crate::daemon::disk::{Disk, Silent};
 use crate::devcontainer::ownership::{NotOwn, not_own};
 use crate::devcontainer::resolve::resolve;
-use crate::model::location::{Resolved, Why};
+use crate::model::location::Resolved;
 use crate::model::moved::Moved;
 use crate::model::operation::OperationKind;
 use crate::state::Target;
@@ -27,8 +27,7 @@ impl Operations {
         target: &Target,
         kind: OperationKind,
     ) -> Result<Resolved, StartError> {
-        let folder = &target.declared.folder;
-        let silent = |Silent| StartError::Silent(Why::Silent(folder.clone()).to_string());
+        let silent = |Silent| StartError::silent(&target.declared.folder);
         let sight = look(&self.settings.disk, target).map_err(silent)?;
         let not_allowed = |why: String| Err(StartError::NotAllowed(why));
         let access = &sight.resolved.access;
