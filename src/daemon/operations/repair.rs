@@ -64,7 +64,7 @@ impl Operations {
             parked: None,
             is_stopping: None,
             in_place: has_services && docker.endpoint()?.is_none(),
-            deferred: true,
+            deferred: repair.left_by != LeftBy::ThisRun,
         };
         let aftermath = settle::settle(
             &docker,

@@ -31,7 +31,7 @@ pub struct EndReport<'a> {
     pub is_stopping: Option<bool>,
     /// True if compose replaced its containers in place, so that an original may be gone.
     pub in_place: bool,
-    /// True if it ended some time ago, so that the containers may have been used since.
+    /// True if a daemon that is gone ran it, so that the containers may have been used since its end.
     pub deferred: bool,
 }
 

@@ -4,13 +4,36 @@ use serde_json::json;
 
 use super::stage::{Engine, SERVING, Stage, Volume, build_image};
 use super::{After, FAILED, KEPT};
-use crate::common::eventually;
+use crate::common::{Daemon, DaemonBuilder, eventually};
 use crate::engine::{PrivateEngine, unique};
-use crate::workspace::{Live, container_of};
+use crate::workspace::{Live, WAITING_HOOK, container_of};
 
 /// The engine is killed while the old container is renamed and stopped, and comes back.
 #[test]
 fn p12_an_engine_that_is_killed_in_the_middle() {
+    check_killed_engine(Stage::held_before_starting, Stage::wait_until_held, |_| {});
+}
+
+/// The engine is killed while the CLI is at work in the new container, which the engine stops when it comes back. The
+/// operation has ended by then.
+#[test]
+fn p12_an_engine_that_is_killed_while_the_new_one_runs() {
+    let arrange = |stage: &Stage| {
+        let hook = WAITING_HOOK.replace("echo begun", "echo >/workspace/begun");
+        stage.fails_with(json!({"postCreateCommand": hook}), &[])
+    };
+    check_killed_engine(arrange, Stage::wait_for_hook, |daemon| {
+        daemon.log.wait_for("put back as soon as docker answers");
+    });
+}
+
+/// Checks that the old container is as before when the engine is killed as soon as `reached` returns, and comes back
+/// when `away` returns.
+fn check_killed_engine(
+    arrange: fn(&Stage) -> DaemonBuilder,
+    reached: fn(&Stage),
+    away: fn(&Daemon),
+) {
     let mut engine = PrivateEngine::start("killed");
     build_image(&["--host", &engine.host]);
     let of = |engine: &PrivateEngine| Engine {
@@ -21,17 +44,14 @@ fn p12_an_engine_that_is_killed_in_the_middle() {
     stage.make_old();
     let old = stage.only_container();
     let before = stage.facts(&old);
-    let daemon = stage
-        .held_before_starting()
-        .env("DOCKER_HOST", &stage.gate())
-        .start();
+    let daemon = arrange(&stage).env("DOCKER_HOST", &stage.gate()).start();
     stage.workspace.devcontainer(&daemon);
     assert_eq!(daemon.post(&stage.workspace.recreate()).status, 202);
-    stage.wait_until_held();
+    reached(&stage);
     engine.signal("KILL");
     stage.let_go();
     stage.wait_for_end();
-
+    away(&daemon);
     engine.restart();
     stage.engine = of(&engine);
     stage.open_gate();
