@@ -17,15 +17,23 @@ use super::socket::Socket;
 use super::stream::{Format, StreamWriter};
 use crate::daemon::operations::journal::Journal;
 use crate::model::operation::End;
-use crate::model::origin::Origin;
+use crate::model::origin::{Credentials, Origin};
 
 /// The interval at which a client that waits for an operation is checked for its presence.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end.
-pub(super) fn serve(socket: Socket, service: &Service, place: &Place) {
+pub(super) fn serve(
+    socket: Socket,
+    service: &Service,
+    place: &Place,
+    credentials: Option<Credentials>,
+) {
     let connection = Connection {
-        origin: socket.origin(),
+        origin: Origin {
+            address: socket.client_address(),
+            credentials,
+        },
         socket: &socket,
         service,
         place,

@@ -13,7 +13,6 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::base::poll::wait;
-use crate::model::origin::Origin;
 
 /// The state of the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,15 +158,13 @@ impl Socket {
         }
     }
 
-    /// Returns the client, as far as the socket shows it.
-    pub(super) fn origin(&self) -> Origin {
+    /// Returns the address that the client called from, or the kind of its socket.
+    pub(super) fn client_address(&self) -> String {
         let address = match &*self.stream {
             Stream::Tcp(tcp) => tcp.peer_addr().map(|address| address.to_string()),
             Stream::Unix(_) => Ok("a unix socket".into()),
         };
-        Origin {
-            address: address.unwrap_or_else(|_| "a client that is gone".into()),
-        }
+        address.unwrap_or_else(|_| "a client that is gone".into())
     }
 
     /// Returns the state of the other end, without waiting.

@@ -2,10 +2,12 @@
 //! says who asked for it.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use crate::common::{Daemon, Sandbox, eventually};
+use crate::common::{Daemon, LONGEST, Sandbox, eventually};
 
 const CHANGED: &str = "Workspace folder has changed";
 const WAIT_TRUSTED: &str = "/devcontainers/trusted/recreate?wait=true";
@@ -271,9 +273,30 @@ fn the_log_says_who_asked_for_an_operation_what_and_where() {
         sandbox.config("app")
     );
     assert_logs(&daemon, &of, 2);
-    assert_logs(&daemon, ": begins", 1);
+    let uid = fs::metadata(&folder).unwrap().uid();
+    assert_logs(&daemon, &format!(" (uid {uid}): begins"), 1);
     assert_logs(&daemon, ": recreate succeeded after", 1);
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(daemon.recreate("app").status, 403);
     assert_logs(&daemon, ": refused: the workspace folder", 1);
+}
+
+#[test]
+fn the_log_says_which_process_asked_on_a_unix_socket() {
+    let sandbox = Sandbox::with_app();
+    let socket = sandbox.path("d.sock");
+    let listen = format!("--listen 127.0.0.1:0 --listen unix:{}", socket.display());
+    let daemon = sandbox.daemon().args(&listen).start();
+    daemon.log.wait_for("listening on unix:");
+    let mut client = UnixStream::connect(&socket).unwrap();
+    client.set_read_timeout(Some(LONGEST)).unwrap();
+    let request = "POST /devcontainers/app/recreate?wait HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    client.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    let uid = fs::metadata(&socket).unwrap().uid();
+    let process = std::process::id();
+    let said = format!(" for a unix socket (uid {uid}, pid {process}): begins");
+    assert_logs(&daemon, &said, 1);
 }

@@ -154,6 +154,21 @@ fn p26_a_process_of_another_user_is_served_by_neither_kind_of_socket() {
 }
 
 #[test]
+fn a_client_that_closes_before_it_is_looked_at_is_no_reason_to_warn() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon().start();
+    for _ in 0..200 {
+        drop(TcpStream::connect(&daemon.address).unwrap());
+    }
+    assert_eq!(daemon.get("/healthz").status, 200);
+    let lines = daemon.log.lines();
+    assert!(
+        !lines.iter().any(|line| line.contains("refused")),
+        "{lines:#?}"
+    );
+}
+
+#[test]
 fn p26_a_client_without_a_number_for_its_process_is_judged_by_the_file() {
     let sandbox = Sandbox::new();
     let socket = sandbox.path("d.sock");

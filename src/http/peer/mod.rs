@@ -22,9 +22,10 @@ use super::connection;
 use super::errors::Error;
 use super::places::Place;
 use super::service::Service;
-use super::socket::{Socket, Stream};
+use super::socket::{Peer, Socket, Stream};
 use crate::model::allow_uid::AllowUid;
 use crate::model::listen::is_loopback;
+use crate::model::origin::Credentials;
 
 /// The user that the kernel shows in place of those that a user namespace has no number for, unless it is set otherwise.
 const OVERFLOW_UID: u32 = 65534;
@@ -105,16 +106,33 @@ impl AllowedUsers {
         }
     }
 
-    fn check(&self, stream: &Stream) -> Result<(), Stranger> {
+    /// Returns who is at the other end of a connection that is served, where the kernel tells.
+    fn check(&self, stream: &Stream) -> Result<Option<Credentials>, Stranger> {
+        let credentials = self.credentials(stream);
         let Some(allowed) = &self.allowed else {
-            return Ok(());
+            return Ok(credentials.ok().flatten());
         };
-        let uid = match stream {
+        let Some(credentials) = credentials? else {
+            return Ok(None);
+        };
+        match credentials.uid {
+            uid if allowed.contains(&uid) => Ok(Some(credentials)),
+            uid if self.overflow == Some(uid) => Err(Stranger::Unmapped),
+            uid => Err(Stranger::User { uid, own: self.own }),
+        }
+    }
+
+    /// Finds out who is at the other end. `None` if something else shows that they may connect.
+    fn credentials(&self, stream: &Stream) -> Result<Option<Credentials>, Stranger> {
+        match stream {
             Stream::Unix(unix) => match socket_peercred(unix) {
-                Ok(credentials) => Ok(credentials.uid.as_raw()),
+                Ok(credentials) => Ok(Some(Credentials {
+                    uid: credentials.uid.as_raw(),
+                    pid: Some(credentials.pid.as_raw_nonzero().get()),
+                })),
                 // rustix has no form for a process that has no number here, because of its process namespace.
-                Err(_) if self.is_private(unix) => return Ok(()),
-                Err(error) => Err(error),
+                Err(_) if self.is_private(unix) => Ok(None),
+                Err(error) => Err(Stranger::Unknown(error.into())),
             },
             Stream::Tcp(tcp) => {
                 let addresses = tcp
@@ -125,21 +143,14 @@ impl AllowedUsers {
                 // Only a process of this machine has a loopback address at either end. Everyone else needs the token,
                 // without which the daemon listens on loopback addresses only.
                 if !is_loopback(peer.ip()) && !is_loopback(local.ip()) {
-                    return Ok(());
+                    return Ok(None);
                 }
-                match self
-                    .owner(&Ends::new(peer, local))
-                    .map_err(Stranger::Unknown)?
-                {
-                    Owner::User(uid) => Ok(uid),
-                    Owner::NoProcess | Owner::NoSocket => return Err(Stranger::NoProcess),
+                let owner = self.owner(&Ends::new(peer, local));
+                match owner.map_err(Stranger::Unknown)? {
+                    Owner::User(uid) => Ok(Some(Credentials { uid, pid: None })),
+                    Owner::NoProcess | Owner::NoSocket => Err(Stranger::NoProcess),
                 }
             }
-        };
-        match uid.map_err(|e| Stranger::Unknown(e.into()))? {
-            uid if allowed.contains(&uid) => Ok(()),
-            uid if self.overflow == Some(uid) => Err(Stranger::Unmapped),
-            uid => Err(Stranger::User { uid, own: self.own }),
         }
     }
 
@@ -171,9 +182,10 @@ impl AllowedUsers {
         }
     }
 
-    fn log(&self, stranger: &Stranger) {
+    /// Logs that a connection is refused. That is no warning where nobody is left at its other end.
+    fn log(&self, stranger: &Stranger, is_there: bool) {
         let mut warned = self.warned.lock().unwrap_or_else(|e| e.into_inner());
-        let is_due = warned.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
+        let is_due = is_there && warned.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
         let level = if is_due {
             *warned = Some(Instant::now());
             log::Level::Warn
@@ -188,10 +200,13 @@ impl AllowedUsers {
 /// places for connections meanwhile, so that no other user can take all of them.
 pub(super) fn serve(socket: Socket, service: &Service, place: Place) {
     match service.access.users.check(socket.stream()) {
-        Ok(()) => connection::serve(socket, service, &place),
+        Ok(credentials) => connection::serve(socket, service, &place, credentials),
         Err(stranger) => {
             drop(place);
-            service.access.users.log(&stranger);
+            // A client that closed its end before it was looked at has no process any more.
+            let has_closed = socket.peer() != Peer::Present;
+            let is_there = !(has_closed && matches!(stranger, Stranger::NoProcess));
+            service.access.users.log(&stranger, is_there);
             let patience = service.limits.refusal();
             connection::refuse(&socket, Error::Stranger(stranger), patience.is_some());
         }
