@@ -12,7 +12,7 @@ use super::persisted::{Persisted, Record};
 use crate::base::time::Timestamp;
 use crate::model::container::{ContainerInfo, RunState};
 use crate::model::ids::{Key, OperationId};
-use crate::model::operation::{LeftBy, OperationState, Repair, Repaired, Settlement};
+use crate::model::operation::{Ending, LeftBy, OperationState, Repair, Repaired, Settlement};
 use crate::model::original::{Original, ParkedName};
 use crate::model::project::Project;
 
@@ -217,7 +217,8 @@ impl Entry {
     fn parked(&self) -> Vec<Repair> {
         let mut repairs: BTreeMap<OperationId, Vec<Original>> = BTreeMap::new();
         for info in self.containers() {
-            let Some(parked) = ParkedName::parse(&info.name) else {
+            let parked = ParkedName::parse(&info.name);
+            let Some(parked) = parked.filter(|parked| !self.has_replaced(&parked.operation)) else {
                 continue;
             };
             repairs.entry(parked.operation).or_default().push(Original {
@@ -230,7 +231,8 @@ impl Entry {
                 compose: None,
             });
         }
-        for operation in &self.left_services {
+        let left_services = self.left_services.iter();
+        for operation in left_services.filter(|operation| !self.has_replaced(operation)) {
             // Settling finds these by their names.
             repairs.entry(operation.clone()).or_default();
         }
@@ -245,6 +247,16 @@ impl Entry {
             made: None,
         });
         repairs.collect()
+    }
+
+    /// Returns whether the last operation is this one and has left nothing: it removed all that it parked. A slow docker
+    /// may show these for a while.
+    fn has_replaced(&self, operation: &OperationId) -> bool {
+        self.last().is_some_and(|past| {
+            past.operation.id == *operation
+                && past.end.ending == Ending::Succeeded
+                && !past.is_unsettled()
+        })
     }
 
     fn end_repair(&mut self, repair: &Repair, repaired: Option<Repaired>) {

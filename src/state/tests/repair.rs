@@ -1,5 +1,6 @@
 //! What operations leave that did not come to their end.
 
+use super::dirty::made;
 use super::*;
 use crate::model::ids::OperationId;
 use crate::model::labels::LABEL_COMPOSE_PROJECT;
@@ -96,6 +97,23 @@ fn p12_a_service_that_is_set_aside_is_put_right_by_a_dev_container_of_its_projec
     let end = repaired("nothing was lost");
     world.state.end_repair(key, end, world.now);
     assert_eq!(world.state.to_repair(), [], "a stranger's is left alone");
+}
+
+#[test]
+fn p12_what_a_slow_docker_still_shows_after_a_success_is_not_put_right() {
+    for error in [None, Some("it failed")] {
+        let mut world = made();
+        let key = world.begin();
+        let parked = aside(&operation(world.wall), PriorState::Running);
+        world.remove(1);
+        world.run(1, "/w", Some(CONFIG)).name = parked;
+        world.run(2, "/w", Some(CONFIG));
+        world.end(key, error, Some(2));
+        world.list();
+        let expected: &[Key] = if error.is_none() { &[] } else { &[key] };
+        assert_eq!(world.state.to_repair(), expected, "{error:?}");
+        assert_eq!(world.state.left_behind(key).len(), expected.len());
+    }
 }
 
 #[test]
