@@ -65,7 +65,8 @@ pub enum ChangeKind {
     Created,
     /// It no longer exists.
     Removed,
-    /// It is younger than the container, and its earlier content is not known.
+    /// It is not known what the container was made from: the input is younger than the container, or was something else
+    /// for a time while the container was made.
     Unknown,
 }
 

@@ -20,6 +20,8 @@ pub enum InputOrigin {
     /// There was no readable file when the container was first seen. If one turns up that is older than the container,
     /// it was that one: its file system was mounted late.
     Open(Content),
+    /// It was this, or something that it was for a time while the CLI was making the container.
+    Doubtful(Content),
     /// It was something else than now, and nothing shows what.
     Unknown,
 }
@@ -142,7 +144,7 @@ impl Baseline {
             Some(InputOrigin::Open(was)) => {
                 was == input.content || self.settles(&name, input, created)
             }
-            Some(InputOrigin::Unknown) => false,
+            Some(InputOrigin::Doubtful(_) | InputOrigin::Unknown) => false,
             None => name.as_os_str() != CONFIG,
         })
     }
@@ -154,6 +156,30 @@ impl Baseline {
         let as_left = found.map(|(_, input)| (lock, InputOrigin::Known(input.content)));
         // The later of two inputs with one name stays.
         Self::new(self.rules, self.owned_inputs().chain(as_left))
+    }
+
+    /// Returns the baseline with what `seen` leaves open: these are the inputs at a time while the CLI was making the
+    /// container, which may have been made from any that differ. `None` if all say what they said before.
+    ///
+    /// A file that is missing does not count. Many programs remove a file to save it, and a build fails without it.
+    pub fn with_doubts(&self, seen: &Inputs) -> Option<Self> {
+        let names: Vec<Cow<'_, Path>> = seen.named().map(|(name, _)| name).collect();
+        let lock = seen.lock_name();
+        let changed = self.changed_inputs(&names, seen).into_iter();
+        let doubts = changed.filter_map(|(name, change)| {
+            let differs = matches!(change, ChangeKind::Created | ChangeKind::Modified);
+            let was = match self.get(name) {
+                Some(InputOrigin::Known(was) | InputOrigin::Open(was)) => was,
+                Some(InputOrigin::Doubtful(_) | InputOrigin::Unknown) => return None,
+                None => Content::Absent,
+            };
+            let is_doubtful = differs && name != lock.as_os_str();
+            is_doubtful.then(|| (PathBuf::from(name), InputOrigin::Doubtful(was)))
+        });
+        let mut doubts = doubts.peekable();
+        doubts.peek()?;
+        // The later of two inputs with one name stays.
+        Some(Self::new(self.rules, self.owned_inputs().chain(doubts)))
     }
 
     /// Returns true if both have one content of the configuration.
@@ -188,14 +214,29 @@ impl Baseline {
     /// not listed: it did not change, that file did. In a feature's directory every file is an input, and a file that
     /// is gone was removed.
     pub fn changes(&self, inputs: &Inputs) -> Vec<InputChange> {
-        let named: Vec<(Cow<'_, Path>, Content)> = inputs
-            .named()
-            .map(|(name, input)| (name, input.content))
+        let names: Vec<Cow<'_, Path>> = inputs.named().map(|(name, _)| name).collect();
+        let changed = self.changed_inputs(&names, inputs).into_iter();
+        let mut changes: Vec<InputChange> = changed
+            .map(|(name, change)| InputChange {
+                path: inputs.path_of(Path::new(name)).display().to_string(),
+                change,
+            })
             .collect();
-        let now: HashMap<&OsStr, Content> = named
-            .iter()
-            .map(|(name, is)| (name.as_os_str(), *is))
-            .collect();
+        changes.sort_by(|a, b| a.path.cmp(&b.path));
+        changes.dedup();
+        changes
+    }
+
+    /// Returns the names of the inputs that changed since then, some of them more than once. `names` are the names of
+    /// `inputs`.
+    fn changed_inputs<'a>(
+        &'a self,
+        names: &'a [Cow<'_, Path>],
+        inputs: &Inputs,
+    ) -> Vec<(&'a OsStr, ChangeKind)> {
+        let contents = inputs.named().map(|(_, input)| input.content);
+        let names = names.iter().map(|name| name.as_os_str());
+        let now: HashMap<&OsStr, Content> = names.zip(contents).collect();
         let was = |name: &OsStr| {
             self.get(name)
                 .unwrap_or(InputOrigin::Known(Content::Absent))
@@ -229,17 +270,7 @@ impl Baseline {
                 None => (name, change),
             }
         };
-        let mut changes: Vec<InputChange> = came
-            .chain(went)
-            .map(cut)
-            .map(|(name, change)| InputChange {
-                path: inputs.path_of(Path::new(name)).display().to_string(),
-                change,
-            })
-            .collect();
-        changes.sort_by(|a, b| a.path.cmp(&b.path));
-        changes.dedup();
-        changes
+        came.chain(went).map(cut).collect()
     }
 }
 
@@ -267,8 +298,10 @@ fn directories(name: &OsStr) -> impl Iterator<Item = &OsStr> {
 }
 
 fn compare(was: InputOrigin, is: Content) -> Option<ChangeKind> {
-    let (InputOrigin::Known(was) | InputOrigin::Open(was)) = was else {
-        return Some(ChangeKind::Unknown);
+    let was = match was {
+        InputOrigin::Known(was) | InputOrigin::Open(was) => was,
+        InputOrigin::Doubtful(was) if was != is => was,
+        InputOrigin::Doubtful(_) | InputOrigin::Unknown => return Some(ChangeKind::Unknown),
     };
     match (was, is) {
         (was, is) if was == is => None,

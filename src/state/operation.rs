@@ -1,6 +1,7 @@
 //! An operation on a dev container: while it runs, and after its end.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::baseline::Baseline;
 use super::persisted::Record;
@@ -96,6 +97,28 @@ impl RunningOperation {
         if let (Some(made_from), Some(after)) = (&mut self.operation.made_from, after) {
             *made_from = made_from.with_lock_of(after);
         }
+    }
+
+    /// Takes the inputs as they are at a time while the CLI makes the container. Returns true if some are not those that
+    /// were there before: an edit that is undone before the operation ends may be in the container all the same.
+    pub(super) fn doubt(&mut self, inputs: &Inputs) -> bool {
+        let made_from = self.operation.made_from.as_ref();
+        let doubtful = made_from.and_then(|made_from| made_from.with_doubts(inputs));
+        let is_doubtful = doubtful.is_some();
+        if is_doubtful {
+            self.operation.made_from = doubtful;
+        }
+        is_doubtful
+    }
+
+    /// Returns whether the CLI may still read inputs: no command has begun in the container, and none of `containers`
+    /// is one that it made.
+    pub(super) fn may_read_inputs<'a>(
+        &self,
+        mut containers: impl Iterator<Item = &'a Arc<ContainerInfo>>,
+    ) -> bool {
+        let is_before_commands = self.phase.is_none_or(|phase| phase <= Phase::Create);
+        is_before_commands && !containers.any(|info| self.has_made(info))
     }
 
     pub(super) fn end(self, ended: EndedOperation) -> PastOperation {

@@ -111,6 +111,15 @@ impl State {
             running.operation.originals = originals;
             running.operation.made_from = inputs.map(Baseline::exact);
         }
+        self.drop_scans(key);
+    }
+
+    /// Drops the results of scans of a dev container that are under way: they may be from before what was just found.
+    fn drop_scans(&mut self, key: Key) {
+        if let Some(entry) = self.fleet.get_mut(key) {
+            entry.version += 1;
+        }
+        self.changed();
     }
 
     /// Takes that the running operation has left duplicates alone, so that the dev container still has containers.
@@ -133,7 +142,7 @@ impl State {
         {
             *before = now;
             self.unsaved = true;
-            self.changed();
+            self.drop_scans(key);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::State;
 use super::entry::Entry;
 use super::fact::Applied;
+use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
 use crate::state::fact::{Found, ScanTarget, Unlocated};
 
@@ -33,6 +34,7 @@ impl State {
                 Found::Inputs(target, inputs) => {
                     let entry = self.fleet.get_mut(target.key);
                     if entry.is_some_and(|entry| entry.take_inputs(&target, inputs)) {
+                        self.doubt_inputs(target.key);
                         self.set_baselines(target.key, target.before.is_none());
                         self.complete_baselines(target.key);
                     } else {
@@ -56,6 +58,20 @@ impl State {
         }
         self.changed();
         applied
+    }
+
+    /// Takes what was just scanned into account for the container that an operation is making.
+    fn doubt_inputs(&mut self, key: Key) {
+        let Some(entry) = self.fleet.get(key) else {
+            return;
+        };
+        let running = entry.running();
+        let may_be_read =
+            running.is_some_and(|running| running.may_read_inputs(entry.containers()));
+        let inputs = entry.inputs.clone().filter(|_| may_be_read);
+        if let (Some(inputs), Some(running)) = (inputs, self.running_mut(key)) {
+            self.unsaved |= running.doubt(&inputs);
+        }
     }
 }
 

@@ -16,10 +16,10 @@ use crate::state::baseline::{Baseline, InputOrigin};
 use crate::state::persisted::{Name, Persisted, Record};
 
 /// The version that is written.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// The versions before. They can still be read. Version 1 had no baselines. In version 2 these did not say by which
-/// rules their inputs were found, and there were no names.
-const OLDER_VERSIONS: RangeInclusive<u32> = 1..=2;
+/// rules their inputs were found, and there were no names. In version 3 no input was doubtful.
+const OLDER_VERSIONS: RangeInclusive<u32> = 1..=3;
 
 #[derive(Serialize, Deserialize)]
 struct Contents {
@@ -148,6 +148,9 @@ const UNKNOWN: &str = "unknown";
 /// The character after the word of an [`InputOrigin::Open`].
 const OPEN: char = '?';
 
+/// The character after the word of an [`InputOrigin::Doubtful`].
+const DOUBTFUL: char = '~';
+
 fn word(origin: InputOrigin) -> String {
     let word = |content| match content {
         Content::Absent => ABSENT.to_owned(),
@@ -158,6 +161,7 @@ fn word(origin: InputOrigin) -> String {
     match origin {
         InputOrigin::Known(content) => word(content),
         InputOrigin::Open(content) => word(content) + &OPEN.to_string(),
+        InputOrigin::Doubtful(content) => word(content) + &DOUBTFUL.to_string(),
         InputOrigin::Unknown => UNKNOWN.to_owned(),
     }
 }
@@ -166,21 +170,21 @@ fn from_word(word: &str) -> Option<InputOrigin> {
     if word == UNKNOWN {
         return Some(InputOrigin::Unknown);
     }
-    let (word, is_open) = match word.strip_suffix(OPEN) {
-        Some(word) => (word, true),
-        None => (word, false),
-    };
+    let (word, origin): (_, fn(Content) -> InputOrigin) =
+        if let Some(word) = word.strip_suffix(OPEN) {
+            (word, InputOrigin::Open)
+        } else if let Some(word) = word.strip_suffix(DOUBTFUL) {
+            (word, InputOrigin::Doubtful)
+        } else {
+            (word, InputOrigin::Known)
+        };
     let content = match word {
         ABSENT => Content::Absent,
         DIRECTORY => Content::Directory,
         UNREADABLE => Content::Unreadable,
         fingerprint => Content::Fingerprint(Uuid::parse_str(fingerprint).ok()?),
     };
-    if is_open {
-        Some(InputOrigin::Open(content))
-    } else {
-        Some(InputOrigin::Known(content))
-    }
+    Some(origin(content))
 }
 
 #[cfg(test)]
@@ -209,6 +213,10 @@ mod tests {
         assert!(third.baselines.values().all(|one| one.rules() == 1));
         assert_eq!((third.missing.len(), third.names.len()), (1, 2));
         assert!(third.operations[0].unknown_since.is_some());
+        let fourth = from_json(include_bytes!("../../tests/fixtures/state/v4.json")).unwrap();
+        let mut inputs = fourth.baselines.values().flat_map(Baseline::inputs);
+        let is_doubtful = |(_, origin)| matches!(origin, InputOrigin::Doubtful(_));
+        assert!(inputs.any(is_doubtful));
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
         let fixtures = std::fs::read_dir(directory).unwrap().count();
         assert_eq!(fixtures, VERSION as usize, "one for each version");
@@ -225,6 +233,7 @@ mod tests {
             ("c", InputOrigin::Known(Content::Unreadable)),
             ("d", InputOrigin::Open(Content::Absent)),
             ("e", InputOrigin::Open(Content::Unreadable)),
+            ("f", InputOrigin::Doubtful(Content::Absent)),
         ];
         let with_paths = inputs.map(|(name, origin)| (PathBuf::from(name), origin));
         let odd_path = PathBuf::from(odd);
@@ -243,8 +252,8 @@ mod tests {
     fn other_files_are_not_understood() {
         for (text, why) in [
             (
-                r#"{"version":4,"operations":[]}"#,
-                "it has version 4, not 1 to 3",
+                r#"{"version":5,"operations":[]}"#,
+                "it has version 5, not 1 to 4",
             ),
             (r#"{"operations":[]}"#, "it has no version"),
             (r#"{"version":2}"#, "missing field"),

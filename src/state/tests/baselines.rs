@@ -97,8 +97,89 @@ fn p6_an_edit_during_the_build_leaves_it_dirty() {
         world.list();
         assert_eq!(world.changes(), [Modified]);
         world.write(CONFIG, "2");
-        assert_eq!(world.changes(), []);
+        assert_eq!(world.changes(), [Unknown], "it may be made from either");
     }
+}
+
+#[test]
+fn p6_an_edit_that_is_undone_before_the_container_is_made_leaves_it_dirty() {
+    let mut world = made_with_dockerfile();
+    let key = world.begin();
+    world.write(DOCKERFILE, "for a time");
+    world.list();
+    world.write(DOCKERFILE, "a");
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    world.list();
+    assert_eq!(
+        world.named_changes(),
+        ["Dockerfile: Unknown"],
+        "while it runs"
+    );
+    world.end(key, None, Some(2));
+    world.list();
+    assert_eq!(world.named_changes(), ["Dockerfile: Unknown"]);
+    world.write(DOCKERFILE, "another one");
+    assert_eq!(world.named_changes(), ["Dockerfile: Modified"]);
+}
+
+#[test]
+fn p6_an_edit_that_is_undone_after_the_container_was_made_is_none() {
+    for is_listed in [true, false] {
+        let mut world = made_with_dockerfile();
+        let key = world.begin();
+        if !is_listed {
+            let first = Phase::OnCreateCommand;
+            world.state.begin_phase(key, first, world.now);
+        }
+        if is_listed {
+            world.remove(1);
+            world.run(2, "/w", Some(CONFIG));
+            world.list();
+        }
+        world.write(DOCKERFILE, "for a time");
+        world.list();
+        world.write(DOCKERFILE, "a");
+        if !is_listed {
+            world.remove(1);
+            world.run(2, "/w", Some(CONFIG));
+        }
+        world.end(key, None, Some(2));
+        world.list();
+        assert_eq!(world.named_changes(), [""; 0], "listed: {is_listed}");
+    }
+}
+
+#[test]
+fn p6_a_scan_from_before_an_operation_says_nothing_about_it() {
+    let mut world = made_with_dockerfile();
+    world.put(DOCKERFILE, "b");
+    let targets = world.state.scan_targets();
+    let before = world.found(&targets);
+    world.put(DOCKERFILE, "c");
+    let key = world.begin();
+    assert!(!world.takes_whole(before));
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    world.end(key, None, Some(2));
+    world.list();
+    assert_eq!(world.named_changes(), [""; 0]);
+    world.write(DOCKERFILE, "a");
+    assert_eq!(world.named_changes(), ["Dockerfile: Modified"]);
+}
+
+#[test]
+fn p6_a_file_that_is_missing_for_a_moment_leaves_nothing_open() {
+    let mut world = made_with_dockerfile();
+    let key = world.begin();
+    world.delete(DOCKERFILE);
+    world.list();
+    world.write(DOCKERFILE, "a");
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    world.end(key, None, Some(2));
+    world.list();
+    assert_eq!(world.named_changes(), [""; 0]);
 }
 
 #[test]
@@ -142,7 +223,11 @@ fn what_initialize_command_writes_is_what_the_container_is_made_from() {
         assert_eq!(world.named_changes(), expected);
         world.write(CONFIG, "1");
         world.write(DOCKERFILE, "edited");
-        assert_eq!(world.named_changes(), ["Dockerfile: Modified"]);
+        let expected: &[&str] = match config_changes {
+            false => &["Dockerfile: Modified"],
+            true => &["Dockerfile: Modified", "devcontainer.json: Unknown"],
+        };
+        assert_eq!(world.named_changes(), expected);
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum PriorState {
     Known(Option<Content>),
     /// Absent when its container was first seen.
     Open,
+    /// This, or what the daemon saw there while an operation was making the container.
+    Doubtful(Option<Content>),
     Unknown,
 }
 
@@ -51,6 +53,8 @@ pub(super) struct Operating {
     pub(super) id: String,
     begun_with: Origin,
     pub(super) made: Option<u32>,
+    /// True if the daemon has that in its list.
+    is_listed: bool,
 }
 
 /// The world of two dev containers, and the truth about them.
@@ -115,11 +119,16 @@ impl Life {
             let now = self.on_disk(path).map(|(content, _)| content);
             let change = match (origin.get(path), now) {
                 (Some(PriorState::Unknown), _) => ChangeKind::Unknown,
+                (Some(PriorState::Doubtful(was)), now) if *was == now => ChangeKind::Unknown,
                 (Some(PriorState::Known(was)), now) if *was == now => continue,
                 (Some(PriorState::Open), None) => continue,
-                (Some(PriorState::Known(None) | PriorState::Open), Some(_)) => ChangeKind::Created,
-                (Some(PriorState::Known(_)), None) => ChangeKind::Removed,
-                (Some(PriorState::Known(_)), Some(_)) => ChangeKind::Modified,
+                (Some(PriorState::Known(was) | PriorState::Doubtful(was)), Some(_))
+                    if was.is_some() =>
+                {
+                    ChangeKind::Modified
+                }
+                (Some(_), Some(_)) => ChangeKind::Created,
+                (Some(_), None) => ChangeKind::Removed,
                 // It became an input because the configuration changed, which is shown.
                 (None, _) => continue,
             };
@@ -164,8 +173,29 @@ impl Life {
         }
     }
 
+    /// The daemon sees files that are not those with which an operation began.
+    fn doubt(&mut self) {
+        for of in 0..2 {
+            let Some(mut operation) = self.operations[of].take_if(|o| !o.is_listed) else {
+                continue;
+            };
+            for (path, change) in self.changes(of, &operation.begun_with, true) {
+                let differs = matches!(change, ChangeKind::Created | ChangeKind::Modified);
+                let was = operation.begun_with.get_mut(path.as_str());
+                if let Some(was) = was
+                    && let PriorState::Known(content) = *was
+                    && differs
+                {
+                    *was = PriorState::Doubtful(content);
+                }
+            }
+            self.operations[of] = Some(operation);
+        }
+    }
+
     pub(super) fn ask(&mut self) -> Result<(), TestCaseError> {
         self.settle();
+        self.doubt();
         self.world.scan();
         if self.world.take_unsaved() {
             self.save();
@@ -177,8 +207,11 @@ impl Life {
     }
 
     pub(super) fn refresh(&mut self) -> Result<(), TestCaseError> {
-        self.world.list();
+        self.world.list_only();
         self.listed = true;
+        for operation in self.operations.iter_mut().flatten() {
+            operation.is_listed = operation.made.is_some();
+        }
         for index in 0..self.truths.len() {
             let truth = self.truths[index].clone();
             let is_being_made = self.operations[truth.of]
@@ -326,6 +359,7 @@ impl Life {
             id: id.to_string(),
             begun_with: self.origin_now(of, None),
             made: None,
+            is_listed: false,
         });
     }
 

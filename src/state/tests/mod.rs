@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::claims::LabelledProject;
+use super::fact::ScanTarget;
 use super::refusal::Work;
 use super::*;
 use crate::base::time::Timestamp;
@@ -212,16 +213,20 @@ impl World {
 
     fn scan(&mut self) {
         let targets = self.state.scan_targets();
+        let found = self.found(&targets);
+        assert!(
+            found.is_empty() || self.takes_whole(found),
+            "no other scan comes in between"
+        );
+    }
+
+    fn found(&self, targets: &[ScanTarget]) -> Vec<Found> {
         let found = targets.iter().filter_map(|target| {
             let inputs = self.inputs(target.paths.as_deref()?);
             let is_new = target.before.as_deref() != Some(&inputs);
             is_new.then(|| Found::Inputs(target.clone(), inputs))
         });
-        let found: Vec<Found> = found.collect();
-        assert!(
-            found.is_empty() || self.takes_whole(found),
-            "no other scan comes in between"
-        );
+        found.collect()
     }
 
     fn apply(&mut self, fact: Fact) -> Applied {
