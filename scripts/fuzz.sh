@@ -46,7 +46,7 @@ flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares"
 # shellcheck disable=SC2086 # without the line breaks
-RUSTFLAGS=$(echo $flags) cargo build --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir $dir/build
+RUSTFLAGS=$(echo $flags) cargo build --locked --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir $dir/build
 ln -sf "build/$host/release/fuzz" $dir/program
 if [ $# -eq 0 ]; then
     targets=$(ls fuzz/seeds)
