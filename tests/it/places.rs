@@ -47,7 +47,12 @@ fn occupy(sandbox: &Sandbox, daemon: &Daemon) -> Vec<Client> {
 #[test]
 fn p19_the_connection_that_is_idle_longest_gives_way() {
     let (_sandbox, daemon) = start("");
-    let mut clients = daemon.kept_connections(SLOTS);
+    let mut clients = Vec::new();
+    for _ in 0..SLOTS {
+        clients.extend(daemon.kept_connections(1));
+        // A connection is idle as soon as its thread waits for the next request, a moment after the answer.
+        eventually("it is idle", || daemon.all_threads_sleep().then_some(()));
+    }
     clients[0].send(daemon.head("GET", "/healthz", ""));
     assert_eq!(clients[0].answer().status, 200);
     for _ in 0..3 {
