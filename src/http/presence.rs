@@ -1,4 +1,4 @@
-//! Whether the client of a request is still there while the daemon has nothing to send yet.
+//! Notices, while the daemon has nothing to send yet, that the client of a request has gone away.
 
 use std::cell::Cell;
 use std::io;

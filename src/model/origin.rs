@@ -1,4 +1,4 @@
-//! Who asked for something, as the log names them.
+//! The client that asked for something, as the log names it.
 
 use std::fmt;
 

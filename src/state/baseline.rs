@@ -163,18 +163,17 @@ impl Baseline {
     ///
     /// A file that is missing does not count. Many programs remove a file to save it, and a build fails without it.
     pub fn with_doubts(&self, seen: &Inputs) -> Option<Self> {
-        let names: Vec<Cow<'_, Path>> = seen.named().map(|(name, _)| name).collect();
         let lock = seen.lock_name();
-        let changed = self.changed_inputs(&names, seen).into_iter();
+        let changed = self.changed_inputs(seen).into_iter();
         let doubts = changed.filter_map(|(name, change)| {
             let differs = matches!(change, ChangeKind::Created | ChangeKind::Modified);
-            let was = match self.get(name) {
+            let was = match self.get(name.as_os_str()) {
                 Some(InputOrigin::Known(was) | InputOrigin::Open(was)) => was,
                 Some(InputOrigin::Doubtful(_) | InputOrigin::Unknown) => return None,
                 None => Content::Absent,
             };
-            let is_doubtful = differs && name != lock.as_os_str();
-            is_doubtful.then(|| (PathBuf::from(name), InputOrigin::Doubtful(was)))
+            let is_doubtful = differs && name != lock;
+            is_doubtful.then_some((name, InputOrigin::Doubtful(was)))
         });
         let mut doubts = doubts.peekable();
         doubts.peek()?;
@@ -214,11 +213,10 @@ impl Baseline {
     /// not listed: it did not change, that file did. In a feature's directory every file is an input, and a file that
     /// is gone was removed.
     pub fn changes(&self, inputs: &Inputs) -> Vec<InputChange> {
-        let names: Vec<Cow<'_, Path>> = inputs.named().map(|(name, _)| name).collect();
-        let changed = self.changed_inputs(&names, inputs).into_iter();
+        let changed = self.changed_inputs(inputs).into_iter();
         let mut changes: Vec<InputChange> = changed
             .map(|(name, change)| InputChange {
-                path: inputs.path_of(Path::new(name)).display().to_string(),
+                path: inputs.path_of(&name).display().to_string(),
                 change,
             })
             .collect();
@@ -227,16 +225,16 @@ impl Baseline {
         changes
     }
 
-    /// Returns the names of the inputs that changed since then, some of them more than once. `names` are the names of
-    /// `inputs`.
-    fn changed_inputs<'a>(
-        &'a self,
-        names: &'a [Cow<'_, Path>],
-        inputs: &Inputs,
-    ) -> Vec<(&'a OsStr, ChangeKind)> {
-        let contents = inputs.named().map(|(_, input)| input.content);
-        let names = names.iter().map(|name| name.as_os_str());
-        let now: HashMap<&OsStr, Content> = names.zip(contents).collect();
+    /// Returns the names of the inputs that changed since then, some of them more than once.
+    fn changed_inputs(&self, inputs: &Inputs) -> Vec<(PathBuf, ChangeKind)> {
+        let named: Vec<(Cow<'_, Path>, Content)> = inputs
+            .named()
+            .map(|(name, input)| (name, input.content))
+            .collect();
+        let now: HashMap<&OsStr, Content> = named
+            .iter()
+            .map(|(name, is)| (name.as_os_str(), *is))
+            .collect();
         let was = |name: &OsStr| {
             self.get(name)
                 .unwrap_or(InputOrigin::Known(Content::Absent))
@@ -270,7 +268,10 @@ impl Baseline {
                 None => (name, change),
             }
         };
-        came.chain(went).map(cut).collect()
+        let changed = came.chain(went).map(cut);
+        changed
+            .map(|(name, change)| (name.into(), change))
+            .collect()
     }
 }
 
