@@ -3,8 +3,8 @@
 //!
 //! A call on a dead NFS or FUSE mount returns never, and nothing in the process can end it. So no thread that others wait
 //! for makes such a call. The one that waits for a helper gives up when there is evidence that the helper hangs: it has
-//! not been on a processor for two seconds. Then its place is silent, and nothing looks there any more, until that thread
-//! comes back by itself.
+//! not been on a processor for two seconds, or for six where a disk of this machine may just be busy. Then its place is
+//! silent, and nothing looks there any more, until that thread comes back by itself.
 
 mod evidence;
 mod pool;
@@ -22,6 +22,10 @@ use crate::base::notify::RescanSignal;
 
 /// How often a helper thread is looked at while one place keeps it.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a helper thread may do nothing at a file system that a network or another process serves.
+const PATIENCE_REMOTE: Duration = CHECK_INTERVAL;
+/// The same at any other file system. A write that waits for a busy disk can make all who read wait for seconds.
+const PATIENCE_LOCAL: Duration = Duration::from_secs(6);
 /// How long all places of one call may take. What is not looked at by then is taken to be silent.
 const LONGEST: Duration = Duration::from_secs(10);
 /// How many threads may be left behind. With so many, nothing is looked at until one of them is back.
@@ -205,7 +209,7 @@ where
     /// Waits until all items are done, or until there is evidence that the worker hangs.
     fn wait(&self, deadline: Instant) -> Waited {
         let mut progress = self.progress();
-        let mut before: Option<(usize, Option<Sample>)> = None;
+        let mut last_work: Option<Work> = None;
         loop {
             let check = (Instant::now() + CHECK_INTERVAL).min(deadline);
             while progress.at < self.items.len() {
@@ -223,14 +227,28 @@ where
                 return Waited::Hung;
             }
             let at = progress.at;
-            let now = progress.thread.as_ref().and_then(Thread::sample);
-            if let Some((then_at, then)) = before
-                && then_at == at
-                && !shows_work(then, now)
-            {
-                return Waited::Hung;
+            let sample = progress.thread.as_ref().and_then(Thread::sample);
+            match &last_work {
+                Some(last) if last.at == at && !shows_work(last.sample, sample) => {
+                    if last.time.elapsed() >= self.patience(at) {
+                        return Waited::Hung;
+                    }
+                }
+                _ => {
+                    let time = Instant::now();
+                    last_work = Some(Work { at, sample, time });
+                }
             }
-            before = Some((at, now));
+        }
+    }
+
+    /// Returns how long a worker may do nothing at an item.
+    fn patience(&self, at: usize) -> Duration {
+        let is_remote = |item: &I| silence::are_remote(&item.paths());
+        if self.items.get(at).is_some_and(is_remote) {
+            PATIENCE_REMOTE
+        } else {
+            PATIENCE_LOCAL
         }
     }
 
@@ -272,6 +290,13 @@ where
 enum Waited {
     Done,
     Hung,
+}
+
+/// When a worker was last seen at work, or first seen at an item.
+struct Work {
+    at: usize,
+    sample: Option<Sample>,
+    time: Instant,
 }
 
 /// Without samples there is no evidence of work.

@@ -64,7 +64,7 @@ impl Silences {
 
     /// Notes that a thread was left behind while it looked at `paths`.
     pub(super) fn begin(&self, id: Id, paths: &[&Path]) {
-        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let mounts = mountinfo();
         let places = paths.iter().map(|path| place_of(path, &mounts)).collect();
         let mut all = self.all();
         all.push((id, places));
@@ -83,18 +83,33 @@ impl Silences {
     }
 }
 
+/// Returns whether one of `paths` is on a file system that a network or another process serves.
+pub(super) fn are_remote(paths: &[&Path]) -> bool {
+    let mounts = mountinfo();
+    let mut paths = paths.iter();
+    paths.any(|path| innermost(path, &mounts).is_some_and(|mount| mount.is_remote))
+}
+
+/// The mounts that this process sees (proc_pid_mountinfo(5)).
+fn mountinfo() -> Vec<u8> {
+    fs::read("/proc/self/mountinfo").unwrap_or_default()
+}
+
 /// Returns the place that does not answer where `path` does not: the whole mount, if a network or another process serves
-/// it, otherwise the path alone. `mounts` is the content of mountinfo (proc_pid_mountinfo(5)). The path itself is not
-/// looked at.
+/// it, otherwise the path alone.
 fn place_of(path: &Path, mounts: &[u8]) -> PathBuf {
-    let lines = mounts.split(|byte| *byte == b'\n').filter_map(mount);
-    let around = lines.filter(|mount| path.starts_with(&mount.point));
-    // Of two on one point, the later one hides the other.
-    let innermost = around.max_by_key(|mount| mount.point.components().count());
-    match innermost {
+    match innermost(path, mounts) {
         Some(mount) if mount.is_remote && mount.point.parent().is_some() => mount.point,
         _ => path.to_path_buf(),
     }
+}
+
+/// Returns the mount that `path` is on, by the words of both: the path itself is not looked at.
+fn innermost(path: &Path, mounts: &[u8]) -> Option<Mount> {
+    let lines = mounts.split(|byte| *byte == b'\n').filter_map(mount);
+    let around = lines.filter(|mount| path.starts_with(&mount.point));
+    // Of two on one point, the later one hides the other.
+    around.max_by_key(|mount| mount.point.components().count())
 }
 
 struct Mount {
@@ -159,6 +174,8 @@ mod tests {
         ] {
             let found = place_of(Path::new(path), MOUNTS.as_bytes());
             assert_eq!(found, Path::new(place), "{path}");
+            let mount = innermost(Path::new(path), MOUNTS.as_bytes()).unwrap();
+            assert_eq!(mount.is_remote, path != place || path == "/nfs", "{path}");
         }
         let root = "22 1 0:9 / / rw - fuse.root x rw\n";
         let found = place_of(Path::new("/a"), root.as_bytes());

@@ -90,6 +90,13 @@ fn p22_a_look_that_takes_long_but_works_is_waited_for() {
 }
 
 #[test]
+fn p22_a_disk_of_this_machine_that_is_busy_is_waited_for() {
+    let (looks, _) = looks();
+    let look = |_: &Place| std::thread::sleep(CHECK_INTERVAL * 2 + CHECK_INTERVAL / 2);
+    assert_eq!(looks.one(Place("/proc/no/such".into()), look), Ok(()));
+}
+
+#[test]
 fn p22_no_more_than_so_many_threads_are_left_behind() {
     let (looks, _) = looks();
     for _ in 0..MAX_LEFT_BEHIND {
