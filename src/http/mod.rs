@@ -1,9 +1,9 @@
 //! The HTTP interface: listening, limits, the guard against web pages, routes and answers, for HTTP/1.0 and 1.1.
 //!
 //! A request goes through these modules in this order: `listener` accepts its connection, `peer` admits its user,
-//! `connection` serves it, `reader` and `request` parse it, `guard` and `access` admit it, `routes` finds its action,
-//! `handlers` acts, and `response` or `stream` answers. `service` is the only module with access to the state, `errors` the only one that knows the error
-//! table.
+//! `connection` serves it, `reader`, `request` and `headers` parse it, `guard` and `access` admit it, `routes` finds its
+//! action, `handlers` acts, and `response` or `stream` answers. `service` is the only module with access to the state,
+//! `errors` the only one that knows the error table.
 //!
 //! The accept loop and the parsing of requests are our own, with a bound and a deadline for everything that comes from
 //! outside. `tiny_http` gives the message types and writes the heads of answers.
@@ -19,6 +19,7 @@ mod examples;
 pub(crate) mod fuzz;
 mod guard;
 mod handlers;
+mod headers;
 mod inherited;
 mod limits;
 mod listener;
@@ -28,6 +29,7 @@ mod places;
 mod presence;
 mod query;
 mod reader;
+mod reasons;
 mod request;
 mod response;
 mod routes;
