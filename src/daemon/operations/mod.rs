@@ -11,6 +11,7 @@ mod output;
 mod place;
 mod queue;
 mod repair;
+mod request;
 mod restore;
 mod run;
 mod services;
@@ -34,6 +35,7 @@ use self::audit::Audit;
 use self::failure::Failure;
 use self::journal::Journal;
 use self::locks::FolderLocks;
+pub use self::request::{OperationRequest, StartError};
 use self::run::{OperationRun, Subject};
 use self::sink::Sink;
 use super::disk::{Disk, Silent};
@@ -43,7 +45,7 @@ use crate::base::flock::FolderLock;
 use crate::base::notify::Notifier;
 use crate::docker::Client;
 use crate::model::ids::{Key, OperationId};
-use crate::model::location::{Resolved, Why};
+use crate::model::location::Resolved;
 use crate::model::operation::OperationKind;
 use crate::model::origin::Origin;
 use crate::model::project::Project;
@@ -82,53 +84,6 @@ pub struct OperationSettings {
     pub timeout: Duration,
     /// Saves what outlives a restart.
     pub persister: Arc<Persister>,
-}
-
-/// An operation that a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperationRequest {
-    /// Its kind.
-    pub kind: OperationKind,
-    /// The id of the container that it is to be done to; `None` for the one that is shown.
-    pub container: Option<String>,
-    /// True if it is to be done to all containers of the dev container (`stop` and `DELETE` only).
-    pub all: bool,
-}
-
-impl From<OperationKind> for OperationRequest {
-    /// The operation on the container that is shown.
-    fn from(kind: OperationKind) -> Self {
-        Self {
-            kind,
-            container: None,
-            all: false,
-        }
-    }
-}
-
-/// Reasons why an operation did not begin.
-#[derive(Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// The state refuses it.
-    Refused(Refusal),
-    /// Another program, most likely another daemon, holds the lock on the workspace folder, or on the directory of its compose
-    /// project.
-    Locked,
-    /// The folder may not be operated on, for this reason.
-    NotAllowed(String),
-    /// The dev container is not where it was when it was last listed, as this says (P25).
-    Moved(String),
-    /// The file system of the folder does not answer, as this reason says.
-    Silent(String),
-    /// The system has no descriptors left, as this error says.
-    NoResources(String),
-}
-
-impl StartError {
-    /// The file system of this folder does not answer.
-    fn silent(folder: &Path) -> Self {
-        Self::Silent(Why::Silent(folder.to_path_buf()).to_string())
-    }
 }
 
 /// Where an operation works, which is its own until it has ended.
