@@ -1,0 +1,333 @@
+//! Builds the parts of the daemon, starts its threads, and stops them in order.
+
+mod error;
+
+use std::io;
+use std::num::NonZero;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+pub use self::error::ServeError;
+use crate::base::listen_fds;
+use crate::base::notify::{Notifier, RescanSignal};
+use crate::base::open_files;
+use crate::base::sd_notify;
+use crate::base::time::Timestamp;
+use crate::cli::Config;
+use crate::daemon::current::Observer;
+use crate::daemon::disk::{Disk, Silent};
+use crate::daemon::operations::sink::Sink;
+use crate::daemon::operations::{OperationSettings, Operations};
+use crate::daemon::persist::Persister;
+use crate::daemon::refresher::{EventsThread, OutageLog, Refresher};
+use crate::daemon::shared::Shared;
+use crate::daemon::watcher::Watcher;
+use crate::docker::lister::Lister;
+use crate::http::{self, Access, AllowedHosts, AllowedUsers, Bound, Limits, Service, TokenFile};
+use crate::manifest::{Manifest, ManifestError};
+use crate::model::listen::ListenAddress;
+use crate::model::location::Predefined;
+use crate::process;
+use crate::process::programs::Programs;
+use crate::process::signals::{Signal, Signals};
+use crate::state::{Applied, Fact, Settings, State};
+use crate::store::Store;
+
+/// The environment variable with the name of the WSL distribution that a process runs in.
+const WSL_DISTRIBUTION: &str = "WSL_DISTRO_NAME";
+/// The least number of operations that run at once where the command line does not say.
+const MIN_OPERATIONS: usize = 2;
+/// The time that running operations get to end after the request to stop.
+const OPERATIONS_GRACE: Duration = Duration::from_secs(10);
+/// The time after that request at which the docker commands that still restore containers are ended.
+const LAST_CALL: Duration = Duration::from_millis(12_800);
+/// The time after that request from which on the daemon waits for no operation and no thread any more.
+const LAST_MOMENT: Duration = Duration::from_millis(13_500);
+/// The time that requests get to be answered at the very end.
+const ANSWERS_GRACE: Duration = Duration::from_secs(1);
+/// The interval at which the end of operations, threads and answers is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Runs the daemon until a signal stops it.
+pub fn run(config: Config) -> Result<(), ServeError> {
+    let inherited = listen_fds::take().map_err(ServeError::ListenFds)?;
+    open_files::check().map_err(ServeError::OpenFiles)?;
+    let manifest = read_manifest(config.manifest.as_deref()).map_err(ServeError::Manifest)?;
+    process::set_priority(config.child_priority).map_err(ServeError::ChildNice)?;
+    let mut signals = Signals::new().map_err(ServeError::Signals)?;
+    if let Err(e) = process::adopt_orphans() {
+        log::warn!("processes that leave an operation's group cannot be adopted: {e}");
+    }
+    let token = config.token_file.as_deref().map(read_token).transpose()?;
+    let bound = bind(inherited, &config.listen, token.is_some())?;
+    log_problems(&manifest);
+    let daemon = Daemon::build(config, token).map_err(ServeError::Descriptors)?;
+    daemon.predefine(manifest);
+    let stop = Arc::new(Notifier::new().map_err(ServeError::Descriptors)?);
+    let threads = daemon.start_threads(bound, stop.clone())?;
+    if let Err(e) = sd_notify::ready() {
+        log::warn!("the service manager cannot be told that the daemon is ready: {e}");
+    }
+    while signals.wait() == Signal::Reload {
+        daemon.reload();
+    }
+    log::info!("stopping");
+    daemon.stop(&mut signals, &stop, &threads);
+    Ok(())
+}
+
+fn read_token(path: &Path) -> Result<Arc<TokenFile>, ServeError> {
+    let read = TokenFile::read(path.to_owned()).map(Arc::new);
+    read.map_err(|error| ServeError::Token(path.to_owned(), error))
+}
+
+/// Listens on the addresses, and on the sockets that a service manager has opened.
+fn bind(
+    inherited: Vec<OwnedFd>,
+    addresses: &[ListenAddress],
+    has_token: bool,
+) -> Result<Vec<Bound>, ServeError> {
+    let inherited = inherited.into_iter().map(Bound::inherited);
+    let mut bound: Vec<Bound> = inherited
+        .collect::<Result<_, _>>()
+        .map_err(ServeError::Inherited)?;
+    let mut all = bound.iter().map(|bound| &bound.address).chain(addresses);
+    if let Some(exposed) = all.find(|address| address.is_exposed() && !has_token) {
+        return Err(ServeError::Exposed(exposed.clone()));
+    }
+    for address in addresses {
+        let listener = Bound::new(address);
+        bound.push(listener.map_err(|e| ServeError::Listen(address.clone(), e))?);
+    }
+    for bound in &bound {
+        log::info!("listening on {}", bound.address);
+    }
+    Ok(bound)
+}
+
+fn read_manifest(path: Option<&Path>) -> Result<Manifest, ManifestError> {
+    path.map_or_else(|| Ok(Manifest::default()), Manifest::read)
+}
+
+fn log_problems(manifest: &Manifest) {
+    for problem in &manifest.errors {
+        log::error!("manifest: {problem}");
+    }
+}
+
+/// The parts that the threads share.
+struct Daemon {
+    config: Config,
+    shared: Arc<Shared>,
+    observer: Arc<Observer>,
+    programs: Arc<Programs>,
+    disk: Arc<Disk>,
+    operations: Arc<Operations>,
+    persister: Arc<Persister>,
+    limits: Arc<Limits>,
+    rescan_signal: RescanSignal,
+    token: Option<Arc<TokenFile>>,
+}
+
+impl Daemon {
+    fn build(mut config: Config, token: Option<Arc<TokenFile>>) -> io::Result<Self> {
+        let state = State::new(
+            &Settings {
+                cache_for: config.cache_duration,
+                allows_events: config.events,
+                wsl_distribution: std::env::var(WSL_DISTRIBUTION).ok(),
+                max_operations: config.max_operations.unwrap_or_else(default_max_operations),
+                revision: Timestamp::now().as_millis().unsigned_abs(),
+            },
+            Instant::now(),
+        );
+        let programs = Arc::new(Programs::new(
+            config.docker.clone(),
+            config.devcontainer.clone(),
+        ));
+        let rescan_signal = RescanSignal::new()?;
+        let disk = Arc::new(Disk::new(&config.workspace_roots, rescan_signal.clone()));
+        let shared = Arc::new(Shared::new(state));
+        let observer = Observer::new(
+            shared.clone(),
+            config.list_timeout,
+            disk.clone(),
+            rescan_signal.clone(),
+        );
+        let store = Store::open(config.state_dir.as_deref());
+        let persister = Arc::new(Persister::recover(shared.clone(), store));
+        let operations = Operations::new(
+            shared.clone(),
+            programs.clone(),
+            OperationSettings {
+                disk: disk.clone(),
+                up_args: std::mem::take(&mut config.up_args),
+                sink: config.log_sink.take().and_then(Sink::new),
+                timeout: config.job_timeout,
+                persister: persister.clone(),
+            },
+        )?;
+        Ok(Self {
+            shared,
+            observer: Arc::new(observer),
+            programs,
+            disk,
+            operations: Arc::new(operations),
+            persister,
+            limits: Arc::default(),
+            rescan_signal,
+            token,
+            config,
+        })
+    }
+
+    /// Makes the dev containers of the manifest and of `--devcontainer-folder` the predefined ones.
+    fn predefine(&self, manifest: Manifest) {
+        let folders = self.config.devcontainer_folders.iter().cloned();
+        let predefined = manifest
+            .devcontainers
+            .into_iter()
+            .chain(folders.map(Predefined::folder));
+        let declared = predefined.map(|p| {
+            let declared = p.declared();
+            (p, declared)
+        });
+        let resolved = self.disk.resolve_all(declared.collect()).into_iter();
+        let all = resolved.map(|(predefined, declared, found)| {
+            let last = |Silent| self.shared.read(|state| state.silent_place(&declared));
+            (predefined, found.unwrap_or_else(last))
+        });
+        let all: Vec<_> = all.collect();
+        let before = self.shared.view();
+        if let Applied::Rejected(errors) = self.shared.apply(Fact::Predefined(all)) {
+            for error in errors {
+                log::error!("{error}");
+            }
+        }
+        for warning in &self.shared.view().warnings {
+            if !before.warnings.contains(warning) {
+                log::warn!("{warning}");
+            }
+        }
+    }
+
+    /// Reads the token and the manifest again. What cannot be used changes nothing.
+    fn reload(&self) {
+        if let Some(token) = &self.token {
+            token.reload();
+        }
+        match read_manifest(self.config.manifest.as_deref()) {
+            Ok(manifest) => {
+                log_problems(&manifest);
+                self.predefine(manifest);
+                self.shared.apply(Fact::ListOutdated(Vec::new()));
+                log::info!("the manifest was read again");
+            }
+            Err(error) => log::error!("manifest {error}; the last good one stays in force"),
+        }
+    }
+
+    fn access(&self, bound: &[Bound]) -> Access {
+        let ip = |bound: &Bound| match &bound.address {
+            ListenAddress::Tcp(address) => Some(address.ip()),
+            ListenAddress::Unix(_) => None,
+        };
+        Access {
+            users: AllowedUsers::new(&self.config.allow_uids),
+            hosts: AllowedHosts {
+                names: self.config.allow_hosts.clone(),
+                addresses: bound.iter().filter_map(ip).collect(),
+            },
+            token: self.token.clone(),
+        }
+    }
+
+    /// Starts all threads. Returns those that end once `stop` is readable.
+    fn start_threads(
+        &self,
+        bound: Vec<Bound>,
+        stop: Arc<Notifier>,
+    ) -> Result<[JoinHandle<()>; 2], ServeError> {
+        let refresher = Refresher {
+            shared: self.shared.clone(),
+            observer: self.observer.clone(),
+            programs: self.programs.clone(),
+            docker: Lister::new(self.config.list_timeout, stop.clone()),
+            disk: self.disk.clone(),
+            operations: self.operations.clone(),
+            persister: self.persister.clone(),
+            rescan_signal: self.rescan_signal.clone(),
+            events: EventsThread::default(),
+            outage: OutageLog::default(),
+        };
+        let service = Arc::new(Service::new(
+            self.shared.clone(),
+            self.observer.clone(),
+            self.operations.clone(),
+            self.programs.clone(),
+            self.access(&bound),
+            self.limits.clone(),
+        ));
+        let watcher = Watcher::new(
+            self.shared.clone(),
+            self.observer.clone(),
+            self.disk.clone(),
+            self.rescan_signal.clone(),
+        );
+        start("watcher", move || watcher.run())?;
+        let accept = move || http::accept(&bound, stop.as_fd(), &service);
+        Ok([
+            start("refresher", move || refresher.run())?,
+            start("accept", accept)?,
+        ])
+    }
+
+    /// Gives operations, threads and answers time to end. A second signal ends running operations at once.
+    fn stop(&self, signals: &mut Signals, stop: &Notifier, threads: &[JoinHandle<()>]) {
+        let begun = Instant::now();
+        self.shared.apply(Fact::Closing);
+        stop.notify();
+        let running = || self.shared.read(|state| state.operations_running() > 0);
+        while running() && begun.elapsed() < OPERATIONS_GRACE {
+            if signals.stop_within(CHECK_INTERVAL) {
+                log::info!("stopping at once");
+                break;
+            }
+        }
+        self.operations.interrupt();
+        self.persister.save_what_is_new();
+        // The threads end a docker command that hangs, and remove the files of unix sockets.
+        let ended = || self.operations.are_idle() && threads.iter().all(JoinHandle::is_finished);
+        while !ended() && begun.elapsed() < LAST_MOMENT {
+            if begun.elapsed() > LAST_CALL {
+                self.operations.last_call();
+            }
+            thread::sleep(CHECK_INTERVAL);
+        }
+        let answers_begun = Instant::now();
+        while self.limits.answering() > 0 && answers_begun.elapsed() < ANSWERS_GRACE {
+            thread::sleep(CHECK_INTERVAL);
+        }
+    }
+}
+
+/// Returns the number of cores, as a build uses about one, and at least 2, so that a short operation does not wait for one
+/// long build.
+fn default_max_operations() -> usize {
+    let cores = thread::available_parallelism();
+    cores
+        .map_or(MIN_OPERATIONS, NonZero::get)
+        .max(MIN_OPERATIONS)
+}
+
+fn start(
+    name: &'static str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, ServeError> {
+    let thread = thread::Builder::new().name(name.into());
+    let started = thread.spawn(run);
+    started.map_err(|e| ServeError::Thread(name, e))
+}
