@@ -15,18 +15,28 @@ pub(super) struct Patience {
     first: Duration,
     /// How many commands docker must have answered that began later.
     answers: usize,
+    /// True if it is not given up before its deadline all the same.
+    until_deadline: bool,
 }
 
 impl Patience {
-    /// For a container that docker has not failed to answer for.
+    /// For a container whose last state must not be shown in place of its present one. Docker answers for a container that
+    /// it is starting or stopping when that is done, while it answers for others at once.
+    pub(super) const WHOLE: Self = Self {
+        until_deadline: true,
+        ..Self::FULL
+    };
+    /// For a container whose last state is most likely the present one.
     pub(super) const FULL: Self = Self {
         first: Duration::from_millis(500),
         answers: 4,
+        until_deadline: false,
     };
     /// For a container that hung when it was last inspected.
     pub(super) const SHORT: Self = Self {
         first: Duration::from_millis(100),
         answers: 2,
+        until_deadline: false,
     };
 
     /// For this many containers in one command, which takes longer than the commands that it is compared with.
@@ -78,7 +88,9 @@ impl Attempt {
         } else {
             self.inspects + self.lists
         };
-        now >= self.begun + self.patience.first && answers >= self.patience.answers
+        !self.patience.until_deadline
+            && now >= self.begun + self.patience.first
+            && answers >= self.patience.answers
     }
 
     /// Returns whether docker, and not only this inspect, was fine until the deadline.
@@ -250,6 +262,18 @@ mod tests {
         slow.note(Answered::Inspect, begun + SECOND);
         assert!(slow.is_hopeless(begun + SECOND) && slow.has_hung());
         assert!(!slow.is_hopeless(begun + SECOND / 4), "not at once");
+    }
+
+    #[test]
+    fn p20_a_container_that_may_have_changed_is_waited_for_until_its_deadline() {
+        let begun = Instant::now();
+        let mut slow = attempt(begun, true);
+        slow.patience = Patience::WHOLE;
+        for _ in 0..100 {
+            slow.note(Answered::Inspect, begun + SECOND);
+        }
+        assert!(!slow.is_hopeless(begun + 1000 * SECOND));
+        assert!(slow.has_hung(), "docker answered for others all the time");
     }
 
     #[test]

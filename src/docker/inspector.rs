@@ -27,6 +27,8 @@ pub(super) struct Inspector<'a> {
     pub(super) begun: Instant,
     /// Ids of containers that docker answered for before.
     pub(super) references: Vec<String>,
+    /// Ids of containers that nothing says have changed since they were last read.
+    pub(super) unchanged: HashSet<String>,
 }
 
 /// The outcome of several inspects.
@@ -70,9 +72,12 @@ impl Inspector<'_> {
     /// Inspects `ids` in as few commands as possible, and each of `alone` in its own. If a common command hangs, its
     /// containers are inspected one by one.
     pub(super) fn inspect(&self, ids: &[String], alone: Vec<(String, Patience)>) -> Inspection {
-        let together = ids.chunks(BATCH).map(|ids| Batch {
-            ids: ids.to_vec(),
-            patience: Patience::for_batch_of(ids.len()),
+        let together = ids.chunks(BATCH).map(|ids| match ids {
+            [id] => Batch::alone(id.clone(), self.patience(id)),
+            ids => Batch {
+                ids: ids.to_vec(),
+                patience: Patience::for_batch_of(ids.len()),
+            },
         });
         let alone = alone.into_iter();
         let alone = alone.map(|(id, patience)| Batch::alone(id, patience));
@@ -81,10 +86,21 @@ impl Inspector<'_> {
         if inspection.error.is_some() || suspects.is_empty() {
             return inspection;
         }
-        let alone = suspects.into_iter();
-        let alone = alone.map(|id| Batch::alone(id, Patience::FULL)).collect();
-        inspection.merge(self.run(alone, Round::Suspects));
+        let alone = suspects.into_iter().map(|id| {
+            let patience = self.patience(&id);
+            Batch::alone(id, patience)
+        });
+        inspection.merge(self.run(alone.collect(), Round::Suspects));
         inspection
+    }
+
+    /// Returns the patience with a container that is inspected alone for the first time.
+    fn patience(&self, id: &str) -> Patience {
+        if self.unchanged.contains(id) {
+            Patience::FULL
+        } else {
+            Patience::WHOLE
+        }
     }
 
     fn run(&self, mut batches: Vec<Batch>, round: Round) -> Inspection {
@@ -105,13 +121,18 @@ impl Inspector<'_> {
         let work = &|worker| {
             loop {
                 let next = lock(&batches).pop();
-                let (has_failed, has_found) = {
+                let (has_failed, has_found, have_many_hung) = {
                     let all = lock(&all);
-                    (all.error.is_some(), !all.found.is_empty())
+                    let have_many_hung = all.hung.len() >= WORKERS;
+                    (all.error.is_some(), !all.found.is_empty(), have_many_hung)
                 };
-                let Some(batch) = next.filter(|_| !has_failed) else {
+                let Some(mut batch) = next.filter(|_| !has_failed) else {
                     break;
                 };
+                // All together would take longer than a listing may.
+                if have_many_hung && batch.patience == Patience::WHOLE {
+                    batch.patience = Patience::FULL;
+                }
                 let has_others = has_found || !others.is_empty();
                 let deadline = self.deadline(round, has_others);
                 let inspection = self.try_batch(&board, worker, batch, deadline);

@@ -77,7 +77,7 @@ impl Lister {
     /// Lists all containers, running or not, by running `program`; `scope` says which ones are inspected.
     ///
     /// A container whose inspect hangs, while docker answers for others, is shown in its last known state, with a
-    /// warning, or left out. From then on it is inspected alone, after a pause that grows to 30 s. A container that is
+    /// warning, or left out. One that may have changed gets all of the timeout before. From then on it is inspected alone, after a pause that grows to 30 s. A container that is
     /// removed during the listing is left out.
     ///
     /// # Errors
@@ -118,7 +118,12 @@ impl Lister {
             Some(changed) => self.to_read(changed),
         };
         let (together, hung) = self.backoff.split(to_read, Instant::now());
-        let inspector = self.inspector(docker, begun, &HashSet::new());
+        let is_unchanged =
+            |id: &&String| changed.is_some_and(|changed| self.is_unchanged(id, changed));
+        let inspector = Inspector {
+            unchanged: together.iter().filter(is_unchanged).cloned().collect(),
+            ..self.inspector(docker, begun, &HashSet::new())
+        };
         let inspection = inspector.inspect(&together, self.alone(&hung));
         let unreported = changed.map(|changed| self.unreported(&before, changed, &inspection));
         self.take(docker, together.into_iter().chain(hung), inspection)?;
@@ -127,13 +132,17 @@ impl Lister {
 
     /// The ids that are new or `changed`, and those that were read longest ago, so that no error stays for good.
     fn to_read(&self, changed: &HashSet<String>) -> Vec<String> {
-        let is_certain = |id: &str| self.known.get(id).is_some_and(|known| !known.is_doubtful);
-        let is_known = |id: &&String| is_certain(id) && !changed.contains(*id);
+        let is_known = |id: &&String| self.is_unchanged(id, changed);
         let (mut others, mut read): (Vec<&String>, Vec<&String>) =
             self.ids.iter().partition(is_known);
         others.sort_by_key(|id| self.known.get(*id).map(|known| known.reading));
         read.extend(others.into_iter().take(BATCH));
         read.into_iter().cloned().collect()
+    }
+
+    fn is_unchanged(&self, id: &str, changed: &HashSet<String>) -> bool {
+        let is_certain = self.known.get(id).is_some_and(|known| !known.is_doubtful);
+        is_certain && !changed.contains(id)
     }
 
     /// The ids that have come or gone, or whose containers have started or stopped, though `changed` does not name
@@ -157,7 +166,7 @@ impl Lister {
         unreported.cloned().collect()
     }
 
-    /// Inspects only the containers that events name. One whose inspect hangs delays the others by about a second, once.
+    /// Inspects only the containers that events name. One whose inspect hangs delays the others by the timeout, once.
     fn read_named(
         &mut self,
         docker: Runner<'_>,
@@ -180,7 +189,10 @@ impl Lister {
         due.truncate(RETRIED_AT_ONCE);
         let restarting = self.restarting().map(|info| info.id.clone());
         let restarting: Vec<String> = restarting.filter(|id| !self.backoff.contains(id)).collect();
-        let inspector = self.inspector(docker, begun, &HashSet::new());
+        let inspector = Inspector {
+            unchanged: restarting.iter().cloned().collect(),
+            ..self.inspector(docker, begun, &HashSet::new())
+        };
         let inspection = inspector.inspect(&restarting, self.alone(&due));
         self.take(docker, due.into_iter().chain(restarting), inspection)?;
         Ok(Vec::new())
@@ -192,7 +204,7 @@ impl Lister {
             if self.backoff.is_hung(id) {
                 Patience::SHORT
             } else {
-                Patience::FULL
+                Patience::WHOLE
             }
         };
         ids.iter().map(|id| (id.clone(), patience(id))).collect()
@@ -212,6 +224,7 @@ impl Lister {
             timeout: self.timeout,
             begun,
             references: others.take(REFERENCES).cloned().collect(),
+            unchanged: HashSet::new(),
         }
     }
 

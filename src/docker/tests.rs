@@ -1,6 +1,7 @@
 //! What docker and podman say differs from version to version; what is made of it does not. The clients are recordings in
 //! `tests/fixtures/clients`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,7 @@ fn inspect(program: &Path, ids: &[String]) -> Inspection {
         timeout: Duration::from_secs(20),
         begun: Instant::now(),
         references: Vec::new(),
+        unchanged: HashSet::new(),
     };
     inspector.inspect(ids, Vec::new())
 }

@@ -83,6 +83,103 @@ fn p20_a_slow_docker_shows_the_new_container_of_a_recreate() {
     }
 }
 
+/// Makes the inspect of one container slow, while docker answers for all others at once.
+fn slow_inspect(sandbox: &Sandbox, id: &str, seconds: f32) {
+    sandbox.docker(&format!(
+        "case \"$1 $*\" in inspect*{id}*) sleep {seconds} ;; esac"
+    ));
+}
+
+#[test]
+fn p20_the_container_of_an_operation_is_waited_for_though_docker_answers_for_others() {
+    let sandbox = Sandbox::with_app();
+    for number in 2..=6 {
+        sandbox.container(number).save();
+    }
+    let daemon = sandbox.daemon().start();
+    assert_eq!(app(&daemon)["status"], "running");
+    slow_inspect(&sandbox, &container_id(1), 3.0);
+    for (verb, status) in [("stop", "stopped"), ("start", "running")] {
+        let path = format!("/devcontainers/app/{verb}?wait=true");
+        assert_eq!(daemon.post(&path).status, 204);
+        let shown = app(&daemon);
+        assert_eq!(shown["status"], status, "{shown}");
+        assert_eq!(shown["running"], status == "running", "{shown}");
+    }
+}
+
+#[test]
+fn p20_a_container_is_waited_for_when_it_is_first_seen() {
+    let sandbox = Sandbox::with_app();
+    for number in 2..=6 {
+        sandbox.container(number).save();
+    }
+    slow_inspect(&sandbox, &container_id(1), 3.0);
+    let daemon = sandbox.daemon().start();
+    assert_eq!(app(&daemon)["container"]["name"], "box1");
+}
+
+#[test]
+fn p20_what_docker_has_not_told_of_is_not_called_missing() {
+    let sandbox = Sandbox::with_app();
+    for number in 2..=6 {
+        sandbox.container(number).save();
+    }
+    slow_inspect(&sandbox, &container_id(1), 600.0);
+    let daemon = sandbox.daemon().start();
+    let id = container_id(1);
+    for (method, path) in [
+        ("GET", "/devcontainers/app".to_owned()),
+        ("POST", "/devcontainers/app/stop".to_owned()),
+        ("POST", format!("/devcontainers/container/{id}/recreate")),
+    ] {
+        let answer = daemon.request(method, &path, "");
+        assert_eq!(answer.status, 500, "{path}: {answer:?}");
+        let detail = answer.json()["detail"].to_string();
+        assert!(detail.contains(&id), "{path}: {detail}");
+    }
+    assert_eq!(
+        daemon.get("/").json()["containers"]
+            .as_array()
+            .unwrap()
+            .len(),
+        5
+    );
+}
+
+#[test]
+fn p20_an_answer_to_a_new_operation_shows_what_the_last_one_did() {
+    let sandbox = Sandbox::with_app();
+    let daemon = sandbox.daemon().start();
+    assert_eq!(app(&daemon)["status"], "running");
+    sandbox.devcontainer("sleep 60");
+    sandbox.docker("sleep 0.7");
+    assert_eq!(daemon.post("/devcontainers/app/stop?wait=true").status, 204);
+    let begun = daemon.post("/devcontainers/app/start");
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let shown = begun.json();
+    assert_eq!(shown["status"], "starting", "{shown}");
+    assert_eq!(shown["running"], false, "{shown}");
+}
+
+#[test]
+fn p20_a_stream_shows_the_end_of_an_operation_with_what_it_did() {
+    let sandbox = Sandbox::with_app();
+    let daemon = sandbox.following_daemon().start();
+    assert_eq!(app(&daemon)["status"], "running");
+    let (_, mut events) = daemon.stream("GET", "/events", "");
+    sandbox.docker("case \"$1\" in events) ;; *) sleep 1 ;; esac");
+    assert_eq!(daemon.post("/devcontainers/app/stop?wait=true").status, 204);
+    loop {
+        let change = events.json_line().unwrap();
+        if change["type"] == "devcontainer" && change["job"]["state"] == "succeeded" {
+            assert_eq!(change["running"], false, "{change}");
+            assert_eq!(change["status"], "stopped", "{change}");
+            return;
+        }
+    }
+}
+
 #[test]
 fn p20_p3_a_container_hangs_only_if_docker_answers_for_others() {
     let sandbox = Sandbox::with_app();
