@@ -116,10 +116,12 @@ impl Connection<'_> {
                 .await_end(&journal, &presence)?
                 .map_or_else(Answer::from, |_| Answer::empty()),
             Reply::Log(log) => {
-                return self.stream(request, log.format, |out| log.send(self.service, out));
+                let send = |out: &mut StreamWriter<'_>| log.send(self.service, out);
+                return self.stream(request, log.format, Vec::new(), send);
             }
             Reply::Events(events) => {
-                return self.stream(request, events.format, |out| events.send(self.service, out));
+                let send = |out: &mut StreamWriter<'_>| events.send(self.service, out);
+                return self.stream(request, events.format, events.headers(), send);
             }
         };
         let persistence = if self.service.is_closing() || answer.is_last {
@@ -142,6 +144,7 @@ impl Connection<'_> {
         &self,
         request: &Request,
         format: Format,
+        headers: Vec<(&'static str, String)>,
         send: impl FnOnce(&mut StreamWriter<'_>) -> io::Result<()>,
     ) -> io::Result<Persistence> {
         // In HTTP/1.0 only the end of the connection marks the end of a stream.
@@ -150,7 +153,7 @@ impl Connection<'_> {
             Version::Http11 => request.persistence,
         };
         let delivery = Delivery::to(request, persistence);
-        let head = format.head(delivery);
+        let head = format.head(headers, delivery);
         self.socket.write(&head, Instant::now() + WRITE_TIMEOUT)?;
         if !delivery.head_only {
             let mut out = StreamWriter::new(self.socket, request.version, format);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::encode::encode_change;
+use super::handlers::age_headers;
 use super::limits::Permit;
 use super::service::Service;
 use super::stream::{Format, StreamWriter};
@@ -26,6 +27,8 @@ pub(super) struct EventStream {
     pub(super) format: Format,
     /// The last revision that the client has received, on an earlier stream.
     seen: Option<u64>,
+    /// The age of the list that the stream begins with, and the reason why there is no newer one.
+    stale: Option<(Duration, String)>,
     /// One of the streams that may be open at once.
     _permit: Permit,
 }
@@ -36,14 +39,21 @@ impl EventStream {
         notifier: Arc<Notifier>,
         format: Format,
         seen: Option<u64>,
+        stale: Option<(Duration, String)>,
         permit: Permit,
     ) -> Self {
         Self {
             notifier,
             format,
             seen,
+            stale,
             _permit: permit,
         }
+    }
+
+    /// Returns the headers of the answer, besides those of every stream.
+    pub(super) fn headers(&self) -> Vec<(&'static str, String)> {
+        self.stale.iter().flat_map(age_headers).collect()
     }
 
     /// Sends each change when it happens, until the client goes away or the daemon stops. A client that reads slowly

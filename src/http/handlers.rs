@@ -158,7 +158,7 @@ impl Service {
         }
         match self.newer(is_there)?.devcontainer(id_or_name) {
             Some(found) => Ok(Answer::json(200, found)),
-            None => Err(Error::NoDevcontainer(id_or_name.to_owned())),
+            None => Err(self.absent(Error::NoDevcontainer(id_or_name.to_owned()))),
         }
     }
 
@@ -179,11 +179,15 @@ impl Service {
             let journal = self.start(key, operation, origin)?;
             return Ok(Reply::Log(log(Some(journal), end, query, request)));
         }
+        let before = self.shown(key);
         let journal = self.start(key, operation, origin)?;
         if query.wait.unwrap_or(waits) {
             return Ok(Reply::Result(journal, kind));
         }
-        let shown = self.shown(key).ok_or(Error::Refused(Refusal::Gone))?;
+        self.await_owed_list();
+        // A removal may have ended by now.
+        let shown = self.shown(key).or(before);
+        let shown = shown.ok_or(Error::Refused(Refusal::Gone))?;
         let (prefix, _) = routes::split_prefix(&request.path);
         let location = format!("{prefix}/devcontainers/{}/logs", shown.id);
         let answer = Answer::json(202, &shown).with("Location", location);
@@ -199,10 +203,10 @@ impl Service {
     ) -> Result<EventStream, Error> {
         let permit = self.stream_permit()?;
         let notifier = self.notifier()?;
-        self.current(is_there, Error::NoListing)?;
+        let Current { stale, .. } = self.current(is_there, Error::NoListing)?;
         let format = query.format(request);
         let seen = last_event_id(request);
-        Ok(EventStream::new(notifier, format, seen, permit))
+        Ok(EventStream::new(notifier, format, seen, stale, permit))
     }
 
     fn end_of_operation(&self) -> Result<LogEnd, Error> {
@@ -230,13 +234,17 @@ fn log(journal: Option<Arc<Journal>>, end: LogEnd, query: &Query, request: &Requ
 impl Answer {
     /// Adds the age of the list that it shows and the reason for that, if there is one.
     fn aged(self, stale: Option<(Duration, String)>) -> Self {
-        match &stale {
-            None => self,
-            Some(stale @ (age, _)) => self
-                .with("Age", age.as_secs().to_string())
-                .with("Warning", warning_header(&stale_warning(stale))),
-        }
+        let headers = stale.iter().flat_map(age_headers);
+        headers.fold(self, |answer, (name, value)| answer.with(name, value))
     }
+}
+
+/// Returns the headers with the age of a list and the reason why there is no newer one.
+pub(super) fn age_headers(stale: &(Duration, String)) -> [(&'static str, String); 2] {
+    [
+        ("Age", stale.0.as_secs().to_string()),
+        ("Warning", warning_header(&stale_warning(stale))),
+    ]
 }
 
 fn version() -> Answer {

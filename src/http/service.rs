@@ -9,6 +9,7 @@ use super::errors::{ContainerError, Error};
 use super::limits::Limits;
 use super::places::Places;
 use crate::base::notify::Notifier;
+use crate::base::text::enumerate;
 use crate::daemon::current::{Current, NoView, Observer};
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::operations::{OperationRequest, Operations, StartError};
@@ -20,7 +21,7 @@ use crate::model::labels::LABEL_FOLDER;
 use crate::model::origin::Origin;
 use crate::process;
 use crate::process::programs::Programs;
-use crate::state::{Fact, Freshness, Selected, State, Update, View};
+use crate::state::{Fact, Selected, State, Update, View};
 
 /// The reason why a client that has most likely gone away gets no list.
 const UNWANTED: &str = "the client closed the connection before there was a list";
@@ -113,7 +114,19 @@ impl Service {
             return Ok(key);
         }
         self.newer(is_wanted)?;
-        find().ok_or_else(|| Error::NoDevcontainer(id_or_name.to_owned()))
+        find().ok_or_else(|| self.absent(Error::NoDevcontainer(id_or_name.to_owned())))
+    }
+
+    /// Returns the error for what a list that has just been made does not show: `not_found`, unless docker has not told
+    /// of all containers.
+    pub(super) fn absent(&self, not_found: Error) -> Error {
+        self.shared.read(|state| match state.unread() {
+            [] => not_found,
+            unread => Error::NoListing(format!(
+                "docker inspect does not answer for {}, which may be it",
+                enumerate(&unread.iter().map(String::as_str).collect::<Vec<_>>())
+            )),
+        })
     }
 
     /// Finds the dev container that a container belongs to, and the id of the container. Waits for a list even if the
@@ -126,7 +139,10 @@ impl Service {
         let find = || self.shared.read(|state| owner_of(state, container));
         find().or_else(|_| {
             self.newer(ALWAYS)?;
-            find()
+            find().map_err(|error| match error {
+                Error::Container(ContainerError::NotFound(_)) => self.absent(error),
+                error => error,
+            })
         })
     }
 
@@ -137,10 +153,13 @@ impl Service {
 
     /// Returns the age of the list and the reason why there is no newer one, while listing fails.
     pub(super) fn outage(&self) -> Option<(Duration, String)> {
-        let outage = |state: &State| state.outage(Instant::now());
-        match self.shared.read(outage)? {
-            Freshness::Stale { age, reason } => Some((age, reason)),
-            _ => None,
+        self.shared.read(|state| state.staleness(Instant::now()))
+    }
+
+    /// Waits for a list that shows what the last operation has done, if there is none yet.
+    pub(super) fn await_owed_list(&self) {
+        if self.shared.read(State::owes_list) {
+            let _ = self.current(ALWAYS, Error::NoListing);
         }
     }
 

@@ -32,12 +32,14 @@ impl Format {
         }
     }
 
-    /// Returns the head of the answer.
-    pub(super) fn head(self, delivery: Delivery) -> Vec<u8> {
-        let headers = [
-            ("Content-Type", self.content_type().to_owned()),
-            ("Cache-Control", "no-store".to_owned()),
-        ];
+    /// Returns the head of the answer, with these headers besides those of every stream.
+    pub(super) fn head(
+        self,
+        mut headers: Vec<(&'static str, String)>,
+        delivery: Delivery,
+    ) -> Vec<u8> {
+        headers.push(("Content-Type", self.content_type().to_owned()));
+        headers.push(("Cache-Control", "no-store".to_owned()));
         encode_head(200, &headers, Length::Stream, delivery)
     }
 

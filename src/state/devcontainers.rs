@@ -215,6 +215,7 @@ impl Fleet {
             left_services: Vec::new(),
             activity: Activity::Idle,
             queued: None,
+            held: None,
             last: None,
             repairs: Repairs::default(),
         });

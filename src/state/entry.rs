@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::operation::{Activity, PastOperation};
 use super::queue::QueuedOperation;
+use super::view::Held;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::{Inputs, Usage};
@@ -70,6 +71,8 @@ pub(super) struct Entry {
     pub(super) activity: Activity,
     /// The operation that is to be done to them, and waits for its turn. Repairs go on meanwhile.
     pub(super) queued: Option<QueuedOperation>,
+    /// How it is shown until a list shows what its last operation has done.
+    pub(super) held: Option<Held>,
     /// The operation that ended last; `None` from the beginning of the next one.
     pub(super) last: Option<PastOperation>,
     /// The repairs of what operations left.

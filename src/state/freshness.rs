@@ -199,9 +199,8 @@ impl Listing {
     /// Returns what serves a request that has waited long enough: the last good list, if it is not too old, and shows
     /// what operations have done (P20).
     pub(super) fn fall_back(&self, reason: String, now: Instant) -> Freshness {
-        let shows = |good: &Good| self.must_show.is_none_or(|end| good.begun >= end);
         match &self.good {
-            Some(good) if now < good.as_of + SERVED_FOR && shows(good) => Freshness::Stale {
+            Some(good) if now < good.as_of + SERVED_FOR && !self.owes_list() => Freshness::Stale {
                 age: now.saturating_duration_since(good.as_of),
                 reason,
             },
@@ -209,10 +208,25 @@ impl Listing {
         }
     }
 
-    /// Returns what serves without waiting while listing fails; `None` while it does not.
-    pub(super) fn outage(&self, now: Instant) -> Option<Freshness> {
-        let reason = self.failure.as_ref()?.reason.clone();
-        Some(self.fall_back(reason, now))
+    /// Returns the age of the last good list, whatever it is, and the reason why there is no newer one; `None` while
+    /// listing does not fail, or if there is no list.
+    pub(super) fn staleness(&self, now: Instant) -> Option<(Duration, String)> {
+        let (failure, good) = self.failure.as_ref().zip(self.good.as_ref())?;
+        let age = now.saturating_duration_since(good.as_of);
+        Some((age, failure.reason.clone()))
+    }
+
+    /// Returns true if the last good list does not show what operations have done.
+    pub(super) fn owes_list(&self) -> bool {
+        let good = self.good.as_ref();
+        self.must_show
+            .is_some_and(|end| good.is_none_or(|good| good.begun < end))
+    }
+
+    /// Returns when the listing under way began, if it is one of all containers.
+    pub(super) fn running_since(&self) -> Option<Instant> {
+        let running = self.running.as_ref().filter(|running| running.is_full);
+        running.map(|running| running.begun)
     }
 
     /// Returns the reason why the newest attempt failed, if it did.

@@ -41,6 +41,7 @@ impl State {
                 let unreported = std::mem::take(&mut inventory.listed.unreported);
                 let retry_at = inventory.listed.retry_at;
                 self.take_inventory(inventory);
+                self.show_ends(self.listing.running_since());
                 self.listing.end(Ok(()), now);
                 self.listing.found(unreported, retry_at, now);
                 self.repair_due |= is_full && !is_outdated;
@@ -51,6 +52,7 @@ impl State {
                 }
             }
             Err(reason) => {
+                self.show_ends(None);
                 self.listing.end(Err(reason), now);
                 Applied::Whole
             }
@@ -73,6 +75,12 @@ impl State {
                 }
             }
         }
+        let mut unread = inventory.listed.ids;
+        for info in &inventory.listed.containers {
+            unread.remove(&info.id);
+        }
+        self.unread = unread.into_iter().collect();
+        self.unread.sort_unstable();
         self.containers = inventory.listed.containers;
         self.warnings = inventory.listed.warnings;
         self.fleet.reservations.look(&inventory.gone_folders);

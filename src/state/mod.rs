@@ -86,6 +86,8 @@ pub struct State {
     containers: Vec<Arc<ContainerInfo>>,
     /// The dev container that each container belongs to, by container id.
     owners: HashMap<String, Key>,
+    /// The ids of the containers that docker lists, and about which it has not answered yet.
+    unread: Vec<String>,
     /// Those of the last listing.
     warnings: Vec<String>,
     fleet: Fleet,
@@ -145,6 +147,7 @@ impl State {
             repair_due: false,
             containers: Vec::new(),
             owners: HashMap::new(),
+            unread: Vec::new(),
             warnings: Vec::new(),
             fleet: Fleet::default(),
             max_operations: settings.max_operations,
@@ -183,9 +186,19 @@ impl State {
         self.listing.has_tried()
     }
 
-    /// Returns what serves without waiting while listing fails; `None` while it does not.
-    pub fn outage(&self, now: Instant) -> Option<Freshness> {
-        self.listing.outage(now)
+    /// Returns the age of the list and the reason why there is no newer one; `None` while listing does not fail.
+    pub fn staleness(&self, now: Instant) -> Option<(Duration, String)> {
+        self.listing.staleness(now)
+    }
+
+    /// Returns true if an operation has changed containers since the last list began.
+    pub fn owes_list(&self) -> bool {
+        self.listing.owes_list()
+    }
+
+    /// Returns the ids of the containers that docker lists, and about which it has not answered yet.
+    pub fn unread(&self) -> &[String] {
+        &self.unread
     }
 
     /// Returns true if events have been followed for a while.

@@ -82,6 +82,7 @@ impl State {
         let containers_before = self.containers.iter().map(|info| info.id.clone()).collect();
         if let Some(entry) = self.fleet.get_mut(key) {
             entry.keep_leftover();
+            entry.held = None;
             entry.last = None;
             entry.activity = Activity::Operating(RunningOperation {
                 operation: Operation {
@@ -176,6 +177,10 @@ impl State {
         self.listing.invalidate(now, self.containers_of(key));
         if ended.has_changed_containers() {
             self.listing.must_show(now);
+        }
+        if let Some(entry) = self.fleet.get_mut(key) {
+            // The list still shows the containers as they were.
+            entry.held = ended.has_changed_containers().then(|| entry.hold(now));
         }
         if let Some(entry) = self.fleet.get_mut(key)
             && let Some(mut running) = entry.take_running()

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use super::State;
 use super::entry::Entry;
 use super::operation::Activity;
 use super::remote;
-use crate::model::api::{Container, Devcontainer, InputChange, Status};
+use crate::model::api::{Container, Devcontainer, InputChange, Job, Status};
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::operation::OperationKind;
@@ -56,7 +57,24 @@ impl View {
     }
 }
 
+/// How a dev container is shown from the end of an operation until a list shows what that has done (P20).
+pub(super) struct Held {
+    since: Instant,
+    status: Status,
+    job: Option<Job>,
+}
+
 impl State {
+    /// Shows the end of operations that a list from `begun` shows, or of all, where there is no list.
+    pub(super) fn show_ends(&mut self, begun: Option<Instant>) {
+        for entry in &mut self.fleet.entries {
+            let is_shown = |held: &mut Held| begun.is_none_or(|begun| held.since <= begun);
+            if entry.held.take_if(is_shown).is_some() {
+                self.is_view_old = true;
+            }
+        }
+    }
+
     pub(super) fn build_view(&self) -> View {
         let mut changes: HashMap<&str, Vec<InputChange>> = self
             .containers
@@ -109,7 +127,8 @@ impl State {
     fn devcontainer(&self, entry: &Entry, changes: Vec<InputChange>) -> Devcontainer {
         let info = entry.container.as_ref();
         let running = info.is_some_and(|info| info.running);
-        let error = entry.failure(info);
+        let held = entry.held.as_ref();
+        let error = entry.failure(info).filter(|_| held.is_none());
         let config = entry.resolved.config.as_deref();
         let dirty = !changes.is_empty();
         Devcontainer {
@@ -118,7 +137,7 @@ impl State {
             workspace_folder: shown(&entry.folder),
             config_path: config.map(shown),
             running,
-            status: entry.status(info),
+            status: entry.status(),
             dirty,
             changes,
             unchecked: entry.unchecked(),
@@ -127,7 +146,7 @@ impl State {
             remote_workspace_folder: info
                 .and_then(|info| remote::workspace_folder(info, &entry.folder, entry.usage())),
             error,
-            job: entry.job(),
+            job: held.map_or_else(|| entry.job(), |held| held.job.clone()),
         }
     }
 
@@ -136,7 +155,7 @@ impl State {
         Container {
             info: info.clone(),
             devcontainer_dirty: dirty,
-            devcontainer_status: entry.map(|entry| entry.status(entry.container.as_ref())),
+            devcontainer_status: entry.map(Entry::status),
         }
     }
 
@@ -200,7 +219,20 @@ impl Entry {
         self.resolved.why_unscanned().or_else(inputs)
     }
 
-    fn status(&self, container: Option<&Arc<ContainerInfo>>) -> Status {
+    /// Returns how it is shown while `now` is the end of its operation, which no list shows yet.
+    pub(super) fn hold(&self, now: Instant) -> Held {
+        Held {
+            since: now,
+            status: self.status(),
+            job: self.job(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        if let Some(held) = &self.held {
+            return held.status;
+        }
+        let container = self.container.as_ref();
         let running = container.is_some_and(|info| info.running);
         match &self.activity {
             Activity::Operating(operation)

@@ -188,6 +188,9 @@ fn p2_an_outage_is_said_by_every_answer_that_shows_the_list() {
             "{path}"
         );
     }
+    let (head, _) = daemon.stream("GET", "/events", "");
+    assert!(head.headers.contains_key("age"), "{head:?}");
+    assert!(head.headers["warning"].contains("Cannot connect to the Docker"));
     sandbox.docker("");
     eventually("docker is tried again", || {
         let answer = daemon.get("/devcontainers");

@@ -241,8 +241,48 @@ fn a_container_can_be_used_once_the_commands_that_it_waits_for_have_run() {
         }
         assert_eq!(world.one().job.unwrap().state, OperationState::Running);
         world.end(key, None, None);
+        world.list();
         assert_eq!(world.one().job.unwrap().phase, None);
     }
+}
+
+#[test]
+fn p20_the_end_of_an_operation_is_shown_with_what_it_has_done() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    let during = world.one();
+    world.remove(1);
+    world.run(2, "/w", Some(CONFIG));
+    world.end(key, None, Some(2));
+    assert_eq!(world.one(), during, "no list shows the new container");
+    world.list();
+    let after = world.one();
+    assert_eq!(after.status, Status::Running);
+    assert_eq!(after.job.unwrap().state, OperationState::Succeeded);
+    assert_eq!(after.container.unwrap().info.id, id(2));
+}
+
+#[test]
+fn p20_the_end_of_an_operation_is_shown_where_there_is_no_list() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    world.end(key, None, None);
+    world.apply(Fact::Listed(Err("down".into())));
+    assert_eq!(world.one().job.unwrap().state, OperationState::Succeeded);
+}
+
+#[test]
+fn the_end_of_an_operation_that_changed_nothing_is_shown_at_once() {
+    let mut world = world();
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.begin();
+    world.end(key, Some("build"), None);
+    assert_eq!(world.one().job.unwrap().state, OperationState::Failed);
 }
 
 #[test]
