@@ -12,6 +12,7 @@ use super::config::dockerignore::Ignored;
 use super::config::jsonc;
 use crate::base::cut::cut;
 use crate::base::time::Timestamp;
+use crate::model::build::{Build, Dockerfile};
 
 /// Longer than the note of what was dropped from a line, and than the words around a step's name.
 const NOTE: usize = 100;
@@ -96,8 +97,10 @@ pub fn env_file(data: &[u8]) {
 pub fn dockerfile(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (dockerfile, patterns) = text.split_once('\0').unwrap_or((&text, ""));
-    let args = BTreeMap::from([("A".to_owned(), "a*".to_owned())]);
-    let copied = copied(dockerfile, None, &args);
+    let mut build = Build::new(Dockerfile::Remote);
+    build.args.insert("A".to_owned(), "a*".to_owned());
+    build.contexts.insert("a*".to_owned(), PathBuf::new());
+    let copied = copied(dockerfile, &build);
     let ignored = Ignored::new(patterns);
     let commented = Ignored::new(&format!("#\n{}", patterns.trim_start_matches('\u{feff}')));
     for source in &copied.sources {

@@ -14,6 +14,21 @@ pub struct Build {
     pub target: Option<String>,
     /// Build arguments that have a value.
     pub args: BTreeMap<String, String>,
+    /// Other directories whose files the Dockerfile may copy, by the names that `--from` has for them, in small letters.
+    pub contexts: BTreeMap<String, PathBuf>,
+}
+
+impl Build {
+    /// A build of all of a Dockerfile, without a context and arguments.
+    pub fn new(dockerfile: Dockerfile) -> Self {
+        Self {
+            context: None,
+            dockerfile,
+            target: None,
+            args: BTreeMap::new(),
+            contexts: BTreeMap::new(),
+        }
+    }
 }
 
 /// Where a Dockerfile is.

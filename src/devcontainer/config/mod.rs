@@ -1,5 +1,6 @@
 //! The configuration of a dev container and the files that it names.
 
+mod build_options;
 pub mod compose;
 pub mod dockerfile;
 pub mod dockerignore;

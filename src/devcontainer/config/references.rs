@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::build_options::BuildOptions;
 use super::substitute::{Environment, substitute};
 use crate::model::build::{Build, Dockerfile};
 use crate::model::inputs::{MAX_INPUTS, Reference};
@@ -22,7 +23,12 @@ pub fn references(
     let dockerfile = dockerfile(config);
     if let Some(dockerfile) = dockerfile.and_then(Value::as_str) {
         let text = |value: &str| text(value).to_string_lossy().into_owned();
-        let build = build(config, path(dockerfile), path, text);
+        let mut build = build(config, path(dockerfile), path, text);
+        let options = config
+            .get("build")
+            .and_then(|section| section.get("options"));
+        let options = BuildOptions::new(options, text);
+        with_options(&mut build, options, &paths.folder, environment);
         references.push(Reference::Build(Box::new(build)));
     }
     // The CLI reads compose files only where neither a Dockerfile nor an image is named.
@@ -95,7 +101,32 @@ fn build(
         dockerfile: Dockerfile::File(dockerfile),
         target: of_section("target").and_then(Value::as_str).map(&text),
         args: args.collect::<BTreeMap<_, _>>(),
+        contexts: BTreeMap::new(),
     }
+}
+
+/// Adds the options of a build. Paths in them are relative to the working directory of the CLI's docker, `folder`.
+fn with_options(
+    build: &mut Build,
+    options: BuildOptions,
+    folder: &Path,
+    environment: Environment<'_>,
+) {
+    build.target = options.target.or(build.target.take());
+    for (name, value) in options.args {
+        let value = value.or_else(|| environment(&name)?.into_string().ok());
+        build.args.extend(value.map(|value| (name, value)));
+    }
+    let is_local = |(_, path): &(String, String)| !is_remote(path);
+    let contexts = options.contexts.into_iter().filter(is_local);
+    build.contexts = contexts
+        .map(|(name, path)| (name, normal(&folder.join(path))))
+        .collect();
+}
+
+/// Returns whether a named context is not a directory of this machine.
+fn is_remote(context: &str) -> bool {
+    context.contains("://") || context.starts_with("git@")
 }
 
 /// The ids of features that are folders below or near the configuration.

@@ -32,9 +32,9 @@ impl Build {
         });
         Some(Self {
             context,
-            dockerfile,
             target: text("target").map(str::to_owned),
             args: args.collect(),
+            ..Self::new(dockerfile)
         })
     }
 }

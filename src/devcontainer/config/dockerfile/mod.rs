@@ -4,11 +4,12 @@ mod lines;
 mod stages;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use self::stages::Stages;
+use crate::model::build::Build;
 
-/// The files that the stages of a build take from the context.
+/// The files that the stages of a build take from its contexts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Their paths.
@@ -17,9 +18,11 @@ pub struct Copied {
     pub unknown: BTreeSet<String>,
 }
 
-/// A path in the context, as a Dockerfile names it.
+/// A path in a context, as a Dockerfile names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
+    /// The name of the context, if it is not the main one.
+    pub context: Option<String>,
     /// Relative to the context.
     pub path: String,
     /// True if it is a pattern for several.
@@ -28,12 +31,12 @@ pub struct Source {
     pub excluded: Vec<String>,
 }
 
-/// Returns what the build of `target`, or of the last stage, takes from the context with these build arguments.
-pub fn copied(text: &str, target: Option<&str>, args: &BTreeMap<String, String>) -> Copied {
+/// Returns what a build of a Dockerfile with this text takes from its contexts.
+pub fn copied(text: &str, build: &Build) -> Copied {
     let (instructions, escape) = lines::instructions(text);
-    let stages = Stages::new(&instructions, escape, args);
+    let stages = Stages::new(&instructions, escape, build);
     let mut copied = Copied::default();
-    for stage in stages.needed(target) {
+    for stage in stages.needed(build.target.as_deref()) {
         copied.sources.extend(stage.sources.iter().cloned());
         copied.unknown.extend(stage.unknown.iter().cloned());
     }

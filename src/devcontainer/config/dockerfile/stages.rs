@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::Source;
 use super::lines::{Instruction, begins_heredoc};
 use super::words::{expand, split};
+use crate::model::build::Build;
 
 /// How many stages are followed, and how many variables each may have.
 const MAX_STAGES: usize = 100;
@@ -54,21 +55,17 @@ impl Variables {
 /// Reads instructions one after the other.
 struct Reader<'a> {
     escape: char,
-    given: &'a BTreeMap<String, String>,
+    build: &'a Build,
     /// The arguments before the first stage.
     global: Variables,
     stages: Vec<Stage>,
 }
 
 impl Stages {
-    pub(super) fn new(
-        instructions: &[Instruction],
-        escape: char,
-        given: &BTreeMap<String, String>,
-    ) -> Self {
+    pub(super) fn new(instructions: &[Instruction], escape: char, build: &Build) -> Self {
         let mut reader = Reader {
             escape,
-            given,
+            build,
             global: Variables::default(),
             stages: Vec::new(),
         };
@@ -168,7 +165,11 @@ impl Reader<'_> {
                 Some((name, default)) => (name, Some(default)),
                 None => (&*word, None),
             };
-            let given = self.given.get(name).map(|value| Some(Rc::from(&**value)));
+            let given = self
+                .build
+                .args
+                .get(name)
+                .map(|value| Some(Rc::from(&**value)));
             let default = || default.map(|default| self.expand(default).map(Rc::from));
             let before = || match self.stages.last() {
                 Some(_) => self.global.args.get(name).cloned(),
@@ -209,7 +210,8 @@ impl Reader<'_> {
     fn copy(&mut self, rest: &str) {
         let (flags, rest) = flags(rest);
         let from = flags.iter().find_map(|flag| flag.strip_prefix("--from="));
-        if let Some(from) = from {
+        let context = from.and_then(|from| self.context(from));
+        if let (Some(from), None) = (from, &context) {
             return self.is_made_from(from);
         }
         let excluded = flags
@@ -228,6 +230,7 @@ impl Reader<'_> {
         words.pop();
         for word in words.iter().filter(|word| !begins_heredoc(word)) {
             self.source(word, |path| Source {
+                context: context.clone(),
                 is_pattern: path.contains(['*', '?', '[']),
                 path,
                 excluded: excluded.clone(),
@@ -246,12 +249,15 @@ impl Reader<'_> {
                 .split(',')
                 .filter_map(|field| field.split_once('='))
                 .collect();
-            if let Some(from) = mount.get("from") {
+            let from = mount.get("from");
+            let context = from.and_then(|from| self.context(from));
+            if let (Some(from), None) = (from, &context) {
                 self.is_made_from(from);
             } else if mount.get("type").is_none_or(|kind| *kind == "bind")
                 && let Some(source) = mount.get("source").or_else(|| mount.get("src"))
             {
                 self.source(source, |path| Source {
+                    context,
                     path,
                     is_pattern: false,
                     excluded: Vec::new(),
@@ -278,6 +284,12 @@ impl Reader<'_> {
                 stage.unknown.insert(problem);
             }
         }
+    }
+
+    /// The named context that `--from` means. It goes before a stage with its name.
+    fn context(&self, from: &str) -> Option<String> {
+        let name = self.expand(from)?.to_ascii_lowercase();
+        self.build.contexts.contains_key(&name).then_some(name)
     }
 
     fn is_made_from(&mut self, name: &str) {

@@ -1,7 +1,18 @@
 //! Tests of whole Dockerfiles.
 
 use super::*;
+use crate::model::build::Dockerfile;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn copied(text: &str, target: Option<&str>, args: &BTreeMap<String, String>) -> Copied {
+    let build = Build {
+        target: target.map(str::to_owned),
+        args: args.clone(),
+        ..Build::new(Dockerfile::Remote)
+    };
+    super::copied(text, &build)
+}
 
 fn args(args: &[(&str, &str)]) -> BTreeMap<String, String> {
     let args = args
@@ -136,7 +147,7 @@ fn what_is_read_is_bounded() {
         &args(&[]),
     );
     assert_eq!((copied.sources.len(), copied.unknown.len()), (0, 1));
-    let many = super::copied(&"FROM x\nCOPY a b\n".repeat(200), None, &args(&[]));
+    let many = self::copied(&"FROM x\nCOPY a b\n".repeat(200), None, &args(&[]));
     assert_eq!(many.unknown.len(), 1);
 }
 

@@ -38,23 +38,28 @@ impl Scanner<'_> {
             Dockerfile::Inline(text) => (Some(text.clone()), "dockerfile_inline".to_owned()),
             Dockerfile::Remote => return,
         };
-        let copied = dockerfile::copied(
-            &text.unwrap_or_default(),
-            build.target.as_deref(),
-            &build.args,
-        );
+        let copied = dockerfile::copied(&text.unwrap_or_default(), build);
         for problem in &copied.unknown {
             self.leave_unchecked(&one_line(&format!("{of}: {problem}")));
         }
-        let Some(context) = build
-            .context
-            .as_deref()
-            .filter(|_| !copied.sources.is_empty())
-        else {
-            return;
-        };
+        // Sources are sorted by their contexts.
+        let sources: Vec<&Source> = copied.sources.iter().collect();
+        for sources in sources.chunk_by(|a, b| a.context == b.context) {
+            let name = sources.first().and_then(|source| source.context.as_ref());
+            let context = match name {
+                None => build.context.as_ref(),
+                Some(name) => build.contexts.get(name),
+            };
+            if let Some(context) = context {
+                self.sources(context, sources);
+            }
+        }
+    }
+
+    /// Looks at the files that a build takes from a context by name.
+    fn sources(&mut self, context: &Path, sources: &[&Source]) {
         let ignored = self.ignored(context);
-        for source in &copied.sources {
+        for source in sources {
             let parts = normal(&Path::new("/").join(&source.path));
             let parts = parts.strip_prefix("/").unwrap_or(&parts);
             if source.is_pattern {

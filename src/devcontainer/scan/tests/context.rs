@@ -228,3 +228,39 @@ fn builds_of_services_take_files_from_their_contexts() {
         );
     }
 }
+
+#[test]
+fn options_of_the_build_go_before_its_properties() {
+    for (options, expected) in [
+        (r#"["--build-arg","REQ=b"]"#, &["../b="][..]),
+        (r#"["--no-cache","--build-arg=REQ=b","--pull"]"#, &["../b="]),
+        (r#"["--target","one"]"#, &["../c="]),
+        (r#"["--target=one"]"#, &["../c="]),
+        (r#"["--build-arg"]"#, &["../a="]),
+        ("7", &["../a="]),
+    ] {
+        let dockerfile = "FROM x AS one\nCOPY c /\nFROM x\nARG REQ=d\nCOPY $REQ /";
+        let dir = stage(dockerfile, &["a", "b", "c", "d"]);
+        let build = format!(
+            r#"{{"build":{{"dockerfile":"../Dockerfile","context":"..","args":{{"REQ":"a"}},"options":{options}}}}}"#
+        );
+        dir.write(CONFIG, &build);
+        let found = taken(&scan_dir(&dir, None).unwrap());
+        assert_eq!(found, expected, "{options}");
+    }
+}
+
+#[test]
+fn files_of_named_contexts_are_inputs() {
+    let dockerfile = "FROM x AS one\nCOPY a /\nFROM x\nCOPY --from=one /a /\nCOPY --from=CONF b c /\nRUN --mount=from=conf,source=d,target=/d true";
+    let dir = stage(dockerfile, &["a", "b", "conf/b", "conf/c", "conf/d"]);
+    dir.write("w/conf/.dockerignore", "c");
+    let options =
+        r#"["--build-context","conf=conf","--build-context=other=https://example.com/x.git"]"#;
+    let build = format!(
+        r#"{{"build":{{"dockerfile":"../Dockerfile","context":"..","options":{options}}}}}"#
+    );
+    dir.write(CONFIG, &build);
+    let found = taken(&scan_dir(&dir, None).unwrap());
+    assert_eq!(found, ["../a=", "../conf/b=", "../conf/c-", "../conf/d="]);
+}
