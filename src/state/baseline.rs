@@ -17,8 +17,8 @@ const CONFIG: &str = "";
 pub enum InputOrigin {
     /// It is known to have been this.
     Known(Content),
-    /// There was no readable file when the container was first seen. If one turns up that is older than the container,
-    /// it was that one: its file system was mounted late.
+    /// There was no readable file when the container was first seen, nor a configuration if the file was absent. If one
+    /// turns up that is older than the container, it was that one: its file system was mounted late.
     Open(Content),
     /// It was this, or something that it was for a time while the CLI was making the container.
     Doubtful(Content),
@@ -66,7 +66,11 @@ impl Baseline {
     /// inputs that have not changed since. Of younger inputs only the change is known.
     pub fn at_first_sight(inputs: &Inputs, created: Timestamp) -> Self {
         let named = inputs.named();
-        let seen = named.map(|(name, input)| (name.into_owned(), seen_first(input, created)));
+        let has_config = has_config(inputs);
+        let seen = named.map(|(name, input)| {
+            let was = seen_first(input, created, has_config);
+            (name.into_owned(), was)
+        });
         Self::new(INPUT_RULES, seen)
     }
 
@@ -109,13 +113,17 @@ impl Baseline {
         if settled.is_empty() && !completes {
             return None;
         }
-        let first = |(name, input): (PathBuf, &Input)| (name, seen_first(input, created));
+        let has_config = has_config(inputs);
+        let first = |(name, input): (PathBuf, &Input)| {
+            let was = seen_first(input, created, has_config);
+            (name, was)
+        };
         if settled.iter().any(|(name, _)| name.as_os_str() == CONFIG) {
             // The configuration was open, so that the other inputs are known only now.
             let all = inputs.named().map(|(name, input)| {
                 let was = self.get(name.as_os_str());
                 let was = was.filter(|was| !matches!(was, InputOrigin::Open(_)));
-                let is = was.unwrap_or_else(|| seen_first(input, created));
+                let is = was.unwrap_or_else(|| seen_first(input, created, has_config));
                 (name.into_owned(), is)
             });
             return Some(Self::new(INPUT_RULES, all));
@@ -131,8 +139,19 @@ impl Baseline {
 
     /// Returns true if the origin of this input was open, and it turns out to be what the container was made from.
     fn settles(&self, name: &Path, input: &Input, created: Timestamp) -> bool {
-        let is_open = matches!(self.get(name.as_os_str()), Some(InputOrigin::Open(_)));
-        is_open && matches!(seen_first(input, created), InputOrigin::Known(_))
+        let was_there = || matches!(seen_first(input, created, false), InputOrigin::Known(_));
+        match self.get(name.as_os_str()) {
+            // Its file system was there when it was not.
+            Some(InputOrigin::Open(Content::Absent)) if !self.is_config_open() => {
+                input.content == Content::Absent
+            }
+            Some(InputOrigin::Open(_)) => was_there(),
+            _ => false,
+        }
+    }
+
+    fn is_config_open(&self) -> bool {
+        matches!(self.get(OsStr::new(CONFIG)), Some(InputOrigin::Open(_)))
     }
 
     /// Returns true if all known inputs that name others say what they said when the container, made at `created`, was
@@ -275,9 +294,18 @@ impl Baseline {
     }
 }
 
-/// Returns the origin of an input that is first seen with a container that was made at `created`.
-fn seen_first(input: &Input, created: Timestamp) -> InputOrigin {
+/// Returns whether there is a configuration, so that an input that is absent is not on a file system that is mounted
+/// late.
+fn has_config(inputs: &Inputs) -> bool {
+    let config = inputs.items().next();
+    config.is_some_and(|config| matches!(config.content, Content::Fingerprint(_)))
+}
+
+/// Returns the origin of an input that is first seen with a container that was made at `created`. One that is absent
+/// beside a configuration was not there: if one comes, it has changed, whatever its time.
+fn seen_first(input: &Input, created: Timestamp, has_config: bool) -> InputOrigin {
     match (input.content, input.modified()) {
+        (Content::Absent, _) if has_config => InputOrigin::Known(Content::Absent),
         (_, Some(modified)) if modified > created => InputOrigin::Unknown,
         (Content::Absent | Content::Unreadable, _) => InputOrigin::Open(input.content),
         _ => InputOrigin::Known(input.content),

@@ -42,6 +42,25 @@ fn what_was_not_there_to_be_read_at_first_may_turn_out_to_be_what_it_was_made_fr
 }
 
 #[test]
+fn an_input_that_was_absent_beside_the_configuration_was_not_there_however_old_it_is() {
+    let mut world = world();
+    world.named = vec![DOCKERFILE.into()];
+    world.put(CONFIG, "1");
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    assert_eq!(world.changes(), []);
+    world.disk.insert(DOCKERFILE.into(), (text("a"), 5));
+    world.scan();
+    assert_eq!(world.changes(), [Created]);
+    let persisted = world.state.persisted();
+    world.restart(persisted);
+    world.list();
+    assert_eq!(world.changes(), [Created]);
+    world.delete(DOCKERFILE);
+    assert_eq!(world.changes(), []);
+}
+
+#[test]
 fn a_baseline_that_says_nothing_hides_nothing() {
     let mut world = made();
     let mut persisted = world.state.persisted();

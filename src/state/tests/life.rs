@@ -106,7 +106,7 @@ impl Life {
             (Some((_, modified)), Some(created)) if modified > created => {
                 (path, PriorState::Unknown)
             }
-            (None, Some(_)) => (path, PriorState::Open),
+            (None, Some(_)) if self.on_disk(CONFIGS[of]).is_none() => (path, PriorState::Open),
             (found, _) => (path, PriorState::Known(found.map(|(content, _)| content))),
         };
         self.inputs_of(of).into_iter().map(was).collect()
@@ -155,7 +155,7 @@ impl Life {
             let now = self.origin_now(of, Some(created));
             let is_shown = |path: &str| {
                 origin.get(path) == Some(&PriorState::Open)
-                    && matches!(now.get(path), Some(PriorState::Known(_)))
+                    && matches!(now.get(path), Some(PriorState::Known(Some(_))))
             };
             if is_shown(CONFIGS[of]) {
                 // Which inputs there are is known only now.
