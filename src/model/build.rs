@@ -16,6 +16,8 @@ pub struct Build {
     pub args: BTreeMap<String, String>,
     /// Other directories whose files the Dockerfile may copy, by the names that `--from` has for them, in small letters.
     pub contexts: BTreeMap<String, PathBuf>,
+    /// An ignore file that the builder prefers to `.dockerignore` where it exists.
+    pub ignore_file: Option<PathBuf>,
 }
 
 impl Build {
@@ -27,6 +29,7 @@ impl Build {
             target: None,
             args: BTreeMap::new(),
             contexts: BTreeMap::new(),
+            ignore_file: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::build::Build;
+use super::compose::ComposeSetup;
 use super::location::CliPaths;
 use super::unchecked::Unchecked;
 use crate::base::time::Timestamp;
@@ -370,8 +371,8 @@ impl ForceReread {
 pub enum Reference {
     /// A Dockerfile, which may name files of its context.
     Build(Box<Build>),
-    /// The files of a compose project, which name others. None of them where the CLI is to look for them.
-    Compose(Box<[PathBuf]>),
+    /// A compose project, whose files name others.
+    Compose(ComposeSetup),
     /// The folder of a local feature, with all files in it.
     Feature(PathBuf),
     /// Something that cannot be followed, for this reason ([`Unchecked::add`]).

@@ -4,6 +4,7 @@ pub mod access;
 pub mod allow_uid;
 pub mod api;
 pub mod build;
+pub mod compose;
 pub mod container;
 pub mod ids;
 pub mod inputs;

@@ -30,7 +30,7 @@ pub fn compose_project(paths: &CliPaths) -> Option<ComposeProject> {
     let environment = |name: &str| std::env::var_os(name);
     let references = references(paths, &config, &environment);
     let files = references.iter().find_map(|reference| match reference {
-        Reference::Compose(files) => Some(files),
+        Reference::Compose(setup) => Some(&setup.files),
         _ => None,
     })?;
     Some(project_of(paths, files, &environment))

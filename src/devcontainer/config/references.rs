@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::build_options::BuildOptions;
 use super::substitute::{Environment, substitute};
 use crate::model::build::{Build, Dockerfile};
+use crate::model::compose::ComposeSetup;
 use crate::model::inputs::{MAX_INPUTS, Reference};
 use crate::model::location::{CliPaths, normal};
 
@@ -34,7 +35,19 @@ pub fn references(
     // The CLI reads compose files only where neither a Dockerfile nor an image is named.
     if is_compose(config) {
         let files = config.get("dockerComposeFile");
-        references.extend(files.map(|files| Reference::Compose(compose_files(files, path))));
+        let text = |value: &Value| Some(text(value.as_str()?).to_string_lossy().into());
+        let run_services = config.get("runServices").and_then(Value::as_array);
+        references.extend(files.map(|files| {
+            Reference::Compose(ComposeSetup {
+                files: compose_files(files, path),
+                service: config.get("service").and_then(text),
+                run_services: run_services
+                    .into_iter()
+                    .flatten()
+                    .filter_map(text)
+                    .collect(),
+            })
+        }));
     }
     // What is beyond the limit of inputs would not be compared, so it is not even made a path.
     let features = local_features(config).take(MAX_INPUTS + 1);
@@ -102,6 +115,7 @@ fn build(
         target: of_section("target").and_then(Value::as_str).map(&text),
         args: args.collect::<BTreeMap<_, _>>(),
         contexts: BTreeMap::new(),
+        ignore_file: None,
     }
 }
 
@@ -157,8 +171,9 @@ mod tests {
                 Dockerfile::File(path) => path.display().to_string(),
                 other => format!("{other:?}"),
             },
-            Reference::Compose(paths) => {
-                let paths: Vec<String> = paths
+            Reference::Compose(setup) => {
+                let paths: Vec<String> = setup
+                    .files
                     .iter()
                     .map(|path| path.display().to_string())
                     .collect();

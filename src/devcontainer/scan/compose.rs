@@ -9,6 +9,7 @@ use super::scanner::{LARGE, Scanner};
 use crate::devcontainer::config::compose::{self, Call, Kind, canonical_env_file};
 use crate::devcontainer::config::file::read_config;
 use crate::devcontainer::fingerprint::{fingerprint_bytes, fingerprint_of_meaning};
+use crate::model::compose::ComposeSetup;
 use crate::model::inputs::{Content, Inputs, Stamp};
 
 /// The size of the largest file of a compose project that is followed, in bytes.
@@ -17,19 +18,25 @@ pub(super) const MAX_COMPOSE: usize = 256 << 10;
 pub(super) const MAX_COMPOSE_FILES: usize = 100;
 impl Scanner<'_> {
     /// Looks at the files of a compose project and at those that they name.
-    pub(super) fn compose(&mut self, folder: &Path, files: &[PathBuf]) {
+    pub(super) fn compose(&mut self, folder: &Path, setup: &ComposeSetup) {
         let environment = |name: &str| std::env::var_os(name);
-        let call = Call::new(folder, files, &environment, &mut |path, kind| {
+        let call = Call::new(folder, &setup.files, &environment, &mut |path, kind| {
             self.text(path, kind)
         });
         let project = compose::read(&call, &environment, &mut |path, kind| self.text(path, kind));
-        for service in project.services.into_values() {
-            if let Some(build) = &service.build {
-                self.build(build);
+        let mut env_files = Vec::new();
+        for (name, service) in project.services {
+            if let Some(mut build) = service.build {
+                // The CLI builds a Dockerfile of its own for the service that it works in.
+                build
+                    .ignore_file
+                    .take_if(|_| setup.service.as_deref() == Some(&*name));
+                self.build(&build);
             }
-            for path in service.env_files {
-                self.env_file(path);
-            }
+            env_files.extend(service.env_files);
+        }
+        for path in env_files {
+            self.env_file(path);
         }
         for path in &project.missing {
             self.leave_unchecked(&Reason::Missing(path).to_string());

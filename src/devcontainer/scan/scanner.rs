@@ -98,7 +98,7 @@ impl<'a> Scanner<'a> {
         for reference in references.iter() {
             match reference {
                 Reference::Build(build) => self.build(build),
-                Reference::Compose(files) => self.compose(&paths.folder, files),
+                Reference::Compose(setup) => self.compose(&paths.folder, setup),
                 Reference::Feature(path) => self.feature(path.clone(), &mut Vec::new()),
                 Reference::Unchecked(reason) => self.leave_unchecked(reason),
             }

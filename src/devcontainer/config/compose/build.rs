@@ -25,6 +25,14 @@ impl Build {
                 Dockerfile::File(normal(&context.join(path)))
             }
         };
+        let ignore_file = match &dockerfile {
+            Dockerfile::File(path) => {
+                let mut path = path.clone().into_os_string();
+                path.push(".dockerignore");
+                Some(path.into())
+            }
+            Dockerfile::Inline(_) | Dockerfile::Remote => None,
+        };
         let args = section.get(ARGS).and_then(Node::map);
         let args = args.into_iter().flatten().filter_map(|(name, value)| {
             let value = value.text()?.to_owned();
@@ -34,6 +42,7 @@ impl Build {
             context,
             target: text("target").map(str::to_owned),
             args: args.collect(),
+            ignore_file,
             ..Self::new(dockerfile)
         })
     }

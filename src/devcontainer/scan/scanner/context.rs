@@ -51,14 +51,19 @@ impl Scanner<'_> {
                 Some(name) => build.contexts.get(name),
             };
             if let Some(context) = context {
-                self.sources(context, sources);
+                let preferred = build.ignore_file.as_deref().filter(|_| name.is_none());
+                self.sources(context, sources, preferred);
             }
         }
     }
 
-    /// Looks at the files that a build takes from a context by name.
-    fn sources(&mut self, context: &Path, sources: &[&Source]) {
-        let ignored = self.ignored(context);
+    /// Looks at the files that a build takes from a context by name. A `preferred` ignore file that exists goes before
+    /// that of the context.
+    fn sources(&mut self, context: &Path, sources: &[&Source], preferred: Option<&Path>) {
+        let ignored = preferred
+            .and_then(|path| self.ignored(path))
+            .or_else(|| self.ignored(&context.join(".dockerignore")))
+            .unwrap_or_default();
         for source in sources {
             let parts = normal(&Path::new("/").join(&source.path));
             let parts = parts.strip_prefix("/").unwrap_or(&parts);
@@ -95,12 +100,9 @@ impl Scanner<'_> {
         text
     }
 
-    /// Reads the `.dockerignore` of a context. What counts of it is which files it lets through.
-    ///
-    /// The CLI builds a Dockerfile of its own, so that an ignore file with the name of the Dockerfile has no effect.
-    fn ignored(&mut self, context: &Path) -> Ignored {
-        let path = context.join(".dockerignore");
-        let (found, ignored): (Found, _) = match read_config(&path) {
+    /// Reads an ignore file; `None` where there is none. What counts of it is which files it lets through.
+    fn ignored(&mut self, path: &Path) -> Option<Ignored> {
+        let (found, ignored): (Found, _) = match read_config(path) {
             Ok((content, stamp)) => {
                 let content = content.filter(|content| content.len() <= MAX_DOCKERIGNORE);
                 if content.is_none() {
@@ -113,16 +115,17 @@ impl Scanner<'_> {
                 let content = content.unwrap_or_default();
                 let ignored = Ignored::new(&String::from_utf8_lossy(&content));
                 let content = Content::Fingerprint(fingerprint_bytes(&content));
-                (Ok((content, stamp)), ignored)
+                (Ok((content, stamp)), Some(ignored))
             }
             Err(error) => {
                 let error = FileError::from(error);
                 self.is_inconclusive |= error.is_inconclusive();
-                (Err(error), Ignored::default())
+                let is_absent = matches!(error, FileError::Absent);
+                (Err(error), (!is_absent).then(Ignored::default))
             }
         };
-        if self.is_new(&path) {
-            let input = self.input(path, found).not_compared();
+        if self.is_new(path) {
+            let input = self.input(path.to_path_buf(), found).not_compared();
             self.others.push(input);
         }
         ignored

@@ -264,3 +264,21 @@ fn files_of_named_contexts_are_inputs() {
     let found = taken(&scan_dir(&dir, None).unwrap());
     assert_eq!(found, ["../a=", "../conf/b=", "../conf/c-", "../conf/d="]);
 }
+
+#[test]
+fn a_service_prefers_the_ignore_file_of_its_dockerfile() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, r#"{"dockerComposeFile":"c.yml","service":"a"}"#);
+    let compose = "services:\n  a: {build: ../a}\n  b: {build: ../b}\n  c: {build: ../c}\n";
+    dir.write("w/.devcontainer/c.yml", compose);
+    for service in ["a", "b", "c"] {
+        dir.write(&format!("w/{service}/Dockerfile"), "FROM x\nCOPY f /\n");
+        dir.write(&format!("w/{service}/f"), "");
+        dir.write(&format!("w/{service}/.dockerignore"), "*");
+    }
+    dir.write("w/a/Dockerfile.dockerignore", "none");
+    dir.write("w/b/Dockerfile.dockerignore", "none");
+    let taken = taken(&scan_dir(&dir, None).unwrap());
+    let files: Vec<&String> = taken.iter().filter(|name| name.contains("/f")).collect();
+    assert_eq!(files, ["../a/f-", "../b/f=", "../c/f-"]);
+}
