@@ -6,7 +6,7 @@ use super::error::FileError;
 use super::files::read_fingerprint;
 use super::reason::Reason;
 use super::scanner::{LARGE, Scanner};
-use crate::devcontainer::config::compose::{self, Call, Kind, canonical_env_file};
+use crate::devcontainer::config::compose::{self, Call, EnvFile, Kind, canonical_env_file};
 use crate::devcontainer::config::file::read_config;
 use crate::devcontainer::fingerprint::{fingerprint_bytes, fingerprint_of_meaning};
 use crate::model::compose::ComposeSetup;
@@ -35,8 +35,10 @@ impl Scanner<'_> {
             }
             env_files.extend(service.env_files);
         }
-        for path in env_files {
-            self.env_file(path);
+        // A file that is read in both ways is compared by all of its bytes.
+        env_files.sort_by_key(|file| !file.is_raw);
+        for EnvFile { path, is_raw } in env_files {
+            self.env_file(path, if is_raw { Kind::Compose } else { Kind::Env });
         }
         for path in &project.missing {
             self.leave_unchecked(&Reason::Missing(path).to_string());
@@ -84,17 +86,13 @@ impl Scanner<'_> {
         text
     }
 
-    /// Looks at a file of variables of a container.
-    fn env_file(&mut self, path: PathBuf) {
-        if !self.is_new(&path) {
-            return;
+    /// Looks at a file of variables of a container. It is always read, as it may have been compared in another way.
+    fn env_file(&mut self, path: PathBuf, kind: Kind) {
+        if self.is_new(&path) {
+            let found = read_named(&path, kind).map(|(content, stamp, _)| (content, stamp));
+            let input = self.input(path, found);
+            self.others.push(input);
         }
-        let found = match self.still_known(&path) {
-            Some(known) => return self.others.push(known),
-            None => read_named(&path, Kind::Env).map(|(content, stamp, _)| (content, stamp)),
-        };
-        let input = self.input(path, found);
-        self.others.push(input);
     }
 }
 

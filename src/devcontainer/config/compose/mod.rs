@@ -57,7 +57,16 @@ pub struct Service {
     /// How its image is built, where it is.
     pub build: Option<Build>,
     /// The files of variables of its container.
-    pub env_files: Vec<PathBuf>,
+    pub env_files: Vec<EnvFile>,
+}
+
+/// A file of variables of a container.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EnvFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// True if values are all bytes of a line, also quotes and what looks like a comment.
+    pub is_raw: bool,
 }
 
 /// Reads the project that compose is called for.
@@ -115,13 +124,17 @@ impl Service {
     fn of(service: &Node) -> Self {
         let part = |key: &str| service.map().and_then(|service| service.get(key));
         let env_files = part(merge::ENV_FILE).map_or(&[][..], Node::items);
-        let path = |file: &Node| {
-            let path = file.map().and_then(|file| file.get(merge::PATH));
-            path.or(Some(file)).and_then(Node::text).map(PathBuf::from)
+        let env_file = |file: &Node| {
+            let part = |key: &str| file.map().and_then(|file| file.get(key));
+            let path = part(merge::PATH).unwrap_or(file).text()?;
+            Some(EnvFile {
+                path: path.into(),
+                is_raw: part("format").and_then(Node::text) == Some("raw"),
+            })
         };
         Self {
             build: part(merge::BUILD).and_then(Build::of),
-            env_files: env_files.iter().filter_map(path).collect(),
+            env_files: env_files.iter().filter_map(env_file).collect(),
         }
     }
 }

@@ -363,3 +363,16 @@ fn p5_comments_in_env_files_do_not_count() {
         assert_ne!(contents(&scan_dir(&dir, None).unwrap()), before, "{text}");
     }
 }
+
+#[test]
+fn all_bytes_of_raw_env_files_count() {
+    let dir = TestDir::new();
+    dir.write(CONFIG, COMPOSE);
+    let compose = "services: {a: {image: x, env_file: [{path: e, format: raw}]}}";
+    write(&dir, &[("c.yml", compose), ("e", "A=1 # x\n")]);
+    let before = contents(&scan_dir(&dir, None).unwrap());
+    for text in ["A=1 # y\n", "A='1 # x'\n"] {
+        write(&dir, &[("e", text)]);
+        assert_ne!(contents(&scan_dir(&dir, None).unwrap()), before, "{text}");
+    }
+}
