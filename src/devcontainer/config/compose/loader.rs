@@ -136,7 +136,12 @@ impl<'a> Loader<'a> {
                     parts.insert(part.to_owned(), node);
                 }
             }
-            prepared.services.insert(name.clone(), Node::Map(parts));
+            let parts = Node::Map(parts);
+            let service = match service {
+                Node::Tagged(tag, _) => Node::Tagged(*tag, Box::new(parts)),
+                _ => parts,
+            };
+            prepared.services.insert(name.clone(), service);
         }
         Ok(prepared)
     }

@@ -16,7 +16,12 @@ pub(super) const ARGS: &str = "args";
 pub(super) fn merge_services(base: &mut Map, over: Map) {
     for (name, service) in over {
         let before = base.remove(&name);
-        base.insert(name, merge_service(before, service));
+        let merged = match service {
+            Node::Tagged(Tag::Reset, _) => continue,
+            Node::Tagged(Tag::Override, service) => merge_service(None, *service),
+            service => merge_service(before, service),
+        };
+        base.insert(name, merged);
     }
 }
 

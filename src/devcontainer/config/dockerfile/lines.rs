@@ -22,13 +22,14 @@ pub(super) fn instructions(text: &str) -> (Vec<Instruction>, char) {
             continue;
         }
         let whole = joined(line.trim_start(), &mut lines, escape);
-        let (keyword, rest) = match whole.split_once(char::is_whitespace) {
-            Some((keyword, rest)) => (keyword, rest.trim()),
-            None => (&*whole, ""),
+        let (keyword, rest) = parted(&whole);
+        // `ONBUILD` carries another instruction.
+        let (carried, arguments) = match &*keyword {
+            "ONBUILD" => parted(rest),
+            _ => (keyword.clone(), rest),
         };
-        let keyword = keyword.to_ascii_uppercase();
-        if matches!(&*keyword, "ADD" | "COPY" | "RUN") {
-            let words = words::split(rest, escape);
+        if matches!(&*carried, "ADD" | "COPY" | "RUN") {
+            let words = words::split(arguments, escape);
             for heredoc in words.iter().filter_map(|word| Heredoc::of(word)) {
                 // The lines of a heredoc are none of the Dockerfile.
                 let _ = lines.by_ref().find(|line| heredoc.is_end(line));
@@ -38,6 +39,15 @@ pub(super) fn instructions(text: &str) -> (Vec<Instruction>, char) {
         instructions.push(Instruction { keyword, rest });
     }
     (instructions, escape)
+}
+
+/// The keyword of an instruction, in capitals, and what follows.
+fn parted(instruction: &str) -> (String, &str) {
+    let (keyword, rest) = match instruction.split_once(char::is_whitespace) {
+        Some((keyword, rest)) => (keyword, rest.trim()),
+        None => (instruction, ""),
+    };
+    (keyword.to_ascii_uppercase(), rest)
 }
 
 /// Returns whether a line is empty or a comment.
@@ -176,6 +186,14 @@ mod tests {
         check(
             "RUN cat <<<x\nCOPY a b",
             &[("RUN", "cat <<<x"), ("COPY", "a b")],
+        );
+        check(
+            "ONBUILD RUN <<EOF\nCOPY a b\nEOF\nonbuild  copy <<A /x\nCOPY a b\nA\nCOPY c d",
+            &[
+                ("ONBUILD", "RUN <<EOF"),
+                ("ONBUILD", "copy <<A /x"),
+                ("COPY", "c d"),
+            ],
         );
         check("ENV A=<<B\nCOPY a b", &[("ENV", "A=<<B"), ("COPY", "a b")]);
     }

@@ -69,7 +69,7 @@ impl Scanner<'_> {
             let parts = parts.strip_prefix("/").unwrap_or(&parts);
             if source.is_pattern {
                 self.matching(context, source, parts, &ignored);
-            } else if !parts.as_os_str().is_empty() {
+            } else if !parts.as_os_str().is_empty() && !is_excluded(source, parts) {
                 self.named(context, parts, &ignored);
             }
         }
@@ -170,7 +170,6 @@ impl Scanner<'_> {
         if parts.last().is_none_or(takes_all) || parts.iter().any(|part| part.contains("**")) {
             return;
         }
-        let excluded = Ignored::new(&source.excluded.join("\n"));
         let mut found = vec![PathBuf::new()];
         for part in &parts {
             let Some(glob) = Glob::new(part) else { return };
@@ -186,9 +185,7 @@ impl Scanner<'_> {
             found = next;
         }
         for relative in found {
-            let name = relative.file_name().map(Path::new);
-            let is_left_out =
-                ignored.includes(&relative) || name.is_some_and(|name| excluded.includes(name));
+            let is_left_out = ignored.includes(&relative) || is_excluded(source, &relative);
             let path = context.join(&relative);
             let is_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
             if is_file && !is_left_out {
@@ -236,6 +233,13 @@ impl Scanner<'_> {
             self.others.push(input.not_compared());
         }
     }
+}
+
+/// Returns whether `--exclude` leaves out a file.
+fn is_excluded(source: &Source, path: &Path) -> bool {
+    let excluded = Ignored::new(&source.excluded.join("\n"));
+    let name = path.file_name().map(Path::new);
+    name.is_some_and(|name| excluded.includes(name))
 }
 
 /// Reads a Dockerfile: its content, its stamp, and its text unless it is too large.

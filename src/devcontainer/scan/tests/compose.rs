@@ -376,3 +376,21 @@ fn all_bytes_of_raw_env_files_count() {
         assert_ne!(contents(&scan_dir(&dir, None).unwrap()), before, "{text}");
     }
 }
+
+#[test]
+fn what_is_reset_in_a_later_file_is_gone() {
+    let both = r#"{"dockerComposeFile":["c.yml","d.yml"]}"#;
+    let first = "services: {a: {image: x}, b: {build: b, env_file: e}}";
+    for (second, expected) in [
+        (
+            "services: {b: !reset null}",
+            &[".env", "c.yml", "d.yml"][..],
+        ),
+        (
+            "services: {b: !override {build: c}}",
+            &[".env", "c.yml", "c/Dockerfile", "d.yml"],
+        ),
+    ] {
+        check_with(both, &[("c.yml", first), ("d.yml", second)], expected);
+    }
+}

@@ -282,3 +282,12 @@ fn a_service_prefers_the_ignore_file_of_its_dockerfile() {
     let files: Vec<&String> = taken.iter().filter(|name| name.contains("/f")).collect();
     assert_eq!(files, ["../a/f-", "../b/f=", "../c/f-"]);
 }
+
+#[test]
+fn names_that_are_excluded_do_not_count() {
+    check(
+        "FROM x\nCOPY --exclude=b --exclude=*.c a b d.c /x/",
+        &["a", "b", "d.c", "e/b"],
+        &["../a="],
+    );
+}
