@@ -148,6 +148,8 @@ pub struct Input {
     pub names_others: bool,
     /// False if only its effect on other inputs counts.
     is_compared: bool,
+    /// True if it is a symbolic link itself, not what the link leads to.
+    is_link: bool,
     /// The fingerprint of a configuration byte by byte. Earlier versions compared it where they could not read the
     /// configuration.
     verbatim: Option<Uuid>,
@@ -162,6 +164,7 @@ impl Input {
             content,
             names_others: false,
             is_compared: true,
+            is_link: false,
             verbatim: None,
             stamp,
         }
@@ -181,6 +184,19 @@ impl Input {
             is_compared: false,
             ..self
         }
+    }
+
+    /// A symbolic link, of which only where it leads counts. `stamp` is that of the link.
+    pub fn link(path: PathBuf, stamp: Stamp) -> Self {
+        Self {
+            is_link: true,
+            ..Self::new(path, Content::Absent, Some(stamp)).not_compared()
+        }
+    }
+
+    /// Returns whether it is a symbolic link itself.
+    pub fn is_link(&self) -> bool {
+        self.is_link
     }
 
     /// An input with this fingerprint byte by byte.

@@ -35,7 +35,12 @@ pub fn scan(
 
 /// Returns whether an input is certainly unchanged.
 fn holds(input: &Input, force_reread: &ForceReread) -> bool {
-    let metadata = std::fs::metadata(&input.path).map_err(FileError::from);
+    let metadata = if input.is_link() {
+        std::fs::symlink_metadata(&input.path)
+    } else {
+        std::fs::metadata(&input.path)
+    };
+    let metadata = metadata.map_err(FileError::from);
     match (metadata, input.stamp()) {
         (Ok(now), Some(then)) => then.still_holds(&now) && !force_reread.includes(then.file_id()),
         (Err(FileError::Absent), None) => input.content == Content::Absent,

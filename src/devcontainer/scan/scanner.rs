@@ -55,6 +55,7 @@ pub(super) struct Scanner<'a> {
     /// The indexes of those that are not read yet.
     unread: Vec<usize>,
     pub(super) seen: HashSet<PathBuf>,
+    links: HashSet<PathBuf>,
     pub(super) compose_files: usize,
     builds: usize,
     entries: usize,
@@ -75,6 +76,7 @@ impl<'a> Scanner<'a> {
             others: Vec::new(),
             unread: Vec::new(),
             seen: HashSet::new(),
+            links: HashSet::new(),
             compose_files: 0,
             builds: 0,
             entries: 0,

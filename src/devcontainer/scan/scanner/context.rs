@@ -14,7 +14,7 @@ use crate::devcontainer::config::glob::Glob;
 use crate::devcontainer::fingerprint::fingerprint_bytes;
 use crate::devcontainer::scan::error::FileError;
 use crate::model::build::{Build, Dockerfile};
-use crate::model::inputs::{Content, Input, Stamp};
+use crate::model::inputs::{Content, Input, MAX_INPUTS, Stamp};
 use crate::model::location::normal;
 
 /// The sizes of the largest Dockerfile and `.dockerignore` that are followed, in bytes.
@@ -135,7 +135,18 @@ impl Scanner<'_> {
     fn named(&mut self, context: &Path, relative: &Path, ignored: &Ignored) {
         let path = context.join(relative);
         let metadata = std::fs::metadata(&path);
-        let resolved = match resolve(context, relative) {
+        let mut links = Vec::new();
+        let resolved = resolve(context, relative, &mut links);
+        let leads_elsewhere = match (&metadata, &resolved) {
+            (Ok(metadata), Ok(resolved)) => std::fs::metadata(context.join(resolved))
+                .is_ok_and(|there| stamp_of(metadata).file_id() != stamp_of(&there).file_id()),
+            _ => true,
+        };
+        // Looking at the path shows where these lead only if the system follows them as the builder does.
+        if leads_elsewhere {
+            self.links(links);
+        }
+        let resolved = match resolved {
             Ok(resolved) => resolved,
             // A link leads out of the context, where the builder does not follow.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -217,6 +228,23 @@ impl Scanner<'_> {
         names.map(|name| directory.join(name)).collect()
     }
 
+    /// Notes symbolic links on the way to a file, which may come to lead to another one.
+    fn links(&mut self, links: Vec<PathBuf>) {
+        for path in links {
+            if self.others.len() >= MAX_INPUTS {
+                self.is_truncated = true;
+                return;
+            }
+            let metadata = path.symlink_metadata();
+            if let Ok(metadata) = metadata
+                && self.links.insert(path.clone())
+            {
+                let stamp = stamp_of(&metadata);
+                self.others.push(Input::link(path, stamp));
+            }
+        }
+    }
+
     /// Notes a file that the builder does not see.
     fn absent(&mut self, path: PathBuf, metadata: Option<&Metadata>) {
         if self.is_new(&path) {
@@ -254,10 +282,10 @@ fn read_dockerfile(path: &Path) -> Result<(Content, Stamp, Option<String>), File
     Ok((Content::Fingerprint(fingerprint), stamp, text))
 }
 
-/// Resolves the links of a path in a context as a builder does, for which the context is the root directory.
-fn resolve(context: &Path, relative: &Path) -> io::Result<PathBuf> {
+/// Resolves the links of a path in a context as a builder does, for which the context is the root directory. Adds the
+/// paths of these links to `links`.
+fn resolve(context: &Path, relative: &Path, links: &mut Vec<PathBuf>) -> io::Result<PathBuf> {
     let mut at = PathBuf::new();
-    let mut links = 0;
     let names = |path: &Path| -> Vec<OsString> {
         let parts = path.components().rev().filter_map(|part| match part {
             Component::Normal(_) | Component::ParentDir => Some(part.as_os_str().to_owned()),
@@ -277,11 +305,11 @@ fn resolve(context: &Path, relative: &Path) -> io::Result<PathBuf> {
             at = next;
             continue;
         }
-        links += 1;
-        if links > MAX_LINKS {
+        if links.len() == MAX_LINKS {
             return Err(rustix::io::Errno::LOOP.into());
         }
         let target = path.read_link()?;
+        links.push(path);
         if target.is_absolute() {
             at = PathBuf::new();
         }

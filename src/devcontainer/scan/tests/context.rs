@@ -291,3 +291,19 @@ fn names_that_are_excluded_do_not_count() {
         &["../a="],
     );
 }
+
+#[test]
+fn a_link_counts_by_where_it_leads() {
+    for (first, second) in [("/a", "/b"), ("a", "b"), ("d/../a", "b")] {
+        let dir = stage("FROM x\nCOPY link /x/", &["a", "b", "d/c"]);
+        dir.write("w/a", "one");
+        dir.write("w/b", "two");
+        let link = dir.path().join("w/link");
+        symlink(first, &link).unwrap();
+        let before = settled(&dir);
+        std::fs::remove_file(&link).unwrap();
+        symlink(second, &link).unwrap();
+        let after = scan_dir(&dir, Some(&before)).unwrap();
+        assert_ne!(contents(&after), contents(&before), "{first}");
+    }
+}
