@@ -6,7 +6,7 @@ use super::error::FileError;
 use super::files::read_fingerprint;
 use super::reason::Reason;
 use super::scanner::{LARGE, Scanner};
-use crate::devcontainer::config::compose::{self, Call, EnvFile, Kind, canonical_env_file};
+use crate::devcontainer::config::compose::{self, Call, Dockerfile, Kind, canonical_env_file};
 use crate::devcontainer::config::file::read_config;
 use crate::devcontainer::fingerprint::{fingerprint_bytes, fingerprint_of_meaning};
 use crate::model::compose::ComposeSetup;
@@ -25,20 +25,33 @@ impl Scanner<'_> {
         });
         let project = compose::read(&call, &environment, &mut |path, kind| self.text(path, kind));
         let mut env_files = Vec::new();
-        for (name, service) in project.services {
+        let used = project.used(setup);
+        let services = project.services.into_iter();
+        for (name, service) in services.filter(|(name, _)| used.contains(name)) {
             if let Some(mut build) = service.build {
                 // The CLI builds a Dockerfile of its own for the service that it works in.
                 build
                     .ignore_file
                     .take_if(|_| setup.service.as_deref() == Some(&*name));
                 self.build(&build);
+                if let Dockerfile::File(path) = build.dockerfile {
+                    self.required.push(path);
+                }
             }
             env_files.extend(service.env_files);
         }
         // A file that is read in both ways is compared by all of its bytes.
         env_files.sort_by_key(|file| !file.is_raw);
-        for EnvFile { path, is_raw } in env_files {
-            self.env_file(path, if is_raw { Kind::Compose } else { Kind::Env });
+        for file in env_files {
+            if file.is_required {
+                self.required.push(file.path.clone());
+            }
+            let kind = if file.is_raw {
+                Kind::Compose
+            } else {
+                Kind::Env
+            };
+            self.env_file(file.path, kind);
         }
         for path in &project.missing {
             self.leave_unchecked(&Reason::Missing(path).to_string());

@@ -56,6 +56,8 @@ pub(super) struct Scanner<'a> {
     unread: Vec<usize>,
     pub(super) seen: HashSet<PathBuf>,
     links: HashSet<PathBuf>,
+    /// Files that something names and that must exist.
+    pub(super) required: Vec<PathBuf>,
     pub(super) compose_files: usize,
     builds: usize,
     entries: usize,
@@ -77,6 +79,7 @@ impl<'a> Scanner<'a> {
             unread: Vec::new(),
             seen: HashSet::new(),
             links: HashSet::new(),
+            required: Vec::new(),
             compose_files: 0,
             builds: 0,
             entries: 0,
@@ -147,16 +150,16 @@ impl<'a> Scanner<'a> {
             .filter(is_absent)
             .map(|i| &*i.path)
             .collect();
-        for reference in references {
-            let named = match reference {
-                Reference::Build(build) => match &build.dockerfile {
-                    Dockerfile::File(path) => Some(path),
-                    Dockerfile::Inline(_) | Dockerfile::Remote => None,
-                },
-                Reference::Feature(path) => Some(path),
-                Reference::Compose(_) | Reference::Unchecked(_) => None,
-            };
-            if let Some(path) = named.filter(|path| absent.contains(&***path)) {
+        let named_by_configuration = references.iter().filter_map(|reference| match reference {
+            Reference::Build(build) => match &build.dockerfile {
+                Dockerfile::File(path) => Some(path),
+                Dockerfile::Inline(_) | Dockerfile::Remote => None,
+            },
+            Reference::Feature(path) => Some(path),
+            Reference::Compose(_) | Reference::Unchecked(_) => None,
+        });
+        for path in named_by_configuration.chain(&self.required) {
+            if absent.contains(&**path) {
                 self.unchecked.add(&Reason::Missing(path).to_string());
             }
         }

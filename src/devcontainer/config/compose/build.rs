@@ -1,9 +1,9 @@
 //! The `build` section of a service: <https://docs.docker.com/reference/compose-file/build/>.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::interpolation::Lookup;
-use super::merge::{ARGS, BUILD, CONTEXT, is_remote};
+use super::merge::{ADDITIONAL_CONTEXTS, ARGS, BUILD, CONTEXT, is_remote};
 use super::node::{Map, Node};
 pub use crate::model::build::{Build, Dockerfile};
 use crate::model::location::normal;
@@ -38,7 +38,13 @@ impl Build {
             let value = value.text()?.to_owned();
             Some((name.clone(), value))
         });
+        let contexts = section.get(ADDITIONAL_CONTEXTS).and_then(Node::map);
+        let contexts = contexts.into_iter().flatten().filter_map(|(name, path)| {
+            let path = path.text().filter(|path| !is_remote(path))?;
+            Some((name.to_ascii_lowercase(), PathBuf::from(path)))
+        });
         Some(Self {
+            contexts: contexts.collect(),
             context,
             target: text("target").map(str::to_owned),
             args: args.collect(),

@@ -6,8 +6,8 @@ use super::build::complete;
 use super::files::{CORRECT, Files};
 use super::interpolation::{InterpolationError, Lookup, interpolate};
 use super::merge::{
-    BUILD, ENV_FILE, PATH, absolute, apply_tags, is_remote, merge_service, merge_services,
-    resolve_paths,
+    BUILD, DEPENDS_ON, ENV_FILE, LINKS, NAMESPACES, PATH, PROFILES, VOLUMES_FROM, absolute,
+    apply_tags, is_remote, merge_service, merge_services, resolve_paths,
 };
 use super::node::{Map, Node};
 
@@ -20,7 +20,18 @@ const MAX_CHAIN: usize = 100;
 
 const EXTENDS: &str = "extends";
 /// The parts of a service that are of interest.
-const PARTS: [&str; 3] = [BUILD, ENV_FILE, EXTENDS];
+const PARTS: [&str; 10] = [
+    BUILD,
+    ENV_FILE,
+    EXTENDS,
+    DEPENDS_ON,
+    LINKS,
+    VOLUMES_FROM,
+    PROFILES,
+    NAMESPACES[0],
+    NAMESPACES[1],
+    NAMESPACES[2],
+];
 
 pub(super) struct Loader<'a> {
     pub(super) files: Files<'a>,

@@ -11,6 +11,13 @@ pub(super) const CONTEXT: &str = "context";
 pub(super) const ENV_FILE: &str = "env_file";
 pub(super) const PATH: &str = "path";
 pub(super) const ARGS: &str = "args";
+pub(super) const ADDITIONAL_CONTEXTS: &str = "additional_contexts";
+pub(super) const DEPENDS_ON: &str = "depends_on";
+pub(super) const LINKS: &str = "links";
+pub(super) const VOLUMES_FROM: &str = "volumes_from";
+pub(super) const PROFILES: &str = "profiles";
+/// The parts that may be the namespace of another service.
+pub(super) const NAMESPACES: [&str; 3] = ["network_mode", "ipc", "pid"];
 
 /// Adds the services of `over` to those of `base`, before which they come.
 pub(super) fn merge_services(base: &mut Map, over: Map) {
@@ -54,6 +61,11 @@ pub(super) fn merge_service(base: Option<Node>, over: Node) -> Node {
             files.extend(into_items(after));
             Node::List(files)
         }
+        DEPENDS_ON | LINKS | VOLUMES_FROM | PROFILES => {
+            let mut names = before.map(into_names).unwrap_or_default();
+            names.extend(into_names(after));
+            Node::List(names)
+        }
         _ => after,
     });
     Node::Map(merged)
@@ -78,7 +90,7 @@ fn merge_map(base: &mut Map, over: Map, merge: &dyn Fn(&str, Option<Node>, Node)
 fn merge_build(base: Option<Node>, over: Node) -> Node {
     let mut merged = base.map(into_build).unwrap_or_default();
     merge_map(&mut merged, into_build(over), &|key, before, after| {
-        if key != ARGS {
+        if key != ARGS && key != ADDITIONAL_CONTEXTS {
             return after;
         }
         let mut args = before.map(into_args).unwrap_or_default();
@@ -99,7 +111,7 @@ fn into_build(build: Node) -> Map {
     }
 }
 
-/// Build arguments as a mapping: they may be a list of `NAME=value` and `NAME`.
+/// Build arguments or named contexts as a mapping: they may be a list of `NAME=value` and `NAME`.
 fn into_args(args: Node) -> Map {
     match args {
         Node::Map(map) => map,
@@ -114,6 +126,14 @@ fn into_args(args: Node) -> Map {
                     });
             pairs.collect()
         }
+    }
+}
+
+/// The names in a list, or those that a mapping has values for.
+fn into_names(node: Node) -> Vec<Node> {
+    match node {
+        Node::Map(map) => map.into_keys().map(Node::Text).collect(),
+        other => into_items(other),
     }
 }
 
@@ -133,7 +153,12 @@ pub(super) fn resolve_paths(service: &mut Map, directory: &Path, home: &Path) {
     };
     match service.get_mut(BUILD).map(untagged) {
         Some(Node::Map(build)) => {
-            build.get_mut(CONTEXT).into_iter().for_each(context);
+            build.get_mut(CONTEXT).into_iter().for_each(&context);
+            if let Some(contexts) = build.get_mut(ADDITIONAL_CONTEXTS).map(untagged) {
+                let mut named = into_args(std::mem::replace(contexts, Node::Null));
+                named.values_mut().for_each(&context);
+                *contexts = Node::Map(named);
+            }
         }
         Some(build) => context(build),
         None => {}

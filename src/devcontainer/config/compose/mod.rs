@@ -9,6 +9,7 @@ mod loader;
 mod merge;
 mod node;
 mod scalar;
+mod service;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -18,10 +19,11 @@ pub use self::build::{Build, Dockerfile};
 pub use self::call::{Call, normalized, value_in};
 pub use self::dotenv::canonical as canonical_env_file;
 
+pub use self::service::{EnvFile, Service};
+
 use self::build::complete;
 use self::files::Files;
 use self::loader::Loader;
-use self::node::Node;
 use super::substitute::Environment;
 
 /// The language of a file.
@@ -45,28 +47,12 @@ pub struct Project {
     pub is_named: bool,
     /// Its services by their names.
     pub services: BTreeMap<String, Service>,
+    /// The profiles that are active.
+    pub profiles: Vec<String>,
     /// Compose files that it needs and that do not exist.
     pub missing: Vec<PathBuf>,
     /// The reasons why something is not read or not followed, for people.
     pub problems: Vec<String>,
-}
-
-/// A service.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Service {
-    /// How its image is built, where it is.
-    pub build: Option<Build>,
-    /// The files of variables of its container.
-    pub env_files: Vec<EnvFile>,
-}
-
-/// A file of variables of a container.
-#[derive(Debug, PartialEq, Eq)]
-pub struct EnvFile {
-    /// Its path.
-    pub path: PathBuf,
-    /// True if values are all bytes of a line, also quotes and what looks like a comment.
-    pub is_raw: bool,
 }
 
 /// Reads the project that compose is called for.
@@ -111,31 +97,14 @@ pub fn read(call: &Call, environment: Environment<'_>, read: Read<'_>) -> Projec
     let services = services
         .into_iter()
         .map(|(name, service)| (name, Service::of(&service)));
+    let profiles = variables("COMPOSE_PROFILES").unwrap_or_default();
     Project {
         name: name.clone(),
         is_named,
         services: services.collect(),
+        profiles: profiles.split(',').map(str::to_owned).collect(),
         missing,
         problems,
-    }
-}
-
-impl Service {
-    fn of(service: &Node) -> Self {
-        let part = |key: &str| service.map().and_then(|service| service.get(key));
-        let env_files = part(merge::ENV_FILE).map_or(&[][..], Node::items);
-        let env_file = |file: &Node| {
-            let part = |key: &str| file.map().and_then(|file| file.get(key));
-            let path = part(merge::PATH).unwrap_or(file).text()?;
-            Some(EnvFile {
-                path: path.into(),
-                is_raw: part("format").and_then(Node::text) == Some("raw"),
-            })
-        };
-        Self {
-            build: part(merge::BUILD).and_then(Build::of),
-            env_files: env_files.iter().filter_map(env_file).collect(),
-        }
     }
 }
 

@@ -5,6 +5,7 @@ mod content;
 mod context;
 mod limits;
 mod references;
+mod services;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
