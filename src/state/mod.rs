@@ -44,6 +44,7 @@ use self::persisted::Record;
 use self::step::Retry;
 use crate::base::time::Timestamp;
 use crate::model::container::ContainerInfo;
+use crate::model::labels::LABEL_FOLDER;
 use crate::model::original::ParkedName;
 use crate::model::up_arg::UpArg;
 
@@ -259,6 +260,19 @@ impl State {
     /// Returns the dev container that a container belongs to.
     pub fn owner(&self, container: &str) -> Option<Key> {
         self.owners.get(container).copied()
+    }
+
+    /// Returns those of these containers whose folder label the last listing knew to be that of their image (P23).
+    pub fn copies_among<'a>(&self, ids: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let is_copy = |info: &ContainerInfo| {
+            info.labels.get(LABEL_FOLDER).is_some() && info.own_label(LABEL_FOLDER).is_none()
+        };
+        let of = |id: &&str| {
+            self.containers
+                .iter()
+                .any(|one| one.id == **id && is_copy(one))
+        };
+        ids.filter(of).map(str::to_owned).collect()
     }
 
     /// Finds the dev container with this id or name.

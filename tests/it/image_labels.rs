@@ -86,6 +86,54 @@ fn p23_where_an_image_cannot_be_inspected_a_warning_says_so() {
     assert_eq!(daemon.json("/").get("warnings"), None);
 }
 
+/// A daemon that has taken the copy `box2` for the container of `app`, since docker could not inspect images.
+fn mistaken(sandbox: &Sandbox) -> Daemon {
+    sandbox.image(&json!({}));
+    add_copy(sandbox, 2);
+    sandbox.docker(r#"[ "$1 $2 $3" = "inspect --type image" ] && { echo broken >&2; exit 1; }"#);
+    let daemon = sandbox.daemon().start();
+    let shown = devcontainers(&daemon)[0]["container"]["id"].clone();
+    assert_eq!(shown, container_id(2), "nothing tells it from the other");
+    daemon
+}
+
+fn exists(sandbox: &Sandbox, number: u32) -> bool {
+    let file = sandbox.path("containers").join(container_id(number));
+    file.exists()
+}
+
+#[test]
+fn p23_an_operation_refuses_a_copy_that_was_listed_as_a_dev_container() {
+    for (method, verb) in [("DELETE", ""), ("POST", "/stop"), ("POST", "/recreate")] {
+        let sandbox = Sandbox::with_app();
+        let daemon = mistaken(&sandbox);
+        sandbox.docker("");
+        let path = format!("/devcontainers/app{verb}?wait=true");
+        let answer = daemon.request(method, &path, "");
+        assert_eq!(answer.status, 500, "{answer:?}");
+        assert!(answer.body.contains("labels from its image"), "{answer:?}");
+        assert!(exists(&sandbox, 1) && exists(&sandbox, 2), "{path}");
+        let shown = devcontainers(&daemon)[0]["container"]["id"].clone();
+        assert_eq!(shown, container_id(1));
+        let answer = daemon.request(method, &path, "");
+        assert_eq!(answer.status, 204, "{answer:?}");
+        assert!(exists(&sandbox, 2));
+    }
+}
+
+#[test]
+fn p23_where_an_image_cannot_be_inspected_no_operation_begins() {
+    let sandbox = Sandbox::with_app();
+    let daemon = mistaken(&sandbox);
+    for (method, verb) in [("DELETE", ""), ("POST", "/stop"), ("POST", "/recreate")] {
+        let path = format!("/devcontainers/app{verb}?wait=true");
+        let answer = daemon.request(method, &path, "");
+        assert_eq!(answer.status, 500, "{answer:?}");
+        assert!(answer.body.contains("broken"), "{answer:?}");
+        assert!(exists(&sandbox, 1) && exists(&sandbox, 2), "{path}");
+    }
+}
+
 #[test]
 fn p23_an_empty_folder_label_makes_no_dev_container() {
     let sandbox = Sandbox::new();

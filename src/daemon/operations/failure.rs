@@ -18,6 +18,8 @@ pub(super) enum Failure {
     UnusablePath(PathBuf),
     /// The dev container is not where it was when the operation began, as this says (P25).
     Moved(String),
+    /// The container with this name, which was listed as that of the dev container, has its labels from its image (P23).
+    Copy(String),
     /// A docker command failed.
     Docker(docker::Error),
     /// The devcontainer CLI could not be run.
@@ -59,6 +61,10 @@ impl fmt::Display for Failure {
                 path.display()
             ),
             Self::Moved(how) => write!(f, "{how}; devcontainer was not run"),
+            Self::Copy(name) => write!(
+                f,
+                "container {name} is that of no dev container: it has its labels from its image, which could not be read when the containers were listed; nothing was changed. Try again: the next list shows the right one"
+            ),
             Self::Docker(error) => error.fmt(f),
             Self::Spawn(error) => error.fmt(f),
             Self::Plan(error) => write!(f, "the path of docker cannot be handed on: {error}"),

@@ -86,6 +86,43 @@ pub(super) struct Targets {
     pub(super) duplicates: Vec<Snapshot>,
 }
 
+impl Targets {
+    /// Finds the target among the containers of a dev container: the one that the request names, otherwise the one that
+    /// was `shown`. If that is gone by now, it is one that runs rather than one that does not, then one that is not
+    /// `listed` yet.
+    ///
+    /// # Errors
+    ///
+    /// A listing that could not read the labels of an image has shown a copy as the target (P23).
+    fn among(
+        mut own: Vec<Snapshot>,
+        named: Option<&str>,
+        shown: Option<&str>,
+        listed: &[String],
+    ) -> Result<Self, Failure> {
+        let position = |id: &str| own.iter().position(|one| one.id == id);
+        let at = match named {
+            Some(named) => position(named),
+            None => shown.and_then(position).or_else(|| {
+                let own = own.iter().enumerate();
+                let own = own.filter(|(_, one)| one.is_devcontainer());
+                own.min_by_key(|(_, one)| {
+                    (!one.run_state.has_processes(), listed.contains(&one.id))
+                })
+                .map(|(at, _)| at)
+            }),
+        };
+        let target = at.map(|at| own.remove(at));
+        if let Some(copy) = target.as_ref().filter(|one| !one.is_devcontainer()) {
+            return Err(Failure::Copy(copy.name.clone()));
+        }
+        Ok(Self {
+            target,
+            duplicates: own,
+        })
+    }
+}
+
 /// The outcome of an operation.
 pub(super) struct Outcome {
     pub(super) ending: Ending,
@@ -160,29 +197,22 @@ impl OperationRun {
         self.journal.write(vec![line]);
     }
 
-    /// Asks docker for the container that the operation acts on, and for the others of the dev container. The target is
-    /// the container that the request names, otherwise the one that was shown. If that is gone by now, it is one that
-    /// runs rather than one that does not, then one that is not listed yet.
-    pub(super) fn targets(&self, docker: &Client<'_>) -> Result<Targets, docker::Error> {
-        let mut duplicates = self.own_containers(docker)?;
+    /// Asks docker for the container that the operation acts on, and for the others of the dev container.
+    ///
+    /// # Errors
+    ///
+    /// docker does not answer, also about the labels of an image, or the container turns out to be that of no dev
+    /// container.
+    pub(super) fn targets(&self, docker: &Client<'_>) -> Result<Targets, Failure> {
+        let own = self.own_containers(docker)?;
         let shared = &self.operations.shared;
         let listed = shared.read(|state| state.containers_of(self.key));
-        let position = |id: &String| duplicates.iter().position(|one| one.id == *id);
-        let at = match &self.container {
-            Some(named) => position(named),
-            None => self.subject.shown.as_ref().and_then(position).or_else(|| {
-                let own = duplicates.iter().enumerate();
-                let own = own.filter(|(_, one)| one.is_devcontainer());
-                own.min_by_key(|(_, one)| {
-                    (!one.run_state.has_processes(), listed.contains(&one.id))
-                })
-                .map(|(at, _)| at)
-            }),
-        };
-        Ok(Targets {
-            target: at.map(|at| duplicates.remove(at)),
-            duplicates,
-        })
+        Targets::among(
+            own,
+            self.container.as_deref(),
+            self.subject.shown.as_deref(),
+            &listed,
+        )
     }
 
     /// Asks docker for the containers of the dev container: those that the last listing showed, and those that the CLI
@@ -208,6 +238,11 @@ impl OperationRun {
         let mut own = known.unwrap_or_else(|_| Ok(Vec::new()))?;
         let more = labelled?.into_iter().filter(|id| !listed.contains(id));
         own.extend(docker.inspect(&more.collect::<Vec<_>>())?);
+        // An image that is gone by now was still there for the listing.
+        let copies = shared.read(|state| state.copies_among(own.iter().map(|one| &*one.id)));
+        for one in own.iter_mut().filter(|one| copies.contains(&one.id)) {
+            (one.folder, one.config) = (None, None);
+        }
         let is_anothers = |id: &str| {
             let owner = shared.read(|state| state.owner(id));
             owner.is_some_and(|owner| owner != self.key)
@@ -232,12 +267,12 @@ impl OperationRun {
         }
     }
 
-    /// Returns the end that a failed docker command means for the operation.
-    pub(super) fn stopped_by(&self, error: docker::Error) -> Ending {
-        if error.is_aborted() {
-            self.aborted()
-        } else {
-            Failure::from(error).into()
+    /// Returns the end that a failure means for the operation. A docker command also fails where the operation is ended
+    /// early.
+    pub(super) fn stopped_by(&self, failure: impl Into<Failure>) -> Ending {
+        match failure.into() {
+            Failure::Docker(error) if error.is_aborted() => self.aborted(),
+            failure => failure.into(),
         }
     }
 
@@ -291,5 +326,32 @@ impl OperationRun {
             Some(explanation) => format!("{summary}: {explanation}"),
             None => summary,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p23_a_copy_that_a_listing_took_for_a_dev_container_is_no_target() {
+        let copy = Snapshot::running("copy");
+        let own = Snapshot {
+            folder: Some("/w".to_owned()),
+            ..Snapshot::running("own")
+        };
+        let all = || vec![copy.clone(), own.clone()];
+        let listed = [copy.id.clone(), own.id.clone()];
+        for (named, shown) in [(None, Some("copy")), (Some("copy"), Some("own"))] {
+            let found = Targets::among(all(), named, shown, &listed);
+            assert!(matches!(found, Err(Failure::Copy(name)) if name == "copy"));
+        }
+        for shown in [Some("own"), Some("gone"), None] {
+            let found = Targets::among(all(), None, shown, &listed).unwrap();
+            assert_eq!(found.target.as_ref(), Some(&own));
+            assert_eq!(found.duplicates, std::slice::from_ref(&copy), "hidden");
+        }
+        let found = Targets::among(all(), Some("gone"), Some("own"), &listed).unwrap();
+        assert_eq!(found.target, None);
     }
 }

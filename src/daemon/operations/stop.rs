@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::failure::Failure;
 use super::run::{OperationRun, Outcome, Targets};
 use super::services::companions;
 use crate::docker::{self, Client, Snapshot};
@@ -50,7 +51,7 @@ impl OperationRun {
                 self.say(&format!("{doing} {}", names.join(", ")));
             }
             act(&thorough, &scope.containers)?;
-            Ok(scope.is_partial)
+            Ok::<bool, Failure>(scope.is_partial)
         });
         match acted {
             Ok(is_partial) => {
@@ -63,7 +64,7 @@ impl OperationRun {
         }
     }
 
-    fn scope(&self, docker: &Client<'_>) -> Result<Scope, docker::Error> {
+    fn scope(&self, docker: &Client<'_>) -> Result<Scope, Failure> {
         let Targets {
             target,
             mut duplicates,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use super::failure::Failure;
 use super::run::OperationRun;
 use crate::devcontainer::cli::arguments::Up;
 use crate::devcontainer::cli::names::TrueNames;
@@ -48,7 +49,7 @@ pub(super) enum Way {
 
 impl OperationRun {
     /// Asks docker for the containers that concern the operation.
-    pub(super) fn find_scope(&self) -> Result<Scope, docker::Error> {
+    pub(super) fn find_scope(&self) -> Result<Scope, Failure> {
         let program = self.operations.programs.docker();
         let docker = self.docker(&program);
         thread::scope(|scope| {
@@ -61,7 +62,7 @@ impl OperationRun {
         })
     }
 
-    fn find_containers(&self, docker: &Client<'_>) -> Result<Scope, docker::Error> {
+    fn find_containers(&self, docker: &Client<'_>) -> Result<Scope, Failure> {
         let targets = self.targets(docker)?;
         let replaces = self.kind == OperationKind::Recreate;
         let target = targets.target.filter(|one| !one.one_off);
