@@ -76,7 +76,7 @@ rows! {
         cause: "the build fails",
         dev: After::Untouched,
         db: After::Untouched,
-        says: &["compose"],
+        says: &["/bin/sh -c false"],
         arrange: |stage| {
             stage.project.dockerfile("RUN false");
             stage.daemon()
@@ -87,7 +87,7 @@ rows! {
         cause: "the compose file cannot be read",
         dev: After::Untouched,
         db: After::Untouched,
-        says: &["compose"],
+        says: &["yaml"],
         arrange: |stage| {
             stage.project.write("compose.yml", "services: [");
             stage.daemon()

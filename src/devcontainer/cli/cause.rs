@@ -1,4 +1,7 @@
 //! The cause of a failure in docker's own words.
+//!
+//! The errors of docker, podman and the builders are known by their beginnings, wherever they stand in the output. Those of
+//! compose have no such mark, but compose prints nothing after its error.
 
 use std::collections::VecDeque;
 
@@ -8,7 +11,7 @@ use crate::base::text::plain_text;
 const MAX_SEARCHED: usize = 8 << 10;
 /// How many bytes of a cause are shown.
 const MAX_CAUSE: usize = 1 << 10;
-/// The beginnings of the error messages of docker, podman, compose, the builders and the shim.
+/// The beginnings of the error messages of docker, podman, compose 1, the builders and the shim.
 const CAUSES: [&str; 17] = [
     "devcontainerd: ",
     "Cannot connect to the Docker daemon",
@@ -34,6 +37,13 @@ const AFTER_THE_CAUSE: [&str; 2] = [
     "Error: failed to rename container",
 ];
 
+/// The words within a message of a builder that comes after the name of what was built: `target app: failed to solve: …`.
+const FAILED_TARGET: (&str, &str) = ("target ", ": failed to solve: ");
+/// The colour in which the CLI shows the standard error of a program that has ended.
+const STDERR: &str = "\u{1b}[31m";
+/// The words by which lines of compose's log are known that are no errors.
+const NO_ERRORS: [&str; 3] = [" level=warning ", " level=info ", " level=debug "];
+
 /// How many failed programs are remembered. The CLI runs few more before it gives up.
 const MAX_FAILED: usize = 16;
 /// How many bytes of a command line tell it from others.
@@ -50,6 +60,8 @@ pub(super) struct Causes {
     command: String,
     /// The end of what it has printed.
     output: String,
+    /// The last line that it has printed and that may be shown, if it is compose.
+    last_line: Option<String>,
     /// Earlier programs with an error, and the error. The newest is the last one.
     failed: VecDeque<(String, String)>,
 }
@@ -66,10 +78,28 @@ impl Causes {
         }
         self.command = identity(command).to_owned();
         self.output.clear();
+        self.last_line = None;
     }
 
-    /// Takes a piece of the output of the last program.
-    pub(super) fn push(&mut self, text: &str) {
+    /// Takes the output that the last program has printed until its end, and lines of the CLI itself. With `is_shown`, it
+    /// is of a level that holds no secrets.
+    pub(super) fn push_text(&mut self, text: &str, is_shown: bool) {
+        if text.contains(STDERR) {
+            self.push(text, is_shown);
+        } else {
+            // Its standard output may be a compose file with the values of its variables.
+            self.push(text, false);
+        }
+    }
+
+    /// Takes a piece of the output of the last program, as it is printed.
+    pub(super) fn push(&mut self, text: &str, is_shown: bool) {
+        if is_shown && is_compose(&self.command) {
+            let mut lines = text.lines().map(plain_text);
+            let last = lines.rfind(|line| is_error(line));
+            let last = last.map(|line| shorten(line.trim()).to_owned());
+            self.last_line = last.or(self.last_line.take());
+        }
         let from = text.ceil_char_boundary(text.len().saturating_sub(MAX_SEARCHED));
         self.output.push_str(text.get(from..).unwrap_or_default());
         if self.output.len() > 2 * MAX_SEARCHED {
@@ -96,11 +126,26 @@ impl Causes {
     /// Returns the last error message of docker in the output of the last program.
     fn last(&self) -> Option<String> {
         let mut lines = self.output.lines().map(plain_text);
-        let last = lines.rfind(|line| is_cause(line.trim()))?;
-        let cause = last.trim();
-        let end = cause.floor_char_boundary(MAX_CAUSE);
-        cause.get(..end).map(str::to_owned)
+        let last = lines.rfind(|line| is_cause(line.trim()));
+        let cause = last.map(|last| shorten(last.trim()).to_owned());
+        cause.or_else(|| self.last_line.clone())
     }
+}
+
+fn shorten(cause: &str) -> &str {
+    let end = cause.floor_char_boundary(MAX_CAUSE);
+    cause.get(..end).unwrap_or_default()
+}
+
+/// Returns whether a command line is one of compose: of `docker compose`, or of a program of its own.
+fn is_compose(command: &str) -> bool {
+    let mut words = command.split(' ');
+    let program = words.next().and_then(|program| program.rsplit('/').next());
+    program.is_some_and(|program| program.contains("compose")) || words.next() == Some("compose")
+}
+
+fn is_error(line: &str) -> bool {
+    !line.trim().is_empty() && !NO_ERRORS.iter().any(|words| line.contains(words))
 }
 
 /// Returns the part of a command line by which it is known. The log has no more than the first line.
@@ -112,7 +157,9 @@ fn identity(command: &str) -> &str {
 
 fn is_cause(line: &str) -> bool {
     let begins_with = |words: &&str| line.starts_with(words);
-    CAUSES.iter().any(begins_with) && !AFTER_THE_CAUSE.iter().any(begins_with)
+    let (target, failed) = FAILED_TARGET;
+    let is_of_target = line.starts_with(target) && line.contains(failed);
+    (is_of_target || CAUSES.iter().any(begins_with)) && !AFTER_THE_CAUSE.iter().any(begins_with)
 }
 
 #[cfg(test)]
@@ -123,7 +170,7 @@ mod tests {
         let mut causes = Causes::default();
         causes.begin("docker run x");
         for text in printed {
-            causes.push(text);
+            causes.push(text, true);
         }
         causes.cause_of("Command failed: docker run x")
     }
@@ -144,7 +191,7 @@ mod tests {
             ("docker inspect y", "Error: No such object: y"),
         ] {
             causes.begin(command);
-            causes.push(printed);
+            causes.push(printed, false);
         }
         for (message, expected) in [
             (
@@ -163,7 +210,7 @@ mod tests {
         }
         for number in 0..100 {
             causes.begin(&format!("{number}{}", "x".repeat(2 * MAX_COMMAND)));
-            causes.push("Error: x");
+            causes.push("Error: x", false);
         }
         assert_eq!(causes.failed.len(), MAX_FAILED);
         assert!(
@@ -247,15 +294,89 @@ mod tests {
         }
     }
 
+    /// Returns the cause of a command that the CLI has shown like this.
+    fn cause_in(command: &str, texts: &[(&str, bool)]) -> Option<String> {
+        let mut causes = Causes::default();
+        causes.begin(command);
+        for (text, is_shown) in texts {
+            causes.push_text(text, *is_shown);
+        }
+        causes.cause_of(&format!("Command failed: {command}"))
+    }
+
+    #[test]
+    fn the_last_line_of_compose_on_standard_error_is_the_cause() {
+        const CONFIG: &str = "docker compose -f c.yml --profile * config";
+        // Printed by compose 2.40, as the CLI 0.89 shows it.
+        for error in [
+            "yaml: line 1: did not find expected ',' or '}'",
+            "env file /w/no.env not found: stat /w/no.env: no such file or directory",
+            "error while interpolating services.a.image: required variable NEEDED is missing a value: set NEEDED first",
+            "service \"a\" depends on undefined service \"zz\": invalid compose project",
+            "validating /w/c.yml: services.a additional properties 'nosuchkey' not allowed",
+            "open /w/none.yml: no such file or directory",
+        ] {
+            let warning = "time=\"2026-11-28T13:40:23Z\" level=warning msg=\"x: the attribute `version` is obsolete\"";
+            let red = |line: &str| format!("\u{1b}[1m\u{1b}[31m{line}\u{1b}[39m\u{1b}[22m\r\n");
+            for lines in [[error, warning], [warning, error]] {
+                let stderr: String = lines.iter().chain(&[""]).map(|line| red(line)).collect();
+                let texts = |is_shown| {
+                    [
+                        ("services:\n  a: {image: secret}\n", is_shown),
+                        (&*stderr, is_shown),
+                        ("Exit code 1", is_shown),
+                    ]
+                };
+                for command in [CONFIG, "/usr/bin/docker-compose -f c.yml config"] {
+                    assert_eq!(cause_in(command, &texts(true)).as_deref(), Some(error));
+                    assert_eq!(cause_in(command, &texts(false)), None, "may be secret");
+                }
+                assert_eq!(cause_in("docker ps -q", &texts(true)), None);
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_line_that_compose_prints_at_work_is_the_cause() {
+        const UP: &str = "docker compose -f c.yml up -d";
+        let mut causes = Causes::default();
+        causes.begin(UP);
+        causes.push(" Container p-db-1  Error\r\n", true);
+        causes.push(
+            "dependency failed to start: container p-db-1 is unhealthy\r\n",
+            true,
+        );
+        causes.push_text("Exit code 1", true);
+        let cause = causes.cause_of(&format!("Command failed: {UP}"));
+        let expected = "dependency failed to start: container p-db-1 is unhealthy";
+        assert_eq!(cause.as_deref(), Some(expected));
+        causes.begin("docker ps");
+        let cause = causes.cause_of(&format!("Command failed: {UP}"));
+        assert_eq!(cause.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_target_that_fails_to_build_is_the_cause() {
+        // Printed by bake.
+        let cause_of_it = "target app: failed to solve: process \"/bin/sh -c exit 3\" did not complete successfully: exit code: 3";
+        assert_eq!(
+            cause(&[&format!(
+                "{cause_of_it}\n\nView build details: docker-desktop://x\n"
+            )])
+            .as_deref(),
+            Some(cause_of_it)
+        );
+    }
+
     #[test]
     fn output_and_causes_are_bounded() {
         let long = format!("Error: {}", "é".repeat(MAX_CAUSE));
         let shown = cause(&[&long]).unwrap();
         assert!((MAX_CAUSE - 1..=MAX_CAUSE).contains(&shown.len()));
         let mut causes = Causes::default();
-        causes.push("Error: early\n");
+        causes.push("Error: early\n", true);
         for _ in 0..10 {
-            causes.push(&"é".repeat(MAX_SEARCHED));
+            causes.push(&"é".repeat(MAX_SEARCHED), true);
             assert!(causes.output.len() <= 2 * MAX_SEARCHED);
         }
         assert_eq!(causes.last(), None);

@@ -134,7 +134,7 @@ impl Parser {
 
     /// Takes a piece of output, whose lines may begin and end in other pieces.
     fn raw(&mut self, message: &Message<'_>, now: Timestamp) -> bool {
-        self.causes.push(&message.text);
+        self.causes.push(&message.text, message.is_shown());
         if !message.is_shown() {
             return false;
         }
@@ -175,8 +175,8 @@ impl Parser {
     }
 
     fn text(&mut self, message: &Message<'_>, is_secret: bool, now: Timestamp) -> bool {
-        self.causes.push(&message.text);
         let is_shown = message.is_shown() && !is_secret;
+        self.causes.push_text(&message.text, is_shown);
         if is_shown {
             self.end_raw();
             self.push_all(message.at(now), message.level(), &message.text);
