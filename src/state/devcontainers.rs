@@ -8,6 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::entry::{Entry, Repairs};
+use super::links::Links;
 use super::names::Reservations;
 use super::operation::Activity;
 use crate::model::container::ContainerInfo;
@@ -30,6 +31,8 @@ pub(super) struct Fleet {
     pub(super) entries: Vec<Entry>,
     /// The names of those that are not known.
     pub(super) reservations: Reservations,
+    /// The places to which their paths lead.
+    pub(super) links: Links,
     last_key: u32,
 }
 
@@ -66,7 +69,8 @@ impl Fleet {
         let mut errors = Vec::new();
         let mut current = HashSet::new();
         let mut taken = Vec::new();
-        for (predefined, resolved) in defined {
+        for (predefined, mut resolved) in defined {
+            self.settle(&predefined.declared(), &mut resolved);
             let known = self.entries.iter().find(|entry| {
                 entry.is_defined_by(&predefined)
                     || entry.resolved.is_same(&resolved)
@@ -119,6 +123,16 @@ impl Fleet {
         entry.config = predefined.config.clone();
         entry.predefined = Some(predefined);
         entry.set_resolved(resolved);
+    }
+
+    /// Takes where a dev container is now, as far as that can be told.
+    pub(super) fn set_place(&mut self, key: Key, mut place: Resolved) {
+        if let Some(declared) = self.get(key).map(Entry::declared) {
+            self.settle(&declared, &mut place);
+        }
+        if let Some(entry) = self.get_mut(key) {
+            entry.set_resolved(place);
+        }
     }
 
     /// Returns whether a dev container is at this place.

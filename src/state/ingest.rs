@@ -1,6 +1,6 @@
 //! Takes a container list: finds the dev container of each container, and what it was made from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,12 +66,14 @@ impl State {
         applied
     }
 
-    fn take_inventory(&mut self, inventory: Inventory) {
+    fn take_inventory(&mut self, mut inventory: Inventory) {
         for (key, place) in inventory.entry_places {
-            if let Some(entry) = self.fleet.get_mut(key) {
-                match place {
-                    Some(place) => entry.set_resolved(place),
-                    None => entry.resolved.become_silent(&entry.folder),
+            match place {
+                Some(place) => self.fleet.set_place(key, place),
+                None => {
+                    if let Some(entry) = self.fleet.get_mut(key) {
+                        entry.resolved.become_silent(&entry.folder);
+                    }
                 }
             }
         }
@@ -83,10 +85,12 @@ impl State {
         self.unread.sort_unstable();
         self.containers = inventory.listed.containers;
         self.warnings = inventory.listed.warnings;
+        self.settle_places(&mut inventory.container_places, &mut inventory.gone_folders);
         self.fleet.reservations.look(&inventory.gone_folders);
         self.assign(&inventory.container_places);
         self.attach_recovered();
         let gone = self.fleet.drop_gone();
+        self.fleet.drop_unused_links();
         self.keep_operations_of(&gone);
         self.keep_operations(inventory.at);
         self.unsaved |= self.fleet.have_names_changed();
@@ -95,6 +99,24 @@ impl State {
             self.set_baselines(key, false);
         }
         self.changed();
+    }
+
+    /// Lets the labels of containers that cannot be resolved now lead where they led before. The name of a dev container
+    /// whose container is there is kept for it, also where its folder is not.
+    fn settle_places(
+        &mut self,
+        places: &mut HashMap<String, Resolved>,
+        gone: &mut HashSet<PathBuf>,
+    ) {
+        let declared =
+            |info: &Arc<ContainerInfo>| Some((info.id.clone(), self.label_address(info)?));
+        let declared = self.containers.iter().filter_map(declared);
+        for (id, declared) in declared.collect::<Vec<_>>() {
+            if let Some(place) = places.get_mut(&id) {
+                self.fleet.settle(&declared, place);
+                gone.remove(&place.folder);
+            }
+        }
     }
 
     /// Finds the dev container of each container, and the container of each dev container.

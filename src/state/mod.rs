@@ -14,6 +14,7 @@ mod freshness;
 mod history;
 mod ingest;
 mod kept;
+mod links;
 mod names;
 mod operation;
 mod operations;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::devcontainers::Fleet;
 use super::entry::Entry;
+use super::links::moved;
 use super::persisted::Name;
 use crate::model::ids::Key;
-use crate::model::location::{Predefined, Resolved};
+use crate::model::location::{Declared, Predefined, Resolved, normal};
 
 /// How many names are kept for dev containers that are not known.
 const MAX_RESERVED: usize = 256;
@@ -60,6 +61,19 @@ impl Reservations {
         }
     }
 
+    /// Takes that a folder, which could not be resolved when the names of its dev containers were given, is `target`.
+    fn follow(&mut self, folder: &Path, target: &Path) {
+        let names = self.all.iter_mut().map(|one| &mut one.name);
+        for name in names.filter(|name| name.folder == folder) {
+            let config = name.config.as_deref();
+            if let Some(config) = config.and_then(|config| moved(config, folder, target)) {
+                name.config = Some(config);
+            }
+            name.folder = target.to_path_buf();
+            self.has_changed = true;
+        }
+    }
+
     /// Takes back the name of a dev container: the one with this identity, or the only one of its folder, where one of
     /// the two has no configuration, or only one that the search order finds.
     fn claim(&mut self, resolved: &Resolved, is_searched: bool) -> Option<String> {
@@ -102,9 +116,45 @@ impl Fleet {
         reserved.chain(self.entries.iter().map(name_of)).collect()
     }
 
-    /// Returns true if names have changed since this was last asked.
+    /// Returns true if names, or links that lead to them, have changed since this was last asked.
     pub(super) fn have_names_changed(&mut self) -> bool {
-        std::mem::take(&mut self.reservations.has_changed)
+        let have_links_changed = self.links.have_changed();
+        std::mem::take(&mut self.reservations.has_changed) || have_links_changed
+    }
+
+    /// Takes where a dev container is, as far as that can be told ([`Links::settle`](super::links::Links::settle)).
+    pub(super) fn settle(&mut self, declared: &Declared, place: &mut Resolved) {
+        if self.links.settle(declared, place) {
+            let folder = normal(&declared.folder);
+            self.reservations.follow(&folder, &place.folder);
+            let places = self.entries.iter_mut().map(|entry| &mut entry.resolved);
+            for known in places.filter(|known| known.folder == folder) {
+                let config = known.canonical_config.as_deref();
+                if let Some(config) =
+                    config.and_then(|config| moved(config, &folder, &place.folder))
+                {
+                    known.canonical_config = Some(config);
+                }
+                known.folder.clone_from(&place.folder);
+            }
+        }
+    }
+
+    /// Drops the links that lead to no dev container, and to none that has a name.
+    pub(super) fn drop_unused_links(&mut self) {
+        let Self {
+            links,
+            reservations,
+            entries,
+            ..
+        } = self;
+        let reserved = || reservations.all.iter().map(|one| &one.name);
+        links.drop_unused(|target| {
+            let is_reserved =
+                |name: &Name| name.folder == target || name.config.as_deref() == Some(target);
+            reserved().any(is_reserved)
+                || entries.iter().any(|entry| entry.resolved.folder == target)
+        });
     }
 
     /// Keeps the names of these dev containers, which are not known any more. The next listing looks for their folders.

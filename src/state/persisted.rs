@@ -23,6 +23,19 @@ pub struct Persisted {
     pub missing: HashMap<String, Timestamp>,
     /// The names of dev containers, those first that are not known for longest.
     pub names: Vec<Name>,
+    /// The paths of these dev containers that lead elsewhere than their words say.
+    pub links: Vec<Link>,
+}
+
+/// A path with symbolic links, or a link itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// The path as it is written.
+    #[serde(with = "path_text::required")]
+    pub path: PathBuf,
+    /// The path without symbolic links.
+    #[serde(with = "path_text::required")]
+    pub target: PathBuf,
 }
 
 /// The name of a dev container, which belongs to its identity (P21).

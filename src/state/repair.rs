@@ -31,6 +31,7 @@ impl State {
         self.baselines = persisted.baselines;
         self.missing = persisted.missing;
         self.fleet.reservations.recover(persisted.names);
+        self.fleet.links.recover(persisted.links);
         self.attach_recovered();
     }
 
@@ -61,6 +62,7 @@ impl State {
             baselines: self.baselines.clone(),
             missing: self.missing.clone(),
             names: self.fleet.names(),
+            links: self.fleet.links.persisted(),
         }
     }
 

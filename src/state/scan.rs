@@ -42,9 +42,9 @@ impl State {
                     }
                 }
                 Found::Resolved(key, address, place) => {
-                    let entry = self.fleet.get_mut(key);
-                    if let Some(entry) = entry.filter(|entry| entry.declared() == address) {
-                        entry.set_resolved(place);
+                    let entry = self.fleet.get(key);
+                    if entry.is_some_and(|entry| entry.declared() == address) {
+                        self.fleet.set_place(key, place);
                     }
                     // Its inputs are still to be scanned.
                     applied = Applied::Partly;

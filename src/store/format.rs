@@ -13,7 +13,7 @@ use crate::base::path_text::{path_from_text, path_to_text};
 use crate::base::time::Timestamp;
 use crate::model::inputs::Content;
 use crate::state::baseline::{Baseline, InputOrigin};
-use crate::state::persisted::{Name, Persisted, Record};
+use crate::state::persisted::{Link, Name, Persisted, Record};
 
 /// The version that is written.
 const VERSION: u32 = 4;
@@ -31,6 +31,8 @@ struct Contents {
     missing: BTreeMap<String, Timestamp>,
     #[serde(default)]
     names: Vec<Name>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    links: Vec<Link>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +48,7 @@ pub(super) fn to_json(persisted: Persisted) -> Vec<u8> {
         baselines: persisted.baselines.into_iter().collect(),
         missing: persisted.missing.into_iter().collect(),
         names: persisted.names,
+        links: persisted.links,
     };
     // Serializing fails only for maps whose keys are not text, and for types whose `Serialize` fails.
     serde_json::to_vec(&contents).unwrap_or_default()
@@ -98,6 +101,7 @@ pub(super) fn from_json(text: &[u8]) -> Result<Persisted, FormatError> {
         baselines: contents.baselines.into_iter().collect(),
         missing: contents.missing.into_iter().collect(),
         names: contents.names,
+        links: contents.links,
     })
 }
 

@@ -7,6 +7,7 @@ mod dirty;
 mod freshness;
 mod kept;
 mod life;
+mod links;
 mod model;
 mod names;
 mod operations;
@@ -51,6 +52,8 @@ struct World {
     containers: Vec<Arc<ContainerInfo>>,
     places: HashMap<String, Resolved>,
     gone: HashSet<PathBuf>,
+    /// True if what `/link` leads to is not mounted.
+    is_unmounted: bool,
     /// The content of all files, and when it was written.
     disk: HashMap<PathBuf, (Content, i64)>,
     /// The files that every configuration names.
@@ -81,6 +84,7 @@ fn world() -> World {
         containers: Vec::new(),
         places: HashMap::new(),
         gone: HashSet::new(),
+        is_unmounted: false,
         disk: HashMap::new(),
         named: Vec::new(),
         names_nothing: None,
@@ -113,10 +117,11 @@ fn text(text: &str) -> Content {
 impl World {
     fn place(&self, folder: &str, config: Option<&str>) -> Resolved {
         // A symbolic link.
-        let canonical = |path: &str| PathBuf::from(path.replace("/link", "/w"));
+        let target = if self.is_unmounted { "/link" } else { "/w" };
+        let canonical = |path: &str| PathBuf::from(path.replace("/link", target));
         let folder = canonical(folder);
         Resolved {
-            folder_exists: !self.gone.contains(&folder),
+            folder_exists: !self.gone.contains(&folder) && !folder.starts_with("/link"),
             directory: None,
             folder,
             config: config.map(PathBuf::from),

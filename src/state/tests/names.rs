@@ -8,10 +8,25 @@ use proptest::prelude::*;
 use super::*;
 
 /// The last parts of their paths are equal, or equal what a name becomes that is taken.
-const FOLDERS: [&str; 5] = ["/x/proj", "/y/proj", "/z/y/proj", "/y-proj", "/q/y-proj-2"];
+const FOLDERS: [&str; 6] = [
+    "/x/proj",
+    "/y/proj",
+    "/z/y/proj",
+    "/y-proj",
+    "/q/y-proj-2",
+    "/link/proj",
+];
+
+/// The one that is known by a link.
+const LINKED: usize = 5;
+
+/// The path on disk of one of the folders.
+fn on_disk(of: usize) -> PathBuf {
+    PathBuf::from(FOLDERS[of].replace("/link", "/w"))
+}
 
 impl World {
-    fn restart_keeping_names(&mut self) {
+    pub(super) fn restart_keeping_names(&mut self) {
         let persisted = crate::store::round_trip(self.state.persisted());
         self.restart(persisted);
     }
@@ -180,6 +195,9 @@ enum Step {
     List,
     Restart,
     Delete(usize),
+    /// The file system of the folder behind the link goes away.
+    Unmount,
+    Mount,
     /// These are predefined from now on, without names.
     Predefine(Vec<usize>),
 }
@@ -191,6 +209,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => of.clone().prop_map(Step::Vanish),
         2 => of.clone().prop_map(Step::RemoveFolder),
         2 => of.clone().prop_map(Step::RestoreFolder),
+        1 => Just(Step::Unmount),
+        1 => Just(Step::Mount),
         6 => Just(Step::List),
         3 => Just(Step::Restart),
         1 => of.clone().prop_map(Step::Delete),
@@ -223,7 +243,7 @@ impl Names {
         match step {
             Step::Appear(of) => {
                 if self.containers[*of].is_none() {
-                    self.world.gone.remove(Path::new(FOLDERS[*of]));
+                    self.restore(*of);
                     self.world.run(self.next, FOLDERS[*of], None);
                     self.containers[*of] = Some(self.next);
                     self.next += 1;
@@ -232,11 +252,16 @@ impl Names {
             Step::Vanish(of) => self.remove(*of),
             Step::RemoveFolder(of) => {
                 self.remove(*of);
-                self.world.gone.insert(FOLDERS[*of].into());
+                self.world.gone.insert(on_disk(*of));
             }
             Step::RestoreFolder(of) => {
-                self.world.gone.remove(Path::new(FOLDERS[*of]));
+                self.restore(*of);
             }
+            Step::Unmount => {
+                self.world.gone.insert(on_disk(LINKED));
+                self.world.mount(false);
+            }
+            Step::Mount => self.restore(LINKED),
             Step::List => return self.list(),
             Step::Restart => {
                 self.world.restart_keeping_names();
@@ -255,6 +280,13 @@ impl Names {
             }
         }
         Ok(())
+    }
+
+    fn restore(&mut self, of: usize) {
+        self.world.gone.remove(&on_disk(of));
+        if of == LINKED {
+            self.world.mount(true);
+        }
     }
 
     fn predefine(&mut self) {
@@ -289,7 +321,7 @@ impl Names {
                 .filter(|before| before != of);
             if let Some(before) = before {
                 let is_known = shown.values().any(|one| *one == before);
-                let exists = !self.world.gone.contains(Path::new(FOLDERS[before]));
+                let exists = !self.world.gone.contains(&on_disk(before));
                 prop_assert!(!is_known && !exists, "{name} meant {before}, now {of}");
             }
             let mut own = self.meaning.iter().filter(|(_, is)| *is == of);
@@ -300,9 +332,8 @@ impl Names {
         }
         // A dev container that is gone altogether may get another name.
         let (world, predefined) = (&self.world, &self.predefined);
-        self.meaning.retain(|_, of| {
-            !world.gone.contains(Path::new(FOLDERS[*of])) || predefined.contains(of)
-        });
+        self.meaning
+            .retain(|_, of| !world.gone.contains(&on_disk(*of)) || predefined.contains(of));
         Ok(())
     }
 }
