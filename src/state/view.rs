@@ -14,6 +14,7 @@ use super::remote;
 use crate::model::api::{Container, Devcontainer, InputChange, Job, Status};
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
+use crate::model::labels::LABEL_FOLDER;
 use crate::model::operation::OperationKind;
 use crate::model::original::ParkedName;
 
@@ -143,8 +144,7 @@ impl State {
             unchecked: entry.unchecked(),
             container: info.map(|info| self.container(info, dirty)),
             remote_user: info.map(|info| remote::user(info, entry.usage())),
-            remote_workspace_folder: info
-                .and_then(|info| remote::workspace_folder(info, &entry.folder, entry.usage())),
+            remote_workspace_folder: info.and_then(|info| entry.remote_workspace_folder(info)),
             error,
             job: held.map_or_else(|| entry.job(), |held| held.job.clone()),
         }
@@ -210,6 +210,15 @@ impl Entry {
         self.predefined.as_ref()?;
         let why = self.resolved.access.why_no_up()?;
         (!self.resolved.folder_exists).then(|| format!("dev container {}: {why}", self.name))
+    }
+
+    /// Returns the path of the workspace in the container. The folder may have been mounted by another path than the one
+    /// that it is known by.
+    fn remote_workspace_folder(&self, info: &ContainerInfo) -> Option<String> {
+        let labelled = info.own_label(LABEL_FOLDER).map(Path::new);
+        let folders = [Some(&*self.folder), labelled, Some(&*self.resolved.folder)];
+        let mut folders = folders.into_iter().flatten();
+        folders.find_map(|folder| remote::workspace_folder(info, folder, self.usage()))
     }
 
     /// Returns why not everything that its container was made from is compared.

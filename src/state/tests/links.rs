@@ -71,3 +71,28 @@ fn p21_links_are_forgotten_with_their_dev_containers() {
     world.list();
     assert_eq!(world.state.persisted().links, []);
 }
+
+#[test]
+fn the_workspace_is_found_where_it_was_mounted_by_another_path() {
+    for (known, labelled, mounted) in [
+        ("/link/proj", "/w/proj", "/w/proj"),
+        ("/w/proj", "/link/proj", "/link/proj"),
+        ("/link/proj", "/link/proj", "/w"),
+    ] {
+        let mut world = world();
+        world.predefine(&[predefined(known, None)]);
+        let info = world.run(1, labelled, None);
+        info.volumes = [(mounted, mounted)].into_iter().collect();
+        world.list();
+        let one = world.one();
+        assert_eq!(one.workspace_folder, known);
+        let expected = mounted
+            .replace("/w", "/w/proj")
+            .replace("/proj/proj", "/proj");
+        assert_eq!(
+            one.remote_workspace_folder,
+            Some(expected),
+            "{known} {labelled}"
+        );
+    }
+}
