@@ -69,6 +69,7 @@ impl Fleet {
         let mut errors = Vec::new();
         let mut current = HashSet::new();
         let mut taken = Vec::new();
+        let mut redefined = Vec::new();
         for (predefined, mut resolved) in defined {
             self.settle(&predefined.declared(), &mut resolved);
             let known = self.entries.iter().find(|entry| {
@@ -101,28 +102,53 @@ impl Fleet {
                 ),
             };
             current.insert(key);
-            self.redefine(key, predefined.clone(), resolved);
+            if self.redefine(key, predefined.clone(), resolved) {
+                redefined.push(key);
+            }
             taken.push((key, predefined));
         }
         self.give_defined_names(&taken);
         for entry in &mut self.entries {
-            if !current.contains(&entry.key) {
-                entry.predefined = None;
+            if !current.contains(&entry.key) && entry.predefined.take().is_some() {
+                redefined.push(entry.key);
             }
+        }
+        for key in redefined {
+            self.renew_id(key);
         }
         let gone = self.drop_where(Entry::is_unused);
         (errors, gone)
     }
 
-    fn redefine(&mut self, key: Key, predefined: Predefined, resolved: Resolved) {
+    /// Takes a definition, and returns whether it is another one than before.
+    fn redefine(&mut self, key: Key, predefined: Predefined, resolved: Resolved) -> bool {
         let Some(entry) = self.get_mut(key) else {
-            return;
+            return false;
         };
+        let is_new = entry.predefined.as_ref() != Some(&predefined);
         entry.id = predefined.id.unwrap_or(entry.id);
         entry.folder = predefined.folder.clone();
         entry.config = predefined.config.clone();
         entry.predefined = Some(predefined);
         entry.set_resolved(resolved);
+        is_new
+    }
+
+    /// Gives a dev container that was not defined like this before the id that it will have after a restart (P4).
+    fn renew_id(&mut self, key: Key) {
+        let Some(entry) = self.get(key) else { return };
+        let predefined = entry.predefined.as_ref();
+        if predefined.is_some_and(|predefined| predefined.id.is_some()) {
+            return;
+        }
+        let config = predefined.map_or(&entry.config, |predefined| &predefined.config);
+        let given = config
+            .as_ref()
+            .and(entry.resolved.canonical_config.as_deref());
+        let id = self.unused_id(key, &entry.resolved.folder, given);
+        if let Some(entry) = self.get_mut(key) {
+            entry.id = id;
+        }
     }
 
     /// Takes where a dev container is now, as far as that can be told.
@@ -214,7 +240,7 @@ impl Fleet {
         let name = name.unwrap_or_default();
         self.entries.push(Entry {
             key,
-            id: self.unused_id(&resolved.folder, given),
+            id: self.unused_id(key, &resolved.folder, given),
             name,
             folder: folder.to_path_buf(),
             config: config.map(Path::to_path_buf),
@@ -237,12 +263,13 @@ impl Fleet {
     }
 
     /// Returns the id of an identity: the same in every run of the daemon (P4), unless a manifest has given it away.
-    fn unused_id(&self, folder: &Path, config: Option<&Path>) -> Uuid {
+    fn unused_id(&self, key: Key, folder: &Path, config: Option<&Path>) -> Uuid {
         let mut identity = folder.as_os_str().as_bytes().to_vec();
         identity.push(0);
         identity.extend(config.map_or(&b""[..], |config| config.as_os_str().as_bytes()));
         let mut id = Uuid::new_v5(&IDENTITIES, &identity);
-        while self.entries.iter().any(|entry| entry.id == id) {
+        let others = self.entries.iter().filter(|entry| entry.key != key);
+        while others.clone().any(|entry| entry.id == id) {
             id = Uuid::new_v5(&id, b"next");
         }
         id

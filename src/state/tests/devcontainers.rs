@@ -49,6 +49,38 @@ fn p4_the_id_is_the_same_after_a_restart() {
 }
 
 #[test]
+fn p4_the_id_after_a_reload_is_that_after_a_restart() {
+    let alone = predefined("/w", None);
+    let exact = predefined("/w", Some(CONFIG));
+    let with_id = |predefined: &Predefined| Predefined {
+        id: Some(Uuid::from_u128(7)),
+        ..predefined.clone()
+    };
+    let ids = [with_id(&alone), with_id(&exact)];
+    let all = [None, Some(alone), Some(exact)].into_iter();
+    let all: Vec<Option<Predefined>> = all.chain(ids.map(Some)).collect();
+    let id_after = |manifests: &[&Option<Predefined>]| {
+        let mut world = world();
+        world.run(1, "/w", Some(CONFIG));
+        for manifest in manifests {
+            world.predefine(manifest.as_slice());
+            world.list();
+        }
+        world.one().id
+    };
+    let config = |manifest: &Option<Predefined>| manifest.as_ref().map(|one| one.config.clone());
+    for before in &all {
+        for after in &all {
+            if before.is_some() && after.is_some() && config(before) != config(after) {
+                continue;
+            }
+            let (reloaded, restarted) = (id_after(&[before, after]), id_after(&[after]));
+            assert_eq!(reloaded, restarted, "{before:?}, then {after:?}");
+        }
+    }
+}
+
+#[test]
 fn p21_a_name_that_is_taken_gets_that_of_the_folder_above_and_then_a_number() {
     let mut world = world();
     let given = Predefined {
