@@ -36,11 +36,9 @@ fn ours(case: &Case, folder: &Path, named: &[PathBuf]) -> (Project, BTreeSet<Pat
     };
     let call = Call::new(folder, named, &environment, read);
     let project = compose::read(&call, &environment, read);
-    let env_files = project
-        .services
-        .values()
-        .flat_map(|service| service.env_files.clone());
-    seen.extend(env_files);
+    let env_files = project.services.values();
+    let env_files = env_files.flat_map(|service| &service.env_files);
+    seen.extend(env_files.map(|file| file.path.clone()));
     (project, seen)
 }
 
