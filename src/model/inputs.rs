@@ -389,6 +389,8 @@ pub enum Reference {
     Build(Box<Build>),
     /// A compose project, whose files name others.
     Compose(ComposeSetup),
+    /// A file that names no others.
+    File(PathBuf),
     /// The folder of a local feature, with all files in it.
     Feature(PathBuf),
     /// Something that cannot be followed, for this reason ([`Unchecked::add`]).

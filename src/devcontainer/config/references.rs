@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::build_options::BuildOptions;
+use super::build_options::{BuildOptions, values};
 use super::substitute::{Environment, substitute};
 use crate::model::build::{Build, Dockerfile};
 use crate::model::compose::ComposeSetup;
@@ -32,6 +32,7 @@ pub fn references(
         with_options(&mut build, options, &paths.folder, environment);
         references.push(Reference::Build(Box::new(build)));
     }
+    references.extend(run_files(paths, config, environment));
     // The CLI reads compose files only where neither a Dockerfile nor an image is named.
     if is_compose(config) {
         let files = config.get("dockerComposeFile");
@@ -56,6 +57,20 @@ pub fn references(
         Reference::Feature(normal(&folder))
     }));
     references
+}
+
+/// The files that `runArgs` name, relative to the working directory of the CLI's docker. Compose gets no such arguments.
+fn run_files(paths: &CliPaths, config: &Value, environment: Environment<'_>) -> Vec<Reference> {
+    let words = config.get("runArgs").and_then(Value::as_array);
+    let words = words.filter(|_| !is_compose(config)).into_iter().flatten();
+    let text = |word: &str| substitute(word, paths, environment);
+    let words: Vec<String> = words
+        .filter_map(Value::as_str)
+        .map(|word| text(word).to_string_lossy().into_owned())
+        .collect();
+    let files = values(&words, &["--env-file", "--label-file"]).into_iter();
+    let file = |file: &str| Reference::File(normal(&paths.folder.join(file)));
+    files.take(MAX_INPUTS + 1).map(file).collect()
 }
 
 /// Returns whether the CLI has compose make the container.
@@ -180,6 +195,7 @@ mod tests {
                 format!("{}:", paths.join(","))
             }
             Reference::Feature(path) => format!("{}/", path.display()),
+            Reference::File(path) => format!("{}=", path.display()),
             Reference::Unchecked(reason) => format!("unchecked: {reason}"),
         });
         assert_eq!(shown.collect::<Vec<_>>(), expected, "{config}");
@@ -247,6 +263,25 @@ mod tests {
         check(json!({"dockerComposeFile": []}), &[":"]);
         check(json!({"dockerComposeFile": null}), &[":"]);
         check(json!({"dockerComposeFile": "c.yml", "image": "x"}), &[]);
+    }
+
+    #[test]
+    fn files_of_run_arguments_are_relative_to_the_folder() {
+        let args = json!([
+            "--env-file",
+            "a.env",
+            "--label-file=/l",
+            "-e",
+            "X=1",
+            "--env-file=${localEnv:NAME}/b",
+            7
+        ]);
+        check(
+            json!({"image": "x", "runArgs": args}),
+            &["/w/a.env=", "/l=", "/w/value/b="],
+        );
+        check(json!({"runArgs": args}), &[]);
+        check(json!({"image": "x", "runArgs": "--env-file a"}), &[]);
     }
 
     #[test]

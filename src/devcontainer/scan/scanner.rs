@@ -104,6 +104,7 @@ impl<'a> Scanner<'a> {
             match reference {
                 Reference::Build(build) => self.build(build),
                 Reference::Compose(setup) => self.compose(&paths.folder, setup),
+                Reference::File(path) => self.file(path.clone()),
                 Reference::Feature(path) => self.feature(path.clone(), &mut Vec::new()),
                 Reference::Unchecked(reason) => self.leave_unchecked(reason),
             }
@@ -155,7 +156,7 @@ impl<'a> Scanner<'a> {
                 Dockerfile::File(path) => Some(path),
                 Dockerfile::Inline(_) | Dockerfile::Remote => None,
             },
-            Reference::Feature(path) => Some(path),
+            Reference::File(path) | Reference::Feature(path) => Some(path),
             Reference::Compose(_) | Reference::Unchecked(_) => None,
         });
         for path in named_by_configuration.chain(&self.required) {
