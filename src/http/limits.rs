@@ -12,6 +12,8 @@ pub(super) const MAX_RESERVED: usize = 8;
 const MAX_RESERVED_WAITS: usize = MAX_RESERVED - 2;
 /// Threads of connections that have given way: they are about to end, or wait for what a client that is gone asked for.
 pub(super) const MAX_LEAVING: usize = 64;
+/// Connections at once of which it is not known yet whose they are. Further ones wait in the kernel's queue.
+const MAX_ARRIVING: usize = 16;
 /// Streams at once, each on one of the connections.
 pub(super) const MAX_STREAMS: usize = 32;
 /// Connections of users who are not served that are closed gently at once; further ones are closed abruptly.
@@ -31,9 +33,10 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// For a client to notice that the daemon reads no more of what it sends.
 pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Counts streams and requests.
+/// Counts streams, requests and the connections that have no place.
 #[derive(Default)]
 pub struct Limits {
+    arrivals: Arc<AtomicUsize>,
     streams: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
     reserved_waits: Arc<AtomicUsize>,
@@ -44,6 +47,11 @@ pub struct Limits {
 pub(super) struct Permit(Arc<AtomicUsize>);
 
 impl Limits {
+    /// Returns `None` where [`MAX_ARRIVING`] connections have been accepted whose user is not known yet.
+    pub(super) fn arrival(&self) -> Option<Permit> {
+        Permit::take(&self.arrivals, MAX_ARRIVING)
+    }
+
     /// Returns `None` where [`MAX_STREAMS`] are open.
     pub(super) fn stream(&self) -> Option<Permit> {
         Permit::take(&self.streams, MAX_STREAMS)

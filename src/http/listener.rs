@@ -12,6 +12,7 @@ use std::{fs, io, thread};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 
+use super::limits::Permit;
 use super::peer;
 use super::service::Service;
 use super::socket::{Socket, Stream};
@@ -23,8 +24,8 @@ const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);
 const ENDING_PAUSE: Duration = Duration::from_millis(10);
 /// The interval of warnings about exhaustion.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-/// The pause of accepting while no connection can give way to a new one, which is so for a moment only: two of the
-/// reserved ones never wait. New connections stay in the kernel's queue meanwhile.
+/// The pause of accepting while those that were accepted wait to be admitted. New connections stay in the kernel's queue
+/// meanwhile.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Bytes of stack of a connection's thread, which needs less than the default of 2 MiB.
 const STACK: usize = 256 << 10;
@@ -130,12 +131,12 @@ pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
             return;
         }
         for (bound, _) in bound.iter().zip(ready).filter(|(_, ready)| *ready) {
-            if !service.places.has_room() {
+            let Some(arrival) = service.limits.arrival() else {
                 thread::sleep(FULL_PAUSE);
                 break;
-            }
+            };
             let error = match bound.accept() {
-                Ok(stream) => serve(stream, service).err(),
+                Ok(stream) => serve(stream, service, arrival).err(),
                 // Any other error means that the client has gone away in between.
                 Err(e) => Some(e).filter(is_exhausted),
             };
@@ -182,16 +183,13 @@ impl Exhaustion {
 }
 
 /// Serves a connection on a thread of its own. Fails if no thread can be started.
-fn serve(stream: Stream, service: &Arc<Service>) -> io::Result<()> {
+fn serve(stream: Stream, service: &Arc<Service>, arrival: Permit) -> io::Result<()> {
     // This fails where the client has gone away already.
     let Ok(socket) = Socket::new(stream) else {
         return Ok(());
     };
-    let Some(place) = service.places.take(socket.stream()) else {
-        return Ok(());
-    };
     let service = service.clone();
-    let run = move || peer::serve(socket, &service, place);
+    let run = move || peer::serve(socket, &service, arrival);
     let thread = thread::Builder::new()
         .name("connection".into())
         .stack_size(STACK);

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::limits::{MAX_CONNECTIONS, MAX_LEAVING, MAX_RESERVED};
 use super::socket::{Peer, Stream, Unread};
 
-/// The places of all connections. Only the accept loop gives places.
+/// The places of all connections whose users are served.
 #[derive(Default)]
 pub struct Places(Mutex<Table>);
 
@@ -57,21 +57,13 @@ impl Kind {
 }
 
 impl Places {
-    /// Returns whether a new connection would get a place.
-    pub(super) fn has_room(&self) -> bool {
-        let table = self.lock();
-        let may_begin = table.given < MAX_CONNECTIONS + MAX_RESERVED + MAX_LEAVING;
-        let has_room = |kind| {
-            table.has_room(kind)
-                || table.longest_waiting(Some(kind)).is_some()
-                || table.left(kind).is_some()
-        };
-        may_begin && (has_room(Kind::Regular) || has_room(Kind::Reserved))
-    }
-
-    /// Gives a place to a new connection. Another one may have to give way.
+    /// Gives a place to a new connection. Another one may have to give way. Returns `None` where none can, which is so
+    /// for a moment only: two of the reserved ones never wait.
     pub(super) fn take(self: &Arc<Self>, stream: &Arc<Stream>) -> Option<Place> {
         let mut table = self.lock();
+        if table.given >= MAX_CONNECTIONS + MAX_RESERVED + MAX_LEAVING {
+            return None;
+        }
         let mut kinds = [Kind::Regular, Kind::Reserved].into_iter();
         let kind = kinds.find(|kind| table.make_room(*kind))?;
         let number = table.next;
@@ -219,7 +211,7 @@ mod tests {
     fn connect(places: &Arc<Places>) -> Option<Connected> {
         let (client, server) = UnixStream::pair().unwrap();
         let stream = Arc::new(Stream::Unix(server));
-        let place = places.has_room().then(|| places.take(&stream).unwrap())?;
+        let place = places.take(&stream)?;
         Some(Connected {
             place,
             client,
@@ -259,13 +251,13 @@ mod tests {
             one
         };
         let mut more: Vec<_> = (0..MAX_RESERVED).map(|_| reserved(&places)).collect();
-        assert!(!places.has_room());
+        assert!(connect(&places).is_none());
         more[0].place.wait();
         let next = connect(&places).unwrap();
         assert!(more[0].is_ended(), "the reserve has an order of its own");
         all.pop();
         assert_eq!(next.place.begin(), Some(Kind::Regular), "there is room");
-        assert!(places.has_room(), "its place is free");
+        assert!(connect(&places).is_some(), "its place is free");
     }
 
     #[test]
@@ -290,7 +282,7 @@ mod tests {
         let all: Vec<_> = (0..500).map_while(|_| connect(&places)).collect();
         let most = MAX_CONNECTIONS + MAX_RESERVED + MAX_LEAVING;
         assert_eq!(all.len(), most, "their threads have not ended");
-        assert!(!places.has_room());
+        assert!(connect(&places).is_none());
         drop(all);
         assert!(connect(&places).is_some());
     }

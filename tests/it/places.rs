@@ -7,8 +7,8 @@ use crate::common::client::Client;
 use crate::common::{Daemon, Response, Sandbox, eventually, parse};
 
 const SLOTS: usize = 64;
-/// Threads at rest, of all connections, and of those that give way.
-const MAX_THREADS: u64 = 6 + 64 + 8 + 64;
+/// Threads at rest, of all connections, of those that give way, and of those that are not admitted yet.
+const MAX_THREADS: u64 = 6 + 64 + 8 + 64 + 16;
 
 fn start(arguments: &str) -> (Sandbox, Daemon) {
     let sandbox = Sandbox::with_app();

@@ -287,10 +287,16 @@ fn p26_other_users_take_no_place_of_the_own_user() {
     if !can_be_another_user() {
         return;
     }
+    let mut own = daemon.kept_connections(63);
     let mut strangers = Vec::new();
     for _ in 0..150 {
         strangers.push(connected(socket_of(OTHER), &daemon.address));
         assert_eq!(daemon.get("/healthz").status, 200);
+    }
+    for (number, client) in own.iter_mut().enumerate() {
+        client.send(daemon.head("GET", "/healthz", ""));
+        let answer = client.answer();
+        assert_eq!(answer.status, 200, "idle connection {number}");
     }
     for mut stranger in strangers {
         let mut answer = String::new();

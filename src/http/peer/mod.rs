@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use std::{fmt, fs, io};
+use std::{fmt, fs, io, thread};
 
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
@@ -20,6 +20,7 @@ use rustix::process::geteuid;
 use self::inet_diag::SockDiag;
 use super::connection;
 use super::errors::Error;
+use super::limits::Permit;
 use super::places::Place;
 use super::service::Service;
 use super::socket::{Peer, Socket, Stream};
@@ -33,6 +34,9 @@ const OVERFLOW_UID: u32 = 65534;
 const LISTENING: u8 = 10;
 /// The interval of warnings about refused connections. Those in between are logged at the level debug.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The pause between the attempts to get a place for a connection.
+const PLACE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The users whose connections are served.
 pub struct AllowedUsers {
@@ -196,21 +200,43 @@ impl AllowedUsers {
     }
 }
 
-/// Serves a connection if its user is allowed. Anyone else gets an error before a request is read, and holds none of the
-/// places for connections meanwhile, so that no other user can take all of them.
-pub(super) fn serve(socket: Socket, service: &Service, place: Place) {
+/// Serves a connection if its user is allowed. Anyone else gets an error before a request is read, and takes no place
+/// meanwhile, so that no connection of an allowed user gives way to one of another user.
+pub(super) fn serve(socket: Socket, service: &Service, arrival: Permit) {
     match service.access.users.check(socket.stream()) {
-        Ok(credentials) => connection::serve(socket, service, &place, credentials),
-        Err(stranger) => {
-            drop(place);
-            // A client that closed its end before it was looked at has no process any more.
-            let has_closed = socket.peer() != Peer::Present;
-            let is_there = !(has_closed && matches!(stranger, Stranger::NoProcess));
-            service.access.users.log(&stranger, is_there);
-            let patience = service.limits.refusal();
-            connection::refuse(&socket, Error::Stranger(stranger), patience.is_some());
+        Ok(credentials) => {
+            if let Some(place) = await_place(&socket, service) {
+                drop(arrival);
+                connection::serve(socket, service, &place, credentials);
+            }
         }
+        Err(stranger) => refuse(&socket, service, arrival, stranger),
     }
+}
+
+fn await_place(socket: &Socket, service: &Service) -> Option<Place> {
+    loop {
+        if let Some(place) = service.places.take(socket.stream()) {
+            return Some(place);
+        }
+        if service.is_closing() {
+            return None;
+        }
+        thread::sleep(PLACE_PAUSE);
+    }
+}
+
+fn refuse(socket: &Socket, service: &Service, arrival: Permit, stranger: Stranger) {
+    // A client that closed its end before it was looked at has no process any more.
+    let has_closed = socket.peer() != Peer::Present;
+    let is_there = !(has_closed && matches!(stranger, Stranger::NoProcess));
+    service.access.users.log(&stranger, is_there);
+    let patience = service.limits.refusal();
+    if patience.is_some() {
+        // This takes a while. It is bounded by that permit from here on.
+        drop(arrival);
+    }
+    connection::refuse(socket, Error::Stranger(stranger), patience.is_some());
 }
 
 impl Ends {
