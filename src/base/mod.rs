@@ -18,3 +18,4 @@ pub mod test_dir;
 pub mod text;
 pub mod time;
 pub mod token;
+pub mod within;

@@ -1,20 +1,25 @@
 //! The rules about who may use the daemon, and the token that clients may need.
 
-use std::fmt;
 use std::fs::Metadata;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fmt, fs, thread};
 
 use super::guard::AllowedHosts;
 use super::peer::AllowedUsers;
 use super::request::Request;
 use crate::base::time::Timestamp;
 use crate::base::token::{Token, TokenError};
+use crate::base::within::within;
 use crate::model::inputs::Stamp;
 
 /// The interval at which the file of the token is looked at while requests come.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The time for which the start waits for the file.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// The time for which a request, or the reloading of everything, waits for a look at the file.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The rules about who may use the daemon.
 pub struct Access {
@@ -27,9 +32,13 @@ pub struct Access {
 }
 
 /// The token of a file, which is read again when the file changes.
+///
+/// Its file system may stop answering. So one thread looks at the file, and those who wait for it do so for a moment:
+/// until that thread is back, the last good token stays in force.
 pub struct TokenFile {
     path: PathBuf,
     current: Mutex<Current>,
+    looked: Condvar,
 }
 
 struct Current {
@@ -37,6 +46,10 @@ struct Current {
     /// The file as it was last looked at. `None` if it was not there.
     stamp: Option<Stamp>,
     checked: Instant,
+    /// A thread looks at the file.
+    is_looking: bool,
+    /// The file is to be read even if it looks unchanged.
+    must_read: bool,
 }
 
 /// A request without the token.
@@ -72,47 +85,33 @@ impl Access {
 impl TokenFile {
     /// Reads the file for the first time.
     pub fn read(path: PathBuf) -> Result<Self, TokenError> {
-        let (token, metadata) = Token::read(&path)?;
+        let own = path.clone();
+        let read = within(START_PATIENCE, move || Token::read(&own));
+        let (token, metadata) = read.map_err(TokenError::Io)??;
         let current = Current {
             token,
             stamp: Some(stamp(&metadata)),
             checked: Instant::now(),
+            is_looking: false,
+            must_read: false,
         };
         Ok(Self {
             path,
             current: Mutex::new(current),
+            looked: Condvar::new(),
         })
     }
 
     /// Reads the file again. Where it holds no token that may be used, the last good one stays in force.
-    pub fn reload(&self) {
-        let read = Token::read(&self.path);
-        let mut current = self.current();
-        current.checked = Instant::now();
-        match read {
-            Ok((token, metadata)) => {
-                if current.token != token {
-                    log::info!("the token was read again");
-                }
-                current.token = token;
-                current.stamp = Some(stamp(&metadata));
-            }
-            Err(error) => {
-                let path = self.path.display();
-                log::error!("--token-file {path}: {error}; the last good token stays in force");
-            }
-        }
+    pub fn reload(self: &Arc<Self>) {
+        self.current().must_read = true;
+        self.look();
     }
 
     /// Returns the token. The file is looked at first, unless that has just been done.
-    fn token(&self) -> Token {
+    fn token(self: &Arc<Self>) -> Token {
         if self.is_due() {
-            let found = std::fs::metadata(&self.path).ok();
-            let found = found.as_ref().map(stamp);
-            // A file that is gone or cannot be used is not reported each time.
-            if found != std::mem::replace(&mut self.current().stamp, found) {
-                self.reload();
-            }
+            self.look();
         }
         self.current().token.clone()
     }
@@ -126,8 +125,74 @@ impl TokenFile {
         is_due
     }
 
+    /// Lets a thread look at the file, unless one does, and waits for it for a moment.
+    fn look(self: &Arc<Self>) {
+        let mut current = self.current();
+        if current.is_looking {
+            return;
+        }
+        let own = self.clone();
+        let thread = thread::Builder::new().name("token".into());
+        if let Err(error) = thread.spawn(move || own.look_here()) {
+            return self.complain(&format!("no thread can be started: {error}"));
+        }
+        current.is_looking = true;
+        let is_looking = |current: &mut Current| current.is_looking;
+        let waited = self
+            .looked
+            .wait_timeout_while(current, PATIENCE, is_looking);
+        let (current, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(current);
+        if waited.timed_out() {
+            self.complain("its file system does not answer");
+        }
+    }
+
+    /// Looks at the file on this thread, until nobody asks for more.
+    fn look_here(&self) {
+        loop {
+            let (seen, must_read) = {
+                let mut current = self.current();
+                (current.stamp, std::mem::take(&mut current.must_read))
+            };
+            let found = fs::metadata(&self.path).ok().as_ref().map(stamp);
+            // A file that is gone or cannot be used is not reported each time.
+            let read = (must_read || found != seen).then(|| Token::read(&self.path));
+            self.current().stamp = found;
+            if let Some(read) = read {
+                self.take(read);
+            }
+            let mut current = self.current();
+            if !current.must_read {
+                current.is_looking = false;
+                self.looked.notify_all();
+                return;
+            }
+        }
+    }
+
+    fn take(&self, read: Result<(Token, Metadata), TokenError>) {
+        let (token, metadata) = match read {
+            Ok(read) => read,
+            Err(error) => return self.complain(&error.to_string()),
+        };
+        let mut current = self.current();
+        let has_changed = current.token != token;
+        current.token = token;
+        current.stamp = Some(stamp(&metadata));
+        drop(current);
+        if has_changed {
+            log::info!("the token was read again");
+        }
+    }
+
+    fn complain(&self, why: &str) {
+        let path = self.path.display();
+        log::error!("--token-file {path}: {why}; the last good token stays in force");
+    }
+
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(|e| e.into_inner())
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

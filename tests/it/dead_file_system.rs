@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::common::{Daemon, Sandbox, Stopwatch, eventually};
 use serde_json::Value;
 
+/// What the file on the mount holds.
+const TOKEN: &str = "correct-horse-battery-staple";
 /// How long a request may take that meets a dead file system for the first time: two listings and scans, on a machine
 /// under load.
 const FIRST: Duration = Duration::from_secs(60);
@@ -117,4 +119,62 @@ fn p22_requests_that_meet_a_dead_file_system_hold_no_thread_each() {
     eventually("all but one or two threads are back", || {
         (threads() <= before + 2).then_some(())
     });
+}
+
+/// Starts the daemon in a directory that becomes a FUSE file system that answers nothing once the file `go` exists.
+fn start_with_token_on_mount(sandbox: &Sandbox) -> Daemon {
+    let dead = sandbox.write("dead", "");
+    sandbox.replace("work/mount/token", TOKEN, 0o600);
+    let mount = sandbox.path("work/mount");
+    let (go, mounted) = (sandbox.path("go"), sandbox.path("mounted"));
+    let code = format!(
+        "(while [ ! -e '{go}' ]; do sleep 0.05; done; \
+         exec 7<>/dev/fuse; \
+         mount -i -t fuse -o fd=7,rootmode=040000,user_id=0,group_id=0 dead '{mount}'; \
+         : >'{mounted}'; \
+         while [ -e '{dead}' ]; do sleep 0.05; done; umount -l '{mount}') & :",
+        go = go.display(),
+        mounted = mounted.display(),
+        dead = dead.display(),
+        mount = mount.display(),
+    );
+    let token = mount.join("token");
+    let daemon = sandbox.daemon_in_namespaces(&code);
+    daemon
+        .args("--token-file")
+        .arg(token.to_str().unwrap())
+        .start()
+}
+
+#[test]
+fn p22_the_token_of_a_dead_file_system_stays_in_force() {
+    let sandbox = Sandbox::with_app();
+    fs::create_dir_all(sandbox.path("work/mount")).unwrap();
+    let mut daemon = start_with_token_on_mount(&sandbox);
+    let status = |token: &str| {
+        let headers = format!("Authorization: Bearer {token}\r\n");
+        daemon.request("GET", "/version", &headers).status
+    };
+    assert_eq!(status(TOKEN), 200);
+    sandbox.write("go", "");
+    eventually("it is mounted", || {
+        sandbox.path("mounted").exists().then_some(())
+    });
+    let before = daemon.threads();
+    // The file is looked at again after a second.
+    std::thread::sleep(Duration::from_millis(1100));
+    let watch = Stopwatch::start();
+    for _ in 0..20 {
+        assert_eq!(status(TOKEN), 200);
+        assert_eq!(status("another-token-of-some-length"), 401);
+    }
+    assert!(watch.elapsed() < Duration::from_secs(5), "{watch:?}");
+    daemon.log.wait_for("its file system does not answer");
+    assert!(daemon.threads() <= before + 1);
+    daemon.signal("HUP");
+    daemon.log.wait_for("the manifest was read again");
+    assert_eq!(status(TOKEN), 200);
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    assert_eq!(daemon.log_count("does not answer"), 1);
 }
