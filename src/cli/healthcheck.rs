@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::token::{Token, TokenError};
+use crate::base::within::within;
 
-/// The limit of connecting, of each write and of each read.
+/// The limit of the whole check.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// The length up to which an answer is read, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
 const DEFAULT_PATH: &str = "/healthz";
 
 /// A check to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Healthcheck {
     /// `http://ADDRESS:PORT[/path]` or `unix:/path`. Without a path, and for a unix socket, `/healthz` is requested.
     pub url: String,
@@ -71,7 +72,10 @@ impl From<io::Error> for Cause {
 
 /// Sends a GET request and expects status 200.
 pub fn run(check: &Healthcheck) -> Result<(), HealthcheckError> {
-    let result = match request(check) {
+    let own = check.clone();
+    // The end of the process ends a thread that still waits, for a connection, for more of an answer, or for a file.
+    let found = within(TIMEOUT, move || request(&own)).unwrap_or_else(|error| Err(error.into()));
+    let result = match found {
         Ok(200) => return Ok(()),
         Ok(status) => Cause::Status(status),
         Err(cause) => cause,
@@ -87,15 +91,11 @@ fn request(check: &Healthcheck) -> Result<u16, Cause> {
     let url = &check.url;
     if let Some(path) = url.strip_prefix("unix:") {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
         return exchange(stream, "localhost", DEFAULT_PATH, None);
     }
     let authority = url.strip_prefix("http://").ok_or(Cause::InvalidUrl)?;
     let (host, path) = authority.split_at(authority.find('/').unwrap_or(authority.len()));
-    let stream = TcpStream::connect_timeout(&address(host).ok_or(Cause::InvalidUrl)?, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    let stream = TcpStream::connect(address(host).ok_or(Cause::InvalidUrl)?)?;
     let path = if path.len() > 1 { path } else { DEFAULT_PATH };
     exchange(stream, host, path, check.token(path)?)
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use std::{fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::limits::Permit;
 use super::peer;
@@ -106,12 +108,19 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(e),
     };
-    let is_refused = |e: io::Error| e.kind() == io::ErrorKind::ConnectionRefused;
-    if is_socket && UnixStream::connect(path).is_err_and(is_refused) {
+    if is_socket && is_unserved(path)? {
         fs::remove_file(path)
     } else {
         Err(io::ErrorKind::AddrInUse.into())
     }
+}
+
+/// Tries to connect, without waiting for a program whose queue of connections is full.
+fn is_unserved(path: &Path) -> io::Result<bool> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let connected = connect(&socket, &SocketAddrUnix::new(path)?);
+    Ok(connected == Err(Errno::CONNREFUSED))
 }
 
 /// Accepts on all of `bound` until `stop` becomes readable.
@@ -149,7 +158,6 @@ pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
 
 /// True if the process has run out of descriptors or memory, so that it would fail again at once.
 fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     exhausted
         .iter()
@@ -200,6 +208,29 @@ fn serve(stream: Stream, service: &Arc<Service>, arrival: Permit) -> io::Result<
 mod tests {
     use super::*;
     use crate::base::test_dir::TestDir;
+
+    #[test]
+    fn a_socket_whose_queue_is_full_is_in_use() {
+        let dir = TestDir::new();
+        let path = dir.path().join("socket");
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let listener = socket();
+        rustix::net::bind(&listener, &address).unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        let mut waiting = Vec::new();
+        let full = loop {
+            let client = socket();
+            match connect(&client, &address) {
+                Ok(()) => waiting.push(client),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full, Errno::AGAIN);
+        let error = Bound::new(&ListenAddress::Unix(path)).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
 
     #[test]
     fn only_a_stale_socket_is_replaced() {

@@ -24,6 +24,7 @@ mod exclusion;
 mod fields;
 mod freshness;
 mod guard;
+mod healthcheck;
 mod hostile;
 mod http;
 mod image_labels;
