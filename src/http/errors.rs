@@ -20,6 +20,9 @@ use crate::model::labels::LABEL_FOLDER;
 use crate::model::operation::{End, Ending, OperationKind};
 use crate::state::Refusal;
 
+/// Characters of the text of a `Warning` header.
+const MAX_WARNING: usize = 500;
+
 /// The reason for an answer that is an error.
 #[derive(Debug)]
 pub(super) enum Error {
@@ -333,10 +336,11 @@ pub(super) fn stale_warning((age, reason): &(Duration, String)) -> String {
     format!("containers cannot be listed, this list is {age} s old: {reason}")
 }
 
-/// Returns the value of a `Warning` header: code 110, an unknown agent and a quoted text (RFC 7234, section 5.5).
+/// Returns the value of a `Warning` header: code 110, an unknown agent and a quoted text (RFC 7234, section 5.5). The
+/// text may be all that docker said, for which clients and proxies have no room in a head.
 pub(super) fn warning_header(text: &str) -> String {
     let mut value = String::from("110 - \"");
-    for c in text.chars() {
+    for c in text.chars().take(MAX_WARNING) {
         match c {
             '"' | '\\' => value.extend(['\\', c]),
             ' '..='~' => value.push(c),
@@ -362,6 +366,13 @@ mod tests {
         assert_eq!(headers(Error::Limit(Limit::Streams)), again);
         assert_eq!(headers(Error::Limit(Limit::Connections)), again);
         assert_eq!(headers(Error::Closing), []);
+    }
+
+    #[test]
+    fn the_text_of_a_warning_is_short_and_plain() {
+        assert_eq!(warning_header("a \"b\" é\n"), r#"110 - "a \"b\" ??""#);
+        let long = warning_header(&"é".repeat(20_000));
+        assert_eq!(long, format!("110 - \"{}\"", "?".repeat(MAX_WARNING)));
     }
 
     #[test]

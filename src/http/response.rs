@@ -127,8 +127,8 @@ pub(super) fn encode_head(
     ];
     let others = headers.iter().map(|(name, value)| (*name, value.as_str()));
     let all = own.into_iter().chain(others);
-    // Names and values are our own and plain ASCII: none of them is lost here. `Header` would take a line end, too, and
-    // split the answer at it (CVE-2026-66753).
+    // Names and values are our own and plain ASCII, as is what `warning_header` makes of a text from outside: none of
+    // them is lost here. `Header` would take a line end, too, and split the answer at it (CVE-2026-66753).
     let plain = all.filter(|(_, value)| !value.bytes().any(|byte| byte.is_ascii_control()));
     let headers = plain.filter_map(|(name, value)| Header::from_bytes(name, value).ok());
     let known = match length {

@@ -43,6 +43,21 @@ fn p2_the_last_good_list_serves_while_docker_fails_with_a_warning_and_its_age() 
 }
 
 #[test]
+fn a_header_holds_a_part_of_what_docker_says_at_length() {
+    let sandbox = Sandbox::with_app();
+    let daemon = sandbox.daemon().args("--cache-duration 0").start();
+    assert_eq!(daemon.get("/").status, 200);
+    sandbox.docker("head -c 20000 /dev/zero | tr '\\0' x >&2; exit 1");
+    let stale = eventually("the list has a warning", || {
+        let answer = daemon.get("/");
+        answer.headers.contains_key("warning").then_some(answer)
+    });
+    let warning = &stale.headers["warning"];
+    assert!(warning.contains("docker ps failed"), "{warning}");
+    assert!((500..600).contains(&warning.len()), "{}", warning.len());
+}
+
+#[test]
 fn p2_a_failing_docker_is_tried_once_a_second_however_many_ask() {
     let sandbox = Sandbox::new();
     sandbox.docker(DOWN);
