@@ -257,7 +257,7 @@ fn limit_row(limit: Limit) -> Row {
         }
         Limit::Body => {
             let detail = format!(
-                "the body exceeds {} KiB; no route needs one",
+                "the body or its framing exceeds {} KiB; no route needs one",
                 MAX_BODY >> 10
             );
             row(413, "Request body too large", detail)

@@ -24,6 +24,8 @@ pub(super) const MAX_HEAD: usize = 8 << 10;
 pub(super) const MAX_HEADERS: usize = 64;
 /// Bytes of a request body.
 pub(super) const MAX_BODY: u64 = 64 << 10;
+/// Bytes of the lines before the chunks of a body.
+pub(super) const MAX_FRAMING: u64 = MAX_BODY;
 /// For a request head, from its first byte or from the beginning of the connection, and again for a body.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a client to take an answer, or a piece of a stream.

@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::errors::{Error, Limit};
-use super::limits::{MAX_BODY, MAX_HEAD, READ_TIMEOUT, WRITE_TIMEOUT};
+use super::limits::{MAX_BODY, MAX_FRAMING, MAX_HEAD, READ_TIMEOUT, WRITE_TIMEOUT};
 use super::request::{
     Flaw, Framing, HeadError, Request, decides_framing, has_bare_line_end, is_token,
 };
@@ -135,17 +135,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// RFC 9112, section 7.1. The deadline bounds the number of small chunks.
+    /// RFC 9112, section 7.1.
     fn skip_chunks(&mut self, deadline: Instant) -> Result<u64, NoRequest> {
-        let mut left = MAX_BODY;
+        let mut content = MAX_BODY;
+        let mut framing = MAX_FRAMING;
         loop {
             let line = self.line(deadline)?;
             let size = chunk_size(&line).ok_or(Flaw::Chunk)?;
+            // The ends of the line and of the chunk are two bytes each.
+            take(&mut framing, line.len() as u64 + 4)?;
             if size == 0 {
-                return self.skip_trailers(deadline).map(|()| MAX_BODY - left);
+                self.skip_trailers(deadline)?;
+                return Ok(MAX_BODY - content);
             }
-            let rest = left.checked_sub(size);
-            left = rest.ok_or(NoRequest::Rejected(Error::Limit(Limit::Body)))?;
+            take(&mut content, size)?;
             self.skip(size, deadline)?;
             while self.buffer.len() < 2 {
                 self.fill_until(deadline)?;
@@ -177,20 +180,20 @@ impl<'a> Reader<'a> {
     /// Reads a line. Returns it without its CR LF.
     fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, NoRequest> {
         loop {
-            if has_bare_line_end(&self.buffer) {
-                // What follows the line may be content, in which any byte may stand.
-                let end = self.buffer.iter().position(|b| *b == b'\n');
-                let line = end.and_then(|end| self.buffer.get(..=end));
-                if line.is_none_or(has_bare_line_end) {
-                    return Err(Flaw::LineEnd.into());
-                }
+            let end = self.buffer.iter().position(|b| *b == b'\n');
+            // What follows the line may be content, in which any byte may stand.
+            let line = end.map_or(&*self.buffer, |end| {
+                self.buffer.get(..=end).unwrap_or_default()
+            });
+            if has_bare_line_end(line) {
+                return Err(Flaw::LineEnd.into());
             }
-            if let Some(length) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
-                if length > MAX_HEAD {
+            if let Some(line) = line.strip_suffix(b"\r\n") {
+                if line.len() > MAX_HEAD {
                     return Err(HeadError::TooLarge.into());
                 }
-                let mut line: Vec<u8> = self.buffer.drain(..length + 2).collect();
-                line.truncate(length);
+                let line = line.to_vec();
+                self.buffer.drain(..line.len() + 2);
                 return Ok(line);
             }
             if self.buffer.len() > MAX_HEAD {
@@ -199,6 +202,13 @@ impl<'a> Reader<'a> {
             self.fill_until(deadline)?;
         }
     }
+}
+
+/// Takes bytes from those that a body may still have.
+fn take(left: &mut u64, bytes: u64) -> Result<(), NoRequest> {
+    let rest = left.checked_sub(bytes);
+    *left = rest.ok_or(NoRequest::Rejected(Error::Limit(Limit::Body)))?;
+    Ok(())
 }
 
 /// Reads the size of a chunk from its first line. An extension may follow the size, but nothing that another program
