@@ -49,7 +49,10 @@ impl AllowedHosts {
             return Err(Forbidden::Speculative);
         }
         if let Some(origin) = &request.origin
-            && !is_origin_of(origin, request.host.as_deref().unwrap_or_default())
+            && !request
+                .host
+                .as_ref()
+                .is_some_and(|host| is_origin_of(origin, host))
         {
             return Err(Forbidden::Origin(origin.clone()));
         }
@@ -194,6 +197,16 @@ mod tests {
             let refused = Err(Forbidden::Origin(origin.into()));
             let expected = if allowed { Ok(()) } else { refused };
             assert_eq!(check(&headers), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn p17_an_origin_without_a_host_to_compare_with_is_refused() {
+        for origin in ["", "http://", "https://", "http://localhost"] {
+            let head = format!("POST / HTTP/1.0\r\nOrigin: {origin}\r\n\r\n");
+            let (request, _) = Request::parse(head.as_bytes()).unwrap().unwrap();
+            let refused = Err(Forbidden::Origin(origin.into()));
+            assert_eq!(AllowedHosts::default().check(&request), refused, "{origin}");
         }
     }
 

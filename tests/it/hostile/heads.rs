@@ -208,6 +208,10 @@ impl Table<'_> {
             );
         }
         self.raw("GET /healthz HTTP/1.1\r\n\r\n", Closed(400));
+        for origin in ["", "http://", "https://", "null"] {
+            let stop = "POST /devcontainers/app/stop HTTP/1.0";
+            self.raw(format!("{stop}\r\nOrigin: {origin}\r\n\r\n"), Closed(403));
+        }
         self.raw("GET /healthz HTTP/1.1\nHost: localhost\n\n", Closed(400));
         self.raw("GET /healthz HTTP/1.1\nHost: localhost", Closed(400));
         self.raw("\nGET /healthz HTTP/1.1\r\n", Closed(400));
