@@ -72,7 +72,7 @@ struct Connection<'a> {
 
 impl Connection<'_> {
     fn serve_next(&self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
-        match requests.next(idle) {
+        match requests.next(idle, |request| self.service.admit(request)) {
             Ok(request) => match self.place.begin() {
                 Some(Kind::Regular) => self.serve(&request, request.persistence),
                 Some(Kind::Reserved) => self.serve_reserved(&request),

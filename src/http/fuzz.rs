@@ -54,7 +54,7 @@ fn requests(parts: &[&[u8]]) -> (Vec<Request>, bool) {
         });
         let mut reader = Reader::new(&socket);
         loop {
-            match reader.next(Duration::from_secs(60)) {
+            match reader.next(Duration::from_secs(60), |_| Ok(())) {
                 Ok(request) => requests.push(request),
                 Err(NoRequest::Closed) => return (requests, false),
                 Err(NoRequest::Rejected(_)) => return (requests, true),

@@ -54,11 +54,15 @@ impl Service {
         reply.unwrap_or_else(|error| Reply::Answer(error.into()))
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Error> {
+    pub(super) fn admit(&self, request: &Request) -> Result<(), Error> {
         if self.is_closing() {
             return Err(Error::Closing);
         }
-        self.access.hosts.check(request).map_err(Error::Forbidden)
+        self.access.hosts.check(request).map_err(Error::Forbidden)?;
+        match routes::route(&request.method, &request.path) {
+            Ok(Action::Healthz) => Ok(()),
+            _ => self.access.authorize(request).map_err(Error::Unauthorized),
+        }
     }
 
     fn act(
@@ -68,10 +72,6 @@ impl Service {
         is_there: IsWanted<'_>,
     ) -> Result<Reply, Error> {
         let route = routes::route(&request.method, &request.path);
-        if !matches!(route, Ok(Action::Healthz)) {
-            let authorized = self.access.authorize(request);
-            authorized.map_err(Error::Unauthorized)?;
-        }
         let action = route.map_err(|error| Error::NoRoute {
             error,
             method: request.method.clone(),

@@ -54,9 +54,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a request, and skips its body. Waits at most `idle` for its first byte.
-    pub(super) fn next(&mut self, idle: Duration) -> Result<Request, NoRequest> {
+    /// Reads a request, and skips its body if `admit` does not reject it. Waits at most `idle` for its first byte.
+    pub(super) fn next(
+        &mut self,
+        idle: Duration,
+        admit: impl FnOnce(&Request) -> Result<(), Error>,
+    ) -> Result<Request, NoRequest> {
         let mut request = self.read_head(idle)?;
+        if request.has_body() {
+            // Nobody waits for the body of a client that may not use the daemon, nor asks for it.
+            admit(&request).map_err(NoRequest::Rejected)?;
+        }
         request.has_content = self.skip_body(&request)? > 0;
         Ok(request)
     }

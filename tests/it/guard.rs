@@ -51,6 +51,27 @@ fn assert_refused(sandbox: &Sandbox, daemon: &Daemon, headers: &str, detail: &st
     assert_eq!(sandbox.calls("devcontainer", ""), calls, "{headers}");
 }
 
+#[test]
+fn p17_no_body_is_asked_for_or_awaited_that_a_refused_request_announces() {
+    let (sandbox, daemon) = start("");
+    let line = "POST /devcontainers/app/recreate HTTP/1.1";
+    let evil = "Host: evil.example";
+    let page = format!("Host: {}\r\nOrigin: http://evil.example", daemon.address);
+    for headers in [evil, &page] {
+        for framing in [
+            "Content-Length: 5",
+            "Content-Length: 5\r\nExpect: 100-continue",
+            "Transfer-Encoding: chunked\r\nExpect: 100-continue",
+        ] {
+            let head = format!("{line}\r\n{headers}\r\n{framing}\r\n\r\n");
+            let answer = parse(&daemon.raw(head.as_bytes()));
+            answer.assert_error(403, "Forbidden", "evil.example");
+            assert_eq!(answer.headers["connection"], "close", "{head}");
+        }
+    }
+    assert_eq!(sandbox.calls("devcontainer", ""), 0);
+}
+
 #[track_caller]
 fn assert_served(sandbox: &Sandbox, daemon: &Daemon, headers: &str) {
     let calls = sandbox.calls("devcontainer", "up");

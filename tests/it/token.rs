@@ -187,6 +187,18 @@ fn a_file_that_is_no_secret_is_an_error_at_start() {
 }
 
 #[test]
+fn no_body_is_asked_for_or_awaited_of_a_request_without_the_token() {
+    let sandbox = Sandbox::with_app();
+    let daemon = start(&sandbox, "");
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let headers = format!("Content-Length: 5\r\n{expect}");
+        let head = daemon.head("POST", "/devcontainers/app/stop", &headers);
+        let answer = parse(&daemon.raw(head.as_bytes()));
+        answer.assert_error(401, "Unauthorized", "--token-file");
+    }
+}
+
+#[test]
 fn an_address_for_other_machines_needs_a_token() {
     let sandbox = Sandbox::new();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
