@@ -254,7 +254,7 @@ fn with_open_files(sandbox: &Sandbox, limit: u32) -> DaemonBuilder {
 #[test]
 fn p19_running_out_of_descriptors_pauses_accepting() {
     let sandbox = Sandbox::with_app();
-    let daemon = with_open_files(&sandbox, 40).start();
+    let daemon = with_open_files(&sandbox, 64).start();
     let before = daemon.usage();
     sandbox.docker("while [ ! -e \"$R/go\" ]; do sleep 0.05; done");
     // Connections that are not accepted wait in the kernel's queue.
@@ -291,11 +291,31 @@ fn p19_running_out_of_descriptors_pauses_accepting() {
 #[test]
 fn p19_too_few_descriptors_to_serve_anyone_are_refused_at_start() {
     let sandbox = Sandbox::with_app();
-    for limit in [10, 15, 25] {
+    for limit in [10, 15, 25, 32, 45] {
         let (status, said) = with_open_files(&sandbox, limit).run();
         assert_eq!(status.code(), Some(2), "{limit}: {said}");
         assert!(said.contains("ulimit -n 1024"), "{limit}: {said}");
     }
+}
+
+#[test]
+fn p19_a_daemon_that_starts_has_descriptors_for_an_operation() {
+    let sandbox = Sandbox::with_app();
+    // The least limit with which it starts depends on what it inherits.
+    let suffices = |limit: &u32| {
+        let daemon = with_open_files(&sandbox, *limit);
+        let (_, said) = daemon.args("--manifest /nonexistent").run();
+        said.contains("manifest")
+    };
+    let limit = (20..).find(suffices).unwrap();
+    let daemon = with_open_files(&sandbox, limit).start();
+    let idle = daemon.kept_connections(4);
+    for _ in 0..5 {
+        assert_eq!(daemon.get("/").status, 200, "{limit}");
+        let recreated = daemon.recreate("app");
+        assert_eq!(recreated.status, 204, "{limit}: {recreated:?}");
+    }
+    drop(idle);
 }
 
 /// The processor time of the daemon, in hundredths of a second.
