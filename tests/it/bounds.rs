@@ -157,6 +157,8 @@ fn p19_heads_and_bodies_that_never_end_are_cut_off_after_ten_seconds() {
     clients.extend((0..5).map(|_| slow(length.clone(), "x")));
     clients.extend((0..5).map(|_| slow(chunked.clone(), "1\r\nx\r\n")));
     clients.push(slow(format!("{chunked}0\r\n"), "X: y\r\n"));
+    clients.push(slow(format!("{chunked}10000\r\n"), "x"));
+    clients.push(slow(format!("{chunked}1;"), "x"));
     let mut open = clients.len();
     assert!(open < SLOTS);
     while open > 0 {
