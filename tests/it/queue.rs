@@ -1,6 +1,7 @@
 //! As many operations as `--max-operations` run at once, and the others wait in a queue (P14).
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::thread;
 
 use crate::common::client::Client;
@@ -257,6 +258,40 @@ fn p14_the_folder_is_looked_at_again_when_the_turn_comes() {
     assert!(error.contains("work/b"), "{error}");
     assert_eq!(after["running"], true, "{after}");
     assert_eq!(begun(&sandbox), ["a"]);
+}
+
+#[test]
+fn p25_a_link_that_is_turned_while_an_operation_is_queued_ends_it() {
+    for flags in ["", "--devcontainer-folder"] {
+        let sandbox = sandbox_of(&["busy"]);
+        let (first, second) = (sandbox.workspace("first"), sandbox.workspace("second"));
+        let link = sandbox.path("work/link");
+        symlink(&first, &link).unwrap();
+        sandbox.devcontainer_of(2, &link);
+        let mut daemon = sandbox.daemon();
+        daemon = daemon.args("--cache-duration 0 --max-operations 1");
+        if !flags.is_empty() {
+            daemon = daemon.arg(flags).arg(link.to_str().unwrap());
+        }
+        let daemon = daemon.start();
+        let all = daemon.json("/devcontainers");
+        let mut all = all["devcontainers"].as_array().unwrap().iter();
+        let linked = all.find(|one| one["name"] != "busy").unwrap();
+        let name = linked["name"].as_str().unwrap();
+        recreate_all(&daemon, &["busy"]);
+        let id = linked["id"].as_str().unwrap();
+        assert_eq!(recreate_all(&daemon, &[id]), ["queued"]);
+        fs::remove_file(&link).unwrap();
+        symlink(&second, &link).unwrap();
+        // Whoever lists the dev containers now sees where the link leads.
+        daemon.json("/devcontainers");
+        sandbox.write("go", "");
+        await_state(&daemon, id, "failed");
+        let error = one(&daemon, id)["error"].clone();
+        let error = error.as_str().unwrap();
+        assert!(error.contains("work/link led to "), "{name}: {error}");
+        assert_eq!(begun(&sandbox), ["busy"]);
+    }
 }
 
 #[test]

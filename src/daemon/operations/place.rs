@@ -89,9 +89,10 @@ impl Sight {
     /// files: the path of its folder is enough, and the folder may be gone.
     fn moved(&self, target: &Target, kind: OperationKind) -> Option<Moved> {
         let listed = &target.listed;
+        // The words of the label come first: only in these are the links by which it moved.
         let spellings = [
-            Some((&target.declared, &self.resolved)),
             target.labelled.as_ref().zip(self.labelled.as_ref()),
+            Some((&target.declared, &self.resolved)),
         ];
         spellings
             .into_iter()

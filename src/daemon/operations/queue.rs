@@ -1,7 +1,7 @@
 //! An operation in the queue: until as many others run as may at once, it waits here (P14).
 //!
 //! It has touched nothing by then. Where it works and what it acts on is found out again when its turn comes, so that
-//! an edit of that time is in the build and in the baseline.
+//! an edit of that time is in the build and in the baseline. It has to be the place that the request was for (P25).
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -95,9 +95,11 @@ impl OperationRun {
 
     /// Finds out again where it works and what it acts on. Locks and claims of before are kept until then.
     fn take_place(&mut self) -> Result<(), StartError> {
-        let target = self
+        let mut target = self
             .operations
             .target(self.key, self.container.as_deref())?;
+        // The request was for the place that was listed then. A later listing follows a link that was turned meanwhile.
+        target.listed = self.resolved.clone();
         let OperationPlace {
             target,
             resolved,
