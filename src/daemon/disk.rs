@@ -142,13 +142,15 @@ impl Located for Anywhere {
 
 impl Located for Declared {
     fn paths(&self) -> Vec<&Path> {
-        vec![&self.folder]
+        Self::paths(self).collect()
     }
 }
 
 impl Located for ScanTarget {
     fn paths(&self) -> Vec<&Path> {
-        vec![&self.folder, &self.canonical_folder]
+        let config = self.paths.as_ref().map(|paths| &*paths.config);
+        let folders = [&*self.folder, &*self.canonical_folder];
+        folders.into_iter().chain(config).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A file system that does not answer costs its own dev containers only (P22).
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::common::{Daemon, Sandbox, Stopwatch, eventually};
@@ -177,4 +178,43 @@ fn p22_the_token_of_a_dead_file_system_stays_in_force() {
     daemon.signal("TERM");
     assert!(daemon.wait().success());
     assert_eq!(daemon.log_count("does not answer"), 1);
+}
+
+#[test]
+fn p22_a_configuration_on_a_dead_mount_makes_no_folder_around_it_silent() {
+    let (sandbox, far) = sandbox();
+    let work = sandbox.path("work");
+    for (number, folder) in [(3, work.as_path()), (4, Path::new("/"))] {
+        let config = far.join("devcontainer.json");
+        let container = sandbox.container(number).of(folder);
+        let config = config.to_str().unwrap();
+        container.label("devcontainer.config_file", config).save();
+    }
+    let daemon = start_with_dead_mount(&sandbox, "");
+    for _ in 0..2 {
+        let app = devcontainer(&daemon, "app");
+        assert!(app.get("unchecked").is_none(), "{app}");
+    }
+    assert_eq!(daemon.recreate("app").status, 204);
+}
+
+#[test]
+fn p22_a_dead_mount_behind_links_is_one_place() {
+    let (sandbox, _) = sandbox();
+    let link = sandbox.path("work/link");
+    symlink(sandbox.path("work/mount"), &link).unwrap();
+    for number in 0..20 {
+        let folder = link.join(format!("p{number}"));
+        sandbox.devcontainer_of(10 + number, &folder);
+        let own = sandbox.path(&format!("work/q{number}"));
+        symlink(sandbox.path("work/mount/q"), &own).unwrap();
+        sandbox.devcontainer_of(40 + number, &own);
+    }
+    let daemon = start_with_dead_mount(&sandbox, "");
+    for _ in 0..3 {
+        let app = devcontainer(&daemon, "app");
+        assert!(app.get("unchecked").is_none(), "{app}");
+    }
+    let left_behind = daemon.log_count("nothing is read there until it does");
+    assert!(left_behind <= 3, "{left_behind}");
 }

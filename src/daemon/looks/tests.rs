@@ -1,6 +1,9 @@
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
+use super::silence::Place as SilentPlace;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -101,10 +104,8 @@ fn p22_no_more_than_so_many_threads_are_left_behind() {
     let (looks, _) = looks();
     for _ in 0..MAX_LEFT_BEHIND {
         let id = looks.common.silences.new_id();
-        looks
-            .common
-            .silences
-            .begin(id, &[Path::new("/no/such/dead")]);
+        let place = SilentPlace::of(&["/no/such/dead".into()], Vec::new());
+        looks.common.silences.begin(id, place);
     }
     let found = looks.one(Place("/elsewhere".into()), |_| ());
     assert_eq!(found, Err(Silent));
@@ -115,5 +116,34 @@ fn a_look_that_panics_is_a_place_that_does_not_answer() {
     let (looks, _) = looks();
     let look = |place: &Place| assert!(!place.0.ends_with("bad"), "as the test wants it");
     let found = looks.each(places(&["bad", "good"]), look, |()| {});
+    assert_eq!(found, [Err(Silent), Ok(())]);
+}
+
+#[test]
+fn p22_what_comes_after_a_slow_place_is_looked_at_meanwhile_and_both_are_used() {
+    let (looks, _) = looks();
+    let look = |place: &Place| {
+        let until = Instant::now() + LONGEST_ITEM - CHECK_INTERVAL;
+        let is_slow = place.0.ends_with("slow");
+        while is_slow && Instant::now() < until {
+            std::thread::sleep(CHECK_INTERVAL / 20);
+        }
+        Instant::now()
+    };
+    let begun = Instant::now();
+    let found = looks.each(places(&["slow", "b", "slow", "c"]), look, |_| {});
+    let after: Vec<Duration> = found.iter().map(|one| one.unwrap() - begun).collect();
+    assert!(after[1] < after[0] && after[3] < after[0], "{after:?}");
+}
+
+#[test]
+fn p22_a_place_that_takes_too_long_costs_the_others_nothing() {
+    let (looks, _) = looks();
+    let look = |place: &Place| {
+        while place.0.ends_with("slow") {
+            std::thread::sleep(CHECK_INTERVAL / 20);
+        }
+    };
+    let found = looks.each(places(&["slow", "b"]), look, |()| {});
     assert_eq!(found, [Err(Silent), Ok(())]);
 }
