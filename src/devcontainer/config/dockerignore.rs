@@ -25,6 +25,14 @@ impl Ignored {
         Self(lines.filter_map(|line| pattern(line.trim())).collect())
     }
 
+    /// Returns about how many steps [`Ignored::includes`] takes for a path at most.
+    pub fn cost(&self, path: &Path) -> usize {
+        /// The steps that even a pattern takes which differs at once.
+        const LEAST: usize = 16;
+        let steps = path.as_os_str().len() + LEAST;
+        self.0.len() * steps * path.components().count()
+    }
+
     /// Returns whether the file at `path`, relative to the context, is ignored. The last pattern that matches it or a
     /// directory above it decides.
     pub fn includes(&self, path: &Path) -> bool {

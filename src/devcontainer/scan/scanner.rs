@@ -60,6 +60,8 @@ pub(super) struct Scanner<'a> {
     pub(super) required: Vec<PathBuf>,
     pub(super) compose_files: usize,
     builds: usize,
+    /// The steps that comparing paths with `.dockerignore` files has taken.
+    ignore_steps: usize,
     entries: usize,
     pub(super) is_truncated: bool,
     /// True if a file that names others could not be read at the moment.
@@ -82,6 +84,7 @@ impl<'a> Scanner<'a> {
             required: Vec::new(),
             compose_files: 0,
             builds: 0,
+            ignore_steps: 0,
             entries: 0,
             is_truncated: false,
             is_inconclusive: false,

@@ -22,6 +22,8 @@ const MAX_DOCKERFILE: usize = 256 << 10;
 const MAX_DOCKERIGNORE: usize = 64 << 10;
 /// How many builds are followed.
 const MAX_BUILDS: usize = 100;
+/// How many steps comparing the paths of one dev container with `.dockerignore` files may take: some seconds.
+const MAX_IGNORE_STEPS: usize = 1 << 29;
 /// The maximum number of symbolic links on one path, as in Linux (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
@@ -155,7 +157,11 @@ impl Scanner<'_> {
             // Reading it says why.
             Err(_) => return self.file(path),
         };
-        let is_ignored = ignored.includes(relative) || ignored.includes(&resolved);
+        let mut is_out = |path: &Path| self.is_ignored(context, path, ignored);
+        let Some(is_ignored) = is_out(relative).and_then(|is| Some(is || is_out(&resolved)?))
+        else {
+            return;
+        };
         let resolved = context.join(resolved);
         let there = std::fs::metadata(&resolved);
         let is_same = match (&metadata, &there) {
@@ -196,7 +202,10 @@ impl Scanner<'_> {
             found = next;
         }
         for relative in found {
-            let is_left_out = ignored.includes(&relative) || is_excluded(source, &relative);
+            let Some(is_ignored) = self.is_ignored(context, &relative, ignored) else {
+                return;
+            };
+            let is_left_out = is_ignored || is_excluded(source, &relative);
             let path = context.join(&relative);
             let is_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
             if is_file && !is_left_out {
@@ -243,6 +252,22 @@ impl Scanner<'_> {
                 self.others.push(Input::link(path, stamp));
             }
         }
+    }
+
+    /// Returns whether a file of the context is ignored. Returns `None`, and leaves it unchecked, where finding that out
+    /// would take too long.
+    fn is_ignored(&mut self, context: &Path, relative: &Path, ignored: &Ignored) -> Option<bool> {
+        let steps = self.ignore_steps.saturating_add(ignored.cost(relative));
+        if steps > MAX_IGNORE_STEPS {
+            self.leave_unchecked(&format!(
+                "what is copied from {} is too much to be compared with all patterns of its .dockerignore; copy directories \
+                 instead of single files, or use fewer patterns",
+                context.display()
+            ));
+            return None;
+        }
+        self.ignore_steps = steps;
+        Some(ignored.includes(relative))
     }
 
     /// Notes a file that the builder does not see.

@@ -307,3 +307,18 @@ fn a_link_counts_by_where_it_leads() {
         assert_ne!(contents(&after), contents(&before), "{first}");
     }
 }
+
+fn sources_that_are_too_many_for_the_patterns_of_an_ignore_file_are_unchecked() {
+    let names = (0..900).map(|number| format!("d/e/f/a{number}"));
+    let names: Vec<String> = names.collect();
+    let dir = stage(&format!("FROM x\nCOPY {} /x/\n", names.join(" ")), &[]);
+    for name in &names {
+        dir.write(&format!("w/{name}"), "");
+    }
+    let patterns: String = (0..8_000).map(|number| format!("zz{number}\n")).collect();
+    dir.write("w/.dockerignore", &patterns);
+    let inputs = scan_dir(&dir, None).unwrap();
+    let why = inputs.extent().unchecked.text().unwrap();
+    assert!(why.contains("all patterns of its .dockerignore"), "{why}");
+    assert!(taken(&inputs).contains(&"../d/e/f/a0=".to_owned()));
+}
