@@ -1,9 +1,11 @@
 //! All access to workspaces on disk, each within a deadline: what does not answer is silent (P22).
 
 use std::collections::HashSet;
-use std::iter;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub use super::looks::Silent;
 use super::looks::{Located, Looks};
@@ -15,12 +17,17 @@ use crate::model::inputs::{ForceReread, Inputs};
 use crate::model::location::{CliPaths, Declared, Resolved, normal};
 use crate::state::{Found, ScanTarget, Unlocated};
 
+/// How long the start of the daemon waits until all folders of `--workspace-root` are resolved.
+const ROOTS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The workspaces, as far as `--workspace-root` allows them.
 pub struct Disk {
     looks: Looks,
-    /// The folders of `--workspace-root`, each as it is written and resolved.
-    roots: Arc<[PathBuf]>,
+    roots: Arc<Roots>,
 }
+
+/// The folders of `--workspace-root`, each as it is written and, once it has answered, resolved.
+struct Roots(Mutex<Arc<[PathBuf]>>);
 
 /// A folder to look at.
 struct Folder(PathBuf);
@@ -30,24 +37,17 @@ struct Anywhere;
 
 impl Disk {
     /// Returns the workspaces below `roots`, all if there are none. Asks for a scan with `rescan_signal` when a file system
-    /// answers again. A root that does not answer is taken as it is written.
+    /// answers again. A root that does not answer is taken as it is written until it does.
     pub fn new(roots: &[PathBuf], rescan_signal: RescanSignal) -> Self {
-        let looks = Looks::new(rescan_signal);
-        let roots = roots.iter().flat_map(|root| {
-            let found = looks.one(Folder(root.clone()), |root| canonical(&root.0));
-            let written = normal(root);
-            let resolved = found.ok().filter(|resolved| *resolved != written);
-            iter::once(written).chain(resolved)
-        });
         Self {
-            roots: roots.collect(),
-            looks,
+            roots: Roots::resolved(roots, &rescan_signal),
+            looks: Looks::new(rescan_signal),
         }
     }
 
     /// The folders of `--workspace-root`, each as it is written and resolved.
-    pub fn roots(&self) -> &[PathBuf] {
-        &self.roots
+    pub fn roots(&self) -> Arc<[PathBuf]> {
+        self.roots.all()
     }
 
     /// Does something in a folder. An operation may do it that has been allowed there.
@@ -57,6 +57,15 @@ impl Disk {
         act: impl Fn() -> T + Send + Sync + 'static,
     ) -> Result<T, Silent> {
         self.looks.one(Folder(folder.to_path_buf()), move |_| act())
+    }
+
+    /// Does something at the place of a dev container, for which its folder and its configuration are looked at.
+    pub fn at<T: Send + 'static>(
+        &self,
+        declared: &Declared,
+        act: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Result<T, Silent> {
+        self.looks.one(declared.clone(), move |_| act())
     }
 
     /// Does something in several folders at once.
@@ -69,7 +78,7 @@ impl Disk {
 
     /// Resolves the place of a dev container ([`resolve`]).
     pub fn resolve(&self, declared: &Declared) -> Result<Resolved, Silent> {
-        let roots = self.roots.clone();
+        let roots = self.roots();
         let look = move |declared: &Declared| resolve(declared, &roots);
         self.looks.one(declared.clone(), look)
     }
@@ -80,7 +89,7 @@ impl Disk {
         declared: Vec<(K, Declared)>,
     ) -> Vec<(K, Declared, Result<Resolved, Silent>)> {
         let items: Arc<[Declared]> = declared.iter().map(|(_, one)| one.clone()).collect();
-        let roots = self.roots.clone();
+        let roots = self.roots();
         let look = move |declared: &Declared| resolve(declared, &roots);
         let found = self.looks.each(items, look, |_| {});
         let all = declared.into_iter().zip(found);
@@ -91,7 +100,7 @@ impl Disk {
     /// Returns those of `folders` that certainly do not exist ([`exists`]).
     pub fn gone(&self, folders: Vec<PathBuf>) -> HashSet<PathBuf> {
         let items: Arc<[Folder]> = folders.iter().cloned().map(Folder).collect();
-        let roots = self.roots.clone();
+        let roots = self.roots();
         let look = move |folder: &Folder| exists(&folder.0, &roots);
         let found = self.looks.each(items, look, |_| {});
         let all = folders.into_iter().zip(found);
@@ -107,7 +116,7 @@ impl Disk {
         force_reread: Arc<ForceReread>,
         take_late: impl Fn(Found) + Send + Sync + 'static,
     ) -> Vec<Found> {
-        let roots = self.roots.clone();
+        let roots = self.roots();
         let look = move |target: &ScanTarget| scan_one(target, &force_reread, &roots);
         let take_late = move |found: Option<Found>| found.into_iter().for_each(&take_late);
         let found = self.looks.each(targets.clone(), look, take_late);
@@ -125,6 +134,55 @@ impl Disk {
         let paths = Arc::new(paths);
         let look = move || scan::scan(&paths, None, &ForceReread::default());
         self.within(&folder, look).ok()?.ok()?
+    }
+}
+
+impl Roots {
+    /// Returns these folders, resolved as far as they answer in time. Each has a thread of its own.
+    fn resolved(written: &[PathBuf], rescan_signal: &RescanSignal) -> Arc<Self> {
+        let words = written.iter().map(|root| normal(root)).collect();
+        let roots = Arc::new(Self(Mutex::new(words)));
+        let (sender, receiver) = channel();
+        for root in written {
+            let (root, sender) = (root.clone(), sender.clone());
+            let (roots, rescan_signal) = (roots.clone(), rescan_signal.clone());
+            let resolve = move || {
+                roots.add(canonical(&root));
+                if sender.send(()).is_err() {
+                    // Nobody waits for it any more.
+                    rescan_signal.request_retrace();
+                }
+            };
+            let thread = thread::Builder::new().name("root".into());
+            if let Err(error) = thread.spawn(resolve) {
+                log::warn!("a --workspace-root is not resolved: no thread can be started: {error}");
+            }
+        }
+        drop(sender);
+        let deadline = Instant::now() + ROOTS_PATIENCE;
+        let next = || receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        let end = std::iter::repeat_with(next).find_map(Result::err);
+        if end == Some(RecvTimeoutError::Timeout) {
+            log::warn!(
+                "the file system of a --workspace-root does not answer; until it does, links on the way to that folder are \
+                 not followed"
+            );
+        }
+        roots
+    }
+
+    fn all(&self) -> Arc<[PathBuf]> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn add(&self, root: PathBuf) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&root) {
+            *all = all.iter().cloned().chain([root]).collect();
+        }
     }
 }
 

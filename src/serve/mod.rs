@@ -6,7 +6,9 @@ use std::io;
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,7 @@ use crate::docker::lister::Lister;
 use crate::http::{self, Access, AllowedHosts, AllowedUsers, Bound, Limits, Service, TokenFile};
 use crate::manifest::{Manifest, ManifestError};
 use crate::model::listen::ListenAddress;
-use crate::model::location::Predefined;
+use crate::model::location::{Declared, Predefined};
 use crate::process;
 use crate::process::programs::Programs;
 use crate::process::signals::{Signal, Signals};
@@ -48,6 +50,8 @@ const LAST_CALL: Duration = Duration::from_millis(12_800);
 const LAST_MOMENT: Duration = Duration::from_millis(13_500);
 /// The time that requests get to be answered at the very end.
 const ANSWERS_GRACE: Duration = Duration::from_secs(1);
+/// How long the start, and a reload, wait for the folders of predefined dev containers. What takes longer comes later.
+const PREDEFINING_PATIENCE: Duration = Duration::from_secs(3);
 /// The interval at which the end of operations, threads and answers is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -127,6 +131,7 @@ struct Daemon {
     disk: Arc<Disk>,
     operations: Arc<Operations>,
     persister: Arc<Persister>,
+    predefining: Predefining,
     limits: Arc<Limits>,
     rescan_signal: RescanSignal,
     token: Option<Arc<TokenFile>>,
@@ -170,8 +175,16 @@ impl Daemon {
                 persister: persister.clone(),
             },
         )?;
+        let predefining = Predefining {
+            disk: disk.clone(),
+            shared: shared.clone(),
+            count: Arc::default(),
+            latest: Arc::default(),
+            number: 0,
+        };
         Ok(Self {
             shared,
+            predefining,
             observer: Arc::new(observer),
             programs,
             disk,
@@ -195,22 +208,23 @@ impl Daemon {
             let declared = p.declared();
             (p, declared)
         });
-        let resolved = self.disk.resolve_all(declared.collect()).into_iter();
-        let all = resolved.map(|(predefined, declared, found)| {
-            let last = |Silent| self.shared.read(|state| state.silent_place(&declared));
-            (predefined, found.unwrap_or_else(last))
-        });
-        let all: Vec<_> = all.collect();
-        let before = self.shared.view();
-        if let Applied::Rejected(errors) = self.shared.apply(Fact::Predefined(all)) {
-            for error in errors {
-                log::error!("{error}");
+        let declared = declared.collect();
+        let mut predefining = self.predefining.clone();
+        predefining.number = predefining.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let (sender, receiver) = channel();
+        let work = move || {
+            predefining.predefine(declared);
+            if sender.send(()).is_err() {
+                // Nobody waits for it any more.
+                predefining.shared.apply(Fact::ListOutdated(Vec::new()));
             }
-        }
-        for warning in &self.shared.view().warnings {
-            if !before.warnings.contains(warning) {
-                log::warn!("{warning}");
-            }
+        };
+        if let Err(error) = start("predefine", work) {
+            log::error!("the manifest does not come into force: {error}");
+        } else if receiver.recv_timeout(PREDEFINING_PATIENCE).is_err() {
+            log::warn!(
+                "the file system of a predefined dev container does not answer; the predefined ones are shown a little later"
+            );
         }
     }
 
@@ -310,6 +324,45 @@ impl Daemon {
         let answers_begun = Instant::now();
         while self.limits.answering() > 0 && answers_begun.elapsed() < ANSWERS_GRACE {
             thread::sleep(CHECK_INTERVAL);
+        }
+    }
+}
+
+/// Makes dev containers the predefined ones, in a thread of its own: their folders may not answer (P22).
+#[derive(Clone)]
+struct Predefining {
+    disk: Arc<Disk>,
+    shared: Arc<Shared>,
+    /// How often that was begun.
+    count: Arc<AtomicU64>,
+    /// The latest one that has come into force.
+    latest: Arc<Mutex<u64>>,
+    number: u64,
+}
+
+impl Predefining {
+    fn predefine(&self, declared: Vec<(Predefined, Declared)>) {
+        let resolved = self.disk.resolve_all(declared).into_iter();
+        let all = resolved.map(|(predefined, declared, found)| {
+            let last = |Silent| self.shared.read(|state| state.silent_place(&declared));
+            (predefined, found.unwrap_or_else(last))
+        });
+        let all: Vec<_> = all.collect();
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if *latest > self.number {
+            return;
+        }
+        *latest = self.number;
+        let before = self.shared.view();
+        if let Applied::Rejected(errors) = self.shared.apply(Fact::Predefined(all)) {
+            for error in errors {
+                log::error!("{error}");
+            }
+        }
+        for warning in &self.shared.view().warnings {
+            if !before.warnings.contains(warning) {
+                log::warn!("{warning}");
+            }
         }
     }
 }

@@ -218,3 +218,24 @@ fn p22_a_dead_mount_behind_links_is_one_place() {
     let left_behind = daemon.log_count("nothing is read there until it does");
     assert!(left_behind <= 3, "{left_behind}");
 }
+
+#[test]
+fn p22_roots_and_predefined_folders_that_are_dead_do_not_keep_the_daemon_from_serving() {
+    let (sandbox, _) = sandbox();
+    let (link, app) = (sandbox.path("work/link"), sandbox.path("work/app"));
+    symlink(sandbox.path("work/mount"), &link).unwrap();
+    let mut flags = format!("--workspace-root {}", app.display());
+    for number in 0..4 {
+        let folder = link.join(format!("r{number}"));
+        let folder = folder.display();
+        flags += &format!(" --workspace-root {folder} --devcontainer-folder {folder}");
+    }
+    let watch = Stopwatch::start();
+    let mut daemon = start_with_dead_mount(&sandbox, &flags);
+    assert_eq!(daemon.get("/healthz").status, 200);
+    assert!(watch.elapsed() < Duration::from_secs(15));
+    let app = devcontainer(&daemon, "app");
+    assert!(app.get("unchecked").is_none(), "{app}");
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+}

@@ -26,8 +26,8 @@ impl Operations {
         let labelled = self.shared.read(|state| state.projects_of(key));
         let disk = self.settings.disk.clone();
         let paths = resolved.cli_paths(&declared.folder);
-        let look = move || projects(&labelled, paths.as_ref(), disk.roots());
-        self.settings.disk.within(&declared.folder, look)
+        let look = move || projects(&labelled, paths.as_ref(), &disk.roots());
+        self.settings.disk.at(declared, look)
     }
 
     /// Locks the workspace folder and the directories of compose projects, and waits for that up to `patience`. Returns

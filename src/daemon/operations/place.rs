@@ -68,10 +68,10 @@ impl OperationRun {
 }
 
 fn look(disk: &Arc<Disk>, target: &Target) -> Result<Sight, Silent> {
-    let folder = target.declared.folder.clone();
+    let declared = target.declared.clone();
     let (looker, target) = (disk.clone(), target.clone());
-    disk.within(&folder, move || {
-        let roots = looker.roots();
+    disk.at(&declared, move || {
+        let roots = &looker.roots();
         let resolved = resolve(&target.declared, roots);
         Sight {
             labelled: target
