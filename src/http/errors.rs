@@ -309,6 +309,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
     let detail = refusal.to_string();
     match refusal {
         Refusal::Closing => row(503, "API closed", detail),
+        Refusal::QueueFull(_) => row(503, "Too many devcontainer operations", detail),
         Refusal::Gone => row(404, "Devcontainer not found", detail),
         Refusal::Repairing | Refusal::InProgress { .. } | Refusal::ProjectInProgress { .. } => {
             in_progress_row(detail)

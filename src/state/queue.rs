@@ -13,6 +13,9 @@ use crate::model::ids::{Key, OperationId};
 use crate::model::operation::{End, OperationKind, OperationState};
 use crate::model::project::Project;
 
+/// How many operations may wait at once. Each has a thread, and a few open files.
+const MAX_QUEUED: usize = 64;
+
 /// An operation that waits until it may begin.
 pub(super) struct QueuedOperation {
     /// Its id, which says when it was queued. It gets another one when it begins.
@@ -40,6 +43,17 @@ impl State {
     /// people who stop something do not expect to wait for the builds of others.
     pub(super) fn must_wait(&self, kind: OperationKind) -> bool {
         kind.makes_containers() && (self.is_full() || self.next_in_queue().is_some())
+    }
+
+    /// Fails where an operation of this kind would have to wait, and as many wait as may. An operation that something else
+    /// keeps from beginning is refused for that instead.
+    pub fn check_queue(&self, key: Key, kind: OperationKind) -> Result<(), Refusal> {
+        let is_free = |entry: &Entry| entry.works().next().is_none();
+        let would_wait = self.must_wait(kind) && self.fleet.get(key).is_some_and(is_free);
+        if would_wait && self.queued().count() >= MAX_QUEUED {
+            return Err(Refusal::QueueFull(MAX_QUEUED));
+        }
+        Ok(())
     }
 
     /// Puts an operation at the end of the queue. Returns what it waits for.

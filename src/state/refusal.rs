@@ -28,6 +28,8 @@ pub enum Refusal {
     },
     /// A repair of an earlier operation is under way, which does not take long.
     Repairing,
+    /// As many operations wait in the queue as may.
+    QueueFull(usize),
     /// The daemon is about to stop.
     Closing,
 }
@@ -56,6 +58,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closing => f.write_str("the daemon is about to stop"),
+            Self::QueueFull(limit) => write!(
+                f,
+                "{limit} operations wait already until they may begin; try again when some of them have begun, or cancel them"
+            ),
             Self::Gone => f.write_str("the dev container no longer exists"),
             Self::Repairing => f.write_str(
                 "containers that an earlier operation left are being cleaned up; try again in a moment",

@@ -215,3 +215,28 @@ fn p7_an_operation_that_was_queued_is_interrupted_after_a_restart_and_leaves_not
     assert_eq!(error, "the daemon ended before the start began");
     assert!(!world.state.to_repair().contains(&key));
 }
+
+#[test]
+fn p14_no_more_than_so_many_wait_and_stop_does_not_wait_for_them() {
+    const MAX: usize = 64;
+    let names: Vec<String> = (0..LIMIT + MAX + 1).map(|n| format!("app{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut world, keys) = world_of(&names);
+    let (last, others) = keys.split_last().unwrap();
+    for key in others {
+        let checked = world.state.check_queue(*key, OperationKind::Start);
+        assert_eq!(checked, Ok(()));
+        world.start(*key, &[]);
+    }
+    let check = |world: &World, key, kind| world.state.check_queue(key, kind);
+    for kind in [OperationKind::Start, OperationKind::Recreate] {
+        let full = Err(Refusal::QueueFull(MAX));
+        assert_eq!(check(&world, *last, kind), full);
+        // What already waits is refused for that.
+        assert_eq!(check(&world, others[0], kind), Ok(()));
+    }
+    assert_eq!(check(&world, *last, OperationKind::Stop), Ok(()));
+    world.end(keys[0], None, None);
+    assert!(world.leave(keys[LIMIT]));
+    assert_eq!(check(&world, *last, OperationKind::Start), Ok(()));
+}
