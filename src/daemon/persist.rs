@@ -1,46 +1,123 @@
 //! Saves what outlives a restart.
+//!
+//! A thread of its own writes the file, for as long as there is something to write: where the state directory is on a
+//! file system that does not answer, nothing else waits for it (P22).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use super::shared::Shared;
 use crate::base::time::Timestamp;
 use crate::state::Fact;
 use crate::store::Store;
 
+/// How long an operation waits until it is saved. It goes on without: only after a crash would that be missed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The state, and the file that it is saved in.
-pub struct Persister {
+pub struct Persister(Arc<Inner>);
+
+struct Inner {
     shared: Arc<Shared>,
     store: Store,
+    progress: Mutex<Progress>,
+    written: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    is_writing: bool,
+    /// How often saving was asked for, and how many of these requests are served.
+    asked: u64,
+    served: u64,
     /// True if the last attempt failed, so that it is worth trying again.
-    failed: AtomicBool,
+    has_failed: bool,
+    /// True while the writer takes so long that nobody waits for it.
+    is_late: bool,
 }
 
 impl Persister {
     /// Loads what the last run of the daemon left, and hands it to the state.
     pub fn recover(shared: Arc<Shared>, store: Store) -> Self {
         shared.apply(Fact::Recovered(store.load(), Timestamp::now()));
-        Self {
+        Self(Arc::new(Inner {
             shared,
             store,
-            failed: AtomicBool::new(false),
-        }
+            progress: Mutex::default(),
+            written: Condvar::new(),
+        }))
     }
 
-    /// Saves what the next run of the daemon is to know.
+    /// Saves what the next run of the daemon is to know. Returns when that is done, or takes too long.
     pub fn save(&self) {
         // A failed attempt is not repeated over and over.
-        self.shared.apply_quietly(Fact::SaveBegun);
-        let failed = self
-            .store
-            .save(|| self.shared.read(|state| state.persisted()));
-        self.failed.store(failed, Ordering::Release);
+        self.0.shared.apply_quietly(Fact::SaveBegun);
+        let mut progress = self.0.progress();
+        progress.asked += 1;
+        let own = progress.asked;
+        if !progress.is_writing {
+            progress.is_writing = true;
+            drop(progress);
+            self.start_writer();
+            progress = self.0.progress();
+        }
+        if progress.is_late {
+            return;
+        }
+        let is_waiting = |progress: &mut Progress| progress.served < own && !progress.is_late;
+        let written = &self.0.written;
+        let waited = written.wait_timeout_while(progress, PATIENCE, is_waiting);
+        let (mut progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if is_waiting(&mut progress) {
+            progress.is_late = true;
+            drop(progress);
+            self.0.written.notify_all();
+            log::warn!(
+                "the file system of the state directory does not answer; until it does, nothing is saved, and a restart \
+                 would use older data"
+            );
+        }
     }
 
     /// Saves if something has changed, or if the last attempt failed.
     pub fn save_what_is_new(&self) {
-        if self.shared.read(|state| state.is_unsaved()) || self.failed.load(Ordering::Acquire) {
+        let is_unsaved = self.0.shared.read(|state| state.is_unsaved());
+        if is_unsaved || self.0.progress().has_failed {
             self.save();
         }
+    }
+
+    fn start_writer(&self) {
+        let inner = self.0.clone();
+        let thread = thread::Builder::new().name("save".into());
+        if thread.spawn(move || inner.write()).is_err() {
+            // It is worth the risk to wait here: most file systems answer.
+            self.0.write();
+        }
+    }
+}
+
+impl Inner {
+    /// Writes until all requests are served.
+    fn write(&self) {
+        let mut progress = self.progress();
+        while progress.served < progress.asked {
+            let asked = progress.asked;
+            drop(progress);
+            let has_failed = self
+                .store
+                .save(|| self.shared.read(|state| state.persisted()));
+            progress = self.progress();
+            progress.served = asked;
+            progress.has_failed = has_failed;
+            progress.is_late = false;
+            self.written.notify_all();
+        }
+        progress.is_writing = false;
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -239,3 +239,33 @@ fn p22_roots_and_predefined_folders_that_are_dead_do_not_keep_the_daemon_from_se
     daemon.signal("TERM");
     assert!(daemon.wait().success());
 }
+
+#[test]
+fn p22_a_state_directory_that_dies_stops_no_operation() {
+    let sandbox = Sandbox::new();
+    let app = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &app);
+    sandbox.devcontainer("");
+    let state = sandbox.path("state/devcontainerd");
+    fs::create_dir_all(&state).unwrap();
+    let (root, state) = (sandbox.path(""), state.display());
+    let root = root.display();
+    let code = format!(
+        "(cd '{root}'; while [ ! -e go ]; do sleep 0.05; done; exec 7<>/dev/fuse; \
+          mount -i -t fuse -o fd=7,rootmode=040000,user_id=0,group_id=0 dead '{state}'; touch mounted; \
+          while [ -e go ]; do sleep 0.05; done; umount -l '{state}') </dev/null >/dev/null 2>&1 &"
+    );
+    let mut daemon = sandbox.daemon_in_namespaces(&code).start();
+    assert_eq!(daemon.get("/").status, 200);
+    sandbox.write("go", "");
+    eventually("the file system is dead", || {
+        sandbox.path("mounted").exists().then_some(())
+    });
+    for _ in 0..2 {
+        assert_eq!(daemon.recreate("app").status, 204);
+    }
+    daemon.log.wait_for("the state directory does not answer");
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    fs::remove_file(sandbox.path("go")).unwrap();
+}
