@@ -146,7 +146,7 @@ impl State {
             remote_user: info.map(|info| remote::user(info, entry.usage())),
             remote_workspace_folder: info.and_then(|info| entry.remote_workspace_folder(info)),
             error,
-            job: held.map_or_else(|| entry.job(), |held| held.job.clone()),
+            job: held.map_or_else(|| entry.job(), |held| held.job),
         }
     }
 

@@ -308,6 +308,7 @@ fn a_link_counts_by_where_it_leads() {
     }
 }
 
+#[test]
 fn sources_that_are_too_many_for_the_patterns_of_an_ignore_file_are_unchecked() {
     let names = (0..900).map(|number| format!("d/e/f/a{number}"));
     let names: Vec<String> = names.collect();
