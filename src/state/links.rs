@@ -41,12 +41,15 @@ impl Links {
         std::mem::take(&mut self.has_changed)
     }
 
-    /// Learns where the paths of a dev container lead. Where its folder does not exist now, or does not answer, the place
+    /// Learns where the paths of a dev container lead. Where the links of its folder cannot be followed now, the place
     /// becomes the one to which they led before. Returns true if the folder is found to lead elsewhere for the first time.
     pub(super) fn settle(&mut self, declared: &Declared, place: &mut Resolved) -> bool {
         let folder = normal(&declared.folder);
         let config = place.config.as_deref().map(normal);
-        if place.folder_exists && !place.access.is_silent() {
+        // Where only the last parts of the path are missing, the links before them are known.
+        let leads = place.folder_exists || place.folder != folder;
+        if leads && !place.access.is_silent() {
+            self.seen.extend(config.clone());
             if let Some((config, canonical)) = config.zip(place.canonical_config.as_ref()) {
                 let led = moved(&config, &folder, &place.folder);
                 self.learn(config, canonical, led.as_deref());
