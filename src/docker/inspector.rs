@@ -27,8 +27,8 @@ pub(super) struct Inspector<'a> {
     pub(super) begun: Instant,
     /// Ids of containers that docker answered for before.
     pub(super) references: Vec<String>,
-    /// Ids of containers that nothing says have changed since they were last read.
-    pub(super) unchanged: HashSet<String>,
+    /// Ids of containers that may be shown in their last state for now.
+    pub(super) hasty: HashSet<String>,
 }
 
 /// The outcome of several inspects.
@@ -96,7 +96,7 @@ impl Inspector<'_> {
 
     /// Returns the patience with a container that is inspected alone for the first time.
     fn patience(&self, id: &str) -> Patience {
-        if self.unchanged.contains(id) {
+        if self.hasty.contains(id) {
             Patience::FULL
         } else {
             Patience::WHOLE

@@ -117,16 +117,23 @@ impl Lister {
             None => self.ids.iter().cloned().collect(),
             Some(changed) => self.to_read(changed),
         };
-        let (together, hung) = self.backoff.split(to_read, Instant::now());
+        let (together, mut hung) = self.backoff.split(to_read, Instant::now());
+        let named = |id: &&String| self.ids.contains(*id) && self.backoff.is_hung(id);
+        let named = changed.into_iter().flatten().filter(named).cloned();
+        let named: HashSet<String> = named.collect();
+        hung.retain(|id| !named.contains(id));
+        let patient = named.iter().map(|id| (id.clone(), Patience::WHOLE));
+        let alone = self.alone(&hung).into_iter().chain(patient).collect();
         let is_unchanged =
             |id: &&String| changed.is_some_and(|changed| self.is_unchanged(id, changed));
         let inspector = Inspector {
-            unchanged: together.iter().filter(is_unchanged).cloned().collect(),
+            hasty: together.iter().filter(is_unchanged).cloned().collect(),
             ..self.inspector(docker, begun, &HashSet::new())
         };
-        let inspection = inspector.inspect(&together, self.alone(&hung));
+        let inspection = inspector.inspect(&together, alone);
         let unreported = changed.map(|changed| self.unreported(&before, changed, &inspection));
-        self.take(docker, together.into_iter().chain(hung), inspection)?;
+        let read = together.into_iter().chain(hung).chain(named);
+        self.take(docker, read, inspection)?;
         Ok(unreported.unwrap_or_default())
     }
 
@@ -166,7 +173,8 @@ impl Lister {
         unreported.cloned().collect()
     }
 
-    /// Inspects only the containers that events name. One whose inspect hangs delays the others by the timeout, once.
+    /// Inspects only the containers that events name. One whose inspect hangs delays the others by about a second, once:
+    /// what has changed in them is to be told soon.
     fn read_named(
         &mut self,
         docker: Runner<'_>,
@@ -176,7 +184,10 @@ impl Lister {
         self.backoff.shorten(named);
         let (together, hung) = self.backoff.split(named.iter().cloned().collect(), begun);
         let retried: Vec<String> = hung.into_iter().filter(|id| named.contains(id)).collect();
-        let inspector = self.inspector(docker, begun, named);
+        let inspector = Inspector {
+            hasty: named.clone(),
+            ..self.inspector(docker, begun, named)
+        };
         let inspection = inspector.inspect(&together, self.alone(&retried));
         self.take(docker, together.into_iter().chain(retried), inspection)?;
         Ok(Vec::new())
@@ -190,7 +201,7 @@ impl Lister {
         let restarting = self.restarting().map(|info| info.id.clone());
         let restarting: Vec<String> = restarting.filter(|id| !self.backoff.contains(id)).collect();
         let inspector = Inspector {
-            unchanged: restarting.iter().cloned().collect(),
+            hasty: restarting.iter().cloned().collect(),
             ..self.inspector(docker, begun, &HashSet::new())
         };
         let inspection = inspector.inspect(&restarting, self.alone(&due));
@@ -204,7 +215,7 @@ impl Lister {
             if self.backoff.is_hung(id) {
                 Patience::SHORT
             } else {
-                Patience::WHOLE
+                Patience::FULL
             }
         };
         ids.iter().map(|id| (id.clone(), patience(id))).collect()
@@ -224,7 +235,7 @@ impl Lister {
             timeout: self.timeout,
             begun,
             references: others.take(REFERENCES).cloned().collect(),
-            unchanged: HashSet::new(),
+            hasty: HashSet::new(),
         }
     }
 

@@ -54,7 +54,7 @@ fn inspect(program: &Path, ids: &[String]) -> Inspection {
         timeout: Duration::from_secs(20),
         begun: Instant::now(),
         references: Vec::new(),
-        unchanged: HashSet::new(),
+        hasty: HashSet::new(),
     };
     inspector.inspect(ids, Vec::new())
 }

@@ -253,7 +253,7 @@ fn p22_a_state_directory_that_dies_stops_no_operation() {
     let code = format!(
         "(cd '{root}'; while [ ! -e go ]; do sleep 0.05; done; exec 7<>/dev/fuse; \
           mount -i -t fuse -o fd=7,rootmode=040000,user_id=0,group_id=0 dead '{state}'; touch mounted; \
-          while [ -e go ]; do sleep 0.05; done; umount -l '{state}') </dev/null >/dev/null 2>&1 &"
+          while [ -e go ]; do sleep 0.05; done; umount -l '{state}') </dev/null >/dev/null 2>&1 & :"
     );
     let mut daemon = sandbox.daemon_in_namespaces(&code).start();
     assert_eq!(daemon.get("/").status, 200);
