@@ -158,7 +158,12 @@ where
         progress.worker(id)?.leave();
         loop {
             let index = progress.next(&self.items)?;
-            progress.left.retain(|left| *left != index);
+            // Mostly it is the first one.
+            if progress.left.front() == Some(&index) {
+                progress.left.pop_front();
+            } else {
+                progress.left.retain(|left| *left != index);
+            }
             let item = self.items.get(index)?;
             if !common.silences.include(|| paths_of(item)) {
                 progress.worker(id)?.at = Some((index, Instant::now()));
