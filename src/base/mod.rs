@@ -5,6 +5,7 @@ pub mod cut;
 pub mod flock;
 pub mod json;
 pub mod lines;
+pub mod links;
 pub mod listen_fds;
 pub mod logging;
 pub mod notify;

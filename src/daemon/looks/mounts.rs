@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use crate::base::links::{MAX_LINKS, parts_to_follow};
 
 /// The file systems that a network or another process serves, so that they can stop to answer.
 const REMOTE: [&str; 15] = [
@@ -23,8 +25,6 @@ const REMOTE: [&str; 15] = [
     "vboxsf",
     "virtiofs",
 ];
-/// The maximum number of symbolic links on one path, as in Linux (path_resolution(7)).
-const MAX_LINKS: usize = 40;
 
 /// The mounts that this process sees (proc_pid_mountinfo(5)).
 pub(super) struct Mounts(Vec<Mount>);
@@ -57,7 +57,7 @@ impl Mounts {
     /// Returns the remote mount that `path` leads to. Its links are read up to that mount, which is not touched; but
     /// those file systems before it are, so that this may hang as well.
     pub(super) fn behind(&self, path: &Path) -> Option<PathBuf> {
-        let mut left = names(path);
+        let mut left = parts_to_follow(path);
         let mut at = PathBuf::from("/");
         let mut links = 0;
         while let Some(name) = left.pop() {
@@ -80,19 +80,10 @@ impl Mounts {
             if target.is_absolute() {
                 at = PathBuf::from("/");
             }
-            left.extend(names(&target));
+            left.extend(parts_to_follow(&target));
         }
         None
     }
-}
-
-/// The parts of a path, the last one first.
-fn names(path: &Path) -> Vec<OsString> {
-    let parts = path.components().rev().filter_map(|part| match part {
-        Component::Normal(_) | Component::ParentDir => Some(part.as_os_str().to_owned()),
-        _ => None,
-    });
-    parts.collect()
 }
 
 fn mount(line: &[u8]) -> Option<Mount> {
@@ -132,6 +123,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::base::test_dir::TestDir;
 
     const MOUNTS: &str = "\
         22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
@@ -165,9 +157,9 @@ mod tests {
 
     #[test]
     fn p22_a_remote_mount_is_found_behind_links() {
-        let temporary = std::env::temp_dir().canonicalize().unwrap();
-        let directory = temporary.join(format!("mounts-{}", std::process::id()));
-        fs::create_dir_all(directory.join("sub")).unwrap();
+        let directory = TestDir::new();
+        let directory = directory.path();
+        fs::create_dir(directory.join("sub")).unwrap();
         let link = |name: &str, target: &str| {
             symlink(target, directory.join(name)).unwrap();
         };
@@ -189,6 +181,5 @@ mod tests {
             let found = mounts.behind(&directory.join(path));
             assert_eq!(found.as_deref(), place.map(Path::new), "{path}");
         }
-        fs::remove_dir_all(directory).unwrap();
     }
 }

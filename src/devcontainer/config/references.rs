@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::build_options::{BuildOptions, values};
+use super::dockerfile::is_remote;
 use super::substitute::{Environment, substitute};
 use crate::model::build::{Build, Dockerfile};
 use crate::model::compose::ComposeSetup;
@@ -151,11 +152,6 @@ fn with_options(
     build.contexts = contexts
         .map(|(name, path)| (name, normal(&folder.join(path))))
         .collect();
-}
-
-/// Returns whether a named context is not a directory of this machine.
-fn is_remote(context: &str) -> bool {
-    context.contains("://") || context.starts_with("git@")
 }
 
 /// The ids of features that are folders below or near the configuration.

@@ -7,6 +7,7 @@ mod words;
 use std::collections::BTreeSet;
 
 use self::stages::Stages;
+pub(super) use self::stages::is_remote;
 use crate::model::build::Build;
 
 /// The files that the stages of a build take from its contexts.

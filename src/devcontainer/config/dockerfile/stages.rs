@@ -331,7 +331,7 @@ fn flags(mut rest: &str) -> (Vec<&str>, &str) {
 }
 
 /// Returns whether a source is not in the context.
-fn is_remote(source: &str) -> bool {
+pub(in crate::devcontainer::config) fn is_remote(source: &str) -> bool {
     source.contains("://") || source.starts_with("git@")
 }
 

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::{Found, Scanner, read_fingerprint, stamp_of};
+use crate::base::links::{MAX_LINKS, parts_to_follow};
 use crate::base::text::one_line;
 use crate::devcontainer::config::dockerfile::{self, Source};
 use crate::devcontainer::config::dockerignore::Ignored;
@@ -24,8 +25,6 @@ const MAX_DOCKERIGNORE: usize = 64 << 10;
 const MAX_BUILDS: usize = 100;
 /// How many steps comparing the paths of one dev container with `.dockerignore` files may take: some seconds.
 const MAX_IGNORE_STEPS: usize = 1 << 29;
-/// The maximum number of symbolic links on one path, as in Linux (path_resolution(7)).
-const MAX_LINKS: usize = 40;
 
 impl Scanner<'_> {
     /// Looks at a Dockerfile and at the files that it takes from its context by name.
@@ -311,14 +310,7 @@ fn read_dockerfile(path: &Path) -> Result<(Content, Stamp, Option<String>), File
 /// paths of these links to `links`.
 fn resolve(context: &Path, relative: &Path, links: &mut Vec<PathBuf>) -> io::Result<PathBuf> {
     let mut at = PathBuf::new();
-    let names = |path: &Path| -> Vec<OsString> {
-        let parts = path.components().rev().filter_map(|part| match part {
-            Component::Normal(_) | Component::ParentDir => Some(part.as_os_str().to_owned()),
-            _ => None,
-        });
-        parts.collect()
-    };
-    let mut left = names(relative);
+    let mut left = parts_to_follow(relative);
     while let Some(name) = left.pop() {
         if name == ".." {
             at.pop();
@@ -338,7 +330,7 @@ fn resolve(context: &Path, relative: &Path, links: &mut Vec<PathBuf>) -> io::Res
         if target.is_absolute() {
             at = PathBuf::new();
         }
-        left.extend(names(&target));
+        left.extend(parts_to_follow(&target));
     }
     Ok(at)
 }
