@@ -59,7 +59,7 @@ impl State {
         }
         let log_source = entry.log_source();
         let waits_for = if self.must_wait(kind) {
-            Some(self.enqueue(key, kind, id, claims))
+            Some(self.enqueue(key, kind, id, claims)?)
         } else {
             self.begin_now(key, kind, id, claims);
             None

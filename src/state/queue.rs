@@ -45,25 +45,17 @@ impl State {
         kind.makes_containers() && (self.is_full() || self.next_in_queue().is_some())
     }
 
-    /// Fails where an operation of this kind would have to wait, and as many wait as may. An operation that something else
-    /// keeps from beginning is refused for that instead.
-    pub fn check_queue(&self, key: Key, kind: OperationKind) -> Result<(), Refusal> {
-        let is_free = |entry: &Entry| entry.works().next().is_none();
-        let would_wait = self.must_wait(kind) && self.fleet.get(key).is_some_and(is_free);
-        if would_wait && self.queued().count() >= MAX_QUEUED {
-            return Err(Refusal::QueueFull(MAX_QUEUED));
-        }
-        Ok(())
-    }
-
-    /// Puts an operation at the end of the queue. Returns what it waits for.
+    /// Puts an operation at the end of the queue, unless as many wait as may. Returns what it waits for.
     pub(super) fn enqueue(
         &mut self,
         key: Key,
         kind: OperationKind,
         id: OperationId,
         claims: Vec<Project>,
-    ) -> Ahead {
+    ) -> Result<Ahead, Refusal> {
+        if self.queued().count() >= MAX_QUEUED {
+            return Err(Refusal::QueueFull(MAX_QUEUED));
+        }
         let ahead = Ahead {
             limit: self.max_operations,
             running: self.limited().map(Entry::limited_work).collect(),
@@ -79,7 +71,7 @@ impl State {
                 number,
             });
         }
-        ahead
+        Ok(ahead)
     }
 
     /// Returns whether the queued operation of a dev container may begin now.

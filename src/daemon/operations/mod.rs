@@ -226,7 +226,6 @@ impl Operations {
         let id = OperationId::new(SystemTime::now());
         let kind = request.kind;
         let begun = self.shared.update(|state| {
-            state.check_queue(key, kind)?;
             let begun = state.begin(key, kind, id.clone(), place.claims.clone())?;
             let labels = place.target.labels.clone();
             Ok((begun, Subject::of(state, key, labels)))

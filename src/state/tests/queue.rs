@@ -219,24 +219,29 @@ fn p7_an_operation_that_was_queued_is_interrupted_after_a_restart_and_leaves_not
 #[test]
 fn p14_no_more_than_so_many_wait_and_stop_does_not_wait_for_them() {
     const MAX: usize = 64;
-    let names: Vec<String> = (0..LIMIT + MAX + 1).map(|n| format!("app{n}")).collect();
+    let names: Vec<String> = (0..LIMIT + MAX + 2).map(|n| format!("app{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (mut world, keys) = world_of(&names);
-    let (last, others) = keys.split_last().unwrap();
+    let [others @ .., stopped, last] = &*keys else {
+        unreachable!()
+    };
     for key in others {
-        let checked = world.state.check_queue(*key, OperationKind::Start);
-        assert_eq!(checked, Ok(()));
         world.start(*key, &[]);
     }
-    let check = |world: &World, key, kind| world.state.check_queue(key, kind);
     for kind in [OperationKind::Start, OperationKind::Recreate] {
         let full = Err(Refusal::QueueFull(MAX));
-        assert_eq!(check(&world, *last, kind), full);
+        assert_eq!(world.operate(*last, kind, &[]), full);
         // What already waits is refused for that.
-        assert_eq!(check(&world, others[0], kind), Ok(()));
+        let again = world.operate(others[0], kind, &[]);
+        assert!(
+            matches!(again, Err(Refusal::InProgress { .. })),
+            "{again:?}"
+        );
     }
-    assert_eq!(check(&world, *last, OperationKind::Stop), Ok(()));
-    world.end(keys[0], None, None);
-    assert!(world.leave(keys[LIMIT]));
-    assert_eq!(check(&world, *last, OperationKind::Start), Ok(()));
+    let stop = world.operate(*stopped, OperationKind::Stop, &[]);
+    assert_eq!(stop, Ok(None));
+    world.end(others[0], None, None);
+    assert!(world.leave(others[LIMIT]));
+    let start = world.operate(*last, OperationKind::Start, &[]);
+    assert!(start.is_ok(), "{start:?}");
 }
