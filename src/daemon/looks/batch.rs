@@ -45,9 +45,7 @@ struct Worker {
     at: Option<(usize, Instant)>,
     /// What it did when it was last seen at work, or first seen at its item.
     last_work: Option<Work>,
-    /// True if its item takes long, so that another one goes on with the rest.
-    is_slow: bool,
-    /// The remote mounts that its item is on; `None` as long as nobody had to know.
+    /// The remote mounts that its item is on, once that takes long, so that another thread goes on with the rest.
     mounts: Option<Vec<PathBuf>>,
 }
 
@@ -212,7 +210,6 @@ where
             let worker = progress.worker(id);
             if let Some(worker) = worker.filter(|worker| worker.is_at(index)) {
                 worker.mounts = Some(mounts);
-                worker.is_slow = true;
             }
         }
         let (hung, working) = std::mem::take(&mut progress.workers)
@@ -310,7 +307,8 @@ impl<T> Progress<T> {
 
     /// Returns whether there are items that no worker is about to come to.
     fn needs_worker<I: Located>(&self, items: &[I]) -> bool {
-        self.workers.iter().all(|worker| worker.is_slow) && self.next(items).is_some()
+        let are_slow = self.workers.iter().all(|worker| worker.mounts.is_some());
+        are_slow && self.next(items).is_some()
     }
 }
 
@@ -321,7 +319,6 @@ impl Worker {
             thread: None,
             at: None,
             last_work: None,
-            is_slow: false,
             mounts: None,
         }
     }
@@ -330,7 +327,6 @@ impl Worker {
     fn leave(&mut self) {
         self.at = None;
         self.last_work = None;
-        self.is_slow = false;
         self.mounts = None;
     }
 
