@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::common::usage::AT_REST;
 use crate::common::{Daemon, Sandbox, Stopwatch, eventually};
 use serde_json::Value;
 
@@ -161,7 +162,6 @@ fn p22_the_token_of_a_dead_file_system_stays_in_force() {
     eventually("it is mounted", || {
         sandbox.path("mounted").exists().then_some(())
     });
-    let before = daemon.threads();
     // The file is looked at again after a second.
     std::thread::sleep(Duration::from_millis(1100));
     let watch = Stopwatch::start();
@@ -172,7 +172,7 @@ fn p22_the_token_of_a_dead_file_system_stays_in_force() {
     assert!(watch.elapsed() < Duration::from_secs(5), "{watch:?}");
     daemon.log.wait_for("its file system does not answer");
     eventually("one thread more, or none, is there", || {
-        (daemon.threads() <= before + 1).then_some(())
+        (daemon.threads() <= AT_REST + 1).then_some(())
     });
     daemon.signal("HUP");
     daemon.log.wait_for("the manifest was read again");
