@@ -3,6 +3,7 @@
 //! A thread of its own writes the file, for as long as there is something to write: where the state directory is on a
 //! file system that does not answer, nothing else waits for it (P22).
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +15,9 @@ use crate::store::Store;
 
 /// How long an operation waits until it is saved. It goes on without: only after a crash would that be missed.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the start of the daemon waits for the state directory.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The state, and the file that it is saved in.
 pub struct Persister(Arc<Inner>);
@@ -38,9 +42,10 @@ struct Progress {
 }
 
 impl Persister {
-    /// Loads what the last run of the daemon left, and hands it to the state.
-    pub fn recover(shared: Arc<Shared>, store: Store) -> Self {
-        shared.apply(Fact::Recovered(store.load(), Timestamp::now()));
+    /// Loads what the last run of the daemon left in this directory, and hands it to the state.
+    pub fn recover(shared: Arc<Shared>, directory: Option<PathBuf>) -> Self {
+        let (store, persisted) = Store::load_within(START_PATIENCE, directory);
+        shared.apply(Fact::Recovered(persisted, Timestamp::now()));
         Self(Arc::new(Inner {
             shared,
             store,

@@ -36,7 +36,6 @@ use crate::process;
 use crate::process::programs::Programs;
 use crate::process::signals::{Signal, Signals};
 use crate::state::{Applied, Fact, Settings, State};
-use crate::store::Store;
 
 /// The environment variable with the name of the WSL distribution that a process runs in.
 const WSL_DISTRIBUTION: &str = "WSL_DISTRO_NAME";
@@ -162,8 +161,8 @@ impl Daemon {
             disk.clone(),
             rescan_signal.clone(),
         );
-        let store = Store::open(config.state_dir.as_deref());
-        let persister = Arc::new(Persister::recover(shared.clone(), store));
+        let persister = Persister::recover(shared.clone(), config.state_dir.clone());
+        let persister = Arc::new(persister);
         let operations = Operations::new(
             shared.clone(),
             programs.clone(),

@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -20,6 +21,7 @@ use rustix::io::Errno;
 use self::format::FormatError;
 use crate::base::regular_file;
 use crate::base::time::Timestamp;
+use crate::base::within::within;
 use crate::state::persisted::Persisted;
 
 /// Writes and reads `persisted`, for tests of the state after a restart.
@@ -102,6 +104,25 @@ impl From<io::Error> for ReadError {
 }
 
 impl Store {
+    /// Opens `directory` and loads its data. If that takes longer than `patience`, as on a file system that does not
+    /// answer, logs a warning and keeps nothing: the daemon is to serve all the same (P22).
+    pub fn load_within(patience: Duration, directory: Option<PathBuf>) -> (Self, Persisted) {
+        let path = directory.clone().unwrap_or_default();
+        let load = move || {
+            let store = Self::open(directory.as_deref());
+            let persisted = store.load();
+            (store, persisted)
+        };
+        within(patience, load).unwrap_or_else(|error| {
+            log::warn!(
+                "the state directory cannot be used, nothing will outlive a restart: {}: {error}; check its mount, and start \
+                 the daemon again",
+                path.display()
+            );
+            (Self { directory: None }, Persisted::default())
+        })
+    }
+
     /// Opens `directory` and creates it if it does not exist. If that fails, logs a warning and keeps nothing.
     pub fn open(directory: Option<&Path>) -> Self {
         match directory.ok_or(OpenError::NoHome).and_then(Directory::open) {

@@ -243,6 +243,28 @@ fn p22_roots_and_predefined_folders_that_are_dead_do_not_keep_the_daemon_from_se
 }
 
 #[test]
+fn p22_a_state_directory_that_is_dead_at_the_start_is_not_used() {
+    let sandbox = Sandbox::new();
+    let app = sandbox.workspace("app");
+    sandbox.devcontainer_of(1, &app);
+    sandbox.devcontainer("");
+    let state = sandbox.path("work/mount");
+    fs::create_dir_all(&state).unwrap();
+    let arguments = format!("--state-dir {}", state.display());
+    let mut daemon = start_with_dead_mount(&sandbox, &arguments);
+    let log = daemon.log.wait_for("the state directory cannot be used");
+    let why = format!(
+        "{}: no answer within 10 s; check its mount",
+        state.display()
+    );
+    assert!(log.contains(&why), "{log}");
+    assert_eq!(daemon.get("/").status, 200);
+    assert_eq!(daemon.recreate("app").status, 204);
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+}
+
+#[test]
 fn p22_a_state_directory_that_dies_stops_no_operation() {
     let sandbox = Sandbox::new();
     let app = sandbox.workspace("app");
