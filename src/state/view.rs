@@ -224,8 +224,11 @@ impl Entry {
     /// Returns why not everything that its container was made from is compared.
     fn unchecked(&self) -> Option<String> {
         self.container.as_ref()?;
-        let inputs = || self.inputs.as_ref()?.extent().unchecked.text();
-        self.resolved.why_unscanned().or_else(inputs)
+        let why = self.resolved.why_unscanned();
+        why.or_else(|| match &self.inputs {
+            Some(inputs) => inputs.extent().unchecked.text(),
+            None => self.resolved.config.as_deref().map(not_compared_yet),
+        })
     }
 
     /// Returns how it is shown while `now` is the end of its operation, which no list shows yet.
@@ -267,6 +270,11 @@ impl Entry {
         let made_since = container.is_some_and(|info| info.created_at > end.finished_at);
         end.error().filter(|_| !made_since)
     }
+}
+
+/// The reason where no scan has succeeded yet: it is about to begin, or the process lacks the descriptors for it.
+fn not_compared_yet(config: &Path) -> String {
+    format!("the configuration {} is not compared yet", config.display())
 }
 
 fn shown(path: &Path) -> String {

@@ -122,6 +122,18 @@ fn what_a_scan_leaves_unchecked_is_shown_where_there_is_a_container() {
 }
 
 #[test]
+fn before_the_first_scan_a_container_is_unchecked() {
+    let mut world = world();
+    world.put(CONFIG, "1");
+    world.run(1, "/w", Some(CONFIG));
+    world.list_only();
+    let reason = format!("the configuration {CONFIG} is not compared yet");
+    assert_eq!(world.one().unchecked, Some(reason));
+    world.scan();
+    assert_eq!(world.one().unchecked, None);
+}
+
+#[test]
 fn where_not_all_is_compared_the_feature_is_named_that_has_changed() {
     let mut world = world();
     world.put(CONFIG, "1");
