@@ -23,7 +23,7 @@ fn p11_p12_p16_nothing_is_lost_and_nothing_grows() {
     let minutes = minutes.map_or(MINUTES, |minutes| minutes.parse().unwrap());
     let mut random = Random::new();
     let mut world = World::new();
-    let clients = Clients::start(world.address(), world.names());
+    let clients = Clients::start(world.address(), world.socket(), world.names());
     world.check(&clients, "at the beginning");
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let mut rounds = 0;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -21,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Lists,
+    UnixSocket,
     Devcontainers,
     Lines,
     EventSource,
@@ -32,8 +35,9 @@ pub(super) enum Kind {
     Senseless,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Lists,
+    Kind::UnixSocket,
     Kind::Devcontainers,
     Kind::Lines,
     Kind::EventSource,
@@ -52,6 +56,8 @@ pub(super) type Served = BTreeMap<Kind, (usize, usize)>;
 struct Shared {
     /// The daemon's.
     address: Mutex<String>,
+    /// The daemon's Unix socket, which every daemon takes over.
+    socket: PathBuf,
     /// The names of dev containers.
     names: Vec<String>,
     is_over: AtomicBool,
@@ -67,9 +73,10 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn start(address: String, names: Vec<String>) -> Self {
+    pub(super) fn start(address: String, socket: PathBuf, names: Vec<String>) -> Self {
         let shared = Arc::new(Shared {
             address: Mutex::new(address),
+            socket,
             names,
             is_over: AtomicBool::new(false),
             is_quiet: AtomicBool::new(false),
@@ -123,7 +130,11 @@ impl Shared {
             if !self.is_quiet.load(Ordering::SeqCst) {
                 let name = &self.names[answered % self.names.len()];
                 let address = self.address.lock().unwrap().clone();
-                match Connection::open(&address).and_then(|one| one.serve(kind, name)) {
+                let served = match kind {
+                    Kind::UnixSocket => get_by_socket(&self.socket),
+                    _ => Connection::open(&address).and_then(|one| one.serve(kind, name)),
+                };
+                match served {
                     Ok(true) => answered += 1,
                     Ok(false) => unanswered += 1,
                     Err(e) => {
@@ -159,7 +170,7 @@ impl Connection {
     fn serve(mut self, kind: Kind, name: &str) -> io::Result<bool> {
         let logs = format!("/devcontainers/{name}/logs");
         match kind {
-            Kind::Lists => self.get("/"),
+            Kind::Lists | Kind::UnixSocket => self.get("/"),
             Kind::Devcontainers => self.get("/devcontainers"),
             Kind::Lines => self.read_stream("/events", ""),
             Kind::EventSource => self.read_stream("/events", "Accept: text/event-stream\r\n"),
@@ -232,4 +243,14 @@ impl Connection {
         }
         Ok(&begin == b"HTTP/1.1 200 ")
     }
+}
+
+/// Asks for the list over the Unix socket. Returns whether it got one.
+fn get_by_socket(socket: &Path) -> io::Result<bool> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LONGEST))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer.starts_with(b"HTTP/1.1 200 "))
 }

@@ -1,7 +1,7 @@
 //! The engine with its containers, the daemon, what is done to them, and what has to hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ const MOST_DESCRIPTORS: usize = 40;
 /// How much more than at the first quiet point may be used at any later one, in kB, also by a daemon that was started
 /// after a kill. The logs of both dev containers are part of that.
 const GROWTH: u64 = 2_000;
+
+/// The name of the daemon's Unix socket, in the state directory.
+const SOCKET: &str = "socket";
 
 /// What is done to the engine or the daemon.
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +106,10 @@ fn write_compose(workspace: &Workspace, number: u64) {
 fn start(host: &str, state: &Path) -> Daemon {
     let binary = std::env::var("DEVCONTAINERD_STATIC_BIN").ok();
     let builder = binary.map_or_else(DaemonBuilder::new, |binary| DaemonBuilder::of(&binary));
-    let state = format!("--list-timeout 2 --state-dir {}", state.display());
-    builder.args(&state).env("DOCKER_HOST", host).start()
+    let state = state.display();
+    let listen = format!("--listen 127.0.0.1:0 --listen unix:{state}/{SOCKET}");
+    let arguments = format!("--list-timeout 2 --state-dir {state} {listen}");
+    builder.args(&arguments).env("DOCKER_HOST", host).start()
 }
 
 impl World {
@@ -134,6 +139,10 @@ impl World {
         self.daemon.address.clone()
     }
 
+    pub(super) fn socket(&self) -> PathBuf {
+        self.state.path().join(SOCKET)
+    }
+
     /// The names of the dev containers.
     pub(super) fn names(&self) -> Vec<String> {
         let names = self.devcontainers.iter().map(|one| one.name.as_str());
@@ -161,9 +170,14 @@ impl World {
                 one.number = random.within(0..4);
                 (one.write)(&one.workspace, one.number);
             }
-            if random.within(0..3) > 0 {
-                let begun = self.daemon.post(&format!("{path}/recreate")).status;
-                assert!([202, 409, 500, 503].contains(&begun), "{begun}");
+            let operation =
+                random.one_of(&["", "stop", "start", "recreate", "recreate", "recreate"]);
+            if !operation.is_empty() {
+                let begun = self.daemon.post(&format!("{path}/{operation}")).status;
+                assert!(
+                    [202, 409, 500, 503].contains(&begun),
+                    "{operation}: {begun}"
+                );
             }
         }
     }
