@@ -179,7 +179,6 @@ impl Daemon {
             shared: shared.clone(),
             count: Arc::default(),
             latest: Arc::default(),
-            number: 0,
         };
         Ok(Self {
             shared,
@@ -208,11 +207,11 @@ impl Daemon {
             (p, declared)
         });
         let declared = declared.collect();
-        let mut predefining = self.predefining.clone();
-        predefining.number = predefining.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let predefining = self.predefining.clone();
+        let number = predefining.count.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, receiver) = channel();
         let work = move || {
-            predefining.predefine(declared);
+            predefining.predefine(number, declared);
             if sender.send(()).is_err() {
                 // Nobody waits for it any more.
                 predefining.shared.apply(Fact::ListOutdated(Vec::new()));
@@ -336,11 +335,11 @@ struct Predefining {
     count: Arc<AtomicU64>,
     /// The latest one that has come into force.
     latest: Arc<Mutex<u64>>,
-    number: u64,
 }
 
 impl Predefining {
-    fn predefine(&self, declared: Vec<(Predefined, Declared)>) {
+    /// Makes these the predefined ones, unless a definition with a later number has come into force.
+    fn predefine(&self, number: u64, declared: Vec<(Predefined, Declared)>) {
         let resolved = self.disk.resolve_all(declared).into_iter();
         let all = resolved.map(|(predefined, declared, found)| {
             let last = |Silent| self.shared.read(|state| state.silent_place(&declared));
@@ -348,10 +347,10 @@ impl Predefining {
         });
         let all: Vec<_> = all.collect();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if *latest > self.number {
+        if *latest > number {
             return;
         }
-        *latest = self.number;
+        *latest = number;
         let before = self.shared.view();
         if let Applied::Rejected(errors) = self.shared.apply(Fact::Predefined(all)) {
             for error in errors {
