@@ -45,6 +45,15 @@ pub struct Lister {
     reading: u64,
 }
 
+/// What a listing does about known containers that are not said to have changed.
+#[derive(Clone, Copy, PartialEq)]
+enum Others {
+    /// It reads them, too.
+    Read,
+    /// It takes what is known: events would have named them.
+    Known,
+}
+
 /// The last reading of a container.
 struct Known {
     /// `None` if it could not be read.
@@ -77,8 +86,8 @@ impl Lister {
     /// Lists all containers, running or not, by running `program`; `scope` says which ones are inspected.
     ///
     /// A container whose inspect hangs, while docker answers for others, is shown in its last known state, with a
-    /// warning, or left out. One that may have changed gets all of the timeout before. From then on it is inspected alone, after a pause that grows to 30 s. A container that is
-    /// removed during the listing is left out.
+    /// warning, or left out. One that may have changed gets all of the timeout before. From then on it is inspected
+    /// alone, after a pause that grows to 30 s. A container that is removed during the listing is left out.
     ///
     /// # Errors
     ///
@@ -93,51 +102,52 @@ impl Lister {
         };
         self.reading += 1;
         let unreported = match scope {
-            Scope::All => self.list_all(docker, None)?,
-            Scope::Changed(changed) => self.list_all(docker, Some(changed))?,
+            Scope::All(changed) => self.list_all(docker, changed, Others::Read)?,
+            Scope::Changed(changed) => self.list_all(docker, changed, Others::Known)?,
             Scope::Named(named) if named.is_empty() => self.retry(docker)?,
             Scope::Named(named) => self.read_named(docker, named)?,
         };
         self.listed(unreported)
     }
 
-    /// Lists all ids. With `changed`, inspects these, the new ones and some others; without, all. Returns the ids that
-    /// are different though `changed` does not name them.
+    /// Lists all ids, and inspects the new ones, the `changed` ones, and of the others all or some. Where events are to
+    /// report every change, returns the ids that are different though `changed` does not name them.
     fn list_all(
         &mut self,
         docker: Runner<'_>,
-        changed: Option<&HashSet<String>>,
+        changed: &HashSet<String>,
+        others: Others,
     ) -> Result<Vec<String>, Error> {
         let begun = Instant::now();
         let (ids, warnings) = self.ps(docker, begun + self.timeout)?;
         let before = std::mem::replace(&mut self.ids, ids);
         self.ps_warnings = warnings;
         self.inspect_warnings = Vec::new();
-        let to_read = match changed {
-            None => self.ids.iter().cloned().collect(),
-            Some(changed) => self.to_read(changed),
+        let to_read = match others {
+            Others::Read => self.ids.iter().cloned().collect(),
+            Others::Known => self.to_read(changed),
         };
-        let (together, mut hung) = self.backoff.split(to_read, Instant::now());
-        let named = |id: &&String| self.ids.contains(*id) && self.backoff.is_hung(id);
-        let named = changed.into_iter().flatten().filter(named).cloned();
-        let named: HashSet<String> = named.collect();
-        hung.retain(|id| !named.contains(id));
-        let patient = named.iter().map(|id| (id.clone(), Patience::WHOLE));
-        let alone = self.alone(&hung).into_iter().chain(patient).collect();
-        let is_unchanged =
-            |id: &&String| changed.is_some_and(|changed| self.is_unchanged(id, changed));
+        let (together, mut alone) = self.backoff.split(to_read, Instant::now());
+        // What has changed is waited for even if it is not to be tried again yet.
+        let must_answer = |id: &&String| self.ids.contains(*id) && self.backoff.is_hung(id);
+        let must_answer: HashSet<String> = changed.iter().filter(must_answer).cloned().collect();
+        alone.retain(|id| !must_answer.contains(id));
+        alone.extend(must_answer.iter().cloned());
+        let is_hasty = |id: &&String| others == Others::Known && self.is_unchanged(id, changed);
         let inspector = Inspector {
-            hasty: together.iter().filter(is_unchanged).cloned().collect(),
+            hasty: together.iter().filter(is_hasty).cloned().collect(),
             ..self.inspector(docker, begun, &HashSet::new())
         };
-        let inspection = inspector.inspect(&together, alone);
-        let unreported = changed.map(|changed| self.unreported(&before, changed, &inspection));
-        let read = together.into_iter().chain(hung).chain(named);
-        self.take(docker, read, inspection)?;
-        Ok(unreported.unwrap_or_default())
+        let inspection = inspector.inspect(&together, self.alone(&alone, &must_answer));
+        let unreported = match others {
+            Others::Read => Vec::new(),
+            Others::Known => self.unreported(&before, changed, &inspection),
+        };
+        self.take(docker, together.into_iter().chain(alone), inspection)?;
+        Ok(unreported)
     }
 
-    /// The ids that are new or `changed`, and those that were read longest ago, so that no error stays for good.
+    /// The ids that are new or `changed`, and those read longest ago, so that no error stays for good.
     fn to_read(&self, changed: &HashSet<String>) -> Vec<String> {
         let is_known = |id: &&String| self.is_unchanged(id, changed);
         let (mut others, mut read): (Vec<&String>, Vec<&String>) =
@@ -188,7 +198,7 @@ impl Lister {
             hasty: named.clone(),
             ..self.inspector(docker, begun, named)
         };
-        let inspection = inspector.inspect(&together, self.alone(&retried));
+        let inspection = inspector.inspect(&together, self.alone(&retried, &HashSet::new()));
         self.take(docker, together.into_iter().chain(retried), inspection)?;
         Ok(Vec::new())
     }
@@ -204,15 +214,17 @@ impl Lister {
             hasty: restarting.iter().cloned().collect(),
             ..self.inspector(docker, begun, &HashSet::new())
         };
-        let inspection = inspector.inspect(&restarting, self.alone(&due));
+        let inspection = inspector.inspect(&restarting, self.alone(&due, &HashSet::new()));
         self.take(docker, due.into_iter().chain(restarting), inspection)?;
         Ok(Vec::new())
     }
 
     /// Those that docker did not answer for, each with the patience that it gets.
-    fn alone(&self, ids: &[String]) -> Vec<(String, Patience)> {
+    fn alone(&self, ids: &[String], must_answer: &HashSet<String>) -> Vec<(String, Patience)> {
         let patience = |id: &String| {
-            if self.backoff.is_hung(id) {
+            if must_answer.contains(id) {
+                Patience::WHOLE
+            } else if self.backoff.is_hung(id) {
                 Patience::SHORT
             } else {
                 Patience::FULL

@@ -10,8 +10,8 @@ use super::container::ContainerInfo;
 /// The part of the containers that is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Which containers there are, and everything about each.
-    All,
+    /// Which containers there are, and everything about each. These are known to have changed.
+    All(HashSet<String>),
     /// Which containers there are, and everything about new ones and about these.
     Changed(HashSet<String>),
     /// Everything about these, and nothing else.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Daemon, Sandbox, container_id};
+use crate::common::{Daemon, Sandbox, container_id, eventually};
 
 /// Every command takes 0.5 to 4 s.
 const UNEVEN: &str = "case $(($(wc -l <$R/calls/docker) % 7)) in
@@ -106,6 +106,34 @@ fn p20_the_container_of_an_operation_is_waited_for_though_docker_answers_for_oth
         assert_eq!(shown["status"], status, "{shown}");
         assert_eq!(shown["running"], status == "running", "{shown}");
     }
+}
+
+#[test]
+fn p20_without_events_the_container_of_an_operation_is_waited_for_though_it_hung_before() {
+    let sandbox = Sandbox::with_app();
+    for number in 2..=6 {
+        sandbox.container(number).save();
+    }
+    let daemon = sandbox.daemon().args("--no-events --cache-duration 0");
+    let daemon = daemon.start();
+    assert_eq!(app(&daemon)["status"], "running");
+    let id = container_id(1);
+    let tries = || {
+        let calls = sandbox.read("calls/docker");
+        let tries = calls.lines().filter(|call| call.contains(&id));
+        tries.filter(|call| call.starts_with("inspect")).count()
+    };
+    slow_inspect(&sandbox, &id, 600.0);
+    let before = tries();
+    // The pauses are 2, 4, 8 and then 16 s.
+    eventually("it is not tried again for long", || {
+        daemon.get("/");
+        (tries() >= before + 5).then_some(())
+    });
+    slow_inspect(&sandbox, &id, 1.5);
+    assert_eq!(daemon.post("/devcontainers/app/stop?wait=true").status, 204);
+    let shown = app(&daemon);
+    assert_eq!(shown["status"], "stopped", "{shown}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Listing {
         } else if follows_events {
             Scope::Changed(named)
         } else {
-            Scope::All
+            Scope::All(named)
         })
     }
 }

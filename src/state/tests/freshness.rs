@@ -1,5 +1,6 @@
 //! When the list is fresh enough, and when it is read again.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::model::listing::Scope;
@@ -187,15 +188,22 @@ fn p11_what_was_named_and_could_not_be_read_leaves_no_list_fresh() {
     let (mut listing, t) = start();
     attempt(&mut listing, t, true);
     listing.events_started(t + seconds(1));
-    assert_eq!(listing.begin(t + seconds(1)), Some(Scope::All));
+    assert_eq!(
+        listing.begin(t + seconds(1)),
+        Some(Scope::All(HashSet::new()))
+    );
     listing.end(Ok(()), t + seconds(1));
-    let named: std::collections::HashSet<String> = ["a".to_owned()].into();
+    let named: HashSet<String> = ["a".to_owned()].into();
     listing.events_named(named.clone(), t + seconds(2));
     let now = t + seconds(3);
     assert_eq!(listing.begin(now), Some(Scope::Named(named)));
     listing.end(Err("it hangs".into()), now);
     assert_eq!(listing.ask(now, Need::Recent, now), Freshness::Wait);
-    assert_eq!(listing.begin(now), Some(Scope::All), "all is in doubt");
+    assert_eq!(
+        listing.begin(now),
+        Some(Scope::All(HashSet::new())),
+        "all is in doubt"
+    );
     listing.end(Ok(()), now);
     assert_eq!(listing.ask(now, Need::Recent, now), Freshness::Fresh);
 }

@@ -252,7 +252,7 @@ impl Sim {
             .collect();
         let before = self.known.clone();
         match scope {
-            Scope::All => self.known = now,
+            Scope::All(_) => self.known = now,
             Scope::Changed(named) => {
                 self.known.retain(|id, _| now.contains_key(id));
                 for (id, info) in now {
