@@ -30,6 +30,8 @@ pub(super) const MAX_FRAMING: u64 = MAX_BODY;
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a client to take an answer, or a piece of a stream.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a client to take more of an answer while others need its place.
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two requests of a connection.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// For a client to notice that the daemon reads no more of what it sends.

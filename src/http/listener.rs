@@ -171,9 +171,9 @@ struct Exhaustion {
 }
 
 impl Exhaustion {
-    /// Ends a connection that waits for a request, if there is one, and pauses until there may be room.
+    /// Ends a connection that can give way, if there is one, and pauses until there may be room.
     fn relieve(&mut self, error: &io::Error, service: &Service) {
-        let pause = match service.places.end_longest_waiting() {
+        let pause = match service.places.end_one() {
             true => ENDING_PAUSE,
             false => EXHAUSTION_PAUSE,
         };

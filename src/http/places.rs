@@ -1,16 +1,17 @@
 //! The places of connections, and who gives way where all are taken (P19).
 //!
 //! A connection that waits for a request gives its place to a new one, the one that has waited longest first, so that
-//! idle and silent clients shut nobody out. Where each connection is being answered, a few more are taken for the
-//! requests that must always be served. A client that has gone away frees the place of its connection, even if the thread
-//! still waits for what it asked for.
+//! idle and silent clients shut nobody out. Where none waits, the connection gives way whose client has taken nothing of
+//! its answer for longest. Where each connection is being answered, a few more are taken for the requests that must
+//! always be served. A client that has gone away frees the place of its connection, even if the thread still waits for
+//! what it asked for.
 
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use super::limits::{MAX_CONNECTIONS, MAX_LEAVING, MAX_RESERVED};
-use super::socket::{Peer, Stream, Unread};
+use super::limits::{MAX_CONNECTIONS, MAX_LEAVING, MAX_RESERVED, STALL_TIMEOUT};
+use super::socket::{Peer, Socket, Stall, Stream, Unread};
 
 /// The places of all connections whose users are served.
 #[derive(Default)]
@@ -34,17 +35,17 @@ pub(super) enum Kind {
 #[derive(Default)]
 struct Table {
     taken: Vec<Taken>,
-    /// The places that are not given back, those that were taken away included.
-    given: usize,
     next: u64,
 }
 
 struct Taken {
     number: u64,
-    kind: Kind,
+    /// `None` once the place was taken away, until the thread of its connection ends.
+    kind: Option<Kind>,
     stream: Weak<Stream>,
     /// The time since when the connection waits for a whole request. `None` while it is answered.
     waits_since: Option<Instant>,
+    stall: Arc<Stall>,
 }
 
 impl Kind {
@@ -59,21 +60,22 @@ impl Kind {
 impl Places {
     /// Gives a place to a new connection. Another one may have to give way. Returns `None` where none can, which is so
     /// for a moment only: two of the reserved ones never wait.
-    pub(super) fn take(self: &Arc<Self>, stream: &Arc<Stream>) -> Option<Place> {
+    pub(super) fn take(self: &Arc<Self>, socket: &Socket) -> Option<Place> {
         let mut table = self.lock();
-        if table.given >= MAX_CONNECTIONS + MAX_RESERVED + MAX_LEAVING {
+        if table.taken.len() >= MAX_CONNECTIONS + MAX_RESERVED + MAX_LEAVING {
+            table.abort_stalled(None);
             return None;
         }
         let mut kinds = [Kind::Regular, Kind::Reserved].into_iter();
         let kind = kinds.find(|kind| table.make_room(*kind))?;
         let number = table.next;
         table.next += 1;
-        table.given += 1;
         table.taken.push(Taken {
             number,
-            kind,
-            stream: Arc::downgrade(stream),
+            kind: Some(kind),
+            stream: Arc::downgrade(socket.stream()),
             waits_since: Some(Instant::now()),
+            stall: socket.stall().clone(),
         });
         Some(Place {
             places: self.clone(),
@@ -81,11 +83,11 @@ impl Places {
         })
     }
 
-    /// Ends the connection that has waited longest for a request. Returns false where each one is being answered.
-    pub(super) fn end_longest_waiting(&self) -> bool {
+    /// Ends a connection that can give way. Returns false where there is none.
+    pub(super) fn end_one(&self) -> bool {
         let mut table = self.lock();
-        let longest = table.longest_waiting(None);
-        longest.map(|index| table.end(index)).is_some()
+        let mut kinds = [Kind::Regular, Kind::Reserved].into_iter();
+        kinds.any(|kind| table.end_one(kind))
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -95,7 +97,7 @@ impl Places {
 
 impl Table {
     fn has_room(&self, kind: Kind) -> bool {
-        let taken = self.taken.iter().filter(|taken| taken.kind == kind);
+        let taken = self.taken.iter().filter(|taken| taken.kind == Some(kind));
         taken.count() < kind.limit()
     }
 
@@ -105,51 +107,89 @@ impl Table {
             return true;
         }
         // A client that closed only its sending half still gets its answer.
-        if let Some(index) = self.left(kind) {
-            self.taken.swap_remove(index);
-            return true;
+        match self.left(kind) {
+            Some(left) => {
+                left.kind = None;
+                true
+            }
+            None => self.end_one(kind),
         }
-        let longest = self.longest_waiting(Some(kind));
-        longest.map(|index| self.end(index)).is_some()
     }
 
-    /// Returns the index of a connection that is answered although its client has closed it.
-    fn left(&self, kind: Kind) -> Option<usize> {
-        self.taken.iter().position(|taken| {
+    /// Returns a connection that is answered although its client has closed it.
+    fn left(&mut self, kind: Kind) -> Option<&mut Taken> {
+        self.of_kind(Some(kind)).find(|taken| {
             let is_left = |stream: Arc<Stream>| stream.peer() != Peer::Present;
-            let is_answered = taken.kind == kind && taken.waits_since.is_none();
-            is_answered && taken.stream.upgrade().is_some_and(is_left)
+            taken.waits_since.is_none() && taken.stream.upgrade().is_some_and(is_left)
         })
     }
 
-    /// Returns the index of the connection that has waited longest, among those of this kind if one is given. Those
-    /// come first whose clients have closed them. One that is about to read what its client has sent does not wait.
-    fn longest_waiting(&self, kind: Option<Kind>) -> Option<usize> {
-        let all = self.taken.iter().enumerate();
-        let of_kind = all.filter(|(_, taken)| kind.is_none_or(|kind| taken.kind == kind));
-        let waiting = of_kind.filter_map(|(index, taken)| {
-            let since = taken.waits_since?;
-            let unread = taken.stream.upgrade().map(|stream| stream.unread());
-            match unread {
-                Some(Unread::Bytes) => None,
-                Some(Unread::Nothing) => Some((true, since, index)),
-                Some(Unread::End) | None => Some((false, since, index)),
-            }
-        });
-        waiting.min().map(|(_, _, index)| index)
+    /// Ends a connection in a place of this kind that can give way. Returns false where there is none.
+    fn end_one(&mut self, kind: Kind) -> bool {
+        self.end_waiting(kind) || self.abort_stalled(Some(kind))
     }
 
-    /// Takes a place away. The thread of its connection finds the end of the stream, and ends. If it has just read a
+    /// Ends the connection that has waited longest for a request.
+    fn end_waiting(&mut self, kind: Kind) -> bool {
+        let of_kind = self.of_kind(Some(kind));
+        let waiting = of_kind.filter_map(|taken| Some((taken.waits()?, taken)));
+        let first = waiting.min_by_key(|(order, _)| *order);
+        first.map(|(_, taken)| taken.end()).is_some()
+    }
+
+    /// Ends the connection whose client has taken nothing for longest, in the middle of its answer.
+    fn abort_stalled(&mut self, kind: Option<Kind>) -> bool {
+        let of_kind = self.of_kind(kind);
+        let stalled = of_kind.filter_map(|taken| Some((taken.stalls()?, taken)));
+        let first = stalled.min_by_key(|(since, _)| *since);
+        first.map(|(_, taken)| taken.abort()).is_some()
+    }
+
+    fn of_kind(&mut self, kind: Option<Kind>) -> impl Iterator<Item = &mut Taken> {
+        let taken = self.taken.iter_mut();
+        taken.filter(move |taken| taken.kind == kind)
+    }
+
+    fn find(&mut self, number: u64) -> Option<&mut Taken> {
+        let mut places = self.taken.iter_mut().filter(|taken| taken.kind.is_some());
+        places.find(|taken| taken.number == number)
+    }
+}
+
+impl Taken {
+    /// Returns the order in which connections that wait give way. Those come first whose clients have closed them. One
+    /// that is about to read what its client has sent does not wait.
+    fn waits(&self) -> Option<(bool, Instant)> {
+        let since = self.waits_since?;
+        let unread = self.stream.upgrade().map(|stream| stream.unread());
+        match unread {
+            Some(Unread::Bytes) => None,
+            Some(Unread::Nothing) => Some((true, since)),
+            Some(Unread::End) | None => Some((false, since)),
+        }
+    }
+
+    /// Returns since when the client has taken nothing, once that is too long while others need its place.
+    fn stalls(&self) -> Option<Instant> {
+        let since = self.stall.since()?;
+        (since.elapsed() >= STALL_TIMEOUT).then_some(since)
+    }
+
+    /// Takes the place away. The thread of the connection finds the end of the stream, and ends. If it has just read a
     /// request, it can still refuse that.
-    fn end(&mut self, index: usize) {
-        let stream = self.taken.swap_remove(index).stream;
-        if let Some(stream) = stream.upgrade() {
+    fn end(&mut self) {
+        self.kind = None;
+        if let Some(stream) = self.stream.upgrade() {
             stream.shutdown(Shutdown::Read);
         }
     }
 
-    fn find(&mut self, number: u64) -> Option<&mut Taken> {
-        self.taken.iter_mut().find(|taken| taken.number == number)
+    /// Takes the place away in the middle of an answer.
+    fn abort(&mut self) {
+        self.kind = None;
+        if let Some(stream) = self.stream.upgrade() {
+            stream.abort();
+        }
     }
 }
 
@@ -160,10 +200,10 @@ impl Place {
         let mut table = self.places.lock();
         let taken = table.find(self.number)?;
         taken.waits_since = None;
-        if taken.kind == Kind::Reserved && table.make_room(Kind::Regular) {
-            table.find(self.number)?.kind = Kind::Regular;
+        if taken.kind == Some(Kind::Reserved) && table.make_room(Kind::Regular) {
+            table.find(self.number)?.kind = Some(Kind::Regular);
         }
-        table.find(self.number).map(|taken| taken.kind)
+        table.find(self.number)?.kind
     }
 
     /// The connection waits for a request, or for the client to close it.
@@ -178,44 +218,43 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.places.lock();
         table.taken.retain(|taken| taken.number != self.number);
-        table.given = table.given.saturating_sub(1);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::os::unix::net::UnixStream;
+    use std::thread;
+    use std::time::Duration;
 
     struct Connected {
         place: Place,
         client: UnixStream,
-        stream: Arc<Stream>,
+        socket: Socket,
     }
 
     impl Connected {
         fn is_ended(&mut self) -> bool {
-            matches!(self.stream.unread(), Unread::End)
+            matches!(self.socket.stream().unread(), Unread::End)
         }
 
         /// Returns whether the client still gets what is written.
         fn gets_answer(&mut self) -> bool {
-            let Stream::Unix(server) = &*self.stream else {
-                return false;
-            };
-            (&mut &*server).write_all(b"x").is_ok() && self.client.read_exact(&mut [0]).is_ok()
+            let written = self.socket.write(b"x", Instant::now());
+            written.is_ok() && self.client.read_exact(&mut [0]).is_ok()
         }
     }
 
     fn connect(places: &Arc<Places>) -> Option<Connected> {
         let (client, server) = UnixStream::pair().unwrap();
-        let stream = Arc::new(Stream::Unix(server));
-        let place = places.take(&stream)?;
+        let socket = Socket::new(Stream::Unix(server)).unwrap();
+        let place = places.take(&socket)?;
         Some(Connected {
             place,
             client,
-            stream,
+            socket,
         })
     }
 
@@ -277,6 +316,38 @@ mod tests {
     }
 
     #[test]
+    fn p19_a_client_that_takes_nothing_gives_way() {
+        let places = Arc::new(Places::default());
+        let mut all: Vec<_> = (0..MAX_CONNECTIONS)
+            .map(|_| connect(&places).unwrap())
+            .collect();
+        assert!(all.iter().all(|one| one.place.begin().is_some()));
+        let Connected {
+            place,
+            client: _client,
+            socket,
+        } = all.swap_remove(5);
+        let stall = socket.stall().clone();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let stuck = thread::spawn(move || socket.write(&vec![b'x'; 8 << 20], deadline));
+        while stall.since().is_none() {
+            thread::yield_now();
+        }
+        let early = connect(&places).unwrap();
+        assert_eq!(early.place.begin(), Some(Kind::Reserved));
+        while stall
+            .since()
+            .is_some_and(|since| since.elapsed() < STALL_TIMEOUT)
+        {
+            thread::yield_now();
+        }
+        let next = connect(&places).unwrap();
+        assert_eq!(next.place.begin(), Some(Kind::Regular));
+        assert!(stuck.join().unwrap().is_err(), "its thread is woken");
+        assert_eq!(place.begin(), None, "it gave way");
+    }
+
+    #[test]
     fn p19_connections_that_gave_way_are_few() {
         let places = Arc::new(Places::default());
         let all: Vec<_> = (0..500).map_while(|_| connect(&places)).collect();
@@ -291,10 +362,10 @@ mod tests {
     fn p19_an_idle_connection_can_be_ended_for_its_descriptor() {
         let places = Arc::new(Places::default());
         let mut one = connect(&places).unwrap();
-        assert!(places.end_longest_waiting());
+        assert!(places.end_one());
         assert!(one.is_ended());
         let next = connect(&places).unwrap();
         next.place.begin();
-        assert!(!places.end_longest_waiting());
+        assert!(!places.end_one());
     }
 }

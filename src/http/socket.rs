@@ -5,11 +5,12 @@ use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::base::poll::wait;
@@ -48,6 +49,15 @@ impl Stream {
         done.is_ok()
     }
 
+    /// Resets the connection as soon as its thread drops it, and wakes that thread. A client could take the end of an
+    /// answer that is cut off for the end of the answer, and the kernel would keep what the client has not taken.
+    pub(super) fn abort(&self) {
+        if let Self::Tcp(tcp) = self {
+            let _ = set_socket_linger(tcp, Some(Duration::ZERO));
+        }
+        self.shutdown(Shutdown::Both);
+    }
+
     /// Returns what the client has sent that is not read yet.
     pub(super) fn unread(&self) -> Unread {
         let mut first = [0_u8; 1];
@@ -78,6 +88,29 @@ impl Stream {
     }
 }
 
+/// The time since when a client has taken none of the bytes that wait for it, shared with the accept loop.
+#[derive(Default)]
+pub(super) struct Stall(Mutex<Option<Instant>>);
+
+impl Stall {
+    /// Returns `None` while nothing waits.
+    pub(super) fn since(&self) -> Option<Instant> {
+        *self.lock()
+    }
+
+    fn begin(&self) {
+        self.lock().get_or_insert_with(Instant::now);
+    }
+
+    fn end(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
@@ -91,6 +124,7 @@ impl AsFd for Stream {
 pub(super) struct Socket {
     /// Shared with the accept loop, which may shut it down.
     stream: Arc<Stream>,
+    stall: Arc<Stall>,
     /// The timeout that the kernel has, so that setting it again costs no system call.
     read_timeout: Cell<Duration>,
 }
@@ -103,12 +137,17 @@ impl Socket {
         }
         Ok(Self {
             stream: Arc::new(stream),
+            stall: Arc::default(),
             read_timeout: Cell::new(Duration::ZERO),
         })
     }
 
     pub(super) fn stream(&self) -> &Arc<Stream> {
         &self.stream
+    }
+
+    pub(super) fn stall(&self) -> &Arc<Stall> {
+        &self.stall
     }
 
     /// Reads the bytes that are there, and waits at most `time` for the first one.
@@ -135,12 +174,24 @@ impl Socket {
 
     /// Writes all of `bytes`, or fails after `deadline`. After a deadline in the past, the bytes that fit into the
     /// buffer are written all the same.
-    pub(super) fn write(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    pub(super) fn write(&self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        let written = self.write_all(bytes, deadline);
+        self.stall.end();
+        written
+    }
+
+    fn write_all(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             match send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+                Ok(sent) => {
+                    self.stall.end();
+                    bytes = bytes.get(sent..).unwrap_or_default();
+                }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => self.wait_for_room(deadline)?,
+                Err(Errno::AGAIN) => {
+                    self.stall.begin();
+                    self.wait_for_room(deadline)?;
+                }
                 Err(e) => return Err(e.into()),
             }
         }

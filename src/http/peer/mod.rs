@@ -216,7 +216,7 @@ pub(super) fn serve(socket: Socket, service: &Service, arrival: Permit) {
 
 fn await_place(socket: &Socket, service: &Service) -> Option<Place> {
     loop {
-        if let Some(place) = service.places.take(socket.stream()) {
+        if let Some(place) = service.places.take(socket) {
             return Some(place);
         }
         if service.is_closing() {
