@@ -10,19 +10,19 @@ use crate::common::{
 };
 use rustix::net::sockopt::set_socket_linger;
 
-const SLOTS: usize = 64;
+pub(super) const SLOTS: usize = 64;
 /// How long a client may take to send a head, and how much later the end of its connection may show.
 const PATIENCE: std::ops::Range<f64> = 9.5..13.0;
 
 /// Asserts that a client that began to send a head then is cut off in time, which is now.
 #[track_caller]
-fn assert_in_time(begun: &Stopwatch) {
+pub(super) fn assert_in_time(begun: &Stopwatch) {
     let (least, waited) = (begun.by_the_clock(), begun.elapsed());
     assert!(least.as_secs_f64() >= PATIENCE.start, "{least:?}");
     assert!(waited.as_secs_f64() < PATIENCE.end, "{waited:?}");
 }
 
-fn start() -> (Sandbox, Daemon, Usage) {
+pub(super) fn start() -> (Sandbox, Daemon, Usage) {
     let sandbox = Sandbox::with_app();
     let daemon = sandbox.daemon().start();
     // The allocator keeps memory for the largest number of threads so far.
@@ -40,7 +40,7 @@ fn answer_to(daemon: &Daemon, bytes: &[u8]) -> Response {
 }
 
 /// Resets the connection.
-fn reset(stream: TcpStream) {
+pub(super) fn reset(stream: TcpStream) {
     set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
 }
 

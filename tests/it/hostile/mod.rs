@@ -1,9 +1,12 @@
-//! A table of hostile requests, each with the answer that it must get, and a good answer after each (P19).
+//! A table of hostile requests, each with the answer that it must get, and a good answer after each (P19); and clients that
+//! are slow, that end early, or that are many.
 //!
-//! The families are those of public collections of request smuggling and parser tests, in requests of our own.
+//! The families of the table are those of public collections of request smuggling and parser tests, in requests of our own.
 
 mod bodies;
+mod floods;
 mod heads;
+mod timings;
 
 use std::io::{Read, Write};
 
