@@ -194,6 +194,11 @@ impl Input {
         }
     }
 
+    /// Returns whether its content is compared.
+    pub fn is_compared(&self) -> bool {
+        self.is_compared
+    }
+
     /// Returns whether it is a symbolic link itself.
     pub fn is_link(&self) -> bool {
         self.is_link

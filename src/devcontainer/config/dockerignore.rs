@@ -1,7 +1,7 @@
 //! The files that `.dockerignore` keeps from a build:
 //! <https://docs.docker.com/build/concepts/context/#dockerignore-files>.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::glob::Glob;
 use crate::model::location::normal;
@@ -52,12 +52,35 @@ fn pattern(line: &str) -> Option<(Glob, Effect)> {
         Some(pattern) => (pattern.trim(), Effect::Keep),
         None => (line, Effect::Ignore),
     };
+    if leads_out(pattern) {
+        return None;
+    }
     let pattern = normal(&Path::new("/").join(pattern));
     let pattern = pattern.to_str()?.strip_prefix('/')?;
     (!pattern.is_empty())
         .then(|| Glob::new(pattern))
         .flatten()
         .map(|glob| (glob, effect))
+}
+
+/// Returns whether a relative pattern names something outside of the context.
+fn leads_out(pattern: &str) -> bool {
+    let mut depth = 0_usize;
+    let mut parts = Path::new(pattern).components();
+    parts.any(|part| match part {
+        Component::ParentDir => match depth.checked_sub(1) {
+            Some(above) => {
+                depth = above;
+                false
+            }
+            None => !pattern.starts_with('/'),
+        },
+        Component::Normal(_) => {
+            depth += 1;
+            false
+        }
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -81,7 +104,9 @@ mod tests {
                 &["x/a.txt", "a.md"],
             ),
             ("a/*", &["a/b", "a/b/c"], &["a"]),
-            (".\n/\n!", &[], &["a"]),
+            (".\n/\n!\n..", &[], &["a"]),
+            ("../a\nb/../../c\n/../d", &["d"], &["a", "c"]),
+            ("**.md\n!k.md", &["README.md", "a/b.md"], &["k.md"]),
             ("[\nb", &["b"], &["a"]),
             ("\u{feff}a", &["a"], &[]),
         ] {

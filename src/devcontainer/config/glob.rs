@@ -18,7 +18,7 @@ enum Piece {
     Star,
     /// `**/`: nothing, or directories.
     Directories,
-    /// `**` at the end: any characters.
+    /// `**` at the end, or before the end of a path: any characters.
     Rest,
 }
 
@@ -49,6 +49,14 @@ impl Glob {
             if !(is_repeated && pieces.last() == Some(&piece)) {
                 pieces.push(piece);
             }
+        }
+        // Docker takes such a pattern for the end of a path, also within a name.
+        let suffix = pattern.strip_prefix("**").unwrap_or("*");
+        if !suffix.contains(['*', '?', '[', ']', '\\']) && !suffix.starts_with('/') {
+            pieces = [Piece::Rest]
+                .into_iter()
+                .chain(suffix.chars().map(Piece::One))
+                .collect();
         }
         Some(Self(pieces))
     }
@@ -172,6 +180,8 @@ mod tests {
         check("**/x", &["x", "a/x", "a/b/x"], &["ax", "x/a"]);
         check("a/**", &["a/b", "a/b/c", "a/"], &["a", "ab"]);
         check("**", &["a", "a/b"], &[]);
+        check("**.md", &["a.md", ".md", "a/b.md"], &["a.md/c", "a.md5"]);
+        check("**a?", &["ab", "x/ab"], &["xab"]);
         check("a/**/b*", &["a/b", "a/x/y/bc"], &["a/x/c", "ab"]);
     }
 

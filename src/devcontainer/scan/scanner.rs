@@ -220,10 +220,11 @@ impl<'a> Scanner<'a> {
 
     /// Adds a file, which is read when the sizes of all files are known.
     pub(super) fn file(&mut self, path: PathBuf) {
-        if self.is_new(&path) {
-            self.unread.push(self.others.len());
-            self.others.push(Input::new(path, Content::Absent, None));
+        if !self.is_new(&path) {
+            return self.compare_bytes(path);
         }
+        self.unread.push(self.others.len());
+        self.others.push(Input::new(path, Content::Absent, None));
     }
 
     /// Looks at the directory of a feature, or at an entry of it. `parents` are the directories around it.

@@ -42,7 +42,7 @@ pub(super) fn instructions(text: &str) -> (Vec<Instruction>, char) {
 }
 
 /// The keyword of an instruction, in capitals, and what follows.
-fn parted(instruction: &str) -> (String, &str) {
+pub(super) fn parted(instruction: &str) -> (String, &str) {
     let (keyword, rest) = match instruction.split_once(char::is_whitespace) {
         Some((keyword, rest)) => (keyword, rest.trim()),
         None => (instruction, ""),

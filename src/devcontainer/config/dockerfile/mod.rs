@@ -1,6 +1,8 @@
 //! The files that a Dockerfile takes from its context by name.
 
+mod flags;
 mod lines;
+mod pattern;
 mod stages;
 mod words;
 
@@ -42,7 +44,8 @@ pub fn copied(text: &str, build: &Build) -> Copied {
         copied.unknown.extend(stage.unknown.iter().cloned());
     }
     if stages.are_too_many() {
-        let problem = "it has so many stages that not all are followed; split it";
+        let problem =
+            "it has so many stages or `ONBUILD` instructions that not all are followed; split it";
         copied.unknown.insert(problem.to_owned());
     }
     copied

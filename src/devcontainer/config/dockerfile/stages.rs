@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Source;
-use super::lines::{Instruction, begins_heredoc};
-use super::words::{expand, split};
+use super::flags::{Mount, flags};
+use super::lines::{Instruction, begins_heredoc, parted};
+use super::words::{Value, expand, split};
 use crate::model::build::Build;
 
-/// How many stages are followed, and how many variables each may have.
+/// How many stages and `ONBUILD` instructions are followed, and how many variables each stage may have.
 const MAX_STAGES: usize = 100;
+const MAX_TRIGGERS: usize = 100;
 const MAX_VARIABLES: usize = 1000;
 
 /// The stages, in their order.
@@ -26,28 +28,30 @@ pub(super) struct Stage {
     /// The names and numbers of stages that it is made from.
     from: BTreeSet<String>,
     variables: Variables,
+    /// The instructions of `ONBUILD`.
+    triggers: Vec<String>,
     /// What it takes from the context.
     pub(super) sources: BTreeSet<Source>,
     /// Why other sources are not known.
     pub(super) unknown: BTreeSet<String>,
 }
 
-/// The variables at one place of a Dockerfile; `None` for a value that is not known.
+/// The variables at one place of a Dockerfile.
 #[derive(Clone, Default)]
 struct Variables {
-    args: BTreeMap<String, Option<Rc<str>>>,
+    args: BTreeMap<String, Value>,
     /// These go before arguments.
-    env: BTreeMap<String, Option<Rc<str>>>,
+    env: BTreeMap<String, Value>,
     /// True if an image that is not known may set others.
     has_more: bool,
 }
 
 impl Variables {
-    fn value(&self, name: &str) -> Option<Rc<str>> {
+    fn value(&self, name: &str) -> Value {
         match self.env.get(name).or_else(|| self.args.get(name)) {
             Some(value) => value.clone(),
-            None if self.has_more => None,
-            None => Some("".into()),
+            None if self.has_more => Value::Unknown,
+            None => Value::Unset,
         }
     }
 }
@@ -59,6 +63,8 @@ struct Reader<'a> {
     /// The arguments before the first stage.
     global: Variables,
     stages: Vec<Stage>,
+    triggers: usize,
+    are_too_many: bool,
 }
 
 impl Stages {
@@ -68,6 +74,8 @@ impl Stages {
             build,
             global: Variables::default(),
             stages: Vec::new(),
+            triggers: 0,
+            are_too_many: false,
         };
         for Instruction { keyword, rest } in instructions {
             if keyword == "FROM" && reader.stages.len() == MAX_STAGES {
@@ -80,7 +88,7 @@ impl Stages {
         }
         Self {
             stages: reader.stages,
-            are_too_many: false,
+            are_too_many: reader.are_too_many,
         }
     }
 
@@ -124,6 +132,7 @@ impl Reader<'_> {
             "ENV" => self.env(rest),
             "ADD" | "COPY" => self.copy(rest),
             "RUN" => self.run(rest),
+            "ONBUILD" => self.on_build(rest),
             _ => {}
         }
     }
@@ -135,7 +144,7 @@ impl Reader<'_> {
         let base = words.next().unwrap_or_default();
         let lookup = |name: &str| match self.global.args.get(name) {
             Some(value) => value.clone(),
-            None => platform(name).map_or(Some("".into()), Some),
+            None => platform(name).map_or(Value::Unset, Value::Set),
         };
         let base = expand(base, self.escape, &lookup);
         let is_named = words
@@ -151,36 +160,61 @@ impl Reader<'_> {
             .map(|stage| stage.variables.clone())
             .unwrap_or_default();
         variables.has_more |= known.is_none() && base != "scratch";
+        let triggers = known.map(|stage| stage.triggers.clone());
         self.stages.push(Stage {
             name: name.map(str::to_ascii_lowercase),
             from: [base].into(),
             variables,
             ..Stage::default()
         });
+        for trigger in triggers.into_iter().flatten() {
+            let (keyword, rest) = parted(&trigger);
+            self.read(&keyword, rest);
+        }
+    }
+
+    /// `ONBUILD`: an instruction of the stages that are made from this one.
+    fn on_build(&mut self, rest: &str) {
+        let (keyword, _) = parted(rest);
+        if matches!(&*keyword, "FROM" | "ONBUILD") {
+            return;
+        }
+        self.triggers += 1;
+        self.are_too_many |= self.triggers > MAX_TRIGGERS;
+        if let Some(stage) = self.stages.last_mut().filter(|_| !self.are_too_many) {
+            stage.triggers.push(rest.to_owned());
+        }
     }
 
     fn arg(&mut self, rest: &str) {
+        let mut values = Vec::new();
         for word in split(rest, self.escape) {
             let (name, default) = match word.split_once('=') {
                 Some((name, default)) => (name, Some(default)),
                 None => (&*word, None),
             };
-            let given = self
-                .build
-                .args
-                .get(name)
-                .map(|value| Some(Rc::from(&**value)));
-            let default = || default.map(|default| self.expand(default).map(Rc::from));
-            let before = || match self.stages.last() {
+            let given = self.build.args.get(name);
+            let given = given.map(|value| Value::Set(Rc::from(&**value)));
+            let default = || default.map(|default| self.value(default));
+            let stage = self.stages.last();
+            let before = || match stage {
                 Some(_) => self.global.args.get(name).cloned(),
                 None => None,
             };
             let value = given
                 .or_else(default)
                 .or_else(before)
-                .or_else(|| platform(name).map(Some))
-                .unwrap_or_else(|| Some("".into()));
-            set(&mut self.variables().args, name, value);
+                .or_else(|| platform(name).map(Value::Set))
+                .or_else(|| stage?.variables.args.get(name).cloned())
+                .unwrap_or(Value::Unset);
+            match stage {
+                // All values of one instruction have the variables before it.
+                Some(_) => values.push((name.to_owned(), value)),
+                None => set(&mut self.global.args, name, value),
+            }
+        }
+        for (name, value) in values {
+            set(&mut self.variables().args, &name, value);
         }
     }
 
@@ -199,7 +233,7 @@ impl Reader<'_> {
         // All values of one instruction have the variables before it.
         let pairs: Vec<_> = pairs
             .into_iter()
-            .map(|(name, value)| (name, self.expand(&value).map(Rc::from)))
+            .map(|(name, value)| (name, self.value(&value)))
             .collect();
         for (name, value) in pairs {
             set(&mut self.variables().env, &name, value);
@@ -208,7 +242,7 @@ impl Reader<'_> {
 
     /// `COPY` and `ADD`: the last word is the destination.
     fn copy(&mut self, rest: &str) {
-        let (flags, rest) = flags(rest);
+        let (flags, rest) = flags(rest, self.escape);
         let from = flags.iter().find_map(|flag| flag.strip_prefix("--from="));
         let context = from.and_then(|from| self.context(from));
         if let (Some(from), None) = (from, &context) {
@@ -220,9 +254,11 @@ impl Reader<'_> {
         let excluded: Vec<String> = excluded
             .filter_map(|pattern| self.expand(pattern))
             .collect();
-        let mut words = match serde_json::from_str(rest) {
-            Ok(words) => words,
-            Err(_) => rest
+        // What follows a list is left out.
+        let list = serde_json::Deserializer::from_str(rest).into_iter().next();
+        let mut words = match list {
+            Some(Ok(words)) => words,
+            _ => rest
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect::<Vec<_>>(),
@@ -240,21 +276,18 @@ impl Reader<'_> {
 
     /// `RUN` with mounts.
     fn run(&mut self, rest: &str) {
-        let (flags, _) = flags(rest);
+        let (flags, _) = flags(rest, self.escape);
         for mount in flags
             .iter()
             .filter_map(|flag| flag.strip_prefix("--mount="))
         {
-            let mount: BTreeMap<&str, &str> = mount
-                .split(',')
-                .filter_map(|field| field.split_once('='))
-                .collect();
-            let from = mount.get("from");
+            let mount = Mount::new(mount);
+            let from = mount.get("from").filter(|from| !from.is_empty());
             let context = from.and_then(|from| self.context(from));
             if let (Some(from), None) = (from, &context) {
                 self.is_made_from(from);
-            } else if mount.get("type").is_none_or(|kind| *kind == "bind")
-                && let Some(source) = mount.get("source").or_else(|| mount.get("src"))
+            } else if mount.is_bind()
+                && let Some(source) = mount.get("source")
             {
                 self.source(source, |path| Source {
                     context,
@@ -311,23 +344,17 @@ impl Reader<'_> {
         let variables = stage.unwrap_or(&self.global);
         expand(word, self.escape, &|name| variables.value(name))
     }
+
+    fn value(&self, word: &str) -> Value {
+        let expanded = self.expand(word);
+        expanded.map_or(Value::Unknown, |text| Value::Set(text.into()))
+    }
 }
 
-fn set(variables: &mut BTreeMap<String, Option<Rc<str>>>, name: &str, value: Option<Rc<str>>) {
+fn set(variables: &mut BTreeMap<String, Value>, name: &str, value: Value) {
     if variables.len() < MAX_VARIABLES || variables.contains_key(name) {
         variables.insert(name.to_owned(), value);
     }
-}
-
-/// Splits the flags of an instruction from the rest.
-fn flags(mut rest: &str) -> (Vec<&str>, &str) {
-    let mut flags = Vec::new();
-    while rest.starts_with("--") {
-        let (flag, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-        flags.push(flag);
-        rest = after.trim_start();
-    }
-    (flags, rest)
 }
 
 /// Returns whether a source is not in the context.

@@ -50,6 +50,11 @@ fn sources_come_before_the_destination() {
 }
 
 #[test]
+fn what_follows_a_list_of_sources_is_left_out() {
+    check("FROM x\nCOPY [\"a b\", \"/d\"] e", &["a b"]);
+}
+
+#[test]
 fn patterns_are_told_from_names() {
     let copied = copied("FROM x\nCOPY --exclude=*.c a*.? b /c\n", None, &args(&[]));
     let found: Vec<_> = copied
@@ -74,6 +79,10 @@ fn mounts_take_files_from_the_context() {
     check(
         "FROM y AS z\nCOPY b /b\nFROM x\nRUN --mount=from=z,source=a x",
         &["b"],
+    );
+    check(
+        "FROM x\nRUN --mount=\"source=a b\",target=/a --mount='Src=c,TYPE=Bind,from=' --mount=source=d\\ e x",
+        &["a b", "c", "d e"],
     );
 }
 
@@ -102,6 +111,39 @@ fn variables_are_those_of_the_stage() {
         reason.contains("$HOME/a") && reason.contains("set the variable"),
         "{reason}"
     );
+}
+
+#[test]
+fn an_instruction_has_the_variables_before_it() {
+    check("FROM scratch\nARG A=a B=b$A\nCOPY $B c", &["b"]);
+    check("ARG A=a B=b$A\nFROM scratch\nARG B\nCOPY $B c", &["ba"]);
+    check("FROM scratch\nARG A=a\nARG A\nCOPY $A c", &["a"]);
+}
+
+#[test]
+fn an_empty_variable_is_told_from_one_that_is_not_set() {
+    check(
+        "FROM scratch\nARG E=\nARG N\nCOPY a${E-1} b${E+1} c${N-1} d${N+1} e${O-1} f${O+1} $1g /x",
+        &["a", "b1", "c1", "d", "e1", "f", "g"],
+    );
+}
+
+#[test]
+fn patterns_change_variables() {
+    check(
+        "FROM x\nARG V=1.2-rc A=${V%-*}\nARG A=${V%-*}\nCOPY $A ${V/./_} ${V#*-} ${V//[x]/} c",
+        &["1.2", "1.2-rc", "1_2-rc", "rc"],
+    );
+}
+
+#[test]
+fn stages_run_the_triggers_of_the_stage_that_they_are_made_from() {
+    check(
+        "FROM scratch AS y\nONBUILD COPY a$A /x\nONBUILD ARG B=b\nONBUILD FROM y\nARG A=1\nFROM y AS z\nCOPY $B /x\nFROM z\nONBUILD COPY c /x",
+        &["a1", "b"],
+    );
+    let many = format!("FROM x\n{}", "ONBUILD COPY a b\n".repeat(200));
+    assert_eq!(copied(&many, None, &args(&[])).unknown.len(), 1);
 }
 
 const STAGES: &str = "ARG BASE=one
@@ -153,7 +195,7 @@ fn what_is_read_is_bounded() {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in "(FROM x|COPY |RUN |--mount=|ARG|ENV|A=|\\$A|<<E|E|\\[\"|\"\\]|\\\\|\n| |#|,|=|from){0,30}") {
+    fn no_text_panics(text in "(FROM x|ONBUILD |COPY |RUN |--mount=|ARG|ENV|A=|\\$A|<<E|E|\\[\"|\"\\]|\\\\|\n| |#|,|=|from){0,30}") {
         let _ = copied(&text, None, &args(&[]));
     }
 }

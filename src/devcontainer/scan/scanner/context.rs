@@ -175,6 +175,27 @@ impl Scanner<'_> {
         }
     }
 
+    /// Compares a file by all of its bytes that was looked at in another way.
+    pub(super) fn compare_bytes(&mut self, path: PathBuf) {
+        let is_it = |input: &Input| {
+            let is_in_doubt = input.names_others || !input.is_compared();
+            is_in_doubt && !input.is_link() && *input.path == *path
+        };
+        let Some(index) = self.others.iter().position(is_it) else {
+            return;
+        };
+        let found = read_fingerprint(&path, super::LARGE).map_err(FileError::from);
+        let found = found.map(|(fingerprint, stamp)| (Content::Fingerprint(fingerprint), stamp));
+        let input = self.input(path, found);
+        if let Some(known) = self.others.get_mut(index) {
+            // A later stamp would hide a change since the first look.
+            let stamp = known.stamp().copied().or(input.stamp().copied());
+            let mut compared = Input::new(input.path.into_path_buf(), input.content, stamp);
+            compared.names_others = known.names_others;
+            *known = compared;
+        }
+    }
+
     /// Looks at the files of the context that match a pattern. Their directories are inputs, so that one that comes or
     /// goes is a change. A pattern that takes in everything is like a directory.
     fn matching(&mut self, context: &Path, source: &Source, parts: &Path, ignored: &Ignored) {

@@ -323,3 +323,22 @@ fn sources_that_are_too_many_for_the_patterns_of_an_ignore_file_are_unchecked() 
     assert!(why.contains("all patterns of its .dockerignore"), "{why}");
     assert!(taken(&inputs).contains(&"../d/e/f/a0=".to_owned()));
 }
+
+#[test]
+fn a_file_that_is_copied_counts_byte_by_byte_whatever_else_it_is() {
+    for (file, first, second) in [
+        (".dockerignore", "# a\n", "# b\n"),
+        (".env", "A=a # a\n", "A=a # b\n"),
+    ] {
+        let dir = TestDir::new();
+        dir.write(CONFIG, r#"{"dockerComposeFile":"../c.yml","service":"a"}"#);
+        dir.write("w/c.yml", "services: {a: {build: .}}");
+        dir.write("w/Dockerfile", &format!("FROM x\nCOPY {file} /x/\n"));
+        dir.write(&format!("w/{file}"), first);
+        let before = settled(&dir);
+        assert_eq!(scan_dir(&dir, Some(&before)), None, "nothing is new");
+        dir.write(&format!("w/{file}"), second);
+        let after = scan_dir(&dir, Some(&before)).unwrap();
+        assert_ne!(contents(&after), contents(&before), "{file}");
+    }
+}
