@@ -92,6 +92,8 @@ pub(super) struct Listing {
     hurry: bool,
     /// The time of a change that older lists do not show.
     not_before: Option<Instant>,
+    /// The containers that may have changed then, until a listing reads them.
+    changed: HashSet<String>,
     /// The end of the last operation that changed containers. No older list serves any more, even if listing fails.
     must_show: Option<Instant>,
     /// The time at which a named container was left unread. Later lists show it.
@@ -116,6 +118,7 @@ impl Listing {
             wanted: Some(now),
             hurry: false,
             not_before: None,
+            changed: HashSet::new(),
             must_show: None,
             unread: None,
             dropped_last: false,
@@ -238,7 +241,7 @@ impl Listing {
     /// known containers, `ids` may have changed.
     pub(super) fn invalidate(&mut self, event: Instant, ids: Vec<String>) {
         self.not_before = Some(event);
-        self.events.name(ids);
+        self.changed.extend(ids);
         self.want(event);
     }
 

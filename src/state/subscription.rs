@@ -144,13 +144,6 @@ impl Subscription {
         child.named.len() <= MAX_NAMED
     }
 
-    /// Names containers to be read again, whatever events report.
-    pub(super) fn name(&mut self, ids: impl IntoIterator<Item = String>) {
-        if let Some(child) = self.child_mut() {
-            child.named.extend(ids);
-        }
-    }
-
     /// Hands over the containers to be read, and the time of the first event about them.
     pub(super) fn take(&mut self) -> (HashSet<String>, Option<Instant>) {
         self.child_mut().map_or_else(Default::default, |child| {

@@ -67,9 +67,10 @@ impl Listing {
         self.due().filter(|due| *due <= now)?;
         let is_full = self.full_due().is_some_and(|due| due <= now);
         let follows_events = self.follows_events();
-        let (named, oldest) = self.events.take();
+        let (mut named, oldest) = self.events.take();
         self.hurry = false;
         if is_full {
+            named.extend(std::mem::take(&mut self.changed));
             self.wanted = None;
             self.hold(now);
         }

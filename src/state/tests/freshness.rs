@@ -184,6 +184,27 @@ fn who_has_waited_long_enough_gets_the_last_good_list() {
 }
 
 #[test]
+fn p20_a_listing_knows_what_an_operation_has_changed_with_and_without_events() {
+    for follows_events in [false, true] {
+        let (mut listing, t) = start();
+        attempt(&mut listing, t, true);
+        if follows_events {
+            listing.events_started(t);
+            attempt(&mut listing, t, true);
+        }
+        listing.invalidate(t + seconds(1), vec!["a".to_owned()]);
+        let changed: HashSet<String> = ["a".to_owned()].into();
+        let expected = match follows_events {
+            true => Scope::Changed(changed),
+            false => Scope::All(changed),
+        };
+        assert_eq!(listing.begin(t + seconds(1)), Some(expected));
+        listing.end(Ok(()), t + seconds(1));
+        assert_eq!(listing.begin(t + seconds(1)), None);
+    }
+}
+
+#[test]
 fn p11_what_was_named_and_could_not_be_read_leaves_no_list_fresh() {
     let (mut listing, t) = start();
     attempt(&mut listing, t, true);
