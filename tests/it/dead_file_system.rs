@@ -226,7 +226,9 @@ fn p22_roots_and_predefined_folders_that_are_dead_do_not_keep_the_daemon_from_se
     let (sandbox, _) = sandbox();
     let (link, app) = (sandbox.path("work/link"), sandbox.path("work/app"));
     symlink(sandbox.path("work/mount"), &link).unwrap();
-    let mut flags = format!("--workspace-root {}", app.display());
+    let own = sandbox.workspace("app/own");
+    let (root, own) = (app.display(), own.display());
+    let mut flags = format!("--workspace-root {root} --devcontainer-folder {own}");
     for number in 0..4 {
         let folder = link.join(format!("r{number}"));
         let folder = folder.display();
@@ -238,6 +240,9 @@ fn p22_roots_and_predefined_folders_that_are_dead_do_not_keep_the_daemon_from_se
     assert!(watch.elapsed() < Duration::from_secs(15));
     let app = devcontainer(&daemon, "app");
     assert!(app.get("unchecked").is_none(), "{app}");
+    eventually("what else is predefined comes into force", || {
+        (daemon.get("/devcontainers/own").status == 200).then_some(())
+    });
     daemon.signal("TERM");
     assert!(daemon.wait().success());
 }

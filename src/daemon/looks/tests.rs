@@ -147,3 +147,21 @@ fn p22_a_place_that_takes_too_long_costs_the_others_nothing() {
     let found = looks.each(places(&["slow", "b"]), look, |()| {});
     assert_eq!(found, [Err(Silent), Ok(())]);
 }
+
+#[test]
+fn p22_all_places_together_take_no_longer_than_one_call_may() {
+    let (looks, _) = looks();
+    let names: Vec<String> = (0..20).map(|number| format!("slow{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let begun = Instant::now();
+    let look = move |_: &Place| {
+        while begun.elapsed() < PATIENCE {
+            std::thread::sleep(CHECK_INTERVAL / 20);
+        }
+    };
+    let found = looks.each(places(&names), look, |()| {});
+    assert!(found.iter().all(|one| *one == Err(Silent)), "{found:?}");
+    // One after the other would end after 200 s, and each as soon as the one before it is slow after 50 s.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(35), "{took:?}");
+}
