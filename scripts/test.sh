@@ -46,6 +46,15 @@ run_binary() {
             fi
         fi
     done
+    case $versions in
+    '' | *"compose 2."* | *"compose 5."*) ;;
+    *)
+        skip+=(--skip compose_reading::)
+        if grep '^compose_reading::' <<<"$all" >>"$dir/not-run"; then
+            echo "test: NOT RUN, because docker compose 2 and 5 are missing:" >>"$dir/notes"
+        fi
+        ;;
+    esac
     for test in $(sed -n '/^cli_versions::/p' <<<"$all"); do
         version=$(sed 's/.*::cli_//; s/_/./g' <<<"$test")
         if [ "$version" != 0.89.0 ] && ! [ -e "target/tools/cli-$version/node_modules/.bin/devcontainer" ]; then

@@ -3,17 +3,19 @@
 //! A file counts as read by compose if its output differs, or it fails, where the file has other content.
 
 mod cases;
+mod shapes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
-use devcontainerd::compose::{self, Build, Call, Dockerfile, Project};
-use serde_json::{Value, json};
+use devcontainerd::compose::{self, Build, Call, ComposeSetup, Dockerfile, Project};
+use serde_json::{Map, Value, json};
 
 use self::cases::{CASES, Case};
+use self::shapes::SHAPES;
 use crate::engine::Directory;
 
 fn environment(case: &Case, name: &str) -> Option<OsString> {
@@ -42,8 +44,8 @@ fn ours(case: &Case, folder: &Path, named: &[PathBuf]) -> (Project, BTreeSet<Pat
     (project, seen)
 }
 
-/// The project as compose prints it; `None` where it fails.
-fn theirs(case: &Case, folder: &Path, named: &[PathBuf]) -> Option<Value> {
+/// Runs compose with these arguments.
+fn compose(case: &Case, folder: &Path, named: &[PathBuf], arguments: &[&str]) -> Output {
     // Where the configuration names none, the CLI chooses the files.
     let chosen: Vec<PathBuf> = match case.name {
         "the default files" => ["docker-compose.yml", "docker-compose.override.yml"]
@@ -60,12 +62,18 @@ fn theirs(case: &Case, folder: &Path, named: &[PathBuf]) -> Option<Value> {
     if named.is_empty() {
         command.arg("--env-file").arg(folder.join(".env"));
     }
-    command.args(["--profile", "*", "config", "--format", "json"]);
+    command.args(arguments);
     let kept =
         ["PATH", "DOCKER_CONFIG"].map(|name| (name, std::env::var_os(name).unwrap_or_default()));
     command.env_clear().envs(kept).env("HOME", "/home/user");
     command.envs(case.environment.iter().copied());
-    let output = command.output().unwrap();
+    command.output().unwrap()
+}
+
+/// The project as compose prints it; `None` where it fails.
+fn theirs(case: &Case, folder: &Path, named: &[PathBuf]) -> Option<Value> {
+    let arguments = ["--profile", "*", "config", "--format", "json"];
+    let output = compose(case, folder, named, &arguments);
     if !output.status.success() {
         println!("{}: {}", case.name, String::from_utf8_lossy(&output.stderr));
         return None;
@@ -85,6 +93,9 @@ fn shown(build: &Build) -> Value {
         Dockerfile::File(file) => shown["dockerfile"] = json!(file),
         Dockerfile::Inline(text) => shown["dockerfile_inline"] = json!(text),
         Dockerfile::Remote => {}
+    }
+    if !build.contexts.is_empty() {
+        shown["additional_contexts"] = json!(build.contexts);
     }
     if let Some(target) = &build.target {
         shown["target"] = json!(target);
@@ -106,6 +117,16 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
+/// The fields of a build that are of interest.
+const FIELDS: [&str; 6] = [
+    "additional_contexts",
+    "args",
+    "context",
+    "dockerfile",
+    "dockerfile_inline",
+    "target",
+];
+
 /// The builds that compose prints, as [`shown`].
 fn builds(config: &Value) -> BTreeMap<String, Value> {
     let services = config["services"].as_object().unwrap().iter();
@@ -113,11 +134,22 @@ fn builds(config: &Value) -> BTreeMap<String, Value> {
     let shown = builds.map(|(name, service)| {
         let mut build = service["build"].clone();
         let fields = build.as_object_mut().unwrap();
+        fields.retain(|field, _| FIELDS.contains(&&**field));
         fields.entry("args").or_insert(json!({}));
         let context = fields["context"].as_str().unwrap().to_owned();
         let is_remote = context.contains("://");
         if is_remote {
             fields.remove("context");
+        }
+        if let Some(Value::Object(contexts)) = fields.remove("additional_contexts") {
+            let is_local = |context: &str| Path::new(context).is_absolute();
+            let local = contexts
+                .into_iter()
+                .filter(|(_, context)| context.as_str().is_some_and(is_local));
+            let local: Map<_, _> = local.collect();
+            if !local.is_empty() {
+                fields.insert("additional_contexts".to_owned(), local.into());
+            }
         }
         if let Some(Value::String(file)) = fields.remove("dockerfile").filter(|_| !is_remote) {
             let file = plain(&Path::new(&context).join(file));
@@ -152,6 +184,16 @@ fn check(case: &Case, directory: &Path) {
         found.filter_map(|(name, service)| Some((name.clone(), shown(service.build.as_ref()?))));
     assert_eq!(found.collect::<BTreeMap<_, _>>(), builds(&config), "{name}");
     assert_eq!(config["name"], json!(project.name), "{name}");
+    if case
+        .files
+        .iter()
+        .any(|(_, text)| text.contains("profiles:"))
+    {
+        let started = compose(case, &folder, &named, &["config", "--services"]);
+        let started = String::from_utf8(started.stdout).unwrap();
+        let started: BTreeSet<String> = started.lines().map(str::to_owned).collect();
+        assert_eq!(project.used(&ComposeSetup::default()), started, "{name}");
+    }
     for (path, text) in case.files {
         let path = folder.join(path);
         fs::write(&path, format!("}} {{ [\n{text}")).unwrap();
@@ -161,21 +203,38 @@ fn check(case: &Case, directory: &Path) {
     }
 }
 
-#[test]
-fn a_compose_project_is_read_as_compose_reads_it() {
-    let version = Command::new("docker")
+/// The major versions of compose that the reading is held against.
+const HELD_AGAINST: [u32; 2] = [2, 5];
+
+/// The version of compose; zeros where there is none.
+fn version() -> (u32, u32) {
+    let output = Command::new("docker")
         .args(["compose", "version", "--short"])
         .output()
         .unwrap();
-    if !String::from_utf8_lossy(&version.stdout).starts_with('2') {
-        println!("not compared: `docker compose` of version 2 is missing");
+    let version = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = version
+        .trim_start_matches('v')
+        .split('.')
+        .map(|number| number.parse().unwrap_or(0));
+    let mut number = || numbers.next().unwrap_or(0);
+    (number(), number())
+}
+
+#[test]
+fn a_compose_project_is_read_as_compose_reads_it() {
+    let version = version();
+    if !HELD_AGAINST.contains(&version.0) {
+        println!("test: NOT RUN, because docker compose 2 and 5 are missing");
         return;
     }
     let directory = Directory::new("compose-reading");
     let path = fs::canonicalize(directory.path()).unwrap();
-    let checked = CASES
+    let cases = CASES.iter().chain(SHAPES);
+    let cases: Vec<&Case> = cases.filter(|case| case.since <= version).collect();
+    let checked = cases
         .iter()
         .map(|case| std::panic::catch_unwind(|| check(case, &path)));
     let failed = checked.filter(Result::is_err).count();
-    assert_eq!(failed, 0, "{} cases", CASES.len());
+    assert_eq!(failed, 0, "{} cases", cases.len());
 }

@@ -10,28 +10,37 @@ pub(super) struct Case {
     pub(super) files: &'static [(&'static str, &'static str)],
     /// True if compose refuses it.
     pub(super) fails: bool,
+    /// The first version of compose that has all of it.
+    pub(super) since: (u32, u32),
 }
 
-const fn case(name: &'static str, files: &'static [(&'static str, &'static str)]) -> Case {
+pub(super) const fn case(
+    name: &'static str,
+    files: &'static [(&'static str, &'static str)],
+) -> Case {
     Case {
         name,
         named: &[".devcontainer/c.yml"],
         environment: &[],
         files,
         fails: false,
+        since: (2, 0),
     }
 }
 
 /// A project with one compose file.
-const fn failing(name: &'static str, files: &'static [(&'static str, &'static str)]) -> Case {
+pub(super) const fn failing(
+    name: &'static str,
+    files: &'static [(&'static str, &'static str)],
+) -> Case {
     Case {
         fails: true,
         ..case(name, files)
     }
 }
 
-const C: &str = ".devcontainer/c.yml";
-const ENV: &str = ".devcontainer/.env";
+pub(super) const C: &str = ".devcontainer/c.yml";
+pub(super) const ENV: &str = ".devcontainer/.env";
 
 pub(super) const CASES: &[Case] = &[
     case(

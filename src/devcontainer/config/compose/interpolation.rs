@@ -142,15 +142,18 @@ impl<'a> Operation<'a> {
         depth: usize,
     ) -> Result<(), InterpolationError> {
         let value = lookup(name).filter(|value| !self.empty_is_none || !value.is_empty());
+        // What is wrong with a text that is not used is an error, too.
+        let mut replaced = String::new();
+        if let Kind::Default(text) | Kind::Required(text) | Kind::Alternative(text) = self.kind {
+            append(&mut replaced, text, lookup, depth + 1)?;
+        }
         match (self.kind, value) {
-            (Kind::Alternative(text), Some(_)) | (Kind::Default(text), None) => {
-                append(done, text, lookup, depth + 1)?;
-            }
-            (Kind::Required(text), None) => {
-                let mut message = String::new();
-                append(&mut message, text, lookup, depth + 1)?;
-                let name = name.to_owned();
-                return Err(InterpolationError::Required { name, message });
+            (Kind::Alternative(_), Some(_)) | (Kind::Default(_), None) => done.push_str(&replaced),
+            (Kind::Required(_), None) => {
+                return Err(InterpolationError::Required {
+                    name: name.to_owned(),
+                    message: replaced,
+                });
             }
             (Kind::Alternative(_), None) => {}
             (_, value) => done.push_str(&value.unwrap_or_default()),
@@ -249,7 +252,12 @@ mod tests {
             let error = interpolate(text, &lookup).unwrap_err();
             assert_eq!(error, InterpolationError::Invalid(text.to_owned()));
         }
-        for (text, message) in [("${NONE?}", ""), ("${EMPTY:?no $X}", "no x")] {
+        for (text, message) in [
+            ("${NONE?}", ""),
+            ("${EMPTY:?no $X}", "no x"),
+            ("${X:-${NONE?no}}", "no"),
+            ("${NONE+${NONE?no}}", "no"),
+        ] {
             let error = interpolate(text, &lookup).unwrap_err();
             let InterpolationError::Required { message: found, .. } = &error else {
                 panic!("{text}: {error}")

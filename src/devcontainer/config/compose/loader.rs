@@ -6,8 +6,8 @@ use super::build::complete;
 use super::files::{CORRECT, Files};
 use super::interpolation::{InterpolationError, Lookup, interpolate};
 use super::merge::{
-    BUILD, DEPENDS_ON, ENV_FILE, LINKS, NAMESPACES, PATH, PROFILES, VOLUMES_FROM, absolute,
-    apply_tags, is_remote, merge_service, merge_services, resolve_paths,
+    BUILD, DEPENDS_ON, ENV_FILE, LABEL_FILE, LINKS, NAMESPACES, PATH, PROFILES, VOLUMES_FROM,
+    absolute, apply_tags, is_remote, merge_service, merge_services, resolve_paths,
 };
 use super::node::{Map, Node};
 
@@ -20,9 +20,10 @@ const MAX_CHAIN: usize = 100;
 
 const EXTENDS: &str = "extends";
 /// The parts of a service that are of interest.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     BUILD,
     ENV_FILE,
+    LABEL_FILE,
     EXTENDS,
     DEPENDS_ON,
     LINKS,
@@ -327,12 +328,11 @@ impl<'a> Loader<'a> {
             .filter(|path| *path != "/dev/null")
             .map(|path| absolute(path, directory, &home).into())
             .collect();
-        let values = match part(ENV_FILE) {
-            None | Some(Node::Null) => {
-                self.files
-                    .variables(&[own_directory.join(".env")], true, variables)
-            }
-            Some(_) => self.files.variables(&named, false, variables),
+        let values = match part(ENV_FILE).map_or(&[][..], Node::items) {
+            [] => self
+                .files
+                .variables(&[own_directory.join(".env")], true, variables),
+            _ => self.files.variables(&named, false, variables),
         };
         let variables = |name: &str| variables(name).or_else(|| values.get(name).cloned());
         let mut services = self.services(&files, &own_directory, &variables, above)?;

@@ -9,6 +9,7 @@ use crate::model::location::normal;
 pub(super) const BUILD: &str = "build";
 pub(super) const CONTEXT: &str = "context";
 pub(super) const ENV_FILE: &str = "env_file";
+pub(super) const LABEL_FILE: &str = "label_file";
 pub(super) const PATH: &str = "path";
 pub(super) const ARGS: &str = "args";
 pub(super) const ADDITIONAL_CONTEXTS: &str = "additional_contexts";
@@ -56,7 +57,7 @@ pub(super) fn merge_service(base: Option<Node>, over: Node) -> Node {
     };
     merge_map(&mut merged, over, &|key, before, after| match key {
         BUILD => merge_build(before, after),
-        ENV_FILE => {
+        ENV_FILE | LABEL_FILE => {
             let mut files = before.map(into_items).unwrap_or_default();
             files.extend(into_items(after));
             Node::List(files)
@@ -172,10 +173,12 @@ pub(super) fn resolve_paths(service: &mut Map, directory: &Path, home: &Path) {
         }
         _ => {}
     };
-    match service.get_mut(ENV_FILE).map(untagged) {
-        Some(Node::List(files)) => files.iter_mut().for_each(file),
-        Some(one) => file(one),
-        None => {}
+    for key in [ENV_FILE, LABEL_FILE] {
+        match service.get_mut(key).map(untagged) {
+            Some(Node::List(files)) => files.iter_mut().for_each(file),
+            Some(one) => file(one),
+            None => {}
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub use self::call::{Call, normalized, value_in};
 pub use self::dotenv::canonical as canonical_env_file;
 
 pub use self::service::{EnvFile, Service};
+pub use crate::model::compose::ComposeSetup;
 
 use self::build::complete;
 use self::files::Files;

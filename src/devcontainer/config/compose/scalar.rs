@@ -36,6 +36,9 @@ fn plain(text: &str) -> Node {
         "" | "~" | "null" | "Null" | "NULL" => Node::Null,
         "true" | "True" | "TRUE" => Node::Typed("true".to_owned()),
         "false" | "False" | "FALSE" => Node::Typed("false".to_owned()),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Node::Typed("+Inf".to_owned()),
+        "-.inf" | "-.Inf" | "-.INF" => Node::Typed("-Inf".to_owned()),
+        ".nan" | ".NaN" | ".NAN" => Node::Typed("NaN".to_owned()),
         _ => match number(text) {
             Some(number) => Node::Typed(number),
             None => Node::Text(text.to_owned()),
@@ -76,7 +79,21 @@ fn number(text: &str) -> Option<String> {
         .bytes()
         .all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
     let number: f64 = digits.parse().ok().filter(|_| is_decimal)?;
-    Some((sign as f64 * number).to_string())
+    number.is_finite().then(|| shown(sign as f64 * number))
+}
+
+/// A number as Go prints it.
+fn shown(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let parts = scientific.split_once('e');
+    let exponent = parts.and_then(|(digits, exponent)| Some((digits, exponent.parse().ok()?)));
+    match exponent {
+        Some((digits, exponent @ (..-4_i32 | 21..))) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        _ => number.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +115,13 @@ mod tests {
             ("1.50", "#1.5"),
             ("1.0", "#1"),
             ("1e3", "#1000"),
+            ("1e20", "#100000000000000000000"),
+            ("-1e21", "#-1e+21"),
+            ("12345678901234567890123", "#1.2345678901234568e+22"),
+            ("0.0001", "#0.0001"),
+            ("1e-7", "#1e-07"),
+            ("1e400", "1e400"),
+            ("[.inf, -.Inf, .NaN, .nano]", "[#+Inf,#-Inf,#NaN,.nano]"),
             (".5", "#0.5"),
             ("1.2.3", "1.2.3"),
             ("-", "[null]"),

@@ -16,7 +16,7 @@ use crate::model::compose::ComposeSetup;
 pub struct Service {
     /// How its image is built, where it is.
     pub build: Option<Build>,
-    /// The files of variables of its container.
+    /// The files of variables and of labels of its container.
     pub env_files: Vec<EnvFile>,
     /// The services that are built or started with it.
     needs: BTreeSet<String>,
@@ -24,7 +24,7 @@ pub struct Service {
     profiles: Vec<String>,
 }
 
-/// A file of variables of a container.
+/// A file of variables or labels of a container.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EnvFile {
     /// Its path.
@@ -38,7 +38,10 @@ pub struct EnvFile {
 impl Service {
     pub(super) fn of(service: &Node) -> Self {
         let part = |key: &str| service.map().and_then(|service| service.get(key));
-        let env_files = part(merge::ENV_FILE).map_or(&[][..], Node::items);
+        let files = |key: &str| part(key).map_or(&[][..], Node::items);
+        let env_files = files(merge::ENV_FILE)
+            .iter()
+            .chain(files(merge::LABEL_FILE));
         let env_file = |file: &Node| {
             let part = |key: &str| file.map().and_then(|file| file.get(key));
             let path = part(merge::PATH).unwrap_or(file).text()?;
@@ -50,7 +53,7 @@ impl Service {
         };
         Self {
             build: part(merge::BUILD).and_then(Build::of),
-            env_files: env_files.iter().filter_map(env_file).collect(),
+            env_files: env_files.filter_map(env_file).collect(),
             needs: needs(&part),
             profiles: texts(part(PROFILES)).map(str::to_owned).collect(),
         }

@@ -134,7 +134,7 @@ fn other_files_are_included() {
         &[
             (
                 "c.yml",
-                "include:\n  - a/a.yml\n  - path: [b/b.yml, b/over.yml]\n    project_directory: d\n    env_file: f/.env\nservices: {app: {build: .}}\n",
+                "include:\n  - {path: a/a.yml, env_file: []}\n  - path: [b/b.yml, b/over.yml]\n    project_directory: d\n    env_file: f/.env\nservices: {app: {build: .}}\n",
             ),
             ("a/a.yml", "services: {a: {build: \"${A}\"}}\n"),
             ("a/.env", "A=aa\nB=no\n"),

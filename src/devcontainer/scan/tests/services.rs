@@ -5,10 +5,10 @@ use super::*;
 const SERVICES: &str = "services:
   app: {build: app, depends_on: [db]}
   db: {build: db, network_mode: 'service:net'}
-  net: {image: x, env_file: net.env, depends_on: {deep: {condition: service_started}}}
+  net: {image: x, label_file: net.env, depends_on: {deep: {condition: service_started}}}
   deep: {build: {context: deep, additional_contexts: {base: 'service:base'}}}
   base: {build: base, profiles: [p]}
-  other: {build: other}
+  other: {build: other, label_file: [other.labels]}
   debug: {build: debug, profiles: [debug, more]}
 ";
 
@@ -92,4 +92,30 @@ fn files_of_additional_contexts_are_inputs() {
         ];
         assert_eq!(found, expected, "{contexts}");
     }
+}
+
+#[test]
+fn files_of_labels_count_as_those_of_variables() {
+    let config = |service: &str| {
+        format!(
+            r#"{{"dockerComposeFile":"c.yml","service":"{service}","runServices":["{service}"]}}"#
+        )
+    };
+    let dir = TestDir::new();
+    dir.write("w/.devcontainer/c.yml", SERVICES);
+    dir.write(CONFIG, &config("app"));
+    let labels = "other.labels".to_owned();
+    assert!(!names(&scan_dir(&dir, None).unwrap()).contains(&labels));
+    dir.write(CONFIG, &config("other"));
+    let missing = scan_dir(&dir, None).unwrap();
+    let reason = missing.extent().unchecked.text().unwrap();
+    assert!(reason.contains(&labels), "{reason}");
+    dir.write("w/.devcontainer/other.labels", "a=b");
+    let before = settled(&dir);
+    dir.write("w/.devcontainer/other.labels", "# c\na=b\n");
+    let comment = scan_dir(&dir, Some(&before)).unwrap();
+    assert_eq!(contents(&comment), contents(&before));
+    dir.write("w/.devcontainer/other.labels", "a=c");
+    let edited = scan_dir(&dir, Some(&comment)).unwrap();
+    assert_ne!(contents(&edited), contents(&before));
 }
