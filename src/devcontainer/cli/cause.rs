@@ -44,6 +44,9 @@ const STDERR: &str = "\u{1b}[31m";
 /// The words by which lines of compose's log are known that are no errors.
 const NO_ERRORS: [&str; 3] = [" level=warning ", " level=info ", " level=debug "];
 
+/// The beginning of the name of an error of compose 1's YAML parser, such as `yaml.parser.ParserError`.
+const YAML_ERROR: &str = "yaml.";
+
 /// How many failed programs are remembered. The CLI runs few more before it gives up.
 const MAX_FAILED: usize = 16;
 /// How many bytes of a command line tell it from others.
@@ -60,8 +63,8 @@ pub(super) struct Causes {
     command: String,
     /// The end of what it has printed.
     output: String,
-    /// The last line that it has printed and that may be shown, if it is compose.
-    last_line: Option<String>,
+    /// The last error that it has printed and that may be shown, if it is compose.
+    last_error: Option<String>,
     /// Earlier programs with an error, and the error. The newest is the last one.
     failed: VecDeque<(String, String)>,
 }
@@ -78,7 +81,7 @@ impl Causes {
         }
         self.command = identity(command).to_owned();
         self.output.clear();
-        self.last_line = None;
+        self.last_error = None;
     }
 
     /// Takes the output that the last program has printed until its end, and lines of the CLI itself. With `is_shown`, it
@@ -95,10 +98,7 @@ impl Causes {
     /// Takes a piece of the output of the last program, as it is printed.
     pub(super) fn push(&mut self, text: &str, is_shown: bool) {
         if is_shown && is_compose(&self.command) {
-            let mut lines = text.lines().map(plain_text);
-            let last = lines.rfind(|line| is_error(line));
-            let last = last.map(|line| shorten(line.trim()).to_owned());
-            self.last_line = last.or(self.last_line.take());
+            self.last_error = last_error(text).or(self.last_error.take());
         }
         let from = text.ceil_char_boundary(text.len().saturating_sub(MAX_SEARCHED));
         self.output.push_str(text.get(from..).unwrap_or_default());
@@ -128,7 +128,7 @@ impl Causes {
         let mut lines = self.output.lines().map(plain_text);
         let last = lines.rfind(|line| is_cause(line.trim()));
         let cause = last.map(|last| shorten(last.trim()).to_owned());
-        cause.or_else(|| self.last_line.clone())
+        cause.or_else(|| self.last_error.clone())
     }
 }
 
@@ -142,6 +142,19 @@ fn is_compose(command: &str) -> bool {
     let mut words = command.split(' ');
     let program = words.next().and_then(|program| program.rsplit('/').next());
     program.is_some_and(|program| program.contains("compose")) || words.next() == Some("compose")
+}
+
+/// Returns the error of compose with which a text ends: its last line, or a message of compose 1's YAML parser, which
+/// goes over several lines.
+fn last_error(text: &str) -> Option<String> {
+    let lines = text.lines().map(plain_text);
+    let errors: Vec<_> = lines.filter(|line| is_error(line)).collect();
+    let lines = || errors.iter().map(|line| line.trim());
+    let is_first = |line: &str| line.starts_with(YAML_ERROR);
+    let after = lines().rev().position(is_first).unwrap_or(0);
+    let from = errors.len().checked_sub(after + 1)?;
+    let error: Vec<&str> = lines().skip(from).collect();
+    Some(shorten(&error.join(", ")).to_owned())
 }
 
 fn is_error(line: &str) -> bool {
@@ -334,6 +347,24 @@ mod tests {
                 assert_eq!(cause_in("docker ps -q", &texts(true)), None);
             }
         }
+    }
+
+    #[test]
+    fn a_message_of_the_yaml_parser_goes_over_several_lines() {
+        // Printed by compose 1.29, as the CLI 0.89 shows it.
+        let lines = [
+            "yaml.parser.ParserError: while parsing a flow node",
+            "expected the node content, but found '<stream end>'",
+            "  in \"/w/c.yml\", line 2, column 1",
+            "",
+        ];
+        let red = |line| format!("\u{1b}[1m\u{1b}[31m{line}\u{1b}[39m\u{1b}[22m\r\n");
+        let stderr: String = lines.map(red).concat();
+        let texts = [("", true), (&*stderr, true), ("Exit code 1", true)];
+        let cause = cause_in("docker-compose -f c.yml config", &texts);
+        let expected = "yaml.parser.ParserError: while parsing a flow node, expected the node content, but found \
+                        '<stream end>', in \"/w/c.yml\", line 2, column 1";
+        assert_eq!(cause.as_deref(), Some(expected));
     }
 
     #[test]
