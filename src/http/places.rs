@@ -258,6 +258,14 @@ mod tests {
         })
     }
 
+    /// Takes all regular places, with connections that are being answered.
+    fn all_answered(places: &Arc<Places>) -> Vec<Connected> {
+        let connected = (0..MAX_CONNECTIONS).map(|_| connect(places).unwrap());
+        let all: Vec<Connected> = connected.collect();
+        assert!(all.iter().all(|one| one.place.begin().is_some()));
+        all
+    }
+
     #[test]
     fn p19_the_connection_that_has_waited_longest_gives_way() {
         let places = Arc::new(Places::default());
@@ -280,10 +288,7 @@ mod tests {
     #[test]
     fn p19_a_reserve_is_left_where_all_are_answered() {
         let places = Arc::new(Places::default());
-        let mut all: Vec<_> = (0..MAX_CONNECTIONS)
-            .map(|_| connect(&places).unwrap())
-            .collect();
-        assert!(all.iter().all(|one| one.place.begin().is_some()));
+        let mut all = all_answered(&places);
         let reserved = |places| {
             let one = connect(places).unwrap();
             assert_eq!(one.place.begin(), Some(Kind::Reserved));
@@ -302,10 +307,7 @@ mod tests {
     #[test]
     fn p19_a_client_that_goes_away_frees_its_place() {
         let places = Arc::new(Places::default());
-        let mut all: Vec<_> = (0..MAX_CONNECTIONS)
-            .map(|_| connect(&places).unwrap())
-            .collect();
-        assert!(all.iter().all(|one| one.place.begin().is_some()));
+        let mut all = all_answered(&places);
         let (client, _other) = UnixStream::pair().unwrap();
         all[5].client = client;
         let next = connect(&places).unwrap();
@@ -318,10 +320,7 @@ mod tests {
     #[test]
     fn p19_a_client_that_takes_nothing_gives_way() {
         let places = Arc::new(Places::default());
-        let mut all: Vec<_> = (0..MAX_CONNECTIONS)
-            .map(|_| connect(&places).unwrap())
-            .collect();
-        assert!(all.iter().all(|one| one.place.begin().is_some()));
+        let mut all = all_answered(&places);
         let Connected {
             place,
             client: _client,

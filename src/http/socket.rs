@@ -99,7 +99,7 @@ impl Stall {
     }
 
     fn begin(&self) {
-        self.lock().get_or_insert_with(Instant::now);
+        *self.lock() = Some(Instant::now());
     }
 
     fn end(&self) {
@@ -174,23 +174,16 @@ impl Socket {
 
     /// Writes all of `bytes`, or fails after `deadline`. After a deadline in the past, the bytes that fit into the
     /// buffer are written all the same.
-    pub(super) fn write(&self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        let written = self.write_all(bytes, deadline);
-        self.stall.end();
-        written
-    }
-
-    fn write_all(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    pub(super) fn write(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             match send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(sent) => {
-                    self.stall.end();
-                    bytes = bytes.get(sent..).unwrap_or_default();
-                }
+                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     self.stall.begin();
-                    self.wait_for_room(deadline)?;
+                    let waited = self.wait_for_room(deadline);
+                    self.stall.end();
+                    waited?;
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -200,12 +193,15 @@ impl Socket {
 
     fn wait_for_room(&self, deadline: Instant) -> io::Result<()> {
         let mut fds = [PollFd::new(self, PollFlags::OUT)];
-        wait(&mut fds, deadline);
-        let [fd] = &fds;
-        if fd.revents().is_empty() && Instant::now() >= deadline {
-            Err(io::ErrorKind::TimedOut.into())
-        } else {
-            Ok(())
+        loop {
+            wait(&mut fds, deadline);
+            let [fd] = &fds;
+            if !fd.revents().is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         }
     }
 
