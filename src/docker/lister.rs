@@ -128,7 +128,7 @@ impl Lister {
             Others::Known => self.to_read(changed),
         };
         let (together, mut alone) = self.backoff.split(to_read, Instant::now());
-        // What has changed is waited for even if it is not to be tried again yet.
+        // A changed container is waited for even if it is not to be tried again yet.
         let must_answer = |id: &&String| self.ids.contains(*id) && self.backoff.is_hung(id);
         let must_answer: HashSet<String> = changed.iter().filter(must_answer).cloned().collect();
         alone.retain(|id| !must_answer.contains(id));

@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// Opens `directory` and creates it if it does not exist. If that fails, logs a warning and keeps nothing.
-    pub fn open(directory: Option<&Path>) -> Self {
+    fn open(directory: Option<&Path>) -> Self {
         match directory.ok_or(OpenError::NoHome).and_then(Directory::open) {
             Ok(directory) => Self {
                 directory: Some(directory),
@@ -140,7 +140,7 @@ impl Store {
     }
 
     /// Returns the data that was saved last. A file that cannot be understood is renamed, with a warning.
-    pub fn load(&self) -> Persisted {
+    fn load(&self) -> Persisted {
         let Some(directory) = &self.directory else {
             return Persisted::default();
         };

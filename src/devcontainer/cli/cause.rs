@@ -149,11 +149,10 @@ fn is_compose(command: &str) -> bool {
 fn last_error(text: &str) -> Option<String> {
     let lines = text.lines().map(plain_text);
     let errors: Vec<_> = lines.filter(|line| is_error(line)).collect();
-    let lines = || errors.iter().map(|line| line.trim());
-    let is_first = |line: &str| line.starts_with(YAML_ERROR);
-    let after = lines().rev().position(is_first).unwrap_or(0);
-    let from = errors.len().checked_sub(after + 1)?;
-    let error: Vec<&str> = lines().skip(from).collect();
+    let is_first = |line: &String| line.trim().starts_with(YAML_ERROR);
+    let first = errors.iter().rposition(is_first);
+    let first = first.or(errors.len().checked_sub(1))?;
+    let error: Vec<&str> = errors.iter().skip(first).map(|line| line.trim()).collect();
     Some(shorten(&error.join(", ")).to_owned())
 }
 

@@ -65,22 +65,17 @@ fn pattern(line: &str) -> Option<(Glob, Effect)> {
 
 /// Returns whether a relative pattern names something outside of the context.
 fn leads_out(pattern: &str) -> bool {
-    let mut depth = 0_usize;
+    let mut depth = 0_i64;
     let mut parts = Path::new(pattern).components();
-    parts.any(|part| match part {
-        Component::ParentDir => match depth.checked_sub(1) {
-            Some(above) => {
-                depth = above;
-                false
-            }
-            None => !pattern.starts_with('/'),
-        },
-        Component::Normal(_) => {
-            depth += 1;
-            false
-        }
-        _ => false,
-    })
+    let leads_above = parts.any(|part| {
+        depth += match part {
+            Component::ParentDir => -1,
+            Component::Normal(_) => 1,
+            _ => 0,
+        };
+        depth < 0
+    });
+    leads_above && !pattern.starts_with('/')
 }
 
 #[cfg(test)]

@@ -25,6 +25,14 @@ enum Piece {
 impl Glob {
     /// Reads a pattern. `None` where it is malformed.
     pub fn new(pattern: &str) -> Option<Self> {
+        // Docker takes such a pattern for the end of a path, also within a name.
+        if let Some(end) = pattern.strip_prefix("**")
+            && !end.starts_with('/')
+            && !end.contains(['*', '?', '[', ']', '\\'])
+        {
+            let end = end.chars().map(Piece::One);
+            return Some(Self([Piece::Rest].into_iter().chain(end).collect()));
+        }
         let mut pieces = Vec::new();
         let mut characters = pattern.chars().peekable();
         while let Some(character) = characters.next() {
@@ -49,14 +57,6 @@ impl Glob {
             if !(is_repeated && pieces.last() == Some(&piece)) {
                 pieces.push(piece);
             }
-        }
-        // Docker takes such a pattern for the end of a path, also within a name.
-        let suffix = pattern.strip_prefix("**").unwrap_or("*");
-        if !suffix.contains(['*', '?', '[', ']', '\\']) && !suffix.starts_with('/') {
-            pieces = [Piece::Rest]
-                .into_iter()
-                .chain(suffix.chars().map(Piece::One))
-                .collect();
         }
         Some(Self(pieces))
     }

@@ -326,7 +326,11 @@ impl<'a> Scanner<'a> {
         if let Some(known) = known.filter(|known| is_alike || !known.is_larger_than(LARGE)) {
             return known;
         }
-        let limit = if reads_large { MAX_READ } else { LARGE };
+        self.read_bytes(path, if reads_large { MAX_READ } else { LARGE })
+    }
+
+    /// Reads a file, of which size and time are compared in place of the content where it has more than `limit` bytes.
+    pub(super) fn read_bytes(&mut self, path: PathBuf, limit: u64) -> Input {
         let found = read_fingerprint(&path, limit);
         let found = found.map(|(fingerprint, stamp)| (Content::Fingerprint(fingerprint), stamp));
         self.input(path, found.map_err(FileError::from))

@@ -142,7 +142,7 @@ impl<'a> Operation<'a> {
         depth: usize,
     ) -> Result<(), InterpolationError> {
         let value = lookup(name).filter(|value| !self.empty_is_none || !value.is_empty());
-        // What is wrong with a text that is not used is an error, too.
+        // A mistake in a text that is not used is an error, too.
         let mut replaced = String::new();
         if let Kind::Default(text) | Kind::Required(text) | Kind::Alternative(text) = self.kind {
             append(&mut replaced, text, lookup, depth + 1)?;

@@ -254,7 +254,7 @@ impl Reader<'_> {
         let excluded: Vec<String> = excluded
             .filter_map(|pattern| self.expand(pattern))
             .collect();
-        // What follows a list is left out.
+        // The rest after a list is left out.
         let list = serde_json::Deserializer::from_str(rest).into_iter().next();
         let mut words = match list {
             Some(Ok(words)) => words,

@@ -153,18 +153,11 @@ impl Expansion<'_> {
                 self.until(Some('}'))?;
                 Ok(value.or_empty())
             }
-            '-' => {
+            '-' | '+' => {
                 let word = self.until(Some('}'))?;
-                Ok(match value {
-                    Value::Unset => word.map(Rc::from),
-                    value => value.or_empty(),
-                })
-            }
-            '+' => {
-                let word = self.until(Some('}'))?;
-                Ok(match value {
-                    Value::Set(_) => word.map(Rc::from),
-                    value => value.or_empty(),
+                Ok(match (operator, value) {
+                    ('-', Value::Unset) | ('+', Value::Set(_)) => word.map(Rc::from),
+                    (_, value) => value.or_empty(),
                 })
             }
             '#' | '%' => {

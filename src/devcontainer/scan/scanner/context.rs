@@ -184,9 +184,7 @@ impl Scanner<'_> {
         let Some(index) = self.others.iter().position(is_it) else {
             return;
         };
-        let found = read_fingerprint(&path, super::LARGE).map_err(FileError::from);
-        let found = found.map(|(fingerprint, stamp)| (Content::Fingerprint(fingerprint), stamp));
-        let input = self.input(path, found);
+        let input = self.read_bytes(path, super::LARGE);
         if let Some(known) = self.others.get_mut(index) {
             // A later stamp would hide a change since the first look.
             let stamp = known.stamp().copied().or(input.stamp().copied());
