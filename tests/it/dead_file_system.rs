@@ -249,9 +249,7 @@ fn p22_roots_and_predefined_folders_that_are_dead_do_not_keep_the_daemon_from_se
 
 #[test]
 fn p22_a_state_directory_that_is_dead_at_the_start_is_not_used() {
-    let sandbox = Sandbox::new();
-    let app = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &app);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer("");
     let state = sandbox.path("work/mount");
     fs::create_dir_all(&state).unwrap();
@@ -271,9 +269,7 @@ fn p22_a_state_directory_that_is_dead_at_the_start_is_not_used() {
 
 #[test]
 fn p22_a_state_directory_that_dies_stops_no_operation() {
-    let sandbox = Sandbox::new();
-    let app = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &app);
+    let sandbox = Sandbox::with_app();
     sandbox.devcontainer("");
     let state = sandbox.path("state/devcontainerd");
     fs::create_dir_all(&state).unwrap();
