@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::errors::{self, Error, Limit};
 use super::handlers::Reply;
 use super::limits::{CLOSING_TIMEOUT, IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
-use super::places::{Kind, Place};
+use super::places::{Place, Turn};
 use super::presence::Presence;
 use super::reader::{NoRequest, Reader};
 use super::request::{Persistence, Request, Version};
@@ -74,8 +74,9 @@ impl Connection<'_> {
     fn serve_next(&self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
         match requests.next(idle, |request| self.service.admit(request)) {
             Ok(request) => match self.place.begin() {
-                Some(Kind::Regular) => self.serve(&request, request.persistence),
-                Some(Kind::Reserved) => self.serve_reserved(&request),
+                Some(Turn::Any) => self.serve(&request, request.persistence),
+                Some(Turn::Last) => self.serve(&request, Persistence::Close),
+                Some(Turn::LastReserved) => self.serve_reserved(&request),
                 // Another connection has got its place since the request was read.
                 None => self.refuse(&request),
             },

@@ -38,6 +38,16 @@ impl Daemon {
     }
 }
 
+impl Client {
+    /// Returns whether a read would not wait: bytes have arrived, or the daemon has closed the connection.
+    pub fn is_readable(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let read = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        !self.buffer.is_empty() || !matches!(read, Err(e) if e.kind() == ErrorKind::WouldBlock)
+    }
+}
+
 impl<S: Read + Write> Client<S> {
     pub fn new(stream: S) -> Self {
         Self {

@@ -32,6 +32,17 @@ pub(super) enum Kind {
     Reserved,
 }
 
+/// What a connection may do with the request that it has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Answer it, and read the next one.
+    Any,
+    /// Answer it as its last one.
+    Last,
+    /// Answer it as its last one, if it is one of those that must always be served.
+    LastReserved,
+}
+
 #[derive(Default)]
 struct Table {
     taken: Vec<Taken>,
@@ -66,8 +77,7 @@ impl Places {
             table.abort_stalled(None);
             return None;
         }
-        let mut kinds = [Kind::Regular, Kind::Reserved].into_iter();
-        let kind = kinds.find(|kind| table.make_room(*kind))?;
+        let kind = table.find_room()?;
         let number = table.next;
         table.next += 1;
         table.taken.push(Taken {
@@ -99,6 +109,12 @@ impl Table {
     fn has_room(&self, kind: Kind) -> bool {
         let taken = self.taken.iter().filter(|taken| taken.kind == Some(kind));
         taken.count() < kind.limit()
+    }
+
+    /// Returns the kind of place that there is room for now.
+    fn find_room(&mut self) -> Option<Kind> {
+        let mut kinds = [Kind::Regular, Kind::Reserved].into_iter();
+        kinds.find(|kind| self.make_room(*kind))
     }
 
     /// Returns whether there is room now.
@@ -150,9 +166,8 @@ impl Table {
         taken.filter(move |taken| taken.kind == kind)
     }
 
-    fn find(&mut self, number: u64) -> Option<&mut Taken> {
-        let mut places = self.taken.iter_mut().filter(|taken| taken.kind.is_some());
-        places.find(|taken| taken.number == number)
+    fn taken_by(&mut self, number: u64) -> Option<&mut Taken> {
+        self.taken.iter_mut().find(|taken| taken.number == number)
     }
 }
 
@@ -176,7 +191,7 @@ impl Taken {
     }
 
     /// Takes the place away. The thread of the connection finds the end of the stream, and ends. If it has just read a
-    /// request, it can still refuse that.
+    /// request, it can still answer that.
     fn end(&mut self) {
         self.kind = None;
         if let Some(stream) = self.stream.upgrade() {
@@ -194,21 +209,33 @@ impl Taken {
 }
 
 impl Place {
-    /// Begins to answer a request, so that the connection does not give way. Returns the kind of its place, which is a
-    /// regular one as soon as there is room, or `None` where it has given way already.
-    pub(super) fn begin(&self) -> Option<Kind> {
+    /// Begins to answer a request, so that the connection does not give way. Its place is a regular one as soon as there
+    /// is room. A connection that gave way when its request had just been read gets a place again, if another one can
+    /// give way instead. Returns `None` where none can.
+    pub(super) fn begin(&self) -> Option<Turn> {
         let mut table = self.places.lock();
-        let taken = table.find(self.number)?;
-        taken.waits_since = None;
-        if taken.kind == Some(Kind::Reserved) && table.make_room(Kind::Regular) {
-            table.find(self.number)?.kind = Some(Kind::Regular);
-        }
-        table.find(self.number)?.kind
+        let before = table.taken_by(self.number)?;
+        let (was, waited) = (before.kind, before.waits_since.take());
+        let kind = match was {
+            Some(Kind::Regular) => Kind::Regular,
+            Some(Kind::Reserved) if !table.make_room(Kind::Regular) => Kind::Reserved,
+            Some(Kind::Reserved) => Kind::Regular,
+            None if waited.is_none() => return None,
+            None => table.find_room()?,
+        };
+        table.taken_by(self.number)?.kind = Some(kind);
+        Some(match (kind, was) {
+            (Kind::Reserved, _) => Turn::LastReserved,
+            (Kind::Regular, None) => Turn::Last,
+            (Kind::Regular, Some(_)) => Turn::Any,
+        })
     }
 
     /// The connection waits for a request, or for the client to close it.
     pub(super) fn wait(&self) {
-        if let Some(taken) = self.places.lock().find(self.number) {
+        let mut table = self.places.lock();
+        let taken = table.taken_by(self.number);
+        if let Some(taken) = taken.filter(|taken| taken.kind.is_some()) {
             taken.waits_since = Some(Instant::now());
         }
     }
@@ -222,149 +249,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Read;
-    use std::os::unix::net::UnixStream;
-    use std::thread;
-    use std::time::Duration;
-
-    struct Connected {
-        place: Place,
-        client: UnixStream,
-        socket: Socket,
-    }
-
-    impl Connected {
-        fn is_ended(&mut self) -> bool {
-            matches!(self.socket.stream().unread(), Unread::End)
-        }
-
-        /// Returns whether the client still gets what is written.
-        fn gets_answer(&mut self) -> bool {
-            let written = self.socket.write(b"x", Instant::now());
-            written.is_ok() && self.client.read_exact(&mut [0]).is_ok()
-        }
-    }
-
-    fn connect(places: &Arc<Places>) -> Option<Connected> {
-        let (client, server) = UnixStream::pair().unwrap();
-        let socket = Socket::new(Stream::Unix(server)).unwrap();
-        let place = places.take(&socket)?;
-        Some(Connected {
-            place,
-            client,
-            socket,
-        })
-    }
-
-    /// Takes all regular places, with connections that are being answered.
-    fn all_answered(places: &Arc<Places>) -> Vec<Connected> {
-        let connected = (0..MAX_CONNECTIONS).map(|_| connect(places).unwrap());
-        let all: Vec<Connected> = connected.collect();
-        assert!(all.iter().all(|one| one.place.begin().is_some()));
-        all
-    }
-
-    #[test]
-    fn p19_the_connection_that_has_waited_longest_gives_way() {
-        let places = Arc::new(Places::default());
-        let mut all: Vec<_> = (0..MAX_CONNECTIONS)
-            .map(|_| connect(&places).unwrap())
-            .collect();
-        assert_eq!(all[0].place.begin(), Some(Kind::Regular));
-        all[1].place.wait();
-        let next = connect(&places).unwrap();
-        let ended: Vec<usize> = (0..all.len()).filter(|n| all[*n].is_ended()).collect();
-        assert_eq!(ended, [2], "0 is answered, and 1 has waited for less long");
-        assert_eq!(all[2].place.begin(), None, "it gave way");
-        assert!(
-            all[2].gets_answer(),
-            "a request that was just read is refused"
-        );
-        assert_eq!(next.place.begin(), Some(Kind::Regular));
-    }
-
-    #[test]
-    fn p19_a_reserve_is_left_where_all_are_answered() {
-        let places = Arc::new(Places::default());
-        let mut all = all_answered(&places);
-        let reserved = |places| {
-            let one = connect(places).unwrap();
-            assert_eq!(one.place.begin(), Some(Kind::Reserved));
-            one
-        };
-        let mut more: Vec<_> = (0..MAX_RESERVED).map(|_| reserved(&places)).collect();
-        assert!(connect(&places).is_none());
-        more[0].place.wait();
-        let next = connect(&places).unwrap();
-        assert!(more[0].is_ended(), "the reserve has an order of its own");
-        all.pop();
-        assert_eq!(next.place.begin(), Some(Kind::Regular), "there is room");
-        assert!(connect(&places).is_some(), "its place is free");
-    }
-
-    #[test]
-    fn p19_a_client_that_goes_away_frees_its_place() {
-        let places = Arc::new(Places::default());
-        let mut all = all_answered(&places);
-        let (client, _other) = UnixStream::pair().unwrap();
-        all[5].client = client;
-        let next = connect(&places).unwrap();
-        assert_eq!(next.place.begin(), Some(Kind::Regular));
-        assert_eq!(all[5].place.begin(), None, "its place is taken");
-        let last = connect(&places).unwrap();
-        assert_eq!(last.place.begin(), Some(Kind::Reserved));
-    }
-
-    #[test]
-    fn p19_a_client_that_takes_nothing_gives_way() {
-        let places = Arc::new(Places::default());
-        let mut all = all_answered(&places);
-        let Connected {
-            place,
-            client: _client,
-            socket,
-        } = all.swap_remove(5);
-        let stall = socket.stall().clone();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let stuck = thread::spawn(move || socket.write(&vec![b'x'; 8 << 20], deadline));
-        while stall.since().is_none() {
-            thread::yield_now();
-        }
-        let early = connect(&places).unwrap();
-        assert_eq!(early.place.begin(), Some(Kind::Reserved));
-        while stall
-            .since()
-            .is_some_and(|since| since.elapsed() < STALL_TIMEOUT)
-        {
-            thread::yield_now();
-        }
-        let next = connect(&places).unwrap();
-        assert_eq!(next.place.begin(), Some(Kind::Regular));
-        assert!(stuck.join().unwrap().is_err(), "its thread is woken");
-        assert_eq!(place.begin(), None, "it gave way");
-    }
-
-    #[test]
-    fn p19_connections_that_gave_way_are_few() {
-        let places = Arc::new(Places::default());
-        let all: Vec<_> = (0..500).map_while(|_| connect(&places)).collect();
-        let most = MAX_CONNECTIONS + MAX_RESERVED + MAX_LEAVING;
-        assert_eq!(all.len(), most, "their threads have not ended");
-        assert!(connect(&places).is_none());
-        drop(all);
-        assert!(connect(&places).is_some());
-    }
-
-    #[test]
-    fn p19_an_idle_connection_can_be_ended_for_its_descriptor() {
-        let places = Arc::new(Places::default());
-        let mut one = connect(&places).unwrap();
-        assert!(places.end_one());
-        assert!(one.is_ended());
-        let next = connect(&places).unwrap();
-        next.place.begin();
-        assert!(!places.end_one());
-    }
-}
+mod tests;
