@@ -390,8 +390,14 @@ impl Sim {
 
     /// An operation ends, and has changed a container.
     pub(super) fn finish(&mut self, number: u32, exists: bool) {
-        // Nothing else happens at the same time.
-        self.run_until(self.now + 1);
+        // A reading that begins at this moment would count as one that began afterwards.
+        loop {
+            let steps = self.steps;
+            self.run_until(self.now + 1);
+            if self.steps == steps {
+                break;
+            }
+        }
         self.change(number, exists, true);
         let now = self.instant();
         self.state.listing.invalidate(now, vec![id(number)]);
