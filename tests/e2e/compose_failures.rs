@@ -10,7 +10,7 @@ use crate::common::{Daemon, DaemonBuilder, eventually};
 use crate::engine::{Containers, Directory, IMAGE, daemon, docker, inspect};
 use crate::keeping::facts::{Facts, facts_of, processes_with};
 use crate::keeping::stage::{Hold, free_port, holding_docker, publish};
-use crate::project::{Project, SERVE};
+use crate::project::Project;
 use crate::workspace::container_of;
 
 const KEPT: &str = "nothing was lost";
@@ -198,17 +198,8 @@ rows! {
         dev: After::Untouched,
         db: After::Restored,
         says: &[],
-        arrange: |stage| {
-            stage.project.compose_with("one", stage.project.port, |file| {
-                file["services"]["db"]["environment"] = json!({"NEW": "yes"});
-                file["services"]["db"]["stop_grace_period"] = json!("20s");
-            });
-            stage.daemon()
-        },
-        killed_at: Some(|stage| {
-            let name = || inspect(&stage.db.id, ".Name").contains(".devcontainerd-");
-            eventually("db is set aside", || name().then_some(()));
-        }),
+        arrange: Stage::with_held_db,
+        killed_at: Some(Stage::wait_until_db_is_set_aside),
     },
     p12_compose_killed_during_post_create_command: Row {
         cause: "the daemon is killed during `postCreateCommand`",
@@ -295,6 +286,17 @@ impl Stage {
     fn held(&self, hold: Hold) -> DaemonBuilder {
         let docker = holding_docker(&self.directory, hold);
         self.daemon().args(&format!("--docker {docker}"))
+    }
+
+    /// Makes a recreate replace `db`, and wait for its end.
+    fn with_held_db(&self) -> DaemonBuilder {
+        self.project.hold_db();
+        self.compose(|services| services["db"]["environment"] = json!({"NEW": "yes"}))
+    }
+
+    fn wait_until_db_is_set_aside(&self) {
+        let name = || inspect(&self.db.id, ".Name").contains(".devcontainerd-");
+        eventually("db is set aside", || name().then_some(()));
     }
 
     fn taken_port(&self) -> String {
@@ -425,6 +427,10 @@ fn check_killed(row: &Row, reached: fn(&Stage), has_state: bool) {
     reached(&stage);
     first.signal("KILL");
     first.wait();
+    if Project::release_db(&stage.db.id) {
+        let is_stopped = || inspect(&stage.db.id, ".State.Running") == "false";
+        eventually("db has ended", || is_stopped().then_some(()));
+    }
 
     let second = with_state(stage.daemon()).start();
     let look = || stage.project.workspace.find(&second);
@@ -479,30 +485,20 @@ fn p12_compose_cancelled_before_the_start() {
 
 #[test]
 fn p12_compose_cancelled_while_another_service_is_stopped() {
-    let (project, dev) = Project::up_with("compose-slow", free_port(), |file| {
-        // It takes its time to end.
-        file["services"]["db"]["command"] =
-            json!(["sh", "-c", SERVE.replace("exit 0", "sleep 3; exit 0")]);
-    });
-    let stage = Stage {
-        dev: facts_of(&[], &dev).unwrap(),
-        db: facts_of(&[], &project.db()).unwrap(),
-        project,
-        others: Containers::new("compose-slow"),
-        directory: Directory::new("compose-slow"),
-    };
-    for id in [&stage.dev.id, &stage.db.id] {
-        docker(&["exec", id, "sh", "-c", "echo own >/own"]);
-    }
-    let daemon = stage.compose(|services| {
-        services["db"]["environment"] = json!({"NEW": "yes"});
-    });
-    let daemon = daemon.start();
+    let stage = Stage::new();
+    let daemon = stage.with_held_db().start();
     stage.project.workspace.devcontainer(&daemon);
     assert_eq!(stage.project.post(&daemon, "recreate").status, 202);
-    let name = || inspect(&stage.db.id, ".Name").contains(".devcontainerd-");
-    eventually("db is set aside", || name().then_some(()));
-    let cancelled = stage.project.post(&daemon, "cancel");
+    stage.wait_until_db_is_set_aside();
+    let cancelled = std::thread::scope(|scope| {
+        let cancel = scope.spawn(|| stage.project.post(&daemon, "cancel"));
+        daemon.log.wait_for("cancel: asked for");
+        assert!(
+            Project::release_db(&stage.db.id),
+            "it was stopped too early"
+        );
+        cancel.join().unwrap()
+    });
     assert_eq!(cancelled.status, 204, "{cancelled:?}");
     stage.assert_after(&stage.dev, After::Untouched, "dev", "cancelled");
     stage.assert_after(&stage.db, After::Restored, "db", "cancelled");

@@ -11,6 +11,9 @@ use crate::workspace::{Workspace, container_of};
 /// Runs until it gets a TERM. Compose turns two dollars into one.
 pub(crate) const SERVE: &str = "trap 'exit 0' 15; while sleep 1 & wait $$!; do :; done";
 
+/// The same, but while this file exists, a TERM has no effect yet.
+const STOPPED_LATE: &str = "trap 'while [ -e /hold ]; do sleep 0.1; done; exit 0' 15; while sleep 1 & wait $$!; do :; done";
+
 /// A workspace with the services `dev` and `db`; removed with its volume and its network when it is dropped.
 pub(crate) struct Project {
     pub(crate) workspace: Workspace,
@@ -67,19 +70,24 @@ impl Project {
 
     /// Writes the compose file with changes.
     pub(crate) fn compose_with(&self, greeting: &str, port: u16, change: impl FnOnce(&mut Value)) {
-        let serve = json!(["sh", "-c", SERVE]);
+        let serve = |program| json!(["sh", "-c", program]);
         // JSON is a subset of YAML.
         let mut file = json!({
             "version": "3.7",
             "services": {
                 "dev": {
                     "build": {"context": ".", "dockerfile": "Dockerfile"},
-                    "command": serve,
+                    "command": serve(SERVE),
                     "environment": {"GREETING": greeting},
                     "ports": [format!("127.0.0.1:{port}:80")],
                     "depends_on": ["db"],
                 },
-                "db": {"image": IMAGE, "command": serve, "volumes": ["data:/data"]},
+                "db": {
+                    "image": IMAGE,
+                    "command": serve(STOPPED_LATE),
+                    "stop_grace_period": "600s",
+                    "volumes": ["data:/data"],
+                },
             },
             "volumes": {"data": {}},
         });
@@ -115,6 +123,17 @@ impl Project {
         let found = self.service("db");
         assert_eq!(found.len(), 1, "{found:?}");
         found[0].clone()
+    }
+
+    /// Makes a stop of the container of `db` last until [`Project::release_db`].
+    #[track_caller]
+    pub(crate) fn hold_db(&self) {
+        docker(&["exec", &self.db(), "touch", "/hold"]);
+    }
+
+    /// Lets a container of `db` end that is held and being stopped. Returns whether it was held.
+    pub(crate) fn release_db(id: &str) -> bool {
+        try_docker(&["exec", id, "rm", "/hold"]).status.success()
     }
 
     pub(crate) fn volume(&self) -> String {
