@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, send};
 
 use crate::base::poll::wait;
 
@@ -49,10 +49,15 @@ impl Stream {
         done.is_ok()
     }
 
-    /// Resets the connection as soon as its thread drops it, and wakes that thread. A client could take the end of an
-    /// answer that is cut off for the end of the answer, and the kernel would keep what the client has not taken.
+    /// Resets the connection, and wakes its thread. A client could take the end of an answer that is cut off for the end
+    /// of the answer, and the kernel would keep what the client has not taken.
     pub(super) fn abort(&self) {
         if let Self::Tcp(tcp) = self {
+            // A shutdown alone would end the stream first, for a client that has room for more.
+            if connect_unspec(tcp).is_ok() {
+                return;
+            }
+            // The thread waits for a request, as its answer has just been taken.
             let _ = set_socket_linger(tcp, Some(Duration::ZERO));
         }
         self.shutdown(Shutdown::Both);
@@ -236,5 +241,29 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn p19_an_answer_that_is_cut_off_does_not_look_complete() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let socket = Socket::new(Stream::Tcp(server)).unwrap();
+        // The client has room for it, so that nothing delays what follows.
+        socket.write(b"half of it", Instant::now()).unwrap();
+        socket.stream().abort();
+        assert!(socket.write(b"more", Instant::now()).is_err());
+        drop(socket);
+        let mut text = String::new();
+        let error = client.read_to_string(&mut text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{text:?}");
     }
 }
