@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::base::time::Timestamp;
 use crate::model::ids::OperationId;
 use crate::model::labels::{LABEL_FOLDER, LABEL_OPERATION};
 
@@ -67,6 +68,26 @@ pub(super) fn without_flags_of_run(run: &[OsString]) -> Vec<OsString> {
     kept
 }
 
+/// The arguments of `events`, with those events that come from `now` on, though docker subscribes to them later. The CLI
+/// does not wait for that: on a busy machine, the container that it waits for starts before, and it would wait for ever.
+pub(super) fn events_from(events: &[OsString], now: Timestamp) -> Vec<OsString> {
+    let has_since = events.iter().any(|word| {
+        let word = word.as_encoded_bytes();
+        word == b"--since" || word.starts_with(b"--since=")
+    });
+    let mut all = events.to_vec();
+    if !has_since {
+        let nanoseconds = now.as_nanos();
+        let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+        let at = events.len().min(1);
+        all.splice(
+            at..at,
+            ["--since".into(), format!("{seconds}.{rest:09}").into()],
+        );
+    }
+    all
+}
+
 /// The index of the verb in the arguments of compose.
 pub(super) fn verb_of_compose(arguments: &[OsString]) -> Option<usize> {
     let mut at = 0;
@@ -99,6 +120,19 @@ pub(super) fn forced_up(arguments: &[OsString], up: usize, service: &str) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_those_from_the_call_on() {
+        let now = Timestamp::new(1_700_000_000, 5_000);
+        let shown = |text: &str| events_from(&words(text), now).join(" ".as_ref());
+        assert_eq!(
+            shown("events --format {{json .}} --filter event=start"),
+            "events --since 1700000000.000005000 --format {{json .}} --filter event=start"
+        );
+        for own in ["events --since 5", "events --since=5m --filter a=b"] {
+            assert_eq!(shown(own), own);
+        }
+    }
 
     fn words(text: &str) -> Vec<OsString> {
         text.split_whitespace().map(OsString::from).collect()

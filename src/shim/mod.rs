@@ -1,8 +1,8 @@
 //! The docker, and docker-compose, that the devcontainer CLI is given: our own binary, called by another path.
 //!
 //! Everything is passed on to the real programs, with these exceptions: `ps` does not print containers that are to be
-//! replaced (the originals); before the new container starts, the originals are parked; and the new container gets a
-//! label. compose finds its containers by labels, so that containers of a project cannot be parked. An original among
+//! replaced (the originals); `events` prints what happens from its call on; before the new container starts, the originals
+//! are parked; and the new container gets a label. compose finds its containers by labels, so that containers of a project cannot be parked. An original among
 //! them is not removed before compose itself replaces it.
 
 mod argv;
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::time::Timestamp;
 use crate::docker::{self, Client};
 use crate::model::ids::OperationId;
 use crate::model::labels::ComposeService;
@@ -153,6 +154,10 @@ impl Plan {
                 self.list(arguments)
             }
             Some("rm") => self.remove(arguments),
+            Some("events") => {
+                let events = argv::events_from(arguments, Timestamp::now());
+                Err(exec(&self.docker, &events))
+            }
             Some("run") if argv::makes_devcontainer(arguments) => self.replace(arguments),
             Some("compose") => self.compose(&self.docker, &["compose"], rest),
             _ => Err(exec(&self.docker, arguments)),

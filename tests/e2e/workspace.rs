@@ -18,6 +18,8 @@ use crate::engine::{Directory, IMAGE, docker, remove_labelled, unique};
 pub(crate) const WAITING_HOOK: &str =
     "echo begun; while [ ! -e /workspace/go ]; do sleep 0.02; done; echo 'went' 'on'";
 
+const DOCKER_OF_CLI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/docker-of-cli.sh");
+
 /// A workspace folder; removed with its containers when it is dropped.
 pub(crate) struct Workspace {
     folder: PathBuf,
@@ -125,9 +127,13 @@ impl Workspace {
     #[track_caller]
     pub(crate) fn result_of_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));
+        let mut command = Command::new("devcontainer");
+        command.args(["up", "--workspace-folder", self.shown()]);
+        if !arguments.contains(&"--docker-path") {
+            command.args(["--docker-path", DOCKER_OF_CLI]);
+        }
         // The `docker run` that the CLI leaves behind would hold pipes open.
-        let mut child = Command::new("devcontainer")
-            .args(["up", "--workspace-folder", self.shown()])
+        let mut child = command
             .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
