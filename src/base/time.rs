@@ -56,6 +56,11 @@ impl Timestamp {
             .saturating_add(i64::from(self.nanos / 1_000_000))
     }
 
+    /// Seconds since 1970 with nine decimals, as docker takes them.
+    pub fn as_seconds_text(self) -> String {
+        format!("{}.{:09}", self.seconds, self.nanos)
+    }
+
     /// Returns the nanoseconds since 1970-01-01T00:00:00Z, saturating.
     pub fn as_nanos(self) -> i64 {
         let nanos = self.seconds.saturating_mul(1_000_000_000);

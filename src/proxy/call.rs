@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::message::Request;
 use crate::base::text::percent_decode;
+use crate::base::time::Timestamp;
 
 /// A request, as the rules see it. A container is named by its name or the beginning of its id.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,6 +72,20 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Returns the target of a request for events with those since `time`; `None` where it asks for something else, or says
+/// since when.
+pub(super) fn events_since(request: &Request, time: Timestamp) -> Option<String> {
+    let target = &request.target;
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let has_since = query.split('&').any(|part| part.starts_with("since="));
+    if request.method != "GET" || !path.ends_with("/events") || has_since {
+        return None;
+    }
+    let separator = if query.is_empty() { "" } else { "&" };
+    let since = time.as_seconds_text();
+    Some(format!("{path}?{query}{separator}since={since}"))
+}
+
 /// The name that a request to make a container gives to it.
 pub(super) fn name_of_new(request: &Request) -> Option<String> {
     let (_, query) = request.target.split_once('?')?;
@@ -108,11 +123,32 @@ fn label_filters(query: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn request(line: &str) -> Request {
+        let request = format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n");
+        Request::read(&mut request.as_bytes()).unwrap().unwrap()
+    }
+
     #[track_caller]
     fn check(line: &str, expected: Call<'_>) {
-        let request = format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n");
-        let request = Request::read(&mut request.as_bytes()).unwrap().unwrap();
-        assert_eq!(Call::of(&request), expected, "{line}");
+        assert_eq!(Call::of(&request(line)), expected, "{line}");
+    }
+
+    #[test]
+    fn events_are_those_since_a_time_unless_they_say_so_themselves() {
+        let time = Timestamp::new(1_700_000_000, 5_000);
+        for (line, expected) in [
+            (
+                "GET /v1.45/events?filters=%7B%7D",
+                Some("/v1.45/events?filters=%7B%7D&since=1700000000.000005000"),
+            ),
+            ("GET /events", Some("/events?since=1700000000.000005000")),
+            ("GET /events?since=1&filters=x", None),
+            ("POST /events", None),
+            ("GET /containers/events/json", None),
+        ] {
+            let found = events_since(&request(line), time);
+            assert_eq!(found.as_deref(), expected, "{line}");
+        }
     }
 
     #[test]

@@ -244,6 +244,7 @@ impl Shared {
             return Ok(());
         };
         self.rules.replace_alias(&mut request);
+        self.rules.extend_events(&mut request);
         let decided = self.rules.decide(&request, &mut client);
         let result = match decided {
             Ok(Some(answer)) => return client.write_all(&answer.bytes()),

@@ -12,6 +12,7 @@ use super::message::{Answer, Request};
 use super::roles::{Membership, Owner, Role, is_same_path};
 use super::{Done, OwnContainer, Plan};
 use crate::base::notify::Notifier;
+use crate::base::time::Timestamp;
 use crate::docker::{self, Snapshot};
 use crate::model::labels::{LABEL_COMPOSE_PROJECT, LABEL_COMPOSE_SERVICE};
 use crate::model::original::Original;
@@ -46,6 +47,8 @@ pub(super) struct Progress {
     pub(super) left_alone: Vec<String>,
     /// Names that compose gave to containers that were left alone, and the ids of those.
     pub(super) aliases: Vec<(String, String)>,
+    /// The time at which the dev container was about to be made, for the first time.
+    pub(super) made_from: Option<Timestamp>,
     /// True from the end of the operation on. Nothing is renamed any more.
     pub(super) is_closed: bool,
 }
@@ -94,6 +97,16 @@ impl Rules {
                 let before = request.target.get(..at).unwrap_or_default();
                 request.target = format!("{before}/containers/{id}{rest}");
             }
+        }
+    }
+
+    /// Makes a request for events include those since the dev container was about to be made. The CLI waits for its start,
+    /// but not until docker has subscribed: on a busy machine, the container starts before.
+    pub(super) fn extend_events(&self, request: &mut Request) {
+        if let Some(made_from) = self.progress().made_from
+            && let Some(target) = call::events_since(request, made_from)
+        {
+            request.target = target;
         }
     }
 
@@ -194,6 +207,9 @@ impl Rules {
         let is_devcontainer = new
             .folder()
             .is_some_and(|folder| is_same_path(folder, &self.plan.folder));
+        if is_devcontainer {
+            self.progress().made_from.get_or_insert(Timestamp::now());
+        }
         let service = new.service();
         if let Some(service) = &service
             && let Some((foreign, owner)) = self.foreign_of(service, new.working_dir())?

@@ -77,13 +77,8 @@ pub(super) fn events_from(events: &[OsString], now: Timestamp) -> Vec<OsString> 
     });
     let mut all = events.to_vec();
     if !has_since {
-        let nanoseconds = now.as_nanos();
-        let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
         let at = events.len().min(1);
-        all.splice(
-            at..at,
-            ["--since".into(), format!("{seconds}.{rest:09}").into()],
-        );
+        all.splice(at..at, ["--since".into(), now.as_seconds_text().into()]);
     }
     all
 }

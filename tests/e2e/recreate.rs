@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::common::Daemon;
-use crate::engine::{daemon, inspect, unique};
+use crate::engine::{Directory, daemon, inspect, unique};
+use crate::keeping::stage::program;
 use crate::workspace::{Live, WAITING_HOOK, Workspace, container_of};
 
 /// The value of an environment variable of the container, which is on the command line of `docker run`.
@@ -273,4 +274,29 @@ fn log_lines_go_to_the_sink_and_carry_the_scripts_source() {
         lines.contains("to-the-sink, world") && !lines.contains(SECRET),
         "{lines}"
     );
+}
+
+/// The CLI waits for the start of its container, but not until docker reports events.
+#[test]
+fn p20_a_docker_that_reports_events_late_does_not_hang_a_recreate() {
+    let workspace = Workspace::new("late-events", json!({}));
+    workspace.up();
+    let directory = Directory::new("late-events");
+    let code = r#"
+case "$*" in
+"events "*"{{json .}} --filter event=start")
+    started() { docker ps --quiet --filter label=devcontainerd.operation --filter 'label=OWN'; }
+    while [ -z "$(started)" ]; do sleep 0.05; done
+    ;;
+esac
+exec docker "$@""#;
+    let late = program(
+        &directory,
+        "docker",
+        &code.replace("OWN", &workspace.label()),
+    );
+    let daemon = daemon().args(&format!("--docker {late}")).start();
+    workspace.devcontainer(&daemon);
+    let answer = daemon.post(&format!("/devcontainers/{}/recreate?wait", workspace.name));
+    assert_eq!(answer.status, 204, "{answer:?}");
 }
