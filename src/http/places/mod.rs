@@ -25,7 +25,7 @@ pub(super) struct Place {
 
 /// The kind of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     /// Its connection may send any request.
     Regular,
     /// Its connection may send one request of those that must always be served.
@@ -60,6 +60,9 @@ struct Taken {
 }
 
 impl Kind {
+    /// In the order in which they are given away.
+    const ALL: [Self; 2] = [Self::Regular, Self::Reserved];
+
     fn limit(self) -> usize {
         match self {
             Self::Regular => MAX_CONNECTIONS,
@@ -96,8 +99,7 @@ impl Places {
     /// Ends a connection that can give way. Returns false where there is none.
     pub(super) fn end_one(&self) -> bool {
         let mut table = self.lock();
-        let mut kinds = [Kind::Regular, Kind::Reserved].into_iter();
-        kinds.any(|kind| table.end_one(kind))
+        Kind::ALL.into_iter().any(|kind| table.end_one(kind))
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -113,8 +115,7 @@ impl Table {
 
     /// Returns the kind of place that there is room for now.
     fn find_room(&mut self) -> Option<Kind> {
-        let mut kinds = [Kind::Regular, Kind::Reserved].into_iter();
-        kinds.find(|kind| self.make_room(*kind))
+        Kind::ALL.into_iter().find(|kind| self.make_room(*kind))
     }
 
     /// Returns whether there is room now.
