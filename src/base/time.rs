@@ -56,7 +56,7 @@ impl Timestamp {
             .saturating_add(i64::from(self.nanos / 1_000_000))
     }
 
-    /// Seconds since 1970 with nine decimals, as docker takes them.
+    /// Returns the seconds since 1970-01-01T00:00:00Z with nine decimals, as `docker events --since` takes them.
     pub fn as_seconds_text(self) -> String {
         format!("{}.{:09}", self.seconds, self.nanos)
     }

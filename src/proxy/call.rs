@@ -24,6 +24,8 @@ pub(super) enum Call<'a> {
     RemoveNetwork(&'a str),
     /// Removes all containers, or networks, that nothing uses.
     Prune,
+    /// Follows events.
+    Events,
     /// Anything else.
     Other,
 }
@@ -67,6 +69,7 @@ impl<'a> Call<'a> {
             ("POST", ["containers" | "networks", "prune"]) => Self::Prune,
             ("POST", ["networks", _, "connect" | "disconnect"]) => Self::Network,
             ("DELETE", ["networks", network]) => Self::RemoveNetwork(network),
+            ("GET", ["events"]) => Self::Events,
             _ => Self::Other,
         }
     }
@@ -78,7 +81,7 @@ pub(super) fn events_since(request: &Request, time: Timestamp) -> Option<String>
     let target = &request.target;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let has_since = query.split('&').any(|part| part.starts_with("since="));
-    if request.method != "GET" || !path.ends_with("/events") || has_since {
+    if Call::of(request) != Call::Events || has_since {
         return None;
     }
     let separator = if query.is_empty() { "" } else { "&" };

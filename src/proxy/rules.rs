@@ -134,7 +134,7 @@ impl Rules {
                 200,
                 &json!({"ContainersDeleted": [], "NetworksDeleted": [], "SpaceReclaimed": 0}),
             ))),
-            Call::Other => Ok(None),
+            Call::Events | Call::Other => Ok(None),
         }
     }
 
