@@ -23,7 +23,7 @@ mod wait;
 
 pub use self::containers::container_id;
 pub use self::daemon::{BINARY, Daemon, DaemonBuilder};
-pub use self::process::{descendants, kill, operation_processes, zombies};
+pub use self::process::{descendants, kill, operation_processes, processes_of_operation, zombies};
 pub use self::requests::{Response, parse};
 pub use self::sandbox::{NO_EVENTS, Sandbox, sh};
 pub use self::wait::{LONG, LONGEST, Stopwatch, eventually};

@@ -89,6 +89,15 @@ pub(super) fn send(pid: u32, signal: Signal) {
 /// The processes of the operations of the daemon `pid`, whatever their parent is now, each with its command line, but for
 /// those with which podman keeps a container running.
 pub fn operation_processes(pid: u32) -> BTreeMap<u32, String> {
+    processes_of(pid, |mark| !mark.ends_with(b":events"))
+}
+
+/// Returns those of one operation. A daemon may be repairing the dev container of another test meanwhile.
+pub fn processes_of_operation(pid: u32, operation: &str) -> BTreeMap<u32, String> {
+    processes_of(pid, |mark| mark.ends_with(operation.as_bytes()))
+}
+
+fn processes_of(pid: u32, is_wanted: impl Fn(&[u8]) -> bool) -> BTreeMap<u32, String> {
     let variable = format!("DEVCONTAINERD_OPERATION={pid}:");
     let all = fs::read_dir("/proc").unwrap().flatten();
     let ours = all.filter_map(|process| {
@@ -97,7 +106,7 @@ pub fn operation_processes(pid: u32) -> BTreeMap<u32, String> {
         let mut variables = environment.split(|byte| *byte == 0);
         let is_ours = |one: &[u8]| {
             let name = one.strip_prefix(variable.as_bytes());
-            name.is_some_and(|name| !name.ends_with(b":events"))
+            name.is_some_and(&is_wanted)
         };
         let ours = variables.any(is_ours);
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();

@@ -62,7 +62,10 @@ fn check(
 ) {
     let old = workspace.up();
     let before = state_of(&old);
-    let daemon = daemon.args("--no-events").start();
+    // It repairs no dev container of another test, as the processes of its operations are counted.
+    let root = workspace.folder().parent().unwrap().to_str().unwrap();
+    let daemon = daemon.args("--no-events").arg("--workspace-root").arg(root);
+    let daemon = daemon.start();
     workspace.devcontainer(&daemon);
     let (threads, descriptors) = (daemon.threads(), daemon.descriptors());
     workspace.configure(hanging);
@@ -284,7 +287,9 @@ fn a_stop_that_takes_long_is_cancelled() {
     let arguments = ["--stop-signal", "WINCH", "--stop-timeout", "60"];
     let workspace = Workspace::new("cancel-stop", json!({"runArgs": arguments}));
     let id = workspace.up();
-    let daemon = daemon().start();
+    // It repairs no dev container of another test, as the processes of its operations are counted.
+    let root = workspace.folder().to_str().unwrap();
+    let daemon = daemon().arg("--workspace-root").arg(root).start();
     let stop = format!("/devcontainers/{}/stop", workspace.name);
     assert_eq!(daemon.post(&stop).status, 202);
     eventually("docker stop runs", || {

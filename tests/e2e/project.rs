@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::common::{Daemon, Response, operation_processes};
+use crate::common::{Daemon, Response, processes_of_operation};
 use crate::engine::{IMAGE, docker, inspect, remove_labelled, try_docker};
 use crate::workspace::{Workspace, container_of};
 
@@ -171,7 +171,8 @@ impl Project {
         assert!(environment.contains(&format!("GREETING={greeting}")));
         assert_eq!(inspect(&self.db(), ".State.Running"), "true");
         self.assert_data_is_there();
-        let left = operation_processes(daemon.pid());
+        let operation = inspect(&id, r#"index .Config.Labels "devcontainerd.operation""#);
+        let left = processes_of_operation(daemon.pid(), &operation);
         assert!(left.is_empty(), "{left:?}");
         id
     }
