@@ -196,7 +196,8 @@ fn as_is_shown(shown: &BTreeMap<String, Value>, label: &str) -> BTreeMap<String,
 fn p11_the_events_child_killed_two_hundred_times() {
     let killer = || {
         let containers = Containers::new("killed");
-        let daemon = start();
+        // However busy the machine is, docker answers in time.
+        let daemon = DaemonBuilder::new().args("--list-timeout 60").start();
         let mut mirror = Mirror::of(&daemon);
         let mut live = Vec::new();
         for round in 0..KILLS {
