@@ -1,9 +1,9 @@
 //! The docker, and docker-compose, that the devcontainer CLI is given: our own binary, called by another path.
 //!
 //! Everything is passed on to the real programs, with these exceptions: `ps` does not print containers that are to be
-//! replaced (the originals); `events` prints what happens from its call on; before the new container starts, the originals
-//! are parked; and the new container gets a label. compose finds its containers by labels, so that containers of a project cannot be parked. An original among
-//! them is not removed before compose itself replaces it.
+//! replaced (the originals); `events` prints what happens from its call on; before the new container starts, the
+//! originals are parked; and the new container gets a label. compose finds its containers by labels, so that containers
+//! of a project cannot be parked. An original among them is not removed before compose itself replaces it.
 
 mod argv;
 mod replace;

@@ -62,10 +62,7 @@ fn check(
 ) {
     let old = workspace.up();
     let before = state_of(&old);
-    // It repairs no dev container of another test, as the processes of its operations are counted.
-    let root = workspace.folder().parent().unwrap().to_str().unwrap();
-    let daemon = daemon.args("--no-events").arg("--workspace-root").arg(root);
-    let daemon = daemon.start();
+    let daemon = workspace.alone(daemon).args("--no-events").start();
     workspace.devcontainer(&daemon);
     let (threads, descriptors) = (daemon.threads(), daemon.descriptors());
     workspace.configure(hanging);
@@ -287,9 +284,7 @@ fn a_stop_that_takes_long_is_cancelled() {
     let arguments = ["--stop-signal", "WINCH", "--stop-timeout", "60"];
     let workspace = Workspace::new("cancel-stop", json!({"runArgs": arguments}));
     let id = workspace.up();
-    // It repairs no dev container of another test, as the processes of its operations are counted.
-    let root = workspace.folder().to_str().unwrap();
-    let daemon = daemon().arg("--workspace-root").arg(root).start();
+    let daemon = workspace.alone(daemon()).start();
     let stop = format!("/devcontainers/{}/stop", workspace.name);
     assert_eq!(daemon.post(&stop).status, 202);
     eventually("docker stop runs", || {

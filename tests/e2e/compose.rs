@@ -92,9 +92,7 @@ fn p12_a_failing_build_leaves_the_old_one_running() {
 fn p16_a_cancelled_build_leaves_the_old_one_running_and_no_process() {
     let (project, dev) = Project::up("compose-cancel", 47004);
     let started = inspect(&dev, ".State.StartedAt");
-    // It repairs no dev container of another test, as the processes of its operations are counted.
-    let root = project.workspace.folder().to_str().unwrap();
-    let daemon = daemon().arg("--workspace-root").arg(root).start();
+    let daemon = project.workspace.alone(daemon()).start();
     project.workspace.devcontainer(&daemon);
     project.dockerfile("RUN echo it takes long && sleep 4747.5");
     assert_eq!(project.post(&daemon, "recreate").status, 202);

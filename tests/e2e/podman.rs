@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::common::{Daemon, eventually, processes_of_operation};
+use crate::common::{Daemon, eventually, operation_processes};
 use crate::engine::{IMAGE, unique};
 use crate::workspace::{Workspace, container_of};
 
@@ -89,7 +89,7 @@ impl Stage {
 
     fn daemon(&self) -> Daemon {
         let daemon = crate::engine::daemon().args("--docker").arg(program());
-        daemon.start()
+        self.workspace.alone(daemon).start()
     }
 
     fn containers(&self) -> Vec<String> {
@@ -111,6 +111,8 @@ impl Stage {
             {"port": 80, "network": "tcp", "host_ip": "127.0.0.1", "host_port": self.port},
         ]);
         assert_eq!(one["container"]["ports"], port, "{one:#}");
+        let left = operation_processes(daemon.pid());
+        assert!(left.is_empty(), "{left:?}");
         (one, id)
     }
 
@@ -126,9 +128,6 @@ impl Stage {
         assert!(one.get("error").is_none(), "{one:#}");
         let environment = inspect(&id, "json .Config.Env");
         assert!(environment.contains(&format!("GREETING={greeting}")));
-        let operation = inspect(&id, r#"index .Config.Labels "devcontainerd.operation""#);
-        let left = processes_of_operation(daemon.pid(), &operation);
-        assert!(left.is_empty(), "{left:?}");
     }
 
     /// Recreates it, which fails, and asserts that the old container is there as before, and that the log has `text`.

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
-use crate::common::{Daemon, LONGEST, Response, eventually, parse};
+use crate::common::{Daemon, DaemonBuilder, LONGEST, Response, eventually, parse};
 use crate::engine::{Directory, IMAGE, docker, remove_labelled, unique};
 
 /// A hook that prints `begun`, and goes on at [`Workspace::release`]. The log of the CLI has the command, too, but no
@@ -124,6 +124,14 @@ impl Workspace {
     }
 
     /// Makes the dev container with the real CLI, without the daemon. Returns the result of the CLI.
+    /// Lets a daemon act in this folder only: it repairs no dev container of another test then, so that the processes of its
+    /// operations can be counted.
+    pub(crate) fn alone(&self, daemon: DaemonBuilder) -> DaemonBuilder {
+        // The folder itself would be in the command line, by which the processes of the dev container are found.
+        let root = self.folder.parent().unwrap();
+        daemon.arg("--workspace-root").arg(root.to_str().unwrap())
+    }
+
     #[track_caller]
     pub(crate) fn result_of_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));
