@@ -123,7 +123,6 @@ impl Workspace {
         result["containerId"].as_str().unwrap().to_owned()
     }
 
-    /// Makes the dev container with the real CLI, without the daemon. Returns the result of the CLI.
     /// Lets a daemon act in this folder only: it repairs no dev container of another test then, so that the processes of its
     /// operations can be counted.
     pub(crate) fn alone(&self, daemon: DaemonBuilder) -> DaemonBuilder {
@@ -132,6 +131,7 @@ impl Workspace {
         daemon.arg("--workspace-root").arg(root.to_str().unwrap())
     }
 
+    /// Makes the dev container with the real CLI, without the daemon. Returns the result of the CLI.
     #[track_caller]
     pub(crate) fn result_of_up(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
         let [out, err] = ["out", "err"].map(|name| self.folder.with_file_name(name));

@@ -108,7 +108,7 @@ fn start(host: &str, state: &Path) -> Daemon {
     let builder = binary.map_or_else(DaemonBuilder::new, |binary| DaemonBuilder::of(&binary));
     let state = state.display();
     let listen = format!("--listen 127.0.0.1:0 --listen unix:{state}/{SOCKET}");
-    let arguments = format!("--list-timeout 5 --state-dir {state} {listen}");
+    let arguments = format!("--state-dir {state} {listen}");
     builder.args(&arguments).env("DOCKER_HOST", host).start()
 }
 
