@@ -1,6 +1,6 @@
 //! The targets of `make fuzz`: each reads bytes that come from outside, and asserts what holds for all of them.
 //!
-//! What the fuzzer found is in `fuzz/found`. The tests read that and the seeds, so that no finding comes back.
+//! The findings of the fuzzer are in `fuzz/found`. The tests read these and the seeds, so that none comes back.
 
 use crate::{devcontainer, docker, http, manifest, proxy, store};
 

@@ -149,7 +149,7 @@ struct Entry {
 #[serde(deny_unknown_fields)]
 struct Script {
     id: Uuid,
-    /// Of any kind, since a bad one is no reason to have no dev containers.
+    /// A value of any kind, since a bad one is no reason to have no dev containers.
     #[serde(default)]
     log_source_id: serde_json::Value,
 }

@@ -95,7 +95,7 @@ impl Timestamp {
             + minute * 60
             + second;
         let seconds = local - offset(zone)?;
-        // What is shown must be read again.
+        // A time that is shown must be readable again, and takes a year of four digits.
         let has_four_digits = (EARLIEST..=LATEST).contains(&seconds);
         has_four_digits.then_some(Self { seconds, nanos })
     }

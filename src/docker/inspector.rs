@@ -258,7 +258,7 @@ impl Inspector<'_> {
             }
         }
         let asked = Instant::now();
-        // What makes this fail makes the inspects fail, too.
+        // A fault that makes this fail makes the inspects fail, too.
         if docker.list("ps", asked + self.timeout).is_ok() {
             board.note(Answered::List, asked);
         }

@@ -45,7 +45,7 @@ pub struct Lister {
     reading: u64,
 }
 
-/// What a listing does about known containers that are not said to have changed.
+/// The way in which a listing treats known containers that are not said to have changed.
 #[derive(Clone, Copy, PartialEq)]
 enum Others {
     /// It reads them, too.

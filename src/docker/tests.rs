@@ -1,5 +1,5 @@
-//! What docker and podman say differs from version to version; what is made of it does not. The clients are recordings in
-//! `tests/fixtures/clients`.
+//! The output of docker and podman differs from version to version; the containers that are read from it do not. The
+//! clients are recordings in `tests/fixtures/clients`.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

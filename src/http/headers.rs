@@ -1,4 +1,4 @@
-//! What the headers of a request say, with the rules of each.
+//! The headers of a request, with the rules of each.
 
 use super::request::{Flaw, Framing, HeadError, Persistence, Version};
 

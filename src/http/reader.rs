@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
     fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, NoRequest> {
         loop {
             let end = self.buffer.iter().position(|b| *b == b'\n');
-            // What follows the line may be content, in which any byte may stand.
+            // The bytes after the line may be content, in which any byte may stand.
             let line = end.map_or(&*self.buffer, |end| {
                 self.buffer.get(..=end).unwrap_or_default()
             });

@@ -24,7 +24,7 @@ pub(super) enum Peer {
     Gone,
 }
 
-/// What a client has sent that is not read yet.
+/// The bytes from a client that are not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
     Nothing,

@@ -1,4 +1,4 @@
-//! What may be done with a dev container, and why no more.
+//! The operations that are allowed on a dev container, and the reason why no others are.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;

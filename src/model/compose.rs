@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What a configuration says of its compose project.
+/// The keys of a configuration that concern its compose project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComposeSetup {
     /// Its files. Where there are none, the CLI looks for them.

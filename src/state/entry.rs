@@ -67,7 +67,7 @@ pub(super) struct Entry {
     pub(super) others: Vec<Arc<ContainerInfo>>,
     /// The operations that have left services of its compose project: parked, or half made.
     pub(super) left_services: Vec<OperationId>,
-    /// What is being done to its containers.
+    /// The work on its containers that is under way.
     pub(super) activity: Activity,
     /// The operation that is to be done to them, and waits for its turn. Repairs go on meanwhile.
     pub(super) queued: Option<QueuedOperation>,

@@ -1,5 +1,5 @@
-//! What is kept of containers and dev containers that a listing does not show: docker may look at another context, and
-//! show them again later.
+//! The data that is kept of containers and dev containers that a listing does not show: docker may look at another
+//! context, and show them again later.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;

@@ -19,7 +19,7 @@ pub enum Refusal {
     },
     /// Something is being done, or is to be done, to another dev container of its compose project (P14).
     ProjectInProgress {
-        /// What it is.
+        /// The work on it.
         work: Work,
         /// The name of the other dev container.
         name: String,
@@ -34,7 +34,7 @@ pub enum Refusal {
     Closing,
 }
 
-/// What is being done, or is to be done, to the containers of a dev container.
+/// Work on the containers of a dev container that is under way, or is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// An operation that waits in the queue.

@@ -43,7 +43,7 @@ struct Worker {
     thread: Option<Thread>,
     /// The item that it looks at, and since when.
     at: Option<(usize, Instant)>,
-    /// What it did when it was last seen at work, or first seen at its item.
+    /// Its state when it was last seen at work, or first seen at its item.
     last_work: Option<Work>,
     /// The remote mounts that its item is on, once that takes long, so that another thread goes on with the rest.
     mounts: Option<Vec<PathBuf>>,

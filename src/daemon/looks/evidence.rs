@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the kernel says of a thread at one moment (proc_pid_status(5)).
+/// The state of a thread at one moment, as the kernel shows it (proc_pid_status(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sample {
     /// True if it computes, or would if a processor were free.

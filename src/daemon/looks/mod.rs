@@ -26,7 +26,8 @@ use crate::base::notify::RescanSignal;
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a helper thread may do nothing at a file system that a network or another process serves.
 const PATIENCE_REMOTE: Duration = CHECK_INTERVAL;
-/// The same at any other file system. A write that waits for a busy disk can make all who read wait for seconds.
+/// How long a helper thread may do nothing at any other file system. A write that waits for a busy disk can delay all
+/// readers for seconds.
 const PATIENCE_LOCAL: Duration = Duration::from_secs(6);
 /// How long one place may take, even if its thread works.
 const LONGEST_ITEM: Duration = Duration::from_secs(10);

@@ -47,7 +47,7 @@ impl Mounts {
     /// Returns the remote mount that `path` is on, by the words of both: the path itself is not looked at.
     pub(super) fn around(&self, path: &Path) -> Option<&Path> {
         let around = self.0.iter().filter(|one| path.starts_with(&one.point));
-        // Of two on one point, the later one hides the other.
+        // The later one of two on one point hides the other.
         let innermost = around.max_by_key(|one| one.point.components().count())?;
         // With the root directory, all would be one place.
         let is_place = innermost.is_remote && innermost.point.parent().is_some();

@@ -12,7 +12,7 @@ use crate::model::moved::Moved;
 use crate::model::operation::OperationKind;
 use crate::state::Target;
 
-/// What is at the place of a dev container.
+/// A look at the place of a dev container.
 struct Sight {
     resolved: Resolved,
     /// The place to which the labels of the container lead.

@@ -152,7 +152,7 @@ mod tests {
         }
         project[1].joins = vec!["outside".to_owned(), "mail".to_owned()];
         check(&project, OperationKind::Delete, &["cache", "mail"]);
-        // Of a service that it needs.
+        // The network is that of a service that it needs.
         project[3].joins = vec![project[5].id.clone()];
         check(&project, OperationKind::Delete, &["cache"]);
     }

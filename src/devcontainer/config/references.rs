@@ -51,7 +51,7 @@ pub fn references(
             })
         }));
     }
-    // What is beyond the limit of inputs would not be compared, so it is not even made a path.
+    // A feature beyond the limit of inputs would not be compared, so no path is made of it.
     let features = local_features(config).take(MAX_INPUTS + 1);
     references.extend(features.map(|id| {
         let folder = paths.directory().join(id);

@@ -116,7 +116,7 @@ impl<'a> Scanner<'a> {
             self.keep_known();
         }
         let reads_large = self.read();
-        // What is said of all comes before what is said of single files, of which there may be many.
+        // The reasons that concern all inputs come before those of single files, of which there may be many.
         if self.is_truncated {
             self.leave_unchecked(&Reason::TooMany(&paths.config).to_string());
         }

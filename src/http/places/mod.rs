@@ -32,7 +32,7 @@ enum Kind {
     Reserved,
 }
 
-/// What a connection may do with the request that it has read.
+/// The permission of a connection to answer the request that it has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Answer it, and read the next one.

@@ -1,4 +1,4 @@
-//! What is kept of containers and dev containers while a listing does not show them.
+//! The data that is kept of containers and dev containers while a listing does not show them.
 
 use ChangeKind::*;
 

@@ -218,7 +218,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What names have meant, and the truth about folders and containers.
+/// The meanings that names have had, and the truth about folders and containers.
 struct Names {
     world: World,
     containers: [Option<u32>; FOLDERS.len()],

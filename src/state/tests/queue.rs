@@ -231,7 +231,7 @@ fn p14_no_more_than_so_many_wait_and_stop_does_not_wait_for_them() {
     for kind in [OperationKind::Start, OperationKind::Recreate] {
         let full = Err(Refusal::QueueFull(MAX));
         assert_eq!(world.operate(*last, kind, &[]), full);
-        // What already waits is refused for that.
+        // An operation that already waits is refused for that.
         let again = world.operate(others[0], kind, &[]);
         assert!(
             matches!(again, Err(Refusal::InProgress { .. })),

@@ -1,4 +1,4 @@
-//! What operations leave that did not come to their end.
+//! The containers that operations leave which did not come to their end.
 
 use super::dirty::made;
 use super::*;

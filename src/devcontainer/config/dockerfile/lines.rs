@@ -7,7 +7,7 @@ use super::words;
 pub(super) struct Instruction {
     /// In capitals.
     pub(super) keyword: String,
-    /// What follows, without heredocs.
+    /// The text after the keyword, without heredocs.
     pub(super) rest: String,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Stage {
     variables: Variables,
     /// The instructions of `ONBUILD`.
     triggers: Vec<String>,
-    /// What it takes from the context.
+    /// The files that it takes from the context.
     pub(super) sources: BTreeSet<Source>,
     /// Why other sources are not known.
     pub(super) unknown: BTreeSet<String>,

@@ -148,7 +148,7 @@ fn a_feature_may_be_anything() {
     assert_eq!(found[3], ("none".to_owned(), Content::Absent));
 }
 
-/// What the CLI accepts, though it is no JSON.
+/// Text that the CLI accepts, though it is no JSON.
 const TOLERATED: [&str; 7] = [
     r#"{"name":"n" "dockerFile":"D"}"#,
     r#"{"name":"n",,"dockerFile":"D"}"#,
