@@ -13,7 +13,7 @@ use rustix::process::{
 };
 
 use super::pipes::{CHUNK, Pipes};
-use super::table::Table;
+use super::table;
 use super::{Ended, LINGER, RunLimits, SpawnError, Stream, orphans};
 use crate::base::poll::wait;
 
@@ -158,7 +158,9 @@ impl Drop for Group {
 /// Returns whether a process of the group `id` is alive. A zombie is not.
 fn group_lives(id: Pid) -> bool {
     let id = id.as_raw_pid();
-    Table::read().alive().any(|entry| entry.group == id)
+    let is_in_group = |entry: &table::Entry| entry.group == id;
+    // A process may lose its parent while the table is read, and be missed.
+    (0..2).any(|_| orphans::read_ours().alive().any(is_in_group))
 }
 
 fn is_readable(fd: BorrowedFd<'_>) -> bool {

@@ -28,13 +28,14 @@ const EXEC: Duration = Duration::from_millis(2);
 
 /// Kills processes until no process meets both conditions, or for at most `time`. Returns the number of killed ones.
 ///
-/// `is_candidate` selects from a table of processes. `is_target` decides about a candidate while its id cannot be
+/// `read` reads a table of processes, and `is_candidate` selects from it. `is_target` decides about a candidate while its id cannot be
 /// reused, so that it may read the candidate's files below /proc.
 ///
 /// Some are never killed: this process and its ancestors, the helpers of containers and their descendants, and
 /// processes in other PID namespaces.
 pub(super) fn kill_all(
     time: Duration,
+    read: fn() -> Table,
     is_candidate: &dyn Fn(&Table, &Entry) -> bool,
     is_target: &dyn Fn(&Entry) -> bool,
 ) -> usize {
@@ -44,7 +45,13 @@ pub(super) fn kill_all(
     let mut killed = 0;
     let mut empty_passes = 0;
     while empty_passes < 2 && Instant::now() < deadline {
-        let table = Table::read();
+        let table = read();
+        // Nothing is about to show itself where there is nothing. A process may have lost its parent while the table was
+        // read, and have been missed.
+        if table.alive().all(|entry| table.is_above_us(entry)) {
+            empty_passes += 1;
+            continue;
+        }
         let stopped: Vec<OwnedFd> = table
             .alive()
             .filter(|e| is_candidate(&table, e) && !is_spared(&table, e))

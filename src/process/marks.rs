@@ -16,6 +16,18 @@ pub(super) const VARIABLE: &str = "DEVCONTAINERD_OPERATION";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark(String);
 
+/// Whether a process has a mark.
+pub(super) enum Marked {
+    Yes(Mark),
+    No,
+    /// During an execve(2), the environment of a process cannot be read for a moment. That of one that has cleared it looks
+    /// the same.
+    Unknown,
+}
+
+/// The process that is the parent of all threads of the kernel.
+const KTHREADD: i32 = 2;
+
 impl Mark {
     /// Returns the mark of an operation of this process.
     pub(super) fn new(operation: &str) -> Self {
@@ -38,14 +50,10 @@ impl Mark {
 
     /// Returns the mark of `process`. Returns `None` if it has none, or its environment may not be read.
     pub(super) fn of(process: Pid) -> Option<Self> {
-        let environment = std::fs::read(format!("/proc/{process}/environ")).ok()?;
-        let variables = environment.split(|byte| *byte == 0);
-        let mut values = variables.filter_map(|variable| {
-            let assigned = variable.strip_prefix(VARIABLE.as_bytes())?;
-            assigned.strip_prefix(b"=")
-        });
-        let value = std::str::from_utf8(values.next()?).ok()?;
-        Some(Self(value.to_owned()))
+        match Marked::of(process) {
+            Marked::Yes(mark) => Some(mark),
+            Marked::No | Marked::Unknown => None,
+        }
     }
 
     /// Returns the mark of the operation that started this process, if there is one.
@@ -60,6 +68,39 @@ impl Mark {
         let start = parts.next()?.parse().ok()?;
         parts.next().map(|_| (pid, start))
     }
+}
+
+impl Marked {
+    pub(super) fn of(process: Pid) -> Self {
+        // It fails where the process has ended, or is of another user.
+        let Ok(environment) = std::fs::read(format!("/proc/{process}/environ")) else {
+            return Self::No;
+        };
+        if environment.is_empty() {
+            return if is_of_kernel(process) {
+                Self::No
+            } else {
+                Self::Unknown
+            };
+        }
+        let variables = environment.split(|byte| *byte == 0);
+        let mut values = variables.filter_map(|variable| {
+            let assigned = variable.strip_prefix(VARIABLE.as_bytes())?;
+            assigned.strip_prefix(b"=")
+        });
+        let value = values
+            .next()
+            .and_then(|value| std::str::from_utf8(value).ok());
+        value.map_or(Self::No, |value| Self::Yes(Mark(value.to_owned())))
+    }
+}
+
+/// Returns whether `process` is a thread of the kernel, or has ended: neither has an environment.
+fn is_of_kernel(process: Pid) -> bool {
+    let is_kthreadd = |pid: i32| pid == KTHREADD;
+    Entry::of(process).is_none_or(|entry| {
+        !entry.alive || is_kthreadd(entry.parent) || is_kthreadd(entry.pid.as_raw_pid())
+    })
 }
 
 /// Returns whether no process has this id and start time any more. A process that may not be seen counts as alive.

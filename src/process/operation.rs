@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::kill::kill_all;
-use super::marks::{self, Mark};
-use super::table::{Entry, Table};
+use super::marks::{self, Mark, Marked};
+use super::table::{self, Entry, Table};
 use super::{Ended, RunLimits, SpawnError, Stream, orphans, run_then};
 
 /// The time limit of killing the processes of an operation, which may start others meanwhile.
@@ -58,13 +58,24 @@ pub fn is_mark_of_the_dead(mark: &str) -> bool {
 /// The processes of a living daemon are not killed, nor those of the operation that has started this process.
 pub fn end_leftovers() -> usize {
     let above_us = Mark::above_us().and_then(|mark| mark.daemon());
-    let is_leftover = |entry: &Entry| {
-        let daemon = Mark::of(entry.pid).and_then(|mark| mark.daemon());
+    let is_left = |mark: &Mark| {
+        let daemon = mark.daemon();
         daemon.is_some_and(|daemon| Some(daemon) != above_us && marks::is_dead(daemon))
-            && marks::is_of_our_user(entry)
+    };
+    // Mostly there is none, which shows without a table of all processes.
+    let may_be_left = |pid| match Marked::of(pid) {
+        Marked::Yes(mark) => is_left(&mark),
+        Marked::Unknown => true,
+        Marked::No => false,
+    };
+    if !table::all_ids().any(may_be_left) {
+        return 0;
+    }
+    let is_leftover = |entry: &Entry| {
+        Mark::of(entry.pid).as_ref().is_some_and(is_left) && marks::is_of_our_user(entry)
     };
     let is_candidate = |_: &Table, entry: &Entry| is_leftover(entry);
-    kill_all(KILL_LEFTOVERS, &is_candidate, &is_leftover)
+    kill_all(KILL_LEFTOVERS, Table::read, &is_candidate, &is_leftover)
 }
 
 /// Returns whether an operation of a dead daemon has started this process.
@@ -87,14 +98,22 @@ impl Running {
         let is_marked = |process| Mark::of(process).as_ref() == Some(&self.0);
         // Few processes are marked: checking that first avoids opening a pidfd for each process.
         let is_candidate = |_: &Table, entry: &Entry| is_marked(entry.pid);
-        kill_all(KILL_OPERATION, &is_candidate, &|entry| is_marked(entry.pid));
+        kill_all(
+            KILL_OPERATION,
+            orphans::read_ours,
+            &is_candidate,
+            &|entry| is_marked(entry.pid),
+        );
         drop(self);
         // While another operation runs, an orphan without a mark may belong to it. The check is repeated before each
         // kill, because an operation may begin meanwhile.
         if running().is_empty() {
-            kill_all(KILL_OPERATION, &orphans::is_stray, &|_| {
-                running().is_empty()
-            });
+            kill_all(
+                KILL_OPERATION,
+                orphans::read_ours,
+                &orphans::is_stray,
+                &|_| running().is_empty(),
+            );
         }
     }
 }

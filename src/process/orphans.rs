@@ -10,7 +10,7 @@ use rustix::process::{
 };
 
 use super::priority;
-use super::table::{Entry, Table};
+use super::table::{self, Entry, Table};
 use crate::base::listen_fds;
 
 /// Ids of children whose exit status is awaited. Locked while a child starts, so that it is listed before it can end.
@@ -88,21 +88,20 @@ fn some_child_has_ended() -> bool {
     matches!(waitid(WaitId::All, options), Ok(Some(_)) | Err(Errno::INTR))
 }
 
-/// Returns the ids of all children. Each thread has its own list of children (proc_tid_children(5)). A kernel may be
-/// built without these lists; then the table of processes is read.
+/// Returns the ids of all children.
 fn children() -> Vec<Pid> {
-    let us = getpid().as_raw_pid();
-    if !std::fs::exists(format!("/proc/self/task/{us}/children")).unwrap_or(false) {
+    table::children_of(getpid()).unwrap_or_else(|| {
+        let us = getpid().as_raw_pid();
         let table = Table::read();
         let children = table.all().filter(|entry| entry.parent == us);
-        return children.map(|entry| entry.pid).collect();
-    }
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
-    let mut children = Vec::new();
-    for thread in threads.flatten() {
-        let list = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        let ids = list.split_whitespace().filter_map(|word| word.parse().ok());
-        children.extend(ids.filter_map(Pid::from_raw));
-    }
-    children
+        children.map(|entry| entry.pid).collect()
+    })
+}
+
+/// Reads all processes that programs of this process may have left. Those are descendants of this process once it adopts
+/// orphans.
+pub(super) fn read_ours() -> Table {
+    let adopts = ADOPTED.get().is_some();
+    let below = adopts.then(Table::read_below_us).flatten();
+    below.unwrap_or_else(Table::read)
 }

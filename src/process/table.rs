@@ -1,6 +1,7 @@
 //! A table of the processes of this machine, read from /proc (proc(5)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 
 use rustix::process::{Pid, getpid};
 
@@ -47,14 +48,67 @@ impl Entry {
     }
 }
 
-/// All visible processes. They are read one after the other, so that the table is not a snapshot of one moment.
+/// Processes, with all of their descendants. They are read one after the other, so that the table is not a snapshot of one
+/// moment.
 pub(super) struct Table(HashMap<i32, Entry>);
 
+/// Returns the ids of all visible processes.
+pub(super) fn all_ids() -> impl Iterator<Item = Pid> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?))
+}
+
+/// Returns the ids of the children of a process, which proc_tid_children(5) lists for each of its threads. `None` where the
+/// lists may not be read, or the kernel was built without them.
+pub(super) fn children_of(parent: Pid) -> Option<Vec<Pid>> {
+    let tasks = format!("/proc/{parent}/task");
+    let mut children = Vec::new();
+    let tasks = match std::fs::read_dir(tasks) {
+        Ok(tasks) => tasks,
+        // It has ended.
+        Err(e) if e.kind() == ErrorKind::NotFound && Entry::of(parent).is_none() => {
+            return Some(children);
+        }
+        Err(_) => return None,
+    };
+    for task in tasks.flatten() {
+        // A thread may end meanwhile.
+        if let Ok(list) = std::fs::read_to_string(task.path().join("children")) {
+            let ids = list.split_whitespace().filter_map(|word| word.parse().ok());
+            children.extend(ids.filter_map(Pid::from_raw));
+        } else if parent == getpid() && !has_lists() {
+            return None;
+        }
+    }
+    Some(children)
+}
+
+fn has_lists() -> bool {
+    let us = getpid();
+    std::fs::exists(format!("/proc/{us}/task/{us}/children")).unwrap_or(false)
+}
+
 impl Table {
+    /// Reads all visible processes.
     pub(super) fn read() -> Self {
-        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pid = |name: &std::ffi::OsStr| Pid::from_raw(name.to_str()?.parse().ok()?);
-        let entries = processes.filter_map(|process| Entry::of(pid(&process.file_name())?));
+        Self::of(all_ids())
+    }
+
+    /// Reads this process and its descendants. Returns `None` where the kernel does not list them.
+    pub(super) fn read_below_us() -> Option<Self> {
+        let mut left = children_of(getpid())?;
+        let mut below = HashSet::from([getpid()]);
+        while let Some(pid) = left.pop() {
+            // Ids that were reused meanwhile could form a circle.
+            if below.insert(pid) {
+                left.extend(children_of(pid)?);
+            }
+        }
+        Some(Self::of(below.into_iter()))
+    }
+
+    fn of(ids: impl Iterator<Item = Pid>) -> Self {
+        let entries = ids.filter_map(Entry::of);
         Self(entries.map(|e| (e.pid.as_raw_pid(), e)).collect())
     }
 
@@ -83,6 +137,9 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]
@@ -98,6 +155,31 @@ mod tests {
         for broken in ["", "1 (x", "1 (x) S 4 5", "1 x S 4 5 6"] {
             assert!(Entry::parse(pid, broken).is_none(), "{broken}");
         }
+    }
+
+    #[test]
+    fn descendants_are_found_at_any_depth() {
+        let script = "sh -c 'sh -c \"echo; exec sleep 1000\" & wait' & wait";
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script]).process_group(0);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let begun = std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]);
+        begun.unwrap();
+        let group = i32::try_from(child.id()).unwrap();
+        let all = Table::read();
+        let in_group = |table: &Table| {
+            let found = table.all().filter(|entry| entry.group == group);
+            let mut ids: Vec<i32> = found.map(|entry| entry.pid.as_raw_pid()).collect();
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(in_group(&all).len(), 3);
+        let below = Table::read_below_us().unwrap();
+        assert_eq!(in_group(&below), in_group(&all));
+        assert!(!below.all().any(|entry| entry.pid.as_raw_pid() == 1));
+        let group = Pid::from_raw(group).unwrap();
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

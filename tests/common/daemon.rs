@@ -1,5 +1,6 @@
 //! The process of a daemon, from its command line to its end.
 
+use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -134,6 +135,21 @@ impl Daemon {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Stops all its threads until it is signalled to continue. The kernel stops each of them a little later.
+    pub fn pause(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.pid());
+        eventually("the daemon is stopped", || {
+            let stats = fs::read_dir(&tasks).unwrap().map(|task| {
+                let stat = fs::read_to_string(task.unwrap().path().join("stat"));
+                stat.unwrap_or_default()
+            });
+            // The state follows the name, which is in parentheses (proc_pid_stat(5)).
+            let mut states = stats.filter_map(|stat| Some(stat.rsplit_once(") ")?.1.to_owned()));
+            states.all(|state| state.starts_with('T')).then_some(())
+        });
     }
 
     /// Waits for its end.

@@ -40,6 +40,14 @@ impl Daemon {
             .count()
     }
 
+    /// The sockets that it has open: those that listen, and connections.
+    pub fn sockets(&self) -> usize {
+        let all = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let targets = all.flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+        let sockets = targets.filter(|to| to.to_string_lossy().starts_with("socket:"));
+        sockets.count()
+    }
+
     /// Runs shell code in the namespaces of a daemon that has its own
     /// ([`super::Sandbox::daemon_in_namespaces`]).
     #[track_caller]

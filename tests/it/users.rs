@@ -265,7 +265,7 @@ fn p26_a_closed_connection_is_not_taken_for_one_of_root() {
         return;
     }
     for count in 1..=5 {
-        daemon.signal("STOP");
+        daemon.pause();
         let mut stream = connected(socket_of(OTHER), &daemon.address);
         let request = daemon.head("POST", "/devcontainers/app/recreate", "");
         stream.write_all(request.as_bytes()).unwrap();

@@ -199,7 +199,7 @@ fn check(daemon: &Daemon, hints: Hints, directory: &Path, code: &str, expected: 
     };
     let before = daemon.log_count(text);
     if hints == Hints::TooMany {
-        daemon.signal("STOP");
+        daemon.pause();
         flood(directory);
     }
     sh(directory, code);
