@@ -4,8 +4,17 @@ use serde::Serialize;
 
 /// Encodes `value` as one line of JSON that ends with a line feed.
 pub fn to_line<T: Serialize>(value: &T) -> Vec<u8> {
-    // Encoding fails only for keys that are not text and for values that fail by themselves: no wire type has either.
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
-    line.push(b'\n');
+    let mut line = Vec::with_capacity(128);
+    write_line(value, &mut line);
     line
+}
+
+/// Adds `value` to `out` as one line of JSON that ends with a line feed.
+pub fn write_line<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    let begin = out.len();
+    // Encoding fails only for keys that are not text and for values that fail by themselves: no wire type has either.
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        out.truncate(begin);
+    }
+    out.push(b'\n');
 }

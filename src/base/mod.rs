@@ -12,6 +12,7 @@ pub mod notify;
 pub mod open_files;
 pub mod path_text;
 pub mod poll;
+pub mod pool;
 pub mod regular_file;
 pub mod sd_notify;
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! Answers that are true now: waits for a fresh list, scans the inputs, takes the view.
 
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::disk::Disk;
 use super::shared::{Shared, Unanswered};
-use super::turns::Turns;
+use super::turns::{Scanned, Turns};
+use super::vigil::{News, Quiet, Targets, Vigil};
 use super::wanted::{ALWAYS, IsWanted, WANTED_INTERVAL};
 use crate::base::notify::RescanSignal;
 use crate::docker::lister::LONGEST;
 use crate::model::inputs::ForceReread;
-use crate::state::{Applied, Fact, Freshness, Need, State, View};
+use crate::state::{Applied, Fact, Found, Freshness, Need, State, View};
 
 /// How much longer than two listings may take a request waits: the error of a listing is more precise than ours.
 const LISTING_GRACE: Duration = Duration::from_millis(500);
@@ -20,6 +25,12 @@ const LISTING_GRACE: Duration = Duration::from_millis(500);
 const MAX_SCANS: usize = 10;
 const MAX_SCANNING: Duration = Duration::from_secs(10);
 
+/// The age from which a scan is renewed, though the kernel tells of no change. A scan that begins then mostly ends before
+/// [`MAX_AGE`].
+const RENEWED_AFTER: Duration = Duration::from_millis(40);
+/// The maximum age of a scan that answers are given from.
+const MAX_AGE: Duration = Duration::from_millis(50);
+
 /// Observes what is true now, for requests and for other threads.
 pub struct Observer {
     shared: Arc<Shared>,
@@ -27,8 +38,22 @@ pub struct Observer {
     list_timeout: Duration,
     disk: Arc<Disk>,
     turns: Turns,
+    /// The scans of those dev containers of which the kernel does not tell.
+    turns_of_untold: Turns,
     /// Wakes the watcher.
     rescan_signal: RescanSignal,
+    vigil: Arc<Vigil>,
+}
+
+/// What a scan has found, for the watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Finding {
+    /// All is as it was, but for times.
+    Nothing,
+    /// The inputs of a dev container that was never scanned.
+    New,
+    /// Other inputs, or another place of a dev container, than before.
+    Changed,
 }
 
 /// Why there is no view.
@@ -58,13 +83,16 @@ impl Observer {
         list_timeout: Duration,
         disk: Arc<Disk>,
         rescan_signal: RescanSignal,
+        vigil: Arc<Vigil>,
     ) -> Self {
         Self {
             shared,
             list_timeout,
             disk,
             turns: Turns::default(),
+            turns_of_untold: Turns::default(),
             rescan_signal,
+            vigil,
         }
     }
 
@@ -96,7 +124,7 @@ impl Observer {
             Freshness::Failed(reason) => return Err(NoView::Failed(reason)),
             Freshness::Fresh | Freshness::Wait => None,
         };
-        self.scan_while(is_wanted);
+        self.scan_if_needed(is_wanted);
         let view = self.shared.view();
         Ok(Current { view, stale })
     }
@@ -133,62 +161,161 @@ impl Observer {
 
     /// Scans the inputs of all dev containers, and reads those that changed.
     pub fn scan(&self) {
-        self.scan_while(ALWAYS);
+        let (news, _) = self.news();
+        self.scan_while(news, ALWAYS);
     }
 
-    fn scan_while(&self, is_wanted: IsWanted<'_>) {
-        if self.rescan_while(&ForceReread::default(), is_wanted) {
-            // Most likely the watcher is about to notice it, too. If not, it watches the wrong place.
-            self.rescan_signal.request_retrace();
+    /// Scans, unless the last scan is new and the kernel tells of no change since.
+    fn scan_if_needed(&self, is_wanted: IsWanted<'_>) {
+        let targets = self.shared.scan_targets();
+        if targets.is_empty() {
+            return;
+        }
+        let last = self.turns.last_whole();
+        let (news, untold) = self.vigil.news_since(&targets, last);
+        let last = last.filter(|_| news == News::None);
+        match last.map(|begun| begun.elapsed()) {
+            Some(age) if age < MAX_AGE => {
+                if untold.is_some() {
+                    self.scan_untold(is_wanted);
+                }
+                if age >= RENEWED_AFTER {
+                    // The others need not wait.
+                    let finding = Cell::new(Finding::Nothing);
+                    self.turns
+                        .scan_if_free(|reread| self.scan_all(reread, &finding));
+                    self.tell_watcher(finding.get(), news);
+                }
+            }
+            _ => self.scan_while(news, is_wanted),
+        }
+    }
+
+    fn scan_while(&self, news: News, is_wanted: IsWanted<'_>) {
+        let finding = Cell::new(Finding::Nothing);
+        let scan = |reread| self.scan_all(reread, &finding);
+        self.turns.scan(&ForceReread::default(), is_wanted, scan);
+        self.tell_watcher(finding.get(), news);
+    }
+
+    /// Scans the inputs of those dev containers alone of which the kernel does not tell.
+    fn scan_untold(&self, is_wanted: IsWanted<'_>) {
+        let finding = Cell::new(Finding::Nothing);
+        let scan = |reread| {
+            // Those who wait share this scan, so that it is of the targets of now.
+            let targets = || {
+                let targets = self.shared.scan_targets();
+                let (news, untold) = self.vigil.news(&targets);
+                untold.filter(|_| news == News::None).unwrap_or(targets)
+            };
+            self.scan_these(&targets, reread, &finding)
+        };
+        self.turns_of_untold
+            .scan(&ForceReread::default(), is_wanted, scan);
+        self.tell_watcher(finding.get(), News::None);
+    }
+
+    /// Scans after a listing. With `is_quiet`, nothing on disk has changed since the last one, as far as the kernel tells.
+    pub fn scan_listed(&self, is_quiet: bool) {
+        match self.news() {
+            (News::None, None) if is_quiet => {}
+            (News::None, Some(_)) if is_quiet => self.scan_untold(ALWAYS),
+            _ => self.scan(),
+        }
+    }
+
+    /// Returns the time of now, if no input or place of a dev container has changed that was not handled.
+    pub fn quiet(&self) -> Option<Quiet> {
+        self.vigil.quiet(&self.shared.scan_targets())
+    }
+
+    /// Returns whether the watcher may watch other paths than those of the inputs.
+    pub fn needs_watcher(&self) -> bool {
+        self.news().0 != News::None
+    }
+
+    fn news(&self) -> (News, Option<Targets>) {
+        self.vigil.news(&self.shared.scan_targets())
+    }
+
+    /// Tells the watcher of a `finding` where it has told these `news`.
+    fn tell_watcher(&self, finding: Finding, news: News) {
+        match (finding, news) {
+            (Finding::Nothing, _) => {}
+            // It may watch the wrong place.
+            (Finding::Changed, News::None | News::Unknown) => self.rescan_signal.request_retrace(),
+            (Finding::New | Finding::Changed, _) => self.rescan_signal.request(),
         }
     }
 
     /// Scans the inputs of all dev containers, and reads those that changed and those to be reread even if they look
-    /// unchanged. Returns true if this call found anything new; another one may have scanned for it.
-    pub fn rescan(&self, force_reread: &ForceReread) -> bool {
-        self.rescan_while(force_reread, ALWAYS)
+    /// unchanged.
+    pub fn rescan(&self, force_reread: &ForceReread) {
+        let finding = Cell::new(Finding::Nothing);
+        let scan = |reread| self.scan_all(reread, &finding);
+        self.turns.scan(force_reread, ALWAYS, scan);
     }
 
-    fn rescan_while(&self, force_reread: &ForceReread, is_wanted: IsWanted<'_>) -> bool {
-        let scan = |force_reread| self.scan_all(force_reread);
-        self.turns.scan(force_reread, is_wanted, scan)
+    fn scan_all(&self, force_reread: ForceReread, finding: &Cell<Finding>) -> Scanned {
+        self.scan_these(&|| self.shared.scan_targets(), force_reread, finding)
     }
 
-    fn scan_all(&self, force_reread: ForceReread) -> bool {
+    fn scan_these(
+        &self,
+        targets: &dyn Fn() -> Targets,
+        force_reread: ForceReread,
+        finding: &Cell<Finding>,
+    ) -> Scanned {
         let force_reread = Arc::new(force_reread);
         let begun = Instant::now();
-        let mut any = false;
         // Another thread may have taken a listing in between, and a configuration that was just found names more inputs.
         for _ in 0..MAX_SCANS {
-            let targets = self.shared.scan_targets();
             let shared = self.shared.clone();
             let take_late = move |found| {
                 shared.apply(Fact::Scanned(vec![found]));
             };
-            let found = self.disk.scan(&targets, force_reread.clone(), take_late);
+            let found = self.disk.scan(&targets(), force_reread.clone(), take_late);
             if found.is_empty() {
-                return any;
+                return Scanned::Whole;
             }
-            any = true;
+            finding.set(finding.get().max(Finding::of(&found)));
             let before = self.shared.view();
             let (applied, after) = self.shared.update(|state| {
                 let applied = state.apply(Fact::Scanned(found), Instant::now());
                 (applied, state.view())
             });
             report_dirty(&before, &after);
-            if applied == Applied::Whole || begun.elapsed() >= MAX_SCANNING {
-                return true;
+            if applied == Applied::Whole {
+                return Scanned::Whole;
+            }
+            if begun.elapsed() >= MAX_SCANNING {
+                break;
             }
         }
-        any
+        Scanned::Partly
+    }
+}
+
+impl Finding {
+    fn of(found: &[Found]) -> Self {
+        let all = found.iter().map(|one| match one {
+            Found::Inputs(target, inputs) => match &target.before {
+                None => Self::New,
+                Some(before) if before.has_same_contents(inputs) => Self::Nothing,
+                Some(_) => Self::Changed,
+            },
+            Found::Resolved(..) | Found::Silent(_) => Self::Changed,
+        });
+        all.max().unwrap_or(Self::Nothing)
     }
 }
 
 /// Logs which dev containers no longer match their configuration, and which do again.
 pub(super) fn report_dirty(before: &View, after: &View) {
+    let before = before.devcontainers.iter();
+    let dirty: HashSet<Uuid> = before.filter(|one| one.dirty).map(|one| one.id).collect();
     for now in &after.devcontainers {
-        let was = before.devcontainers.iter().find(|d| d.id == now.id);
-        let was_dirty = was.is_some_and(|was| was.dirty);
+        let was_dirty = dirty.contains(&now.id);
         if now.dirty && !was_dirty {
             let paths: Vec<&str> = now.changes.iter().map(|c| c.path.as_str()).collect();
             log::info!(

@@ -112,12 +112,12 @@ impl Disk {
     /// answer comes too late.
     pub fn scan(
         &self,
-        targets: &Arc<[ScanTarget]>,
+        targets: &Arc<[Arc<ScanTarget>]>,
         force_reread: Arc<ForceReread>,
         take_late: impl Fn(Found) + Send + Sync + 'static,
     ) -> Vec<Found> {
         let roots = self.roots();
-        let look = move |target: &ScanTarget| scan_one(target, &force_reread, &roots);
+        let look = move |target: &Arc<ScanTarget>| scan_one(target, &force_reread, &roots);
         let take_late = move |found: Option<Found>| found.into_iter().for_each(&take_late);
         let found = self.looks.each(targets.clone(), look, take_late);
         let all = targets.iter().zip(found);
@@ -204,7 +204,7 @@ impl Located for Declared {
     }
 }
 
-impl Located for ScanTarget {
+impl Located for Arc<ScanTarget> {
     fn paths(&self) -> Vec<&Path> {
         let config = self.paths.as_ref().map(|paths| &*paths.config);
         let folders = [&*self.folder, &*self.canonical_folder];
@@ -212,7 +212,11 @@ impl Located for ScanTarget {
     }
 }
 
-fn scan_one(target: &ScanTarget, force_reread: &ForceReread, roots: &[PathBuf]) -> Option<Found> {
+fn scan_one(
+    target: &Arc<ScanTarget>,
+    force_reread: &ForceReread,
+    roots: &[PathBuf],
+) -> Option<Found> {
     if let Some(unlocated) = &target.unlocated
         && (target.is_silent || is_elsewhere(unlocated))
     {

@@ -3,10 +3,12 @@
 pub mod current;
 pub mod disk;
 mod looks;
+mod mounts;
 pub mod operations;
 pub mod persist;
 pub mod refresher;
 pub mod shared;
 mod turns;
+pub mod vigil;
 pub mod wanted;
 pub mod watcher;

@@ -11,16 +11,16 @@ use super::disk::{Disk, Silent};
 use super::operations::{self, Operations};
 use super::persist::Persister;
 use super::shared::Shared;
+use super::vigil::Quiet;
 use crate::base::notify::{Notifier, RescanSignal};
 use crate::base::time::Timestamp;
 use crate::docker::lister::Lister;
 use crate::docker::{self, events};
 use crate::model::container::ContainerInfo;
-use crate::model::ids::Key;
-use crate::model::listing::{Fault, Scope};
+use crate::model::listing::{Fault, Listed, Scope};
 use crate::model::location::{Declared, Resolved};
 use crate::process::programs::Programs;
-use crate::state::{Fact, Inventory, State, Step, View};
+use crate::state::{EntryPlaces, Fact, Inventory, Places, State, Step, View};
 
 /// How many reasons of one outage are logged.
 const MAX_REASONS: usize = 16;
@@ -47,6 +47,8 @@ pub struct Refresher {
     pub events: EventsThread,
     /// The reasons for which listing has failed since it last succeeded, as the log has them.
     pub outage: OutageLog,
+    /// When nothing had changed on disk before the last listing.
+    pub quiet: Option<Quiet>,
 }
 
 /// The reasons of an outage that the log has, each once.
@@ -64,11 +66,15 @@ pub struct EventsThread {
 impl Refresher {
     /// Takes one step after the other, until the daemon stops.
     pub fn run(mut self) {
-        // Processes of an earlier operation would change what a listing finds.
-        operations::end_leftovers();
+        // This reads about all processes, while docker makes the first list.
+        let builder = thread::Builder::new().name("leftovers".into());
+        let mut leftovers = builder.spawn(operations::end_leftovers).ok();
+        if leftovers.is_none() {
+            operations::end_leftovers();
+        }
         loop {
             match self.shared.next_step() {
-                Step::List(scope, known) => self.list(&scope, known),
+                Step::List(scope) => self.list(&scope, leftovers.take()),
                 Step::StartEvents => self.start_events(),
                 Step::StopEvents(fault) => self.stop_events(fault),
                 Step::Repair => self.operations.repair(),
@@ -84,7 +90,7 @@ impl Refresher {
         let program = self.programs.docker();
         let started = self.events.start(move |stop| {
             let fault = events::follow(&program, stop, &mut |ids| {
-                shared.apply(Fact::EventsNamed(ids));
+                shared.apply_unseen(Fact::EventsNamed(ids));
             });
             shared.apply(Fact::EventsFailed(fault));
         });
@@ -100,8 +106,15 @@ impl Refresher {
         self.shared.apply(Fact::EventsStopped(fault));
     }
 
-    fn list(&mut self, scope: &Scope, known: Vec<(Key, Declared)>) {
-        let inventory = self.take_inventory(scope, known);
+    /// Lists containers. `leftovers` ends the processes of an earlier operation, which may have changed what a listing finds.
+    fn list(&mut self, scope: &Scope, leftovers: Option<JoinHandle<bool>>) {
+        let now = self.observer.quiet();
+        let may_be_quiet = matches!(scope, Scope::Named(_)) && now.is_some();
+        let is_quiet = may_be_quiet && now == self.quiet && !self.shared.read(State::has_unscanned);
+        let mut inventory = self.take_inventory(scope, is_quiet);
+        if leftovers.is_some_and(|thread| thread.join().is_ok_and(|any| any)) {
+            inventory = self.take_inventory(scope, is_quiet);
+        }
         if self.shared.read(State::is_closing) {
             return;
         }
@@ -116,40 +129,75 @@ impl Refresher {
         report_listing(&before, &after);
         self.report_settled_events();
         if is_listed {
-            self.observer.scan();
+            self.quiet = now;
+            self.observer.scan_listed(is_quiet);
             self.persister.save_what_is_new();
         }
-        self.rescan_signal.request();
+        if !is_quiet || self.observer.needs_watcher() {
+            self.rescan_signal.request();
+        }
     }
 
     fn take_inventory(
         &mut self,
         scope: &Scope,
-        known: Vec<(Key, Declared)>,
+        is_quiet: bool,
     ) -> Result<Inventory, docker::Error> {
         let program = self.programs.docker();
+        let moves = self.shared.read(State::moves);
         let listed = self.docker.list(&program, scope)?;
-        let entries = self.disk.resolve_all(known).into_iter();
-        let entry_places = entries.map(|(key, _, found)| (key, found.ok())).collect();
-        let labelled: Vec<(String, Declared)> = self.shared.read(|state| {
-            let declared =
-                |info: &Arc<ContainerInfo>| Some((info.id.clone(), state.label_address(info)?));
-            listed.containers.iter().filter_map(declared).collect()
-        });
-        let places = self.disk.resolve_all(labelled).into_iter();
-        let place = |(id, declared, found): (String, Declared, Result<Resolved, Silent>)| {
-            let last = |Silent| self.shared.read(|state| state.silent_place(&declared));
-            (id, found.unwrap_or_else(last))
+        let keeps_members = |state: &State| state.keeps_members(&listed.containers);
+        let places = match is_quiet {
+            true if self.shared.read(keeps_members) => None,
+            true => Some(self.places(&listed, EntryPlaces::AsBefore, State::known_places)),
+            false => {
+                let known = self.shared.read(State::addresses);
+                let found = self.disk.resolve_all(known).into_iter();
+                let found = found.map(|(key, _, found)| (key, found.ok())).collect();
+                let found = EntryPlaces::Found(found);
+                Some(self.places(&listed, found, |_| HashMap::new()))
+            }
         };
-        let container_places: HashMap<String, Resolved> = places.map(place).collect();
-        let gone_folders = self.disk.gone(self.shared.read(State::reserved_folders));
         Ok(Inventory {
             listed,
-            container_places,
-            entry_places,
-            gone_folders,
+            places,
+            moves,
             at: Timestamp::now(),
         })
+    }
+
+    /// Finds where the containers of dev containers lead, but for those at these known places.
+    fn places(
+        &self,
+        listed: &Listed,
+        of_entries: EntryPlaces,
+        known: fn(&State) -> HashMap<Declared, Resolved>,
+    ) -> Places {
+        let (known, labelled) = self.shared.read(|state| {
+            let declared =
+                |info: &Arc<ContainerInfo>| Some((info.id.clone(), state.label_address(info)?));
+            let labelled: Vec<_> = listed.containers.iter().filter_map(declared).collect();
+            (known(state), labelled)
+        });
+        let mut of_containers = HashMap::new();
+        let mut others = Vec::new();
+        for (id, declared) in labelled {
+            match known.get(&declared) {
+                Some(place) => {
+                    of_containers.insert(id, place.clone());
+                }
+                None => others.push((id, declared)),
+            }
+        }
+        for (id, declared, found) in self.disk.resolve_all(others) {
+            let last = |Silent| self.shared.read(|state| state.silent_place(&declared));
+            of_containers.insert(id, found.unwrap_or_else(last));
+        }
+        Places {
+            of_entries,
+            of_containers,
+            gone_folders: self.disk.gone(self.shared.read(State::reserved_folders)),
+        }
     }
 
     /// A child that has lived for a moment only may fail again.

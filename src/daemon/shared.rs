@@ -62,6 +62,13 @@ impl Shared {
         self.update(|state| state.apply(fact, Instant::now()))
     }
 
+    /// Applies a fact that no view shows. This wakes those who wait for a list, but no stream.
+    pub fn apply_unseen(&self, fact: Fact) {
+        self.lock().apply(fact, Instant::now());
+        self.changed.notify_all();
+        self.to_do.notify_all();
+    }
+
     /// Applies a fact that changes nothing for those who wait, and wakes no thread.
     pub fn apply_quietly(&self, fact: Fact) {
         self.lock().apply(fact, Instant::now());
@@ -78,7 +85,7 @@ impl Shared {
     }
 
     /// Returns the dev containers to scan. Like [`Shared::view`], this wakes no thread.
-    pub fn scan_targets(&self) -> Arc<[ScanTarget]> {
+    pub fn scan_targets(&self) -> Arc<[Arc<ScanTarget>]> {
         self.lock().scan_targets()
     }
 

@@ -9,6 +9,15 @@ use crate::model::inputs::ForceReread;
 /// How long a request waits for the scan of another one. Scans have deadlines of their own, which come before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much a scan has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scanned {
+    /// All that there is, which was taken.
+    Whole,
+    /// There may be more.
+    Partly,
+}
+
 /// Lets one thread scan at a time. A request is served by a scan that began after it, whichever thread makes that.
 #[derive(Default)]
 pub(super) struct Turns {
@@ -24,19 +33,24 @@ struct State {
     ended: u64,
     /// The files that the next scan is to read again.
     force_reread: ForceReread,
+    /// When the last scan began, if it looked at everything.
+    last_whole: Option<Instant>,
 }
 
 /// The turn of a thread, which ends when it is dropped.
-struct Turn<'a>(&'a Turns);
+struct Turn<'a> {
+    turns: &'a Turns,
+    begun: Instant,
+    is_whole: bool,
+}
 
 impl Turns {
-    /// Scans, or waits for the next scan of another thread while that is wanted. Returns true if it was this thread's
-    /// scan, and found something.
+    /// Scans, or waits for the next scan of another thread while that is wanted. Returns true if it was this thread's scan.
     pub(super) fn scan(
         &self,
         force_reread: &ForceReread,
         is_wanted: IsWanted<'_>,
-        scan: impl FnOnce(ForceReread) -> bool,
+        scan: impl FnOnce(ForceReread) -> Scanned,
     ) -> bool {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.state();
@@ -44,12 +58,7 @@ impl Turns {
         state.force_reread.merge(force_reread);
         while state.ended < wanted {
             if !state.is_scanning {
-                state.is_scanning = true;
-                state.begun += 1;
-                let force_reread = std::mem::take(&mut state.force_reread);
-                drop(state);
-                let _turn = Turn(self);
-                return scan(force_reread);
+                return self.take_turn(state, scan);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -70,6 +79,36 @@ impl Turns {
         false
     }
 
+    /// Scans, unless another thread does. Returns true if it has.
+    pub(super) fn scan_if_free(&self, scan: impl FnOnce(ForceReread) -> Scanned) -> bool {
+        let state = self.state();
+        !state.is_scanning && self.take_turn(state, scan)
+    }
+
+    /// Returns when the last scan began, if it looked at everything.
+    pub(super) fn last_whole(&self) -> Option<Instant> {
+        self.state().last_whole
+    }
+
+    fn take_turn(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        scan: impl FnOnce(ForceReread) -> Scanned,
+    ) -> bool {
+        state.is_scanning = true;
+        state.begun += 1;
+        let force_reread = std::mem::take(&mut state.force_reread);
+        drop(state);
+        let mut turn = Turn {
+            turns: self,
+            begun: Instant::now(),
+            is_whole: false,
+        };
+        let scanned = scan(force_reread);
+        turn.is_whole = scanned != Scanned::Partly;
+        true
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,11 +116,12 @@ impl Turns {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.turns.state();
         state.is_scanning = false;
         state.ended = state.begun;
+        state.last_whole = self.is_whole.then_some(self.begun);
         drop(state);
-        self.0.ended.notify_all();
+        self.turns.ended.notify_all();
     }
 }
 
@@ -108,7 +148,7 @@ mod tests {
                     tell.send(()).unwrap();
                     let _ = released.recv();
                     scans.fetch_add(1, Ordering::SeqCst);
-                    true
+                    Scanned::Whole
                 })
             });
             told.recv().unwrap();
@@ -123,7 +163,7 @@ mod tests {
                         let found = turns.scan(&force_reread, ALWAYS, |merged| {
                             reread = merged.files.len();
                             scans.fetch_add(1, Ordering::SeqCst);
-                            true
+                            Scanned::Whole
                         });
                         (found, reread)
                     })
@@ -150,7 +190,7 @@ mod tests {
         let scan = || turns.scan(&ForceReread::default(), ALWAYS, panics);
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scan));
         assert!(panicked.is_err());
-        assert!(turns.scan(&ForceReread::default(), ALWAYS, |_| true));
+        assert!(turns.scan(&ForceReread::default(), ALWAYS, |_| Scanned::Whole));
     }
 
     #[test]
@@ -161,7 +201,7 @@ mod tests {
             // This would wait for the scan that it is part of.
             let found = turns.scan(&no_reread, &|| false, |_| panic!("another one scans"));
             assert!(!found);
-            true
+            Scanned::Whole
         });
         assert!(found);
     }

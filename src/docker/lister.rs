@@ -1,6 +1,6 @@
 //! Lists containers: `docker ps` for the ids, `docker inspect` of those that may have changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,12 +11,11 @@ use super::command::{Runner, Tracking};
 use super::error::Error;
 use super::evidence::Patience;
 use super::image_labels::KnownImages;
-use super::inspect::info::Read;
 use super::inspector::{BATCH, Inspection, Inspector};
-use super::ports;
+use super::known::KnownContainers;
 use crate::base::notify::Notifier;
 use crate::base::text::enumerate;
-use crate::model::container::{ContainerInfo, RunState};
+use crate::model::container::ContainerInfo;
 use crate::model::listing::{Listed, Scope};
 
 /// How many times as long as docker gets for a command a listing lasts at most.
@@ -33,8 +32,8 @@ pub struct Lister {
     timeout: Duration,
     /// Readable once no listing is wanted any more.
     stop: Arc<Notifier>,
-    ids: HashSet<String>,
-    known: HashMap<String, Known>,
+    ids: Arc<HashSet<String>>,
+    known: KnownContainers,
     backoff: Backoff,
     images: KnownImages,
     /// Warnings of the last `ps`.
@@ -54,27 +53,14 @@ enum Others {
     Known,
 }
 
-/// The last reading of a container.
-struct Known {
-    /// `None` if it could not be read.
-    info: Option<Arc<ContainerInfo>>,
-    warnings: Vec<String>,
-    /// The image that its labels may come from.
-    image: Option<String>,
-    /// True if docker does not say whether they do.
-    is_doubtful: bool,
-    /// The number of the reading.
-    reading: u64,
-}
-
 impl Lister {
     /// Docker gets at most `timeout` for each command. A listing ends early once `stop` is readable.
     pub fn new(timeout: Duration, stop: Arc<Notifier>) -> Self {
         Self {
             timeout,
             stop,
-            ids: HashSet::new(),
-            known: HashMap::new(),
+            ids: Arc::default(),
+            known: KnownContainers::default(),
             backoff: Backoff::default(),
             images: KnownImages::default(),
             ps_warnings: Vec::new(),
@@ -120,7 +106,8 @@ impl Lister {
     ) -> Result<Vec<String>, Error> {
         let begun = Instant::now();
         let (ids, warnings) = self.ps(docker, begun + self.timeout)?;
-        let before = std::mem::replace(&mut self.ids, ids);
+        let before = std::mem::replace(&mut self.ids, Arc::new(ids));
+        self.forget_gone();
         self.ps_warnings = warnings;
         self.inspect_warnings = Vec::new();
         let to_read = match others {
@@ -152,7 +139,7 @@ impl Lister {
         let is_known = |id: &&String| self.is_unchanged(id, changed);
         let (mut others, mut read): (Vec<&String>, Vec<&String>) =
             self.ids.iter().partition(is_known);
-        others.sort_by_key(|id| self.known.get(*id).map(|known| known.reading));
+        others.sort_by_key(|id| self.known.get(id).map(|known| known.reading));
         read.extend(others.into_iter().take(BATCH));
         read.into_iter().cloned().collect()
     }
@@ -172,7 +159,7 @@ impl Lister {
     ) -> Vec<String> {
         let runs = |info: Option<&ContainerInfo>| info.is_some_and(|info| info.running);
         let is_different = |id: &&String| {
-            let last = self.known.get(*id).and_then(|known| known.info.as_deref());
+            let last = self.known.info(id).map(Arc::as_ref);
             let read = inspection.found.get(*id);
             let now = read.map(|read| runs(read.info.as_ref()));
             !before.contains(*id) || now.is_some_and(|now| now != runs(last))
@@ -208,8 +195,9 @@ impl Lister {
         let begun = Instant::now();
         let mut due = self.backoff.due(begun);
         due.truncate(RETRIED_AT_ONCE);
-        let restarting = self.restarting().map(|info| info.id.clone());
-        let restarting: Vec<String> = restarting.filter(|id| !self.backoff.contains(id)).collect();
+        let restarting = self.known.restarting();
+        let restarting = restarting.filter(|id| !self.backoff.contains(id));
+        let restarting: Vec<String> = restarting.cloned().collect();
         let inspector = Inspector {
             hasty: restarting.iter().cloned().collect(),
             ..self.inspector(docker, begun, &HashSet::new())
@@ -240,7 +228,7 @@ impl Lister {
         begun: Instant,
         read: &HashSet<String>,
     ) -> Inspector<'a> {
-        let answered = self.known.keys().filter(|id| !self.backoff.contains(id));
+        let answered = self.known.ids().filter(|id| !self.backoff.contains(id));
         let others = answered.filter(|id| !read.contains(*id));
         Inspector {
             docker,
@@ -249,12 +237,6 @@ impl Lister {
             references: others.take(REFERENCES).cloned().collect(),
             hasty: HashSet::new(),
         }
-    }
-
-    /// The containers that docker starts again and again.
-    fn restarting(&self) -> impl Iterator<Item = &Arc<ContainerInfo>> {
-        let infos = self.known.values().filter_map(|known| known.info.as_ref());
-        infos.filter(|info| info.run_state == RunState::Restarting)
     }
 
     /// All ids, and docker's warnings.
@@ -297,53 +279,50 @@ impl Lister {
             } else {
                 None
             };
+            let is_known = self.ids.contains(&id);
             if let Some(silence) = silence {
                 self.backoff.add(&id, silence, now);
-                self.ids.insert(id);
+                if !is_known {
+                    Arc::make_mut(&mut self.ids).insert(id);
+                }
                 continue;
             }
             self.backoff.remove(&id);
-            if !inspection.found.contains_key(&id) {
-                self.ids.remove(&id);
+            if is_known && !inspection.found.contains_key(&id) {
+                Arc::make_mut(&mut self.ids).remove(&id);
+                self.known.remove(&id);
             }
         }
         for (id, read) in inspection.found {
-            let last = self.known.get(&id).and_then(|known| known.info.as_ref());
-            let known = Known::new(read, last, self.reading);
-            self.ids.insert(id.clone());
-            self.known.insert(id, known);
+            if !self.ids.contains(&id) {
+                Arc::make_mut(&mut self.ids).insert(id.clone());
+            }
+            self.known.insert(id, read, self.reading);
         }
-        let ids = &self.ids;
-        self.known.retain(|id, _| ids.contains(id));
-        let used = self
-            .known
-            .values()
-            .filter_map(|known| known.image.as_deref());
-        let used: HashSet<&str> = used.collect();
-        self.images.retain(|image| used.contains(image));
-        self.backoff.retain(ids);
         self.inspect_warnings = inspection.warnings;
         Ok(())
     }
 
+    /// Forgets what is known of containers that are gone.
+    fn forget_gone(&mut self) {
+        self.known.retain(&self.ids);
+        let used = self.known.values();
+        let used: HashSet<&str> = used.filter_map(|known| known.image.as_deref()).collect();
+        self.images.retain(|image| used.contains(image));
+        self.backoff.retain(&self.ids);
+    }
+
     /// The listing by what is known now.
-    fn listed(&self, unreported: Vec<String>) -> Result<Listed, Error> {
-        let known = self.known.values().filter_map(|known| known.info.clone());
-        let mut containers: Vec<Arc<ContainerInfo>> = known.collect();
-        // As docker lists them; podman lists the oldest first.
-        containers.sort_by(|a, b| {
-            let by_age = b.created_at.as_nanos().cmp(&a.created_at.as_nanos());
-            by_age.then_with(|| a.id.cmp(&b.id))
-        });
-        let unanswered = self.unanswered_names();
+    fn listed(&mut self, unreported: Vec<String>) -> Result<Listed, Error> {
+        let containers = self.known.sorted().to_vec();
         // There is nothing to show in their place.
-        if containers.is_empty() && !unanswered.is_empty() {
+        if containers.is_empty() && self.backoff.ids().next().is_some() {
             return Err(self.too_slow("docker inspect".to_owned()));
         }
-        let restarting = self.restarting().next();
+        let restarting = self.known.restarting().next();
         let restarting_at = restarting.map(|_| Instant::now() + RESTARTING_EVERY);
         Ok(Listed {
-            warnings: self.warnings(&containers, &unanswered),
+            warnings: self.warnings(),
             containers,
             ids: self.ids.clone(),
             unreported,
@@ -355,7 +334,7 @@ impl Lister {
     fn unanswered_names(&self) -> Vec<&str> {
         let ids = self.backoff.ids();
         let names = ids.map(|id| {
-            let info = self.known.get(id).and_then(|known| known.info.as_ref());
+            let info = self.known.info(id);
             info.map_or(id.as_str(), |info| &info.name)
         });
         let mut names: Vec<&str> = names.collect();
@@ -363,39 +342,21 @@ impl Lister {
         names
     }
 
-    fn warnings(&self, containers: &[Arc<ContainerInfo>], unanswered: &[&str]) -> Vec<String> {
-        let readable = containers.iter().filter_map(|one| self.known.get(&one.id));
-        let unreadable = self.known.values().filter(|known| known.info.is_none());
-        let of_containers = readable.chain(unreadable).flat_map(|known| &known.warnings);
+    fn warnings(&mut self) -> Vec<String> {
         let of_commands = self.ps_warnings.iter().chain(&self.inspect_warnings);
-        let mut warnings: Vec<String> = of_commands.chain(of_containers).cloned().collect();
+        let mut warnings: Vec<String> = of_commands.cloned().collect();
+        warnings.extend(self.known.warnings());
+        let unanswered = self.unanswered_names();
         if !unanswered.is_empty() {
             warnings.push(format!(
                 "docker inspect does not answer for {}; the last known state is shown",
-                enumerate(unanswered)
+                enumerate(&unanswered)
             ));
         }
-        warnings.extend(ports::shared_host_ports(containers.iter().map(Arc::as_ref)));
+        warnings.extend_from_slice(self.known.shared_ports());
         // Several commands may give one warning.
         let mut seen = HashSet::new();
         warnings.retain(|warning| seen.insert(warning.clone()));
         warnings
-    }
-}
-
-impl Known {
-    /// An unchanged container keeps its place in memory.
-    fn new(read: Read, last: Option<&Arc<ContainerInfo>>, reading: u64) -> Self {
-        let info = read.info.map(|info| match last {
-            Some(last) if **last == info => last.clone(),
-            _ => Arc::new(info),
-        });
-        Self {
-            info,
-            warnings: read.warnings,
-            image: read.image,
-            is_doubtful: read.is_doubtful,
-            reading,
-        }
     }
 }

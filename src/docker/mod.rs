@@ -13,6 +13,7 @@ pub(crate) mod fuzz;
 mod image_labels;
 mod inspect;
 mod inspector;
+mod known;
 pub mod lister;
 mod ports;
 #[cfg(test)]

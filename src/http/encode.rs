@@ -1,15 +1,21 @@
 //! The bodies and lines that show the state, encoded once for each revision.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::base::json::to_line;
 use crate::model::api::{ContainerList, DevcontainerList, Event};
 use crate::state::{Change, View};
 
-/// The bytes of the newest view that was asked for, shared by all connections.
+/// How many changes are kept encoded. Those who follow are rarely further apart.
+const KEPT_CHANGES: usize = 64;
+
+/// The bytes of the newest view that was asked for, and of the newest changes, shared by all connections.
 #[derive(Default)]
 pub(super) struct Bodies {
     newest: Mutex<Arc<Encoded>>,
+    /// By revision.
+    changes: Mutex<VecDeque<(u64, Arc<[u8]>)>>,
 }
 
 /// The bytes of one view, each made at its first use.
@@ -38,6 +44,28 @@ impl Bodies {
     pub(super) fn snapshot(&self, view: &View) -> Arc<[u8]> {
         let encode = || encode_snapshot(view).into();
         self.of(view).snapshot.get_or_init(encode).clone()
+    }
+
+    /// Returns the line of a stream for one change.
+    pub(super) fn change(&self, revision: u64, change: &Change) -> Arc<[u8]> {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, line)) = changes.iter().find(|(known, _)| *known == revision) {
+            return line.clone();
+        }
+        let line: Arc<[u8]> = encode_change(revision, change).into();
+        if changes.back().is_none_or(|(newest, _)| *newest < revision) {
+            if changes.len() >= KEPT_CHANGES {
+                changes.pop_front();
+            }
+            changes.push_back((revision, line.clone()));
+        }
+        line
+    }
+
+    /// Gives the lines of changes back, once no client follows them.
+    pub(super) fn forget_changes(&self) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        *changes = VecDeque::new();
     }
 
     /// Equal revisions mean equal views. A view that another connection has outrun is encoded for itself, so that the
@@ -93,8 +121,7 @@ fn encode_snapshot(view: &View) -> Vec<u8> {
     })
 }
 
-/// Returns the line of a stream for one change.
-pub(super) fn encode_change(revision: u64, change: &Change) -> Vec<u8> {
+fn encode_change(revision: u64, change: &Change) -> Vec<u8> {
     to_line(&match change {
         Change::Container(container) => Event::Container {
             revision,
@@ -104,14 +131,8 @@ pub(super) fn encode_change(revision: u64, change: &Change) -> Vec<u8> {
             revision,
             devcontainer,
         },
-        Change::Removed {
-            devcontainer: false,
-            id,
-        } => Event::ContainerRemoved { revision, id },
-        Change::Removed {
-            devcontainer: true,
-            id,
-        } => Event::DevcontainerRemoved { revision, id },
+        Change::ContainerRemoved(id) => Event::ContainerRemoved { revision, id },
+        Change::DevcontainerRemoved(id) => Event::DevcontainerRemoved { revision, id: *id },
         Change::Warnings(warnings) => Event::Warnings { revision, warnings },
     })
 }

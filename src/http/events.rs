@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::encode::encode_change;
 use super::handlers::age_headers;
 use super::limits::Permit;
 use super::service::Service;
@@ -94,7 +93,7 @@ impl EventStream {
             Update::Changes(changes, revision) => {
                 let mut lines = Vec::new();
                 for (revision, change) in &changes {
-                    self.format.write_change(*revision, change, &mut lines);
+                    self.write_change(service, *revision, change, &mut lines);
                 }
                 out.write(&[&lines])?;
                 Ok(revision)
@@ -137,18 +136,15 @@ impl EventStream {
         wait(&mut fds, until);
         self.notifier.take();
     }
-}
 
-impl Format {
-    fn write_change(self, revision: u64, change: &Change, out: &mut Vec<u8>) {
-        match self {
-            Self::Text => out.extend_from_slice(text::change(change).as_bytes()),
-            Self::JsonLines | Self::Events => {
-                let (before, after) = self.around(revision);
-                out.extend_from_slice(before.as_bytes());
-                out.extend(encode_change(revision, change));
-                out.extend_from_slice(after.as_bytes());
-            }
+    fn write_change(&self, service: &Service, revision: u64, change: &Change, out: &mut Vec<u8>) {
+        if self.format == Format::Text {
+            out.extend_from_slice(text::change(change).as_bytes());
+            return;
         }
+        let (before, after) = self.format.around(revision);
+        out.extend_from_slice(before.as_bytes());
+        out.extend_from_slice(&service.bodies.change(revision, change));
+        out.extend_from_slice(after.as_bytes());
     }
 }

@@ -113,14 +113,8 @@ pub(super) fn changes() -> Vec<Change> {
         Change::Container(dirty_container()),
         Change::Devcontainer(Arc::new(bare_devcontainer())),
         Change::Devcontainer(Arc::new(full_devcontainer())),
-        Change::Removed {
-            devcontainer: false,
-            id: "0123456789abcdef".into(),
-        },
-        Change::Removed {
-            devcontainer: true,
-            id: Uuid::nil().to_string(),
-        },
+        Change::ContainerRemoved("0123456789abcdef".into()),
+        Change::DevcontainerRemoved(Uuid::nil()),
         Change::Warnings(Vec::new()),
         Change::Warnings(vec!["odd".into(), "a\nb".into()]),
     ]

@@ -21,14 +21,10 @@ pub(super) fn change(change: &Change) -> String {
     match change {
         Change::Container(one) => container(one),
         Change::Devcontainer(one) => devcontainer(one),
-        Change::Removed {
-            devcontainer: false,
-            id,
-        } => format!("container {} removed\n", short(id)),
-        Change::Removed {
-            devcontainer: true,
-            id,
-        } => format!("devcontainer {} removed\n", short(id)),
+        Change::ContainerRemoved(id) => format!("container {} removed\n", short(id)),
+        Change::DevcontainerRemoved(id) => {
+            format!("devcontainer {} removed\n", short(&id.to_string()))
+        }
         Change::Warnings(all) if all.is_empty() => "no warnings\n".to_owned(),
         Change::Warnings(all) => warnings(all),
     }

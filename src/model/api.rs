@@ -200,7 +200,7 @@ pub enum Event<'a> {
         /// The number of the change.
         revision: u64,
         /// The id of the dev container.
-        id: &'a str,
+        id: Uuid,
     },
     /// Other warnings than before.
     Warnings {

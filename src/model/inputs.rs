@@ -321,6 +321,15 @@ impl Inputs {
         &self.paths
     }
 
+    /// Returns whether these are the same files with the same contents, whatever their times are.
+    pub fn has_same_contents(&self, other: &Self) -> bool {
+        let is_same =
+            |(one, other): (&Input, &Input)| one.path == other.path && one.content == other.content;
+        self.paths == other.paths
+            && self.items.len() == other.items.len()
+            && self.items.iter().zip(&other.items).all(is_same)
+    }
+
     /// All inputs, the configuration first.
     pub fn items(&self) -> impl Iterator<Item = &Input> {
         self.items.iter()

@@ -23,7 +23,7 @@ pub struct Listed {
     /// Newest first.
     pub containers: Vec<Arc<ContainerInfo>>,
     /// The ids of all containers, those included of which nothing else is known.
-    pub ids: HashSet<String>,
+    pub ids: Arc<HashSet<String>>,
     /// All that docker left unclear, in text for people.
     pub warnings: Vec<String>,
     /// Containers that no event has named, though they were made, removed, started or stopped.

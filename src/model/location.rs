@@ -16,7 +16,7 @@ pub use super::access::{Access, Why};
 pub const MAX_PATH: usize = 4096;
 
 /// Folder and configuration as a label or the manifest has them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Declared {
     /// The workspace folder.
     pub folder: PathBuf,
@@ -43,7 +43,7 @@ impl Declared {
 }
 
 /// The author of a path, which decides how far the path is trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The operator of the daemon.
     Predefined,

@@ -26,6 +26,7 @@ use crate::daemon::operations::{OperationSettings, Operations};
 use crate::daemon::persist::Persister;
 use crate::daemon::refresher::{EventsThread, OutageLog, Refresher};
 use crate::daemon::shared::Shared;
+use crate::daemon::vigil::Vigil;
 use crate::daemon::watcher::Watcher;
 use crate::docker::lister::Lister;
 use crate::http::{self, Access, AllowedHosts, AllowedUsers, Bound, Limits, Service, TokenFile};
@@ -133,6 +134,7 @@ struct Daemon {
     predefining: Predefining,
     limits: Arc<Limits>,
     rescan_signal: RescanSignal,
+    vigil: Arc<Vigil>,
     token: Option<Arc<TokenFile>>,
 }
 
@@ -155,11 +157,13 @@ impl Daemon {
         let rescan_signal = RescanSignal::new()?;
         let disk = Arc::new(Disk::new(&config.workspace_roots, rescan_signal.clone()));
         let shared = Arc::new(Shared::new(state));
+        let vigil = Arc::<Vigil>::default();
         let observer = Observer::new(
             shared.clone(),
             config.list_timeout,
             disk.clone(),
             rescan_signal.clone(),
+            vigil.clone(),
         );
         let persister = Persister::recover(shared.clone(), config.state_dir.clone());
         let persister = Arc::new(persister);
@@ -190,6 +194,7 @@ impl Daemon {
             persister,
             limits: Arc::default(),
             rescan_signal,
+            vigil,
             token,
             config,
         })
@@ -274,6 +279,7 @@ impl Daemon {
             rescan_signal: self.rescan_signal.clone(),
             events: EventsThread::default(),
             outage: OutageLog::default(),
+            quiet: None,
         };
         let service = Arc::new(Service::new(
             self.shared.clone(),
@@ -288,6 +294,7 @@ impl Daemon {
             self.observer.clone(),
             self.disk.clone(),
             self.rescan_signal.clone(),
+            self.vigil.clone(),
         );
         start("watcher", move || watcher.run())?;
         let accept = move || http::accept(&bound, stop.as_fd(), &service);

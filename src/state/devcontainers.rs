@@ -1,16 +1,19 @@
 //! The dev containers: identity, ids, names, and which containers belong to them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::entries::{Derived, Entries};
 use super::entry::{Entry, Repairs};
 use super::links::Links;
 use super::names::Reservations;
 use super::operation::Activity;
+use crate::model::api::Devcontainer;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::location::{Declared, Predefined, Resolved};
@@ -23,41 +26,42 @@ pub(super) struct Labelled<'a> {
     pub(super) info: &'a Arc<ContainerInfo>,
     pub(super) declared: Declared,
     pub(super) resolved: &'a Resolved,
+    /// True if its label names the folder by a path with links.
+    pub(super) is_linked: bool,
 }
+
+/// The dev containers of each folder without links, in the order of their keys.
+pub(super) type ByFolder = HashMap<OsString, Vec<Key>>;
 
 /// All dev containers.
 #[derive(Default)]
 pub(super) struct Fleet {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Entries,
     /// The names of those that are not known.
     pub(super) reservations: Reservations,
     /// The places to which their paths lead.
     pub(super) links: Links,
+    /// The number to try next for each name that is taken, while names are given for one listing or manifest.
+    pub(super) numbers: HashMap<String, u32>,
+    /// Those that were last shown, in their order.
+    shown: Vec<Key>,
     last_key: u32,
 }
 
 impl Fleet {
     pub(super) fn get(&self, key: Key) -> Option<&Entry> {
-        self.entries.get(self.index(key)?)
+        self.entries.get(key)
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
-        let index = self.index(key)?;
-        self.entries.get_mut(index)
-    }
-
-    /// Returns the index of an entry. New entries are added at the end, so that they are sorted by key.
-    fn index(&self, key: Key) -> Option<usize> {
-        self.entries
-            .binary_search_by_key(&key, |entry| entry.key)
-            .ok()
+        self.entries.get_mut(key)
     }
 
     /// Finds the dev container with this id or name. Ids come first: a name may look like an id.
     pub(super) fn find(&self, id_or_name: &str) -> Option<&Entry> {
         let id = Uuid::parse_str(id_or_name).ok();
         let by_id = self.entries.iter().find(|entry| Some(entry.id) == id);
-        by_id.or_else(|| self.entries.iter().find(|entry| entry.name == id_or_name))
+        by_id.or_else(|| self.entries.named(id_or_name))
     }
 
     /// Takes these definitions in place of those before. Returns an error for each that is not taken, and the dev
@@ -108,7 +112,7 @@ impl Fleet {
             taken.push((key, predefined));
         }
         self.give_defined_names(&taken);
-        for entry in &mut self.entries {
+        for entry in self.entries.iter_mut() {
             if !current.contains(&entry.key) && entry.predefined.take().is_some() {
                 redefined.push(entry.key);
             }
@@ -126,11 +130,14 @@ impl Fleet {
             return false;
         };
         let is_new = entry.predefined.as_ref() != Some(&predefined);
-        entry.id = predefined.id.unwrap_or(entry.id);
+        let given_id = predefined.id;
         entry.folder = predefined.folder.clone();
         entry.config = predefined.config.clone();
         entry.predefined = Some(predefined);
         entry.set_resolved(resolved);
+        if let Some(id) = given_id {
+            self.entries.set_id(key, id);
+        }
         is_new
     }
 
@@ -146,79 +153,79 @@ impl Fleet {
             .as_ref()
             .and(entry.resolved.canonical_config.as_deref());
         let id = self.unused_id(key, &entry.resolved.folder, given);
+        self.entries.set_id(key, id);
+    }
+
+    /// Takes that the file system of a dev container does not answer.
+    pub(super) fn silence(&mut self, key: Key) {
         if let Some(entry) = self.get_mut(key) {
-            entry.id = id;
+            entry.resolved.become_silent(&entry.folder);
         }
     }
 
     /// Takes where a dev container is now, as far as that can be told.
     pub(super) fn set_place(&mut self, key: Key, mut place: Resolved) {
-        if let Some(declared) = self.get(key).map(Entry::declared) {
-            self.settle(&declared, &mut place);
-        }
-        if let Some(entry) = self.get_mut(key) {
+        let Some(declared) = self.get(key).map(Entry::declared) else {
+            return;
+        };
+        self.settle(&declared, &mut place);
+        if self.get(key).is_some_and(|entry| entry.resolved != place)
+            && let Some(entry) = self.get_mut(key)
+        {
             entry.set_resolved(place);
         }
     }
 
-    /// Returns whether a dev container is at this place.
-    pub(super) fn knows(&self, resolved: &Resolved) -> bool {
-        self.entries.iter().any(|e| e.resolved.is_same(resolved))
+    /// Returns the dev containers of each folder.
+    pub(super) fn by_folder(&self) -> ByFolder {
+        let mut folders = ByFolder::new();
+        for entry in self.entries.iter() {
+            let folder = entry.resolved.folder.as_os_str();
+            folders.entry(folder.into()).or_default().push(entry.key);
+        }
+        folders
     }
 
-    /// Returns the dev container that a container belongs to. One that is not known yet is added. `has_container` says
-    /// which dev containers have got one of the same listing.
+    /// Returns the dev container at this place.
+    pub(super) fn at(&self, resolved: &Resolved, folders: &ByFolder) -> Option<&Entry> {
+        let mut siblings = self.siblings(resolved, folders);
+        siblings.find(|entry| entry.resolved.is_same(resolved))
+    }
+
+    fn siblings(&self, resolved: &Resolved, folders: &ByFolder) -> impl Iterator<Item = &Entry> {
+        let keys = folders.get(resolved.folder.as_os_str());
+        let keys = keys.map_or(&[][..], Vec::as_slice);
+        keys.iter().filter_map(|key| self.get(*key))
+    }
+
+    /// Returns the dev container that a container belongs to, and whether it is a new one or has got another configuration.
+    /// `has_container` says which dev containers have got a container of the same listing.
     pub(super) fn adopt(
         &mut self,
         container: &Labelled<'_>,
+        folders: &mut ByFolder,
         has_container: &dyn Fn(Key) -> bool,
-    ) -> Key {
+    ) -> (Key, bool) {
         let resolved = container.resolved;
-        let same = self
-            .entries
-            .iter_mut()
-            .find(|e| e.resolved.is_same(resolved));
-        if let Some(entry) = same {
-            if !entry.resolved.access.allows_up() || entry.is_linked() && !container.is_linked() {
-                entry.correct_spelling(container);
-            }
-            // The container was made from this configuration, also when the search order would find another one by now.
-            if entry.config.is_none()
-                && container.declared.config.is_some()
-                && resolved.access.allows_up()
-            {
-                entry.config = entry.resolved.config.clone();
-            }
-            return entry.key;
+        if let Some(same) = self.at(resolved, folders) {
+            let key = same.key;
+            self.correct(key, container);
+            return (key, false);
         }
-        let mut same_folder = self
-            .entries
-            .iter_mut()
-            .filter(|entry| entry.resolved.folder == resolved.folder);
-        match resolved.canonical_config {
-            // A label that may not be followed gives its config to no dev container.
-            Some(_) if resolved.access.allows_up() => {
-                let lacks_config = |entry: &&mut Entry| {
-                    let is_open = entry.takes_any_config() && !has_container(entry.key);
-                    is_open || entry.resolved.canonical_config.is_none()
+        if let Some(key) = self.sibling_for(container, folders, has_container) {
+            if resolved.canonical_config.is_some()
+                && let Some(entry) = self.get_mut(key)
+            {
+                entry.config = resolved.config.clone();
+                let merged = Resolved {
+                    config: resolved.config.clone(),
+                    canonical_config: resolved.canonical_config.clone(),
+                    ..entry.resolved.clone()
                 };
-                if let Some(entry) = same_folder.find(lacks_config) {
-                    entry.config = resolved.config.clone();
-                    let merged = Resolved {
-                        config: resolved.config.clone(),
-                        canonical_config: resolved.canonical_config.clone(),
-                        ..entry.resolved.clone()
-                    };
-                    entry.set_resolved(merged);
-                    return entry.key;
-                }
+                entry.set_resolved(merged);
+                return (key, true);
             }
-            Some(_) => {}
-            None => {
-                if let (Some(only), None) = (same_folder.next(), same_folder.next()) {
-                    return only.key;
-                }
-            }
+            return (key, false);
         }
         let declared = &container.declared;
         let key = self.insert(
@@ -226,8 +233,56 @@ impl Fleet {
             declared.config.as_deref(),
             resolved.clone(),
         );
+        let folder = resolved.folder.as_os_str();
+        folders.entry(folder.into()).or_default().push(key);
         self.give_name(key);
-        key
+        (key, true)
+    }
+
+    /// Returns the dev container of the same folder that a container belongs to though their configurations differ: one that
+    /// lacks a configuration, or the only one where the container names none.
+    fn sibling_for(
+        &self,
+        container: &Labelled<'_>,
+        folders: &ByFolder,
+        has_container: &dyn Fn(Key) -> bool,
+    ) -> Option<Key> {
+        let resolved = container.resolved;
+        let mut siblings = self.siblings(resolved, folders);
+        if resolved.canonical_config.is_none() {
+            let only = siblings.next()?;
+            return siblings.next().is_none().then_some(only.key);
+        }
+        let lacks_config = |entry: &&Entry| {
+            let is_open = entry.takes_any_config() && !has_container(entry.key);
+            is_open || entry.resolved.canonical_config.is_none()
+        };
+        // A label that may not be followed gives its config to no dev container.
+        let mut open = siblings.filter(|_| resolved.access.allows_up());
+        open.find(lacks_config).map(|entry| entry.key)
+    }
+
+    /// Takes from a container of a dev container how its folder and configuration are written.
+    fn correct(&mut self, key: Key, container: &Labelled<'_>) {
+        let Some(entry) = self.get(key) else { return };
+        let may_be_followed = container.resolved.access.allows_up();
+        let is_misspelt = may_be_followed
+            && (!entry.resolved.access.allows_up() || entry.is_linked() && !container.is_linked);
+        // The container was made from this configuration, also when the search order would find another one by now.
+        let lacks_config =
+            entry.config.is_none() && container.declared.config.is_some() && may_be_followed;
+        if !is_misspelt && !lacks_config {
+            return;
+        }
+        let Some(entry) = self.get_mut(key) else {
+            return;
+        };
+        if is_misspelt {
+            entry.correct_spelling(container);
+        }
+        if lacks_config && entry.config.is_none() {
+            entry.config = entry.resolved.config.clone();
+        }
     }
 
     /// Adds a dev container, which has a name only if it had one when it was last known.
@@ -258,6 +313,7 @@ impl Fleet {
             held: None,
             last: None,
             repairs: Repairs::default(),
+            derived: Derived::default(),
         });
         key
     }
@@ -268,8 +324,7 @@ impl Fleet {
         identity.push(0);
         identity.extend(config.map_or(&b""[..], |config| config.as_os_str().as_bytes()));
         let mut id = Uuid::new_v5(&IDENTITIES, &identity);
-        let others = self.entries.iter().filter(|entry| entry.key != key);
-        while others.clone().any(|entry| entry.id == id) {
+        while self.entries.has_other_id(&id, key) {
             id = Uuid::new_v5(&id, b"next");
         }
         id
@@ -283,26 +338,29 @@ impl Fleet {
     /// Drops detected dev containers of which nothing is left, and those that turned out to be another one. Returns
     /// them.
     pub(super) fn drop_gone(&mut self) -> Vec<Entry> {
-        let places: Vec<(Key, Resolved)> = self
-            .entries
-            .iter()
-            .map(|entry| (entry.key, entry.resolved.clone()))
-            .collect();
-        self.drop_where(|entry| {
-            let is_double = |(key, resolved): &(Key, Resolved)| {
-                *key != entry.key && resolved.is_same(&entry.resolved)
-            };
-            let stays = entry.resolved.folder_exists && !places.iter().any(is_double);
-            !stays && entry.is_unused()
-        })
+        if !self.entries.iter().any(Entry::is_unused) {
+            return Vec::new();
+        }
+        let mut folders = None;
+        let mut is_double = |entry: &Entry| {
+            let folders = folders.get_or_insert_with(|| self.by_folder());
+            let mut siblings = self.siblings(&entry.resolved, folders);
+            siblings.any(|one| one.key != entry.key && one.resolved.is_same(&entry.resolved))
+        };
+        let is_gone = |entry: &&Entry| {
+            entry.is_unused() && (!entry.resolved.folder_exists || is_double(entry))
+        };
+        let gone = self.entries.iter().filter(is_gone);
+        let gone: HashSet<Key> = gone.map(|entry| entry.key).collect();
+        self.drop_where(|entry| gone.contains(&entry.key))
     }
 
     /// Drops these dev containers, keeps their names for them, and returns them.
     fn drop_where(&mut self, is_gone: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        let gone: Vec<Entry> = self
-            .entries
-            .extract_if(.., |entry| is_gone(entry))
-            .collect();
+        if !self.entries.iter().any(&is_gone) {
+            return Vec::new();
+        }
+        let gone = self.entries.extract(is_gone);
         self.keep_names(&gone);
         gone
     }
@@ -311,11 +369,55 @@ impl Fleet {
 impl Entry {
     /// Takes the folder as a label has it that may be followed, instead of one that may not, or that has links.
     fn correct_spelling(&mut self, container: &Labelled<'_>) {
-        if self.predefined.is_none() && container.resolved.access.allows_up() {
+        if self.predefined.is_none() {
             self.folder = container.declared.folder.clone();
             self.config = container.declared.config.clone();
             self.set_resolved(container.resolved.clone());
         }
+    }
+}
+
+impl Fleet {
+    /// Returns how the dev containers are shown, by workspace folder, then config path.
+    pub(super) fn sorted(&mut self) -> Vec<Arc<Devcontainer>> {
+        // The last order needs few corrections, if any, so that sorting takes little time.
+        let newest_shown = self.shown.iter().max().copied();
+        let entries = self.entries.iter().map(|entry| entry.key);
+        let new = entries.filter(|key| newest_shown.is_none_or(|shown| *key > shown));
+        let keys = self.shown.iter().copied().chain(new);
+        let shown = |key: Key| Some((key, self.get(key)?.derived.shown()?.clone()));
+        let mut all: Vec<(Key, Arc<Devcontainer>)> = keys.filter_map(shown).collect();
+        all.sort_by(|(one, a), (other, b)| {
+            let folders = a.workspace_folder.cmp(&b.workspace_folder);
+            let places = folders.then_with(|| a.config_path.cmp(&b.config_path));
+            places.then(one.cmp(other))
+        });
+        let (keys, all) = all.into_iter().unzip();
+        self.shown = keys;
+        all
+    }
+
+    /// Takes the containers of a dev container, the one to be shown first.
+    pub(super) fn set_containers(&mut self, key: Key, containers: Vec<Arc<ContainerInfo>>) {
+        let Some(entry) = self.get(key) else { return };
+        let addresses = containers.iter().map(Arc::as_ptr);
+        let is_same = addresses.eq(entry.containers().map(Arc::as_ptr));
+        if is_same && (entry.container.is_some() || entry.has_config_of_definition()) {
+            return;
+        }
+        let Some(entry) = self.get_mut(key) else {
+            return;
+        };
+        let ids = containers.iter().map(|info| &info.id);
+        if ids.ne(entry.containers().map(|info| &info.id)) {
+            entry.rescans_all = true;
+            // A scan that is under way began before these containers were known.
+            entry.version += 1;
+        }
+        let mut containers = containers.into_iter();
+        entry.container = containers.next();
+        entry.others = containers.collect();
+        entry.restore_config();
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::entries::Derived;
 use super::operation::{Activity, PastOperation};
 use super::queue::QueuedOperation;
 use super::view::Held;
@@ -77,6 +78,8 @@ pub(super) struct Entry {
     pub(super) last: Option<PastOperation>,
     /// The repairs of what operations left.
     pub(super) repairs: Repairs,
+    /// What was derived from all this.
+    pub(super) derived: Derived,
 }
 
 impl Entry {
@@ -112,6 +115,12 @@ impl Entry {
         {
             self.config = predefined.config.clone();
         }
+    }
+
+    /// Returns whether it has the configuration that its definition gives, if it has one.
+    pub(super) fn has_config_of_definition(&self) -> bool {
+        let predefined = self.predefined.as_ref();
+        predefined.is_none_or(|predefined| predefined.config == self.config)
     }
 
     /// Returns the source of its configuration, which decides how far it is trusted.

@@ -20,18 +20,38 @@ use crate::model::phase::Phase;
 pub struct Inventory {
     /// The containers, as docker shows them.
     pub listed: Listed,
-    /// The places to which the labels of dev containers point, by container id.
-    pub container_places: HashMap<String, Resolved>,
-    /// The places of the dev containers that were known before; `None` where the file system does not answer.
-    pub entry_places: Vec<(Key, Option<Resolved>)>,
-    /// Those of [`State::reserved_folders`] that do not exist.
-    pub gone_folders: HashSet<PathBuf>,
+    /// Where dev containers are; `None` where the last listing has found the same containers of dev containers in the same
+    /// places.
+    pub places: Option<Places>,
+    /// What [`State::moves`] said before the places were looked for.
+    pub moves: u64,
     /// The time at which all this was looked at.
     pub at: Timestamp,
 }
 
+/// Where the dev containers are that were known before.
+#[derive(Clone, Default, PartialEq)]
+pub enum EntryPlaces {
+    /// Where they were.
+    #[default]
+    AsBefore,
+    /// In these places; `None` where the file system does not answer.
+    Found(Vec<(Key, Option<Resolved>)>),
+}
+
+/// Where dev containers are.
+#[derive(Clone, Default, PartialEq)]
+pub struct Places {
+    /// The places to which the labels of dev containers point, by container id.
+    pub of_containers: HashMap<String, Resolved>,
+    /// The places of the dev containers that were known before.
+    pub of_entries: EntryPlaces,
+    /// Those of [`State::reserved_folders`] that do not exist.
+    pub gone_folders: HashSet<PathBuf>,
+}
+
 /// A dev container to scan, and what the last scan of it has found.
-#[derive(Clone)]
+#[derive(PartialEq, Eq)]
 pub struct ScanTarget {
     /// The dev container.
     pub key: Key,
@@ -52,7 +72,7 @@ pub struct ScanTarget {
 
 /// The location of a dev container whose folder does not exist or is on a file system that does not answer, or whose
 /// configuration nothing names: the next scan may find it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Unlocated {
     /// The location as it was declared.
     pub declared: Declared,
@@ -65,7 +85,7 @@ pub struct Unlocated {
 /// Something new on disk.
 pub enum Found {
     /// Other inputs than before.
-    Inputs(ScanTarget, Inputs),
+    Inputs(Arc<ScanTarget>, Inputs),
     /// The place to which a declared location leads by now.
     Resolved(Key, Declared, Resolved),
     /// The file system does not answer.
@@ -161,6 +181,7 @@ impl State {
 
     fn predefine(&mut self, defined: Vec<(Predefined, Resolved)>) -> Applied {
         let (errors, gone) = self.fleet.predefine(defined);
+        self.unassign();
         self.keep_operations_of(&gone);
         self.attach_recovered();
         self.unsaved |= self.fleet.have_names_changed();

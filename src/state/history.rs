@@ -1,8 +1,12 @@
 //! The latest changes, for clients that follow them.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
+use super::differing::differing;
 use super::view::View;
 use crate::model::api::{Container, Devcontainer};
 
@@ -16,13 +20,10 @@ pub enum Change {
     Container(Container),
     /// A dev container, new or changed.
     Devcontainer(Arc<Devcontainer>),
-    /// A container or dev container that no longer exists.
-    Removed {
-        /// True for a dev container, false for a container.
-        devcontainer: bool,
-        /// Its id.
-        id: String,
-    },
+    /// The container with this id no longer exists.
+    ContainerRemoved(String),
+    /// The dev container with this id no longer exists.
+    DevcontainerRemoved(Uuid),
     /// All warnings, which differ from those before.
     Warnings(Vec<String>),
 }
@@ -38,14 +39,23 @@ pub(super) struct History {
     log: Vec<(u64, Change)>,
 }
 
+/// What a change is about.
+#[derive(PartialEq, Eq, Hash)]
+enum Subject<'a> {
+    /// The container with this id.
+    Container(&'a str),
+    Devcontainer(Uuid),
+    Warnings,
+}
+
 impl Change {
-    /// Returns a text that all changes of one object have in common.
-    fn subject(&self) -> String {
+    fn subject(&self) -> Subject<'_> {
         match self {
-            Self::Container(container) => container.info.id.clone(),
-            Self::Devcontainer(devcontainer) => devcontainer.id.to_string(),
-            Self::Removed { id, .. } => id.clone(),
-            Self::Warnings(_) => String::new(),
+            Self::Container(container) => Subject::Container(&container.info.id),
+            Self::Devcontainer(devcontainer) => Subject::Devcontainer(devcontainer.id),
+            Self::ContainerRemoved(id) => Subject::Container(id),
+            Self::DevcontainerRemoved(id) => Subject::Devcontainer(*id),
+            Self::Warnings(_) => Subject::Warnings,
         }
     }
 }
@@ -60,25 +70,24 @@ impl History {
         }
     }
 
-    /// Notes the changes between two views that differ. Returns the revision of `after`.
+    /// Notes the changes between two views. Returns the revision of `after`: the last one where both are the same.
     pub(super) fn note(&mut self, before: Option<&View>, after: &View) -> u64 {
-        let changes = before.map(|before| difference(before, after));
-        match changes.filter(|changes| changes.len() <= BEHIND) {
-            Some(changes) => {
-                let subjects: HashSet<String> = changes.iter().map(Change::subject).collect();
+        match before.map(|before| Difference::between(before, after)) {
+            Some(Difference::None) => {}
+            // Views that differ in their order alone differ in their revision, too: encoders rely on that.
+            Some(Difference::Order) => self.revision += 1,
+            Some(Difference::Changes(changes)) if changes.len() <= BEHIND => {
+                let subjects: HashSet<Subject<'_>> = changes.iter().map(Change::subject).collect();
                 self.log
                     .retain(|(_, earlier)| !subjects.contains(&earlier.subject()));
-                // Views that differ in their order alone differ in their revision, too: encoders rely on that.
-                if changes.is_empty() {
-                    self.revision += 1;
-                }
+                drop(subjects);
                 for change in changes {
                     self.revision += 1;
                     self.log.push((self.revision, change));
                 }
                 self.forget();
             }
-            None => {
+            Some(Difference::Changes(_)) | None => {
                 self.revision += 1;
                 self.floor = self.revision;
                 self.log.clear();
@@ -99,40 +108,65 @@ impl History {
     /// Returns the changes after `revision`, the last one of each object, oldest first. `None` if they are not known.
     pub(super) fn since(&self, revision: u64) -> Option<Vec<(u64, Change)>> {
         let is_known = (self.floor..=self.revision).contains(&revision);
-        let newer = self.log.iter().filter(|(number, _)| *number > revision);
-        is_known.then(|| newer.cloned().collect())
+        let begin = self.log.partition_point(|(number, _)| *number <= revision);
+        is_known.then(|| self.log.get(begin..).unwrap_or_default().to_vec())
     }
 }
 
-fn difference(before: &View, after: &View) -> Vec<Change> {
-    let containers = |view: &View| -> Vec<Change> {
-        let all = view.containers.iter().cloned();
-        all.map(Change::Container).collect()
-    };
-    let devcontainers = |view: &View| -> Vec<Change> {
-        let all = view.devcontainers.iter().cloned();
-        all.map(Change::Devcontainer).collect()
-    };
-    let mut changes = compare(containers(before), containers(after), false);
-    changes.extend(compare(devcontainers(before), devcontainers(after), true));
-    let warnings = after.all_warnings();
-    changes.extend((before.all_warnings() != warnings).then_some(Change::Warnings(warnings)));
-    changes
+/// How one view differs from another.
+enum Difference {
+    None,
+    /// Both show the same in another order.
+    Order,
+    Changes(Vec<Change>),
 }
 
-/// Returns the removals, then the new and changed objects.
-fn compare(before: Vec<Change>, after: Vec<Change>, devcontainer: bool) -> Vec<Change> {
-    let mut earlier: HashMap<String, &Change> = HashMap::new();
-    earlier.extend(before.iter().map(|change| (change.subject(), change)));
-    let is_new = |change: &Change| earlier.remove(&change.subject()) != Some(change);
-    let mut new = after;
-    new.retain(is_new);
-    // In the order of the list, not in that of the map.
-    before
-        .iter()
-        .map(Change::subject)
-        .filter(|id| earlier.contains_key(id))
-        .map(|id| Change::Removed { devcontainer, id })
-        .chain(new)
-        .collect()
+impl Difference {
+    fn between(before: &View, after: &View) -> Self {
+        let (gone, came) = differing(&before.containers, &after.containers, is_same_container);
+        let containers = compare(
+            gone.iter().map(|one| (&*one.info.id, one)),
+            came.iter().map(|one| (&*one.info.id, one)),
+            |id| Change::ContainerRemoved(id.to_owned()),
+            |one| Change::Container(one.clone()),
+        );
+        let is_same = |a: &Arc<Devcontainer>, b: &Arc<Devcontainer>| Arc::ptr_eq(a, b) || a == b;
+        let (gone_too, came_too) = differing(&before.devcontainers, &after.devcontainers, is_same);
+        let devcontainers = compare(
+            gone_too.iter().map(|one| (one.id, one)),
+            came_too.iter().map(|one| (one.id, one)),
+            Change::DevcontainerRemoved,
+            |one| Change::Devcontainer(one.clone()),
+        );
+        let has_moved = [gone.len(), came.len(), gone_too.len(), came_too.len()] != [0; 4];
+        let warnings = (before.warnings != after.warnings || before.failure != after.failure)
+            .then(|| Change::Warnings(after.all_warnings()));
+        let changes = containers.into_iter().chain(devcontainers).chain(warnings);
+        let changes: Vec<Change> = changes.collect();
+        match (changes.is_empty(), has_moved) {
+            (false, _) => Self::Changes(changes),
+            (true, true) => Self::Order,
+            (true, false) => Self::None,
+        }
+    }
+}
+
+fn is_same_container(a: &Container, b: &Container) -> bool {
+    (a.devcontainer_dirty, &a.devcontainer_status) == (b.devcontainer_dirty, &b.devcontainer_status)
+        && (Arc::ptr_eq(&a.info, &b.info) || a.info == b.info)
+}
+
+/// Returns the removals, then the new and changed objects, each in the order of its list.
+fn compare<'a, K: Copy + Eq + Hash, T: PartialEq + 'a>(
+    before: impl Iterator<Item = (K, &'a T)> + Clone,
+    after: impl Iterator<Item = (K, &'a T)> + Clone,
+    removed: impl Fn(K) -> Change,
+    changed: impl Fn(&T) -> Change,
+) -> Vec<Change> {
+    let earlier: HashMap<K, &T> = before.clone().collect();
+    let now: HashSet<K> = after.clone().map(|(id, _)| id).collect();
+    let gone = before.filter(|(id, _)| !now.contains(id));
+    let new = after.filter(|(id, one)| earlier.get(id) != Some(one));
+    let gone = gone.map(|(id, _)| removed(id));
+    gone.chain(new.map(|(_, one)| changed(one))).collect()
 }

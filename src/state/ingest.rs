@@ -9,16 +9,18 @@ use std::time::Instant;
 use super::State;
 use super::baseline::Baseline;
 use super::devcontainers::{Labelled, sort_by_precedence};
+use super::differing::differing;
 use super::entry::Entry;
 use super::fact::Applied;
 use crate::model::container::{ContainerInfo, RunState};
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::labels::{IdLabels, LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
+use crate::model::listing::Listed;
 use crate::model::location::{Declared, Resolved, Source, normal};
 use crate::model::original::ParkedName;
 use crate::model::wsl::path_in;
-use crate::state::fact::Inventory;
+use crate::state::fact::{EntryPlaces, Inventory, Places};
 
 impl State {
     /// Takes a listing that ended at `now`. One from before the end of an operation is dropped, and made again.
@@ -40,6 +42,10 @@ impl State {
                 }
                 let unreported = std::mem::take(&mut inventory.listed.unreported);
                 let retry_at = inventory.listed.retry_at;
+                if inventory.moves != self.moves {
+                    // The places that it has may be those of before.
+                    self.listing.want(now);
+                }
                 self.take_inventory(inventory);
                 self.show_ends(self.listing.running_since());
                 self.listing.end(Ok(()), now);
@@ -66,39 +72,104 @@ impl State {
         applied
     }
 
-    fn take_inventory(&mut self, mut inventory: Inventory) {
-        for (key, place) in inventory.entry_places {
-            match place {
-                Some(place) => self.fleet.set_place(key, place),
-                None => {
-                    if let Some(entry) = self.fleet.get_mut(key) {
-                        entry.resolved.become_silent(&entry.folder);
-                    }
-                }
+    fn take_inventory(&mut self, inventory: Inventory) {
+        let Inventory {
+            listed, places, at, ..
+        } = inventory;
+        self.unread = unread(&listed);
+        self.warnings = listed.warnings;
+        let before = std::mem::replace(&mut self.containers, listed.containers);
+        let are_assigned = places.is_some();
+        let are_all_found = match places {
+            Some(places) => self.take_places(places),
+            None => {
+                self.renew_members(&before);
+                false
             }
+        };
+        self.assign_left_services();
+        if are_assigned {
+            self.attach_recovered();
         }
-        let mut unread = inventory.listed.ids;
-        for info in &inventory.listed.containers {
-            unread.remove(&info.id);
-        }
-        self.unread = unread.into_iter().collect();
-        self.unread.sort_unstable();
-        self.containers = inventory.listed.containers;
-        self.warnings = inventory.listed.warnings;
-        self.settle_places(&mut inventory.container_places, &mut inventory.gone_folders);
-        self.fleet.reservations.look(&inventory.gone_folders);
-        self.assign(&inventory.container_places);
-        self.attach_recovered();
         let gone = self.fleet.drop_gone();
-        self.fleet.drop_unused_links();
+        self.fleet.reservations.trim();
+        if are_all_found {
+            self.fleet.drop_unused_links();
+        }
         self.keep_operations_of(&gone);
-        self.keep_operations(inventory.at);
+        self.keep_operations(at);
         self.unsaved |= self.fleet.have_names_changed();
-        let keys: Vec<Key> = self.fleet.entries.iter().map(|entry| entry.key).collect();
-        for key in keys {
+        let entries = self.fleet.entries.iter();
+        let lacking = entries.filter(|entry| self.lacks_baseline(entry));
+        let lacking: Vec<Key> = lacking.map(|entry| entry.key).collect();
+        for key in lacking {
             self.set_baselines(key, false);
         }
         self.changed();
+    }
+
+    /// Returns whether these containers belong to the same dev containers as those of the last listing: only their states
+    /// differ.
+    pub fn keeps_members(&self, containers: &[Arc<ContainerInfo>]) -> bool {
+        let (before, after) = differing(&self.containers, containers, Arc::ptr_eq);
+        let labelled =
+            |info: &'_ Arc<ContainerInfo>| Some((info.id.clone(), self.label_address(info)?));
+        if self.is_unassigned {
+            return false;
+        }
+        if before.len() == after.len() {
+            let mut changed = changed(before, after);
+            return changed.all(|(before, after)| labelled(before) == labelled(after));
+        }
+        let before = before.iter().filter_map(labelled);
+        before.eq(after.iter().filter_map(labelled))
+    }
+
+    /// Takes the new states of containers of dev containers, which are those of `before`.
+    fn renew_members(&mut self, before: &[Arc<ContainerInfo>]) {
+        let (before, after) = differing(before, &self.containers, Arc::ptr_eq);
+        let renewed: Vec<&Arc<ContainerInfo>> = if before.len() == after.len() {
+            changed(before, after).map(|(_, after)| after).collect()
+        } else {
+            after.iter().collect()
+        };
+        let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
+        for info in renewed {
+            let Some(entry) = self.owner_of(info) else {
+                continue;
+            };
+            let containers = members
+                .entry(entry.key)
+                .or_insert_with(|| entry.containers().cloned().collect());
+            for one in containers.iter_mut().filter(|one| one.id == info.id) {
+                one.clone_from(info);
+            }
+        }
+        for (key, containers) in members {
+            self.set_containers(key, containers);
+        }
+    }
+
+    fn set_containers(&mut self, key: Key, mut containers: Vec<Arc<ContainerInfo>>) {
+        sort_by_precedence(&mut containers, |id| self.refused.contains(id));
+        self.fleet.set_containers(key, containers);
+    }
+
+    /// Returns whether all paths of dev containers were looked at.
+    fn take_places(&mut self, mut places: Places) -> bool {
+        let are_all_found = matches!(places.of_entries, EntryPlaces::Found(_));
+        if let EntryPlaces::Found(found) = places.of_entries {
+            for (key, place) in found {
+                match place {
+                    Some(place) => self.fleet.set_place(key, place),
+                    None => self.fleet.silence(key),
+                }
+            }
+        }
+        self.settle_places(&mut places.of_containers, &mut places.gone_folders);
+        self.fleet.reservations.look(&places.gone_folders);
+        self.assign(&places.of_containers);
+        are_all_found
     }
 
     /// Lets the labels of containers that cannot be resolved now lead where they led before. The name of a dev container
@@ -129,6 +200,7 @@ impl State {
                 let declared = self.label_address(info)?;
                 Some(Labelled {
                     info,
+                    is_linked: normal(&declared.folder) != resolved.folder,
                     declared,
                     resolved,
                 })
@@ -138,75 +210,84 @@ impl State {
         // may be followed, and without links where there is such a label: links may lead elsewhere tomorrow.
         labelled.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
         // A dev container gets the container of its own configuration rather than another one of its folder.
-        labelled.sort_by_cached_key(|one| !self.fleet.knows(one.resolved));
+        let mut folders = self.fleet.by_folder();
+        labelled.sort_by_cached_key(|one| self.fleet.at(one.resolved, &folders).is_none());
+        self.fleet.numbers.clear();
         self.owners.clear();
         let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
+        self.is_unassigned = false;
         for container in &labelled {
             let has_container = |key: Key| members.contains_key(&key);
-            let key = self.fleet.adopt(container, &has_container);
+            let (key, is_other) = self.fleet.adopt(container, &mut folders, &has_container);
+            // What has changed may concern the containers before this one.
+            self.is_unassigned |= is_other;
             self.owners.insert(container.info.id.clone(), key);
             members.entry(key).or_default().push(container.info.clone());
         }
-        for entry in &mut self.fleet.entries {
-            let mut containers = members.remove(&entry.key).unwrap_or_default();
-            let is_refused = |id: &str| {
-                places
-                    .get(id)
-                    .is_some_and(|place| !place.access.allows_up())
-            };
-            sort_by_precedence(&mut containers, is_refused);
-            let ids = containers.iter().map(|info| &info.id);
-            entry.rescans_all |= ids.ne(entry.containers().map(|info| &info.id));
-            let mut sorted = containers.into_iter();
-            entry.container = sorted.next();
-            entry.others = sorted.collect();
-            // A scan that is under way began before these containers were known.
-            entry.version += 1;
-            entry.restore_config();
+        let refused = places.iter().filter(|(_, place)| !place.access.allows_up());
+        self.refused = refused.map(|(id, _)| id.clone()).collect();
+        let keys: Vec<Key> = self.fleet.entries.iter().map(|entry| entry.key).collect();
+        for key in keys {
+            let containers = members.remove(&key).unwrap_or_default();
+            self.set_containers(key, containers);
         }
-        self.assign_left_services();
     }
 
     /// Finds the dev container that is to repair what an operation left of its compose project: that of the operation,
     /// where it is known, or any one of the project.
     fn assign_left_services(&mut self) {
-        for entry in &mut self.fleet.entries {
-            entry.left_services.clear();
-        }
+        let mut left: HashMap<Key, Vec<OperationId>> = HashMap::new();
         for info in &self.containers {
-            if self.owners.contains_key(&info.id) {
-                continue;
-            }
             let parked = ParkedName::parse(&info.name).map(|parked| parked.operation);
             let is_half_made = info.run_state == RunState::Created;
+            if parked.is_none() && !is_half_made || self.owners.contains_key(&info.id) {
+                continue;
+            }
             let label = info.own_label(LABEL_OPERATION).filter(|_| is_half_made);
             let made_by = label.and_then(OperationId::parse);
             let Some(operation) = parked.clone().or(made_by) else {
                 continue;
             };
-            let entries = &self.fleet.entries;
-            let position = match parked {
-                Some(_) => {
-                    let of_operation = |entry: &Entry| entry.operation_id() == Some(&operation);
-                    let of_project = |entry: &Entry| entry.is_in_project_of(info);
-                    let likely = |entry: &Entry| of_project(entry) && entry.has_parked(&operation);
-                    let known = entries.iter().position(of_operation);
-                    known
-                        .or_else(|| entries.iter().position(likely))
-                        .or_else(|| entries.iter().position(of_project))
+            if let Some(key) = self.repairer(info, parked.as_ref(), &operation) {
+                let left = left.entry(key).or_default();
+                if !left.contains(&operation) {
+                    left.push(operation);
                 }
-                // docker may finish what a client asked for that was ended since.
-                None => entries
-                    .iter()
-                    .position(|entry| entry.has_failed(&operation)),
-            };
-            let entry = position.and_then(|at| self.fleet.entries.get_mut(at));
-            if let Some(entry) = entry
-                && !entry.left_services.contains(&operation)
-            {
-                entry.left_services.push(operation);
             }
         }
+        let has_other = |entry: &&Entry| {
+            let left = left.get(&entry.key).map_or(&[][..], Vec::as_slice);
+            entry.left_services != left
+        };
+        let changed = self.fleet.entries.iter().filter(has_other);
+        let changed: Vec<Key> = changed.map(|entry| entry.key).collect();
+        for key in changed {
+            if let Some(entry) = self.fleet.get_mut(key) {
+                entry.left_services = left.remove(&key).unwrap_or_default();
+            }
+        }
+    }
+
+    /// Returns the dev container that is to repair what this operation left of a service, which has a `parked` name or is
+    /// half made.
+    fn repairer(
+        &self,
+        info: &ContainerInfo,
+        parked: Option<&OperationId>,
+        operation: &OperationId,
+    ) -> Option<Key> {
+        let find = |is_it: &dyn Fn(&Entry) -> bool| {
+            let mut entries = self.fleet.entries.iter();
+            entries.find(|entry| is_it(entry)).map(|entry| entry.key)
+        };
+        if parked.is_none() {
+            // docker may finish what a client asked for that was ended since.
+            return find(&|entry| entry.has_failed(operation));
+        }
+        let of_project = |entry: &Entry| entry.is_in_project_of(info);
+        find(&|entry| entry.operation_id() == Some(operation))
+            .or_else(|| find(&|entry| of_project(entry) && entry.has_parked(operation)))
+            .or_else(|| find(&of_project))
     }
 
     /// Sets the baselines of containers that are seen for the first time, where they are known by now. With
@@ -216,6 +297,7 @@ impl State {
             return;
         };
         let inputs = entry.inputs.as_deref().filter(|_| just_scanned);
+        let mut has_new = false;
         for info in entry.containers() {
             if self.baselines.contains_key(&info.id) {
                 continue;
@@ -223,7 +305,11 @@ impl State {
             if let Some(baseline) = entry.first_baseline(info, inputs) {
                 self.baselines.insert(info.id.clone(), baseline);
                 self.unsaved = true;
+                has_new = true;
             }
+        }
+        if has_new {
+            self.fleet.entries.forget(key);
         }
     }
 
@@ -251,10 +337,23 @@ impl State {
             .any(|info| !self.baselines.contains_key(&info.id) && !entry.is_making(info))
     }
 
-    /// Returns the locations to resolve for the next listing: those of the known dev containers.
-    pub(super) fn addresses(&self) -> Vec<(Key, Declared)> {
+    /// Returns the locations to resolve for a listing: those of the known dev containers.
+    pub fn addresses(&self) -> Vec<(Key, Declared)> {
         let entries = self.fleet.entries.iter();
         entries.map(|entry| (entry.key, entry.declared())).collect()
+    }
+
+    /// Returns the places of the dev containers that the labels of their containers name just so, as the last listing has
+    /// found them.
+    pub fn known_places(&self) -> HashMap<Declared, Resolved> {
+        let entries = self.fleet.entries.iter();
+        let found = entries.filter(|entry| {
+            let is_labelled = entry.container.is_some() && entry.source() == Source::Label;
+            is_labelled && !entry.resolved.access.is_silent()
+        });
+        found
+            .map(|entry| (entry.declared(), entry.resolved.clone()))
+            .collect()
     }
 
     /// Returns the last known place of a location whose file system does not answer: as a dev container has it, or as it
@@ -322,18 +421,33 @@ impl Entry {
 }
 
 impl Labelled<'_> {
-    /// Returns whether its label names the folder by a path with links.
-    pub(super) fn is_linked(&self) -> bool {
-        normal(&self.declared.folder) != self.resolved.folder
-    }
-
     fn order(&self) -> (bool, bool, &OsStr, Option<&OsStr>, &str) {
         let is_refused = !self.resolved.access.allows_up();
-        let is_linked = self.is_linked();
         let config = self.declared.config.as_deref().map(Path::as_os_str);
         let folder = self.declared.folder.as_os_str();
-        (is_refused, is_linked, folder, config, &self.info.id)
+        (is_refused, self.is_linked, folder, config, &self.info.id)
     }
+}
+
+/// Returns the pairs of containers that differ, of two lists of one length.
+fn changed<'a>(
+    before: &'a [Arc<ContainerInfo>],
+    after: &'a [Arc<ContainerInfo>],
+) -> impl Iterator<Item = (&'a Arc<ContainerInfo>, &'a Arc<ContainerInfo>)> {
+    let pairs = before.iter().zip(after);
+    pairs.filter(|(before, after)| !Arc::ptr_eq(before, after))
+}
+
+/// Returns the ids of the containers about which docker has not answered yet, sorted.
+fn unread(listed: &Listed) -> Vec<String> {
+    if listed.ids.len() == listed.containers.len() {
+        return Vec::new();
+    }
+    let read: HashSet<&str> = listed.containers.iter().map(|info| &*info.id).collect();
+    let unread = listed.ids.iter().filter(|id| !read.contains(id.as_str()));
+    let mut unread: Vec<String> = unread.cloned().collect();
+    unread.sort_unstable();
+    unread
 }
 
 /// Returns the labels by which the CLI finds a container, if it is a dev container.

@@ -34,6 +34,7 @@ impl State {
             missing.map(|(id, since)| (*since, id.clone())).collect();
         newest_first.sort_by(|a, b| b.cmp(a));
         let mut kept_inputs = 0;
+        let had_baselines = self.baselines.len();
         for (since, id) in newest_first {
             let baseline = self.baselines.get(&id);
             kept_inputs += baseline.map_or(0, |baseline| baseline.inputs().count());
@@ -42,6 +43,9 @@ impl State {
                 self.missing.remove(&id);
                 has_changed = true;
             }
+        }
+        if self.baselines.len() != had_baselines {
+            self.fleet.entries.forget_derived();
         }
         self.unsaved |= has_changed;
     }

@@ -8,6 +8,8 @@ pub mod baseline;
 mod claims;
 mod demand;
 mod devcontainers;
+mod differing;
+mod entries;
 mod entry;
 mod fact;
 mod freshness;
@@ -31,7 +33,7 @@ mod target;
 mod tests;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,7 +52,7 @@ use crate::model::original::ParkedName;
 use crate::model::up_arg::UpArg;
 
 pub use self::claims::LabelledProject;
-pub use self::fact::{Applied, Fact, Found, Inventory, ScanTarget, Unlocated};
+pub use self::fact::{Applied, EntryPlaces, Fact, Found, Inventory, Places, ScanTarget, Unlocated};
 pub use self::freshness::{Freshness, Need};
 pub use self::history::Change;
 pub use self::queue::Ahead;
@@ -73,8 +75,9 @@ pub enum Selected {
 
 /// The whole state of the daemon.
 ///
-/// The view and the scan targets are made when they are asked for, and kept: with 1,000 dev containers a view takes 2
-/// ms, and a burst of facts must not make one each. So their getters take `&mut self`, though no fact changes by them.
+/// The view and the scan targets are made when they are asked for, and kept, as is their part of each dev container: a
+/// burst of facts must not make one each, and one change among 1,000 dev containers must not make 1,000 parts. So their
+/// getters take `&mut self`, though no fact changes by them.
 pub struct State {
     /// How fresh the container list is, and what is to be read.
     listing: Listing,
@@ -88,6 +91,12 @@ pub struct State {
     containers: Vec<Arc<ContainerInfo>>,
     /// The dev container that each container belongs to, by container id.
     owners: HashMap<String, Key>,
+    /// The containers of dev containers whose labels may not be followed.
+    refused: HashSet<String>,
+    /// True if dev containers have come, gone or moved since containers were last assigned to them.
+    is_unassigned: bool,
+    /// How often a dev container has moved, was defined otherwise or was forgotten.
+    moves: u64,
     /// The ids of the containers that docker lists, and about which it has not answered yet.
     unread: Vec<String>,
     /// Those of the last listing.
@@ -112,8 +121,10 @@ pub struct State {
     /// True if something has changed since then.
     is_view_old: bool,
     history: History,
-    /// The last scan targets that were asked for, unless something has changed since then.
-    targets: Option<Arc<[ScanTarget]>>,
+    /// The last scan targets that were asked for.
+    targets: Option<Arc<[Arc<ScanTarget>]>>,
+    /// True if something has changed since then.
+    are_targets_old: bool,
 }
 
 /// The settings of a state.
@@ -149,6 +160,9 @@ impl State {
             repair_due: false,
             containers: Vec::new(),
             owners: HashMap::new(),
+            refused: HashSet::new(),
+            is_unassigned: true,
+            moves: 0,
             unread: Vec::new(),
             warnings: Vec::new(),
             fleet: Fleet::default(),
@@ -164,6 +178,7 @@ impl State {
             is_view_old: false,
             history: History::new(settings.revision),
             targets: None,
+            are_targets_old: false,
         }
     }
 
@@ -203,6 +218,23 @@ impl State {
         &self.unread
     }
 
+    /// Returns how often a dev container has moved between listings. Places that were looked for before it changed may be
+    /// wrong.
+    pub fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Lets the next listing find anew which container belongs to which dev container.
+    fn unassign(&mut self) {
+        self.is_unassigned = true;
+        self.moves += 1;
+    }
+
+    /// Returns true if a client follows changes.
+    pub fn has_streams(&self) -> bool {
+        self.listing.interest.has_streams()
+    }
+
     /// Returns true if events have been followed for a while.
     pub fn has_stable_events(&self, now: Instant) -> bool {
         self.listing.is_settled(now)
@@ -210,16 +242,19 @@ impl State {
 
     /// Returns everything as the answers show it.
     pub fn view(&mut self) -> Arc<View> {
-        let last = self.view.as_ref();
-        if let Some(view) = last.filter(|_| !self.is_view_old) {
+        if let Some(view) = self.view.as_ref().filter(|_| !self.is_view_old) {
             return view.clone();
         }
         let mut new = self.build_view();
-        let unchanged = last.filter(|last| last.shows_same_as(&new)).cloned();
-        let view = unchanged.unwrap_or_else(|| {
-            new.revision = self.history.note(self.view.as_deref(), &new);
-            Arc::new(new)
-        });
+        let last = self.view.take();
+        let revision = self.history.note(last.as_deref(), &new);
+        let view = match last.filter(|last| last.revision == revision) {
+            Some(last) => last,
+            None => {
+                new.revision = revision;
+                Arc::new(new)
+            }
+        };
         self.is_view_old = false;
         self.view = Some(view.clone());
         view
@@ -312,6 +347,6 @@ impl State {
 
     fn changed(&mut self) {
         self.is_view_old = true;
-        self.targets = None;
+        self.are_targets_old = true;
     }
 }

@@ -44,12 +44,16 @@ impl Reservations {
         self.all.iter().map(|one| &*one.name.folder)
     }
 
-    /// Takes that of the folders to look for these do not exist. Of too many names, those of folders that are gone are
-    /// dropped first, then those that are not known for longest.
+    /// Takes that of the folders to look for these do not exist.
     pub(super) fn look(&mut self, gone: &HashSet<PathBuf>) {
         for one in &mut self.all {
             one.folder_exists = !gone.contains(&one.name.folder);
         }
+    }
+
+    /// Drops some of too many names: first those of folders that are gone, then those that are not known for longest. The
+    /// dev containers of a listing have taken theirs back before.
+    pub(super) fn trim(&mut self) {
         let mut excess = self.all.len().saturating_sub(MAX_RESERVED);
         self.has_changed |= excess > 0;
         for drops_existing in [false, true] {
@@ -127,8 +131,16 @@ impl Fleet {
         if self.links.settle(declared, place) {
             let folder = normal(&declared.folder);
             self.reservations.follow(&folder, &place.folder);
-            let places = self.entries.iter_mut().map(|entry| &mut entry.resolved);
-            for known in places.filter(|known| known.folder == folder) {
+            let there = self
+                .entries
+                .iter()
+                .filter(|entry| entry.resolved.folder == folder);
+            let there: Vec<Key> = there.map(|entry| entry.key).collect();
+            for key in there {
+                let Some(entry) = self.get_mut(key) else {
+                    continue;
+                };
+                let known = &mut entry.resolved;
                 let config = known.canonical_config.as_deref();
                 if let Some(config) =
                     config.and_then(|config| moved(config, &folder, &place.folder))
@@ -176,8 +188,7 @@ impl Fleet {
     /// `is_searched`, no configuration is named for it.
     pub(super) fn claim_name(&mut self, resolved: &Resolved, is_searched: bool) -> Option<String> {
         let name = self.reservations.claim(resolved, is_searched)?;
-        let mut names = self.entries.iter().map(|entry| &entry.name);
-        (!names.any(|taken| *taken == name)).then_some(name)
+        self.entries.named(&name).is_none().then_some(name)
     }
 
     /// Gives a dev container without a name the last part of its folder, with the name of the folder above where it is
@@ -189,9 +200,8 @@ impl Fleet {
         let folder = &entry.resolved.folder;
         let (last, above) = parts(folder);
         // The name of the folder above says nothing of two dev containers of one folder.
-        let mut siblings = self.entries.iter();
-        let is_of_sibling =
-            siblings.any(|other| other.name == last && other.resolved.folder == *folder);
+        let named = self.entries.named(&last);
+        let is_of_sibling = named.is_some_and(|other| other.resolved.folder == *folder);
         let base = match above {
             Some(above) if self.is_taken(&last, key) && !is_of_sibling => format!("{above}-{last}"),
             _ => last,
@@ -207,9 +217,10 @@ impl Fleet {
                 |(key, predefined): &(Key, Predefined)| Some((*key, predefined.name.clone()?));
             defined.iter().filter_map(given)
         };
+        self.numbers.clear();
         for (key, name) in named() {
-            if let Some(entry) = self.get_mut(key).filter(|entry| entry.name != name) {
-                entry.name.clear();
+            if self.get(key).is_some_and(|entry| entry.name != name) {
+                self.entries.rename(key, String::new());
             }
         }
         for (key, name) in named() {
@@ -224,21 +235,24 @@ impl Fleet {
 
     /// Gives a dev container this name, with the first of `-2`, `-3`, … where it is taken.
     fn set_name(&mut self, key: Key, name: &str) {
-        let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
-        let free = std::iter::once(name.to_owned())
-            .chain(numbered)
-            .find(|candidate| !self.is_taken(candidate, key));
-        let Some(free) = free else { return };
+        let first = self.numbers.get(name).copied().unwrap_or(1);
+        let numbered = (first..).map(|number| match number {
+            1 => (number, name.to_owned()),
+            _ => (number, format!("{name}-{number}")),
+        });
+        let mut free = numbered.filter(|(_, candidate)| !self.is_taken(candidate, key));
+        let Some((number, free)) = free.next() else {
+            return;
+        };
+        self.numbers.insert(name.to_owned(), number + 1);
         self.reservations.give(&free);
-        if let Some(entry) = self.get_mut(key) {
-            entry.name = free;
-        }
+        self.entries.rename(key, free);
     }
 
     /// Returns true if another dev container has this name, or it is kept for one.
     fn is_taken(&self, name: &str, key: Key) -> bool {
-        let mut others = self.entries.iter().filter(|entry| entry.key != key);
-        others.any(|other| other.name == name) || self.reservations.is_kept(name)
+        let named = self.entries.named(name);
+        named.is_some_and(|other| other.key != key) || self.reservations.is_kept(name)
     }
 }
 

@@ -29,6 +29,7 @@ impl State {
         };
         self.recovered = persisted.operations.into_iter().map(ended).collect();
         self.baselines = persisted.baselines;
+        self.fleet.entries.forget_derived();
         self.missing = persisted.missing;
         self.fleet.reservations.recover(persisted.names);
         self.fleet.links.recover(persisted.links);
@@ -37,13 +38,17 @@ impl State {
 
     /// Gives recovered operations to the dev containers that they belong to.
     pub(super) fn attach_recovered(&mut self) {
+        if self.recovered.is_empty() || self.fleet.entries.is_empty() {
+            return;
+        }
+        let folders = self.fleet.by_folder();
         let mut left = Vec::new();
         for record in std::mem::take(&mut self.recovered) {
-            let entry = self.fleet.entries.iter_mut().find(|entry| {
-                entry.resolved.folder == record.folder
-                    && entry.resolved.canonical_config == record.config
-            });
-            match entry {
+            let keys = folders.get(record.folder.as_os_str()).into_iter().flatten();
+            let mut entries = keys.filter_map(|key| self.fleet.get(*key));
+            let entry = entries.find(|entry| entry.resolved.canonical_config == record.config);
+            let key = entry.map(|entry| entry.key);
+            match key.and_then(|key| self.fleet.get_mut(key)) {
                 Some(entry) if entry.operation_id().is_none() => {
                     entry.last = Some(PastOperation::from_record(record));
                 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::State;
+use super::differing::differing;
 use super::entry::Entry;
 use super::fact::Applied;
 use crate::model::ids::Key;
@@ -10,19 +11,44 @@ use crate::model::inputs::Inputs;
 use crate::state::fact::{Found, ScanTarget, Unlocated};
 
 impl State {
-    /// Returns the dev containers to scan.
-    pub fn scan_targets(&mut self) -> Arc<[ScanTarget]> {
-        if let Some(targets) = &self.targets {
+    /// Returns the dev containers to scan, by their keys. Those that have not changed are the same objects as before.
+    pub fn scan_targets(&mut self) -> Arc<[Arc<ScanTarget>]> {
+        if let Some(targets) = self.targets.as_ref().filter(|_| !self.are_targets_old) {
             return targets.clone();
         }
-        let targets: Arc<[ScanTarget]> = self
-            .fleet
-            .entries
-            .iter()
-            .filter_map(|entry| entry.scan_target(self.lacks_baseline(entry)))
-            .collect();
+        for key in self.fleet.entries.to_target() {
+            let entry = self.fleet.get(key);
+            let target = entry.and_then(|entry| entry.scan_target(self.lacks_baseline(entry)));
+            self.fleet.entries.keep_target(key, target);
+        }
+        debug_assert!(self.are_targets_right());
+        let entries = self.fleet.entries.iter();
+        let targets = entries.filter_map(|entry| entry.derived.target().cloned());
+        let targets: Vec<Arc<ScanTarget>> = targets.collect();
+        let is_same = |last: &&Arc<[Arc<ScanTarget>]>| {
+            let (before, after) = differing(last, &targets, Arc::ptr_eq);
+            before.is_empty() && after.is_empty()
+        };
+        let last = self.targets.as_ref().filter(is_same).cloned();
+        let targets = last.unwrap_or_else(|| targets.into());
+        self.are_targets_old = false;
         self.targets = Some(targets.clone());
         targets
+    }
+
+    /// Returns whether there is a dev container that no scan looks at, so that only a listing finds where it is.
+    pub fn has_unscanned(&self) -> bool {
+        let mut entries = self.fleet.entries.iter();
+        entries.any(|entry| entry.derived.target().is_none())
+    }
+
+    /// Returns whether the target of each dev container is what it would be now: none has changed unnoticed.
+    fn are_targets_right(&self) -> bool {
+        let mut entries = self.fleet.entries.iter();
+        entries.all(|entry| {
+            let now = entry.scan_target(self.lacks_baseline(entry));
+            now.as_ref() == entry.derived.target().map(|kept| &**kept)
+        })
     }
 
     /// Takes what a scan has found, as far as it fits the targets of now: another scan may have been taken in between,
@@ -45,14 +71,13 @@ impl State {
                     let entry = self.fleet.get(key);
                     if entry.is_some_and(|entry| entry.declared() == address) {
                         self.fleet.set_place(key, place);
+                        self.unassign();
                     }
                     // Its inputs are still to be scanned.
                     applied = Applied::Partly;
                 }
                 Found::Silent(key) => {
-                    if let Some(entry) = self.fleet.get_mut(key) {
-                        entry.resolved.become_silent(&entry.folder);
-                    }
+                    self.fleet.silence(key);
                 }
             }
         }
@@ -80,6 +105,8 @@ impl Entry {
         let is_silent = self.resolved.access.is_silent();
         let is_searched = self.config.is_none() || !self.resolved.folder_exists;
         let may_be_found = is_silent || (is_searched && self.resolved.access.allows_stop());
+        // A path of another system leads nowhere here.
+        let may_be_found = may_be_found && self.folder.is_absolute();
         let unlocated = may_be_found.then(|| Unlocated {
             declared: self.declared(),
             folder_exists: self.resolved.folder_exists,

@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::State;
-use crate::model::ids::Key;
 use crate::model::listing::{Fault, Scope};
-use crate::model::location::Declared;
 
 /// The first and the longest pause between two listings while containers wait for a repair.
 const REPAIR_FIRST: Duration = Duration::from_secs(1);
@@ -31,8 +29,8 @@ pub enum Step {
     StopEvents(Option<Fault>),
     /// Repair what operations left that did not come to their end: a listing of all containers has just shown it.
     Repair,
-    /// List the containers in this scope, and resolve these locations.
-    List(Scope, Vec<(Key, Declared)>),
+    /// List the containers in this scope.
+    List(Scope),
     /// Write to disk what is unsaved.
     Save,
 }
@@ -85,7 +83,7 @@ impl State {
             self.listing.want(now);
         }
         if let Some(scope) = self.listing.begin(now) {
-            return Some(Step::List(scope, self.addresses()));
+            return Some(Step::List(scope));
         }
         self.unsaved.then_some(Step::Save)
     }

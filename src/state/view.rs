@@ -1,6 +1,5 @@
 //! The state in the form of the answers.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,14 +41,6 @@ impl View {
         self.warnings.iter().cloned().chain(failure).collect()
     }
 
-    /// Returns true if two views differ in nothing but the revision.
-    pub(super) fn shows_same_as(&self, other: &Self) -> bool {
-        self.containers == other.containers
-            && self.devcontainers == other.devcontainers
-            && self.warnings == other.warnings
-            && self.failure == other.failure
-    }
-
     /// Finds the dev container with this id or name.
     pub fn devcontainer(&self, id_or_name: &str) -> Option<&Arc<Devcontainer>> {
         let id = Uuid::parse_str(id_or_name).ok();
@@ -68,40 +59,28 @@ pub(super) struct Held {
 impl State {
     /// Shows the end of operations that a list from `begun` shows, or of all, where there is no list.
     pub(super) fn show_ends(&mut self, begun: Option<Instant>) {
-        for entry in &mut self.fleet.entries {
-            let is_shown = |held: &mut Held| begun.is_none_or(|begun| held.since <= begun);
-            if entry.held.take_if(is_shown).is_some() {
+        let is_shown = |held: &Held| begun.is_none_or(|begun| held.since <= begun);
+        let entries = self.fleet.entries.iter();
+        let shown = entries.filter(|entry| entry.held.as_ref().is_some_and(is_shown));
+        let shown: Vec<Key> = shown.map(|entry| entry.key).collect();
+        for key in shown {
+            if let Some(entry) = self.fleet.get_mut(key) {
+                entry.held = None;
                 self.is_view_old = true;
             }
         }
     }
 
-    pub(super) fn build_view(&self) -> View {
-        let mut changes: HashMap<&str, Vec<InputChange>> = self
-            .containers
-            .iter()
-            .filter_map(|info| Some((&*info.id, self.changes(self.owner_of(info)?, info))))
-            .collect();
-        let is_dirty = |info: &ContainerInfo| changes.get(&*info.id).is_some_and(|c| !c.is_empty());
-        let containers = self
-            .containers
-            .iter()
-            .map(|info| self.container(info, is_dirty(info)))
-            .collect();
-        let mut devcontainers: Vec<Arc<Devcontainer>> = self
-            .fleet
-            .entries
-            .iter()
-            .map(|entry| {
-                let info = entry.container.as_ref();
-                let changes = info.and_then(|info| changes.remove(&*info.id));
-                Arc::new(self.devcontainer(entry, changes.unwrap_or_default()))
-            })
-            .collect();
-        devcontainers.sort_by(|a, b| {
-            let folders = a.workspace_folder.cmp(&b.workspace_folder);
-            folders.then_with(|| a.config_path.cmp(&b.config_path))
-        });
+    pub(super) fn build_view(&mut self) -> View {
+        let changed = self.fleet.entries.to_show();
+        for &key in &changed {
+            if let Some(shown) = self.describe(key) {
+                self.fleet.entries.keep_shown(key, shown);
+            }
+        }
+        debug_assert!(self.is_derived_rightly());
+        let devcontainers = self.fleet.sorted();
+        let containers = self.shown_containers(&changed);
         let entries = || self.fleet.entries.iter();
         let warnings = self.warnings.iter().cloned();
         let warnings = warnings
@@ -115,6 +94,13 @@ impl State {
             failure: self.listing.failure().map(str::to_owned),
             ..View::default()
         }
+    }
+
+    /// Returns whether each dev container is kept as it would be shown now: none has changed unnoticed.
+    fn is_derived_rightly(&self) -> bool {
+        let entries = self.fleet.entries.iter();
+        let mut all = entries.map(|entry| (self.describe(entry.key), entry.derived.shown()));
+        all.all(|(now, kept)| now.as_ref() == kept.map(|kept| &**kept))
     }
 
     /// Returns a dev container as the answers show it.
@@ -142,7 +128,11 @@ impl State {
             dirty,
             changes,
             unchecked: entry.unchecked(),
-            container: info.map(|info| self.container(info, dirty)),
+            container: info.map(|info| Container {
+                info: info.clone(),
+                devcontainer_dirty: dirty,
+                devcontainer_status: Some(entry.status()),
+            }),
             remote_user: info.map(|info| remote::user(info, entry.usage())),
             remote_workspace_folder: info.and_then(|info| entry.remote_workspace_folder(info)),
             error,
@@ -150,16 +140,50 @@ impl State {
         }
     }
 
-    fn container(&self, info: &Arc<ContainerInfo>, dirty: bool) -> Container {
+    /// Returns the containers as the answers show them. Those are as in the last view that have not changed since, nor
+    /// their dev containers, which are not among these.
+    fn shown_containers(&mut self, changed: &[Key]) -> Vec<Container> {
+        let has_same_members = !self.fleet.entries.take_coming_and_going();
+        let last = self.view.as_ref().filter(|_| has_same_members);
+        let last = last.map_or(&[][..], |view| &view.containers);
+        let changed = changed.iter().filter_map(|key| self.fleet.get(*key));
+        let mut changed: Vec<*const ContainerInfo> = changed
+            .flat_map(|entry| entry.containers().map(Arc::as_ptr))
+            .collect();
+        changed.sort_unstable();
+        let is_as_before = |last: &&Container, info: &Arc<ContainerInfo>| {
+            let is_of_changed = || changed.binary_search(&Arc::as_ptr(info)).is_ok();
+            Arc::ptr_eq(&last.info, info) && !is_of_changed()
+        };
+        let all = self.containers.iter().enumerate().map(|(index, info)| {
+            let last = last.get(index).filter(|last| is_as_before(last, info));
+            last.cloned().unwrap_or_else(|| self.container(info))
+        });
+        let all: Vec<Container> = all.collect();
+        debug_assert!(
+            self.containers
+                .iter()
+                .map(|info| self.container(info))
+                .eq(all.iter().cloned())
+        );
+        all
+    }
+
+    fn container(&self, info: &Arc<ContainerInfo>) -> Container {
         let entry = self.owner_of(info);
-        Container {
-            info: info.clone(),
-            devcontainer_dirty: dirty,
-            devcontainer_status: entry.map(Entry::status),
+        let shown = entry.and_then(|entry| entry.derived.shown()?.container.as_ref());
+        match shown.filter(|shown| Arc::ptr_eq(&shown.info, info)) {
+            Some(shown) => shown.clone(),
+            None => Container {
+                info: info.clone(),
+                devcontainer_dirty: entry
+                    .is_some_and(|entry| !self.changes(entry, info).is_empty()),
+                devcontainer_status: entry.map(Entry::status),
+            },
         }
     }
 
-    fn owner_of(&self, info: &ContainerInfo) -> Option<&Entry> {
+    pub(super) fn owner_of(&self, info: &ContainerInfo) -> Option<&Entry> {
         let key = self.owners.get(&info.id)?;
         self.fleet.get(*key)
     }
@@ -185,6 +209,9 @@ impl Entry {
     fn duplicates_warning(&self) -> Option<String> {
         // A container with a parked name is about to be removed, or to get its name back.
         let used = &self.container.as_ref()?.name;
+        if self.others.is_empty() {
+            return None;
+        }
         if ParkedName::parse(used).is_some() {
             return None;
         }
@@ -207,9 +234,11 @@ impl Entry {
 
     /// Returns a warning where the operator has named a folder that does not exist.
     fn folder_warning(&self) -> Option<String> {
-        self.predefined.as_ref()?;
+        self.predefined
+            .as_ref()
+            .filter(|_| !self.resolved.folder_exists)?;
         let why = self.resolved.access.why_no_up()?;
-        (!self.resolved.folder_exists).then(|| format!("dev container {}: {why}", self.name))
+        Some(format!("dev container {}: {why}", self.name))
     }
 
     /// Returns the path of the workspace in the container. The folder may have been mounted by another path than the one

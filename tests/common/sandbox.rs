@@ -71,11 +71,17 @@ impl Sandbox {
 
     /// A workspace folder with a configuration that is older than every container.
     pub fn workspace(&self, name: &str) -> PathBuf {
-        let config = format!("work/{name}/.devcontainer/devcontainer.json");
-        let config = self.write(&config, r#"{"image": "base"}"#);
-        let config = fs::File::options().append(true).open(config).unwrap();
+        self.workspace_with(name, r#"{"image": "base"}"#)
+    }
+
+    /// A workspace folder with this configuration, which is older than every container.
+    pub fn workspace_with(&self, name: &str, config: &str) -> PathBuf {
+        let file = format!("work/{name}/.devcontainer/devcontainer.json");
+        let file = fs::File::options()
+            .append(true)
+            .open(self.write(&file, config));
         let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        config.set_modified(old).unwrap();
+        file.unwrap().set_modified(old).unwrap();
         self.path(&format!("work/{name}"))
     }
 

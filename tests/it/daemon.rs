@@ -92,15 +92,11 @@ fn who_waits_when_the_daemon_stops_is_told() {
     let sandbox = Sandbox::new();
     sandbox.devcontainer(WAITS);
     let mut daemon = begin_operation(&sandbox, sandbox.daemon());
-    std::thread::scope(|scope| {
-        let threads = daemon.threads();
-        let waiting = scope.spawn(|| daemon.post("/devcontainers/container/box1/recreate"));
-        let following = scope.spawn(|| daemon.get("/devcontainers/app/logs?follow=true"));
-        assert_eq!(waiting.join().unwrap().status, 409);
-        eventually("one follows", || (daemon.threads() > threads).then_some(()));
-        daemon.signal("TERM");
-        assert_eq!(following.join().unwrap().status, 200);
-    });
+    let waiting = daemon.post("/devcontainers/container/box1/recreate");
+    assert_eq!(waiting.status, 409);
+    let (_, mut following) = daemon.stream("GET", "/devcontainers/app/logs?follow=true", "");
+    daemon.signal("TERM");
+    while following.line().is_some() {}
     sandbox.write("go", "");
     assert_eq!(daemon.wait().code(), Some(0));
 }

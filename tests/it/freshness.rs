@@ -101,11 +101,11 @@ fn p10_forty_clients_share_one_listing() {
     let sandbox = Sandbox::new();
     slow_docker(&sandbox);
     let daemon = sandbox.daemon().args("--list-timeout 20").start();
-    let threads = daemon.threads();
+    let sockets = daemon.sockets();
     std::thread::scope(|scope| {
         let clients = scope.spawn(|| get_all(&daemon, 40));
         eventually("all of them wait", || {
-            (daemon.threads() >= threads + 40).then_some(())
+            (daemon.sockets() >= sockets + 40).then_some(())
         });
         sandbox.write("go", "");
         assert_eq!(clients.join().unwrap(), [200; 40]);
@@ -119,12 +119,12 @@ fn p10_a_client_that_goes_away_ends_no_listing() {
     let sandbox = Sandbox::new();
     slow_docker(&sandbox);
     let daemon = sandbox.daemon().args("--list-timeout 20").start();
-    let threads = daemon.threads();
+    let sockets = daemon.sockets();
     let mut leaving = daemon.connect();
     leaving
         .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
-    eventually("it waits", || (daemon.threads() > threads).then_some(()));
+    eventually("it waits", || (daemon.sockets() > sockets).then_some(()));
     eventually("docker runs", || {
         (sandbox.calls("docker", "ps") == 1).then_some(())
     });

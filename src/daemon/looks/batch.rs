@@ -11,12 +11,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::evidence::{Sample, Thread};
-use super::mounts::Mounts;
 use super::silence::{Id, Place};
 use super::{
     CHECK_INTERVAL, Common, LINKS_PATIENCE, LONGEST, LONGEST_ITEM, Located, PATIENCE_LOCAL,
     PATIENCE_REMOTE, Silent,
 };
+use crate::daemon::mounts::Mounts;
 
 pub(super) struct Batch<I, T> {
     items: Arc<[I]>,

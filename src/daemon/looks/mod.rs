@@ -9,8 +9,6 @@
 
 mod batch;
 mod evidence;
-mod mounts;
-mod pool;
 mod silence;
 
 use std::path::Path;
@@ -18,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::batch::Batch;
-use self::pool::Pool;
 use self::silence::Silences;
 use crate::base::notify::RescanSignal;
+use crate::base::pool::{Pool, Settings};
 
 /// How often a helper thread is looked at while one place keeps it.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -37,6 +35,14 @@ const LONGEST: Duration = Duration::from_secs(20);
 const LINKS_PATIENCE: Duration = Duration::from_millis(500);
 /// How many threads may be left behind. With so many, nothing is looked at until one of them is back.
 const MAX_LEFT_BEHIND: usize = 32;
+
+/// The threads that look. Looks rarely overlap.
+const HELPERS: Settings = Settings {
+    name: "look",
+    stack: 2 << 20,
+    kept: 1,
+    kept_for: None,
+};
 
 /// A place does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +71,7 @@ impl Looks {
     pub fn new(rescan_signal: RescanSignal) -> Self {
         Self {
             common: Arc::new(Common {
-                pool: Arc::default(),
+                pool: Pool::new(HELPERS),
                 silences: Silences::default(),
                 rescan_signal,
             }),

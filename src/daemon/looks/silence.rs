@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::mounts::Mounts;
+use crate::daemon::mounts::Mounts;
 
 /// Identifies a thread that looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::rendering::Rendering;
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::line::Line;
 use crate::model::api::{LogLevel, LogLine};
@@ -17,7 +18,7 @@ use crate::model::operation::{End, OperationState};
 /// Maximum size of a log in bytes, of which the newest lines are kept.
 const KEPT: usize = 4 << 20;
 /// Maximum number of bytes that a reader gets at once. Each reader has as much of the log in memory once more.
-const PAGE: usize = 64 << 10;
+pub const PAGE: usize = 64 << 10;
 /// The memory that a line takes in addition to its text, in bytes.
 const OVERHEAD: usize = size_of::<LogLine>() + size_of::<Arc<LogLine>>() + 16;
 
@@ -26,6 +27,8 @@ pub struct Journal {
     log_source: Uuid,
     log: Mutex<Log>,
     grown: Condvar,
+    /// The page that a stream has sent last.
+    pub rendering: Rendering,
 }
 
 #[derive(Default)]
@@ -63,6 +66,7 @@ impl Journal {
             log_source,
             log: Mutex::default(),
             grown: Condvar::new(),
+            rendering: Rendering::default(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Journal {
             at: Instant::now(),
         });
         drop(log);
+        self.rendering.forget();
         self.grown.notify_all();
     }
 

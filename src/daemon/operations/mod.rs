@@ -10,6 +10,7 @@ mod locks;
 mod output;
 mod place;
 mod queue;
+mod rendering;
 mod repair;
 mod request;
 mod restore;
@@ -102,13 +103,14 @@ struct Handle {
     abort: Option<Arc<Abort>>,
 }
 
-/// Ends the processes that operations of killed daemons left, and removes their sockets.
-pub fn end_leftovers() {
+/// Ends the processes that operations of killed daemons left, and removes their sockets. Returns whether there were any.
+pub fn end_leftovers() -> bool {
     let ended = process::end_leftovers();
     if ended > 0 {
         log::info!("ended {ended} processes that an earlier daemon left");
     }
     proxy::remove_leftovers();
+    ended > 0
 }
 
 impl Operations {

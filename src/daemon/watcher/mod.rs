@@ -3,12 +3,11 @@
 //! An event is only a hint to scan the inputs again; the files themselves say what has changed. The directories are
 //! watched rather than the files, because most programs replace a file instead of writing into it.
 
+mod file_systems;
 mod plan;
 mod watches;
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,11 +18,12 @@ use self::watches::{Hints, WatchError, Watches};
 use super::current::Observer;
 use super::disk::{Disk, Silent};
 use super::shared::Shared;
+use super::vigil::{Targets, Vigil, Watched, have_same_paths, paths};
 use crate::base::notify::RescanSignal;
 use crate::base::poll::wait;
-use crate::devcontainer::config::search;
-use crate::model::inputs::{Content, ForceReread, file_id};
-use crate::state::{Fact, ScanTarget};
+use crate::model::ids::Key;
+use crate::model::inputs::{ForceReread, file_id};
+use crate::state::Fact;
 
 /// The time after an event during which more events are collected, because programs save a file in several steps.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -36,10 +36,15 @@ pub struct Watcher {
     observer: Arc<Observer>,
     disk: Arc<Disk>,
     rescan_signal: RescanSignal,
+    vigil: Arc<Vigil>,
     /// `None` while there is no inotify instance.
     watches: Option<Watches>,
-    /// The hash of the paths that are completely watched, or `None` if they must be traced again.
-    traced: Option<u64>,
+    /// The targets whose paths are completely watched, or `None` if they must be traced again.
+    traced: Option<Targets>,
+    /// Those of which the kernel does not tell all. `None` if it does not of any.
+    untold: Option<Vec<Key>>,
+    /// When the last watch was made.
+    armed_at: Instant,
 }
 
 /// The outcome of watching what a plan names.
@@ -48,6 +53,10 @@ struct Armed {
     added: bool,
     /// The first thing that cannot be watched.
     failure: Option<WatchError>,
+    /// True if the kernel tells of every change of what is watched.
+    is_told_all: bool,
+    /// The dev containers of which the kernel does not tell all, sorted.
+    untold: Vec<Key>,
 }
 
 impl Watcher {
@@ -57,14 +66,18 @@ impl Watcher {
         observer: Arc<Observer>,
         disk: Arc<Disk>,
         rescan_signal: RescanSignal,
+        vigil: Arc<Vigil>,
     ) -> Self {
         Self {
             shared,
             observer,
             disk,
             rescan_signal,
+            vigil,
             watches: Watches::new().ok(),
             traced: None,
+            untold: None,
+            armed_at: Instant::now(),
         }
     }
 
@@ -78,6 +91,7 @@ impl Watcher {
             if poll(&mut fds, None).is_err() {
                 continue;
             }
+            self.vigil.suspend();
             let is_requested = self.rescan_signal.take();
             let mut hints = self.read_hints();
             if self.rescan_signal.take_retrace() {
@@ -89,10 +103,22 @@ impl Watcher {
                 log::info!("too many file events at once: rescanning all inputs");
                 (self.watches, self.traced) = (None, None);
             }
-            if is_requested || hints.any {
-                self.scan(&hints);
-            }
+            let has_armed = (is_requested || hints.any) && self.scan(&hints);
+            self.vigil.resume(hints.any || has_armed, self.watched());
         }
+    }
+
+    /// Returns what is watched, if the kernel tells of changes of it.
+    fn watched(&self) -> Option<Watched> {
+        let untold = self.untold.clone()?;
+        let targets = self.traced.clone()?;
+        let events = self.watches.as_ref()?.events();
+        Some(Watched {
+            targets,
+            untold,
+            events,
+            since: self.armed_at,
+        })
     }
 
     /// Reads the pending events. If there are any, reads those of the next [`PAUSE`] too.
@@ -114,32 +140,45 @@ impl Watcher {
 
     /// Scans the inputs if there are hints, and watches the paths of the inputs that are found.
     ///
-    /// A path that is newly watched may have changed before, so another scan follows.
-    fn scan(&mut self, hints: &Hints) {
+    /// A path that is newly watched may have changed before, so another scan follows. Returns whether there are such paths.
+    fn scan(&mut self, hints: &Hints) -> bool {
         let force_reread = self.force_reread(hints);
         let mut is_due = hints.any;
         let mut is_traced = !hints.retrace;
+        let mut has_armed = false;
         for _ in 0..ROUNDS {
             if is_due {
                 self.observer.rescan(&force_reread);
             }
             let targets = self.shared.scan_targets();
-            let paths = hash_of_paths(&targets);
-            if is_traced && self.traced == Some(paths) {
-                return;
+            let traced = self.traced.as_ref().filter(|_| is_traced);
+            if traced.is_some_and(|traced| have_same_paths(traced, &targets)) {
+                // Those of now are compared faster later, and those of before are not kept.
+                self.traced = Some(targets);
+                break;
             }
-            let Armed { added, failure } = self.arm(targets);
-            self.traced = (!added && failure.is_none()).then_some(paths);
+            let Armed {
+                added,
+                failure,
+                is_told_all,
+                untold,
+            } = self.arm(targets.clone());
+            if added {
+                self.armed_at = Instant::now();
+            }
+            self.untold = is_told_all.then_some(untold);
+            self.traced = (!added && failure.is_none()).then_some(targets);
             self.set_warning(failure.map(|failure| failure.to_string()));
             if !added {
-                return;
+                break;
             }
-            (is_due, is_traced) = (true, false);
+            (is_due, is_traced, has_armed) = (true, false, true);
         }
+        has_armed
     }
 
     /// Watches the paths of all inputs, and nothing else. Places that do not answer are left out.
-    fn arm(&mut self, targets: Arc<[ScanTarget]>) -> Armed {
+    fn arm(&mut self, targets: Targets) -> Armed {
         let watches = match self.watches.take() {
             Some(watches) => watches,
             None => match Watches::new() {
@@ -148,6 +187,8 @@ impl Watcher {
                     return Armed {
                         added: false,
                         failure: Some(WatchError::NoInstance(error)),
+                        is_told_all: false,
+                        untold: Vec::new(),
                     };
                 }
             },
@@ -158,11 +199,12 @@ impl Watcher {
             let mut watches = watches.lock().unwrap_or_else(PoisonError::into_inner);
             let mut watches = watches.take()?;
             let mut tracer = Tracer::default();
-            for_each_path(&targets, &mut |path, is_directory| {
-                tracer.trace(path, is_directory)
-            });
+            let untold = targets
+                .iter()
+                .filter(|target| !tracer.trace_all(&paths(target)));
+            let untold = untold.map(|target| target.key).collect();
             let armed = watches.arm(tracer.plan);
-            Some((watches, armed))
+            Some((watches, Armed { untold, ..armed }))
         });
         match armed {
             Ok(Some((watches, armed))) => {
@@ -173,6 +215,8 @@ impl Watcher {
             Ok(None) | Err(Silent) => Armed {
                 added: true,
                 failure: Some(WatchError::Silent),
+                is_told_all: false,
+                untold: Vec::new(),
             },
         }
     }
@@ -207,29 +251,4 @@ impl Watcher {
             self.shared.apply(Fact::WatcherWarning(warning));
         }
     }
-}
-
-/// Calls `act` with the path of each input that exists or may come to exist, and with whether it is a directory.
-fn for_each_path(targets: &[ScanTarget], act: &mut dyn FnMut(&Path, bool)) {
-    for target in targets.iter().filter(|target| !target.is_silent) {
-        match (&target.before, &target.paths) {
-            (Some(inputs), _) => inputs
-                .items()
-                .for_each(|input| act(&input.path, input.content == Content::Directory)),
-            (None, Some(site)) => act(&site.config, false),
-            (None, None) => {}
-        }
-        if let Some(unlocated) = &target.unlocated {
-            let candidates = search::candidates(&unlocated.declared.folder);
-            candidates.for_each(|path| act(&path, false));
-        }
-    }
-}
-
-fn hash_of_paths(targets: &[ScanTarget]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for_each_path(targets, &mut |path, is_directory| {
-        (path.as_os_str(), is_directory).hash(&mut hasher);
-    });
-    hasher.finish()
 }

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::file_systems::{FileSystems, Told, is_mounted};
+use crate::daemon::vigil::Part;
 use crate::model::inputs::{FileId, file_id};
 
 /// The maximum number of symbolic links on one path, as in Linux (path_resolution(7)).
@@ -32,7 +35,7 @@ pub(super) struct Planned {
 /// The events that are needed of a file or directory. Each variant for directories includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Purpose {
-    /// A file with several hard links: writes to it by another name.
+    /// A file with several names, by hard links or mounts: writes to it by another one.
     LinkedFile,
     /// A directory on the way to another one: its own removal or renaming.
     Passage,
@@ -45,11 +48,22 @@ pub(super) enum Purpose {
 }
 
 /// Follows paths as the kernel does, and plans watches for everything on them.
-#[derive(Default)]
 pub(super) struct Tracer {
     pub(super) plan: Plan,
-    /// The resolved paths of directories, or `None` for those that do not exist.
-    resolved: HashMap<OsString, Option<PathBuf>>,
+    /// True if the kernel tells of every change that concerns the paths that were traced since this was set.
+    is_complete: bool,
+    file_systems: FileSystems,
+    /// The directories to which paths lead.
+    resolved: HashMap<OsString, Found>,
+}
+
+/// Where the path of a directory leads.
+#[derive(Clone)]
+struct Found {
+    /// The resolved path, or `None` if there is no such directory.
+    directory: Option<PathBuf>,
+    /// True if the kernel tells of every change on the way.
+    is_complete: bool,
 }
 
 /// The links and components that may still be followed on one path.
@@ -59,21 +73,36 @@ struct Budget {
 }
 
 impl Tracer {
+    /// Plans the watches of these paths. Returns whether the kernel tells of every change of them.
+    pub(super) fn trace_all(&mut self, paths: &[(PathBuf, Part)]) -> bool {
+        self.is_complete = true;
+        for (path, part) in paths {
+            match part {
+                Part::File => self.trace(path, false),
+                Part::Contents => self.trace(path, true),
+                Part::Place => self.trace_place(path),
+            }
+        }
+        self.is_complete
+    }
+
     /// Plans the watches that report any change of the file at `path`, if `path` is absolute.
     ///
     /// They are for its name in its directory, and for every link and directory on the way. If the path does not exist,
     /// they are for the first missing name in the last directory that exists. If it is a directory that is an input
     /// itself, they are for every name in it.
-    pub(super) fn trace(&mut self, path: &Path, is_directory: bool) {
+    fn trace(&mut self, path: &Path, is_directory: bool) {
         let mut budget = Budget {
             links: MAX_LINKS,
             parts: MAX_PARTS,
         };
         let is_short = path.components().nth(MAX_PARTS as usize).is_none();
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            self.is_complete = false;
             return;
         };
         if !path.is_absolute() || !is_short {
+            self.is_complete = false;
             return;
         }
         let Some(directory) = self.directory(parent, &mut budget) else {
@@ -81,58 +110,94 @@ impl Tracer {
         };
         // After all links, the file may be in another directory.
         let container = match self.entry(&directory, name, &mut budget) {
-            Some(found) if is_directory && self.is_planned(&found) => {
+            Some(found) if is_directory && self.is_directory(&found) => {
                 self.raise(&found, Purpose::AllContents);
                 Some(found)
             }
-            Some(found) => found.parent().map(Path::to_path_buf),
+            Some(found) => {
+                // There may be a directory where a file is wanted.
+                self.add_own_name(&found);
+                found.parent().map(Path::to_path_buf)
+            }
             None => Some(directory),
         };
         if let Some(container) = container {
             self.raise(&container, Purpose::Contents);
             self.watch_for_removal(&container);
+            if let Some(device) = self.plan.get(container.as_os_str()).map(|one| one.file.0) {
+                self.need(Told::Everything, &container, device);
+            }
+        }
+    }
+
+    /// Plans the watches that report that `path` leads to another directory.
+    fn trace_place(&mut self, path: &Path) {
+        let mut budget = Budget {
+            links: MAX_LINKS,
+            parts: MAX_PARTS,
+        };
+        if path.components().nth(MAX_PARTS as usize).is_some() {
+            self.is_complete = false;
+        } else if let Some(found) = self.directory(path, &mut budget) {
+            self.add_own_name(&found);
         }
     }
 
     /// Resolves the path of a directory, component by component. Returns `None` if there is no such directory.
     fn directory(&mut self, path: &Path, budget: &mut Budget) -> Option<PathBuf> {
+        let before = std::mem::replace(&mut self.is_complete, true);
         let known = |path: &&Path| self.resolved.contains_key(path.as_os_str());
         let missing: Vec<&Path> = path.ancestors().take_while(|path| !known(path)).collect();
-        let mut at = match path.ancestors().find(known) {
-            Some(known) => self.resolved.get(known.as_os_str()).cloned().flatten(),
-            None => None,
-        };
+        let known = path.ancestors().find(known);
+        let found = known.and_then(|known| self.resolved.get(known.as_os_str()).cloned());
+        self.is_complete = found.as_ref().is_none_or(|found| found.is_complete);
+        let mut at = found.and_then(|found| found.directory);
         for path in missing.into_iter().rev() {
-            at = match (path.file_name(), at) {
-                (Some(name), Some(parent)) => {
+            at = match (path.components().next_back(), at) {
+                (Some(Component::RootDir), _) => self.root(),
+                (Some(Component::ParentDir), Some(at)) => {
+                    Some(at.parent().map_or_else(|| at.clone(), Path::to_path_buf))
+                }
+                (Some(Component::Normal(name)), Some(parent)) => {
                     let found = self.entry(&parent, name, budget);
-                    let directory = found.filter(|found| self.is_planned(found));
+                    let directory = found.filter(|found| self.is_directory(found));
                     if directory.is_none() {
                         self.watch_for_removal(&parent);
                     }
                     directory
                 }
-                (Some(_), None) => None,
-                (None, _) => self.root(),
+                _ => None,
             };
-            self.resolved.insert(path.into(), at.clone());
+            let found = Found {
+                directory: at.clone(),
+                is_complete: self.is_complete,
+            };
+            self.resolved.insert(path.into(), found);
         }
+        self.is_complete &= before;
         at
     }
 
     /// Plans a watch for the root directory.
     fn root(&mut self) -> Option<PathBuf> {
         let root = PathBuf::from("/");
-        let metadata = root.metadata().ok()?;
+        let metadata = root.metadata();
+        self.is_complete &= metadata.is_ok();
+        let metadata = metadata.ok()?;
+        self.need(Told::Names, &root, metadata.dev());
         self.add(&root, &metadata, Purpose::Passage);
         Some(root)
     }
 
     /// Resolves `name` in the resolved `directory`, following links.
     fn entry(&mut self, directory: &Path, name: &OsStr, budget: &mut Budget) -> Option<PathBuf> {
-        budget.parts = budget.parts.checked_sub(1)?;
+        budget.parts = self.take(budget.parts)?;
         let path = directory.join(name);
-        let metadata = path.symlink_metadata().ok();
+        let metadata = path.symlink_metadata();
+        if let Err(error) = &metadata {
+            self.is_complete &= is_absent(error);
+        }
+        let metadata = metadata.ok();
         let is_directory = metadata.as_ref().is_some_and(Metadata::is_dir);
         if !is_directory {
             self.add_name(directory, name);
@@ -141,13 +206,21 @@ impl Tracer {
             self.watch_for_removal(directory);
             return None;
         };
+        let told = if metadata.is_file() {
+            Told::Everything
+        } else {
+            Told::Names
+        };
+        self.need(told, &path, metadata.dev());
         if metadata.is_symlink() {
-            budget.links = budget.links.checked_sub(1)?;
-            return self.follow(directory, &path.read_link().ok()?, budget);
+            budget.links = self.take(budget.links)?;
+            let target = path.read_link();
+            self.is_complete &= target.is_ok();
+            return self.follow(directory, &target.ok()?, budget);
         }
         if is_directory {
             self.add(&path, &metadata, Purpose::Passage);
-        } else if metadata.is_file() && metadata.nlink() > 1 {
+        } else if metadata.is_file() && (metadata.nlink() > 1 || is_mounted(&path, directory)) {
             self.add(&path, &metadata, Purpose::LinkedFile);
         }
         Some(path)
@@ -177,9 +250,28 @@ impl Tracer {
         }
     }
 
-    /// Returns whether a watch is planned for the resolved path, as for every directory and no file with a single name.
-    fn is_planned(&self, path: &Path) -> bool {
-        self.plan.contains_key(path.as_os_str())
+    /// Takes one from a part of the budget. Returns `None` where nothing is left, so that the path is not followed.
+    fn take(&mut self, left: u32) -> Option<u32> {
+        let rest = left.checked_sub(1);
+        self.is_complete &= rest.is_some();
+        rest
+    }
+
+    /// Notes whether the kernel tells as much as is needed of `path`, which has this device.
+    fn need(&mut self, told: Told, path: &Path, device: u64) {
+        self.is_complete &= self.file_systems.told(path, device) >= told;
+    }
+
+    fn add_own_name(&mut self, path: &Path) {
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            self.add_name(parent, name);
+        }
+    }
+
+    /// Returns whether the resolved path is a directory, for each of which a watch is planned.
+    fn is_directory(&self, path: &Path) -> bool {
+        let planned = self.plan.get(path.as_os_str());
+        planned.is_some_and(|planned| planned.purpose != Purpose::LinkedFile)
     }
 
     fn add_name(&mut self, directory: &Path, name: &OsStr) {
@@ -203,6 +295,25 @@ impl Tracer {
             purpose,
         });
     }
+}
+
+impl Default for Tracer {
+    fn default() -> Self {
+        Self {
+            plan: Plan::new(),
+            is_complete: true,
+            file_systems: FileSystems::new(),
+            resolved: HashMap::new(),
+        }
+    }
+}
+
+/// Returns whether nothing is at a path.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 #[cfg(test)]
@@ -306,6 +417,52 @@ mod tests {
         std::fs::hard_link(file, dir.path().join("other")).unwrap();
         let expected = [" Names: w", "w Contents: c.json", "w/c.json LinkedFile: "];
         assert_eq!(traced(&dir, "w/c.json"), expected);
+    }
+
+    #[test]
+    fn p8_the_place_of_a_folder_is_watched_by_its_name_alone() {
+        let dir = TestDir::new();
+        dir.write("a/w/x", "");
+        symlink("a/w", dir.path().join("link")).unwrap();
+        let place = |path: &str| {
+            let mut tracer = Tracer::default();
+            tracer.trace_place(&dir.path().join(path));
+            shown(&dir, &tracer)
+        };
+        let to_w = [" Passage: ", "a Names: w", "a/w Passage: "];
+        assert_eq!(place("a/w"), to_w);
+        let missing = [" Names: a", "a Names: b"];
+        assert_eq!(place("a/b/../w"), missing, "as the kernel follows it");
+        assert_eq!(place("a/w/../w"), to_w);
+        let by_link = [" Names: link", "a Names: w", "a/w Passage: "];
+        assert_eq!(place("link"), by_link);
+        assert_eq!(place("none"), [" Names: none"]);
+    }
+
+    #[test]
+    fn p8_a_directory_in_the_place_of_a_file_is_watched_by_its_name() {
+        let dir = TestDir::new();
+        dir.write("w/src/x", "");
+        let expected = [" Names: w", "w Contents: src", "w/src Passage: "];
+        assert_eq!(traced(&dir, "w/src"), expected);
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_no_directory() {
+        let dir = TestDir::new();
+        let file = dir.write("w", "");
+        std::fs::hard_link(file, dir.path().join("other")).unwrap();
+        assert_eq!(traced(&dir, "w/a/b"), [" Names: w", "w LinkedFile: "]);
+    }
+
+    #[test]
+    fn a_path_through_what_nothing_is_told_of_is_never_complete() {
+        let mut tracer = Tracer::default();
+        for file in ["version", "meminfo"] {
+            tracer.is_complete = true;
+            tracer.trace(&Path::new("/proc/self/fdinfo").join(file), false);
+            assert!(!tracer.is_complete, "{file}");
+        }
     }
 
     #[test]

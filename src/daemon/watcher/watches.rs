@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fmt, io};
 
 use inotify::{Event, EventMask, Inotify, WatchDescriptor, WatchMask};
 use rustix::io::Errno;
 
 use super::Armed;
-use super::plan::{Plan, Planned, Purpose};
-use crate::model::inputs::FileId;
+use super::plan::{Plan, Planned, Purpose, is_absent};
+use crate::model::inputs::{FileId, file_id};
 
 /// The size of the buffer for events, in bytes. One event takes up to 272 bytes.
 const BUFFER: usize = 4096;
@@ -35,6 +36,8 @@ const CONTENTS: WatchMask = WatchMask::MODIFY
 /// An inotify instance and its watches.
 pub(super) struct Watches {
     inotify: Inotify,
+    /// Another descriptor of it.
+    events: Arc<OwnedFd>,
     /// The watched files and directories by their resolved paths.
     watched: BTreeMap<OsString, Watched>,
     /// The events that count. A directory that is mounted in two places has one watch for both.
@@ -112,11 +115,18 @@ impl AsFd for Watches {
 impl Watches {
     /// Creates an inotify instance that watches nothing. Fails if this user has too many instances.
     pub(super) fn new() -> io::Result<Self> {
+        let inotify = Inotify::init()?;
         Ok(Self {
-            inotify: Inotify::init()?,
+            events: Arc::new(inotify.as_fd().try_clone_to_owned()?),
+            inotify,
             watched: BTreeMap::new(),
             filters: HashMap::new(),
         })
+    }
+
+    /// Returns a descriptor of the events, with which others find out whether there are any.
+    pub(super) fn events(&self) -> Arc<OwnedFd> {
+        self.events.clone()
     }
 
     /// Adds the pending events to `hints`. Never blocks.
@@ -131,17 +141,18 @@ impl Watches {
                 if event.mask.contains(EventMask::Q_OVERFLOW) {
                     (hints.any, hints.overflow) = (true, true);
                 }
+                if event.mask.contains(EventMask::IGNORED) {
+                    // The watched directory is gone, and the kernel has removed the watch.
+                    self.watched.retain(|_, watched| watched.watch != event.wd);
+                }
                 let Some(filter) = self.filters.get(&event.wd) else {
                     continue;
                 };
-                if !filter.counts(event.name) {
-                    continue;
+                if filter.counts(event.name) {
+                    hints.add(&event, filter);
                 }
-                hints.add(&event, filter);
                 if event.mask.contains(EventMask::IGNORED) {
-                    // The watched directory is gone, and the kernel has removed the watch.
                     self.filters.remove(&event.wd);
-                    self.watched.retain(|_, watched| watched.watch != event.wd);
                 }
             }
         }
@@ -150,10 +161,12 @@ impl Watches {
     /// Adds and removes watches so that exactly those of `plan` exist.
     pub(super) fn arm(&mut self, plan: Plan) -> Armed {
         self.remove_unplanned(&plan);
-        self.filters.clear();
+        let filters = std::mem::take(&mut self.filters);
         let mut armed = Armed {
             added: false,
             failure: None,
+            is_told_all: true,
+            untold: Vec::new(),
         };
         for (path, planned) in plan {
             let existing = self.watched.get(&path);
@@ -166,13 +179,20 @@ impl Watches {
             };
             match watch {
                 Ok(watch) => {
-                    armed.added |= existing.is_none();
+                    let is_new = existing.is_none();
+                    armed.added |= is_new;
+                    // Another one may have come into its place since it was traced. The next plan shows that.
+                    if is_new && !is_at(&path, planned.file) {
+                        let _ = self.inotify.watches().remove(watch);
+                        continue;
+                    }
                     self.keep(path, watch, planned);
                 }
                 // The path has changed since it was traced.
-                Err(e) if is_gone(&e) => armed.added = true,
-                Err(e) if planned.purpose.may_fail(&e) => {}
+                Err(e) if is_absent(&e) => armed.added = true,
+                Err(e) if planned.purpose.may_fail(&e) => armed.is_told_all = false,
                 Err(e) => {
+                    armed.is_told_all = false;
                     let is_full = e.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
                     armed.failure.get_or_insert(WatchError::NoWatch(path, e));
                     if is_full {
@@ -182,6 +202,10 @@ impl Watches {
                 }
             }
         }
+        // A name that counts from now on is one that is watched.
+        let covers = |watch, filter| filters.get(watch).is_some_and(|one| one.covers(filter));
+        let mut all = self.filters.iter();
+        armed.added |= !all.all(|(watch, filter)| covers(watch, filter));
         armed
     }
 
@@ -213,6 +237,12 @@ impl Watches {
     }
 }
 
+/// Returns whether this file or directory is at a path.
+fn is_at(path: &OsStr, file: FileId) -> bool {
+    let metadata = Path::new(path).symlink_metadata();
+    metadata.is_ok_and(|metadata| file_id(&metadata) == file)
+}
+
 impl Hints {
     fn add(&mut self, event: &Event<&OsStr>, filter: &NameFilter) {
         self.any = true;
@@ -238,6 +268,11 @@ impl NameFilter {
         }
     }
 
+    /// Returns whether all events count that count for `other`.
+    fn covers(&self, other: &Self) -> bool {
+        self.all_names || (!other.all_names && other.names.is_subset(&self.names))
+    }
+
     /// Returns whether an event about `name`, or about the directory itself, counts.
     fn counts(&self, name: Option<&OsStr>) -> bool {
         name.is_none_or(|name| self.all_names || self.names.contains(name))
@@ -248,8 +283,9 @@ impl Purpose {
     fn mask(self) -> WatchMask {
         let directory = ITSELF.union(WatchMask::ONLYDIR);
         // Two paths of one directory share a watch, which needs the events of both.
-        WatchMask::MASK_ADD.union(match self {
-            Self::LinkedFile => WatchMask::MODIFY.union(WatchMask::CLOSE_WRITE),
+        let common = WatchMask::MASK_ADD.union(WatchMask::DONT_FOLLOW);
+        common.union(match self {
+            Self::LinkedFile => CONTENTS,
             Self::Passage => directory,
             Self::Names => directory.union(NAMES),
             Self::Contents | Self::AllContents => directory.union(NAMES).union(CONTENTS),
@@ -260,11 +296,4 @@ impl Purpose {
     fn may_fail(self, error: &io::Error) -> bool {
         self == Self::Passage && error.kind() == io::ErrorKind::PermissionDenied
     }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }

@@ -232,10 +232,10 @@ impl Parser {
     /// Adds one line, unless nothing of it can be seen.
     fn push(&mut self, at: Timestamp, level: LogLevel, line: &str) {
         let line = line.trim_end();
-        let is_blank = if line.contains(char::is_control) {
-            plain_text(line).trim().is_empty()
+        let is_blank = if line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            line.is_empty()
         } else {
-            line.trim_start().is_empty()
+            plain_text(line).trim().is_empty()
         };
         if !is_blank {
             self.out.push(Line::new(at, level, line));

@@ -315,14 +315,13 @@ fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
     let inventory = Inventory {
         listed: Listed {
             containers: Vec::new(),
-            ids: [id(1)].into(),
+            ids: Arc::new([id(1)].into()),
             warnings: Vec::new(),
             unreported: Vec::new(),
             retry_at: None,
         },
-        container_places: HashMap::new(),
-        entry_places: Vec::new(),
-        gone_folders: HashSet::new(),
+        places: Some(Places::default()),
+        moves: world.state.moves(),
         at: Timestamp::new(world.wall, 0),
     };
     world.apply(Fact::Listed(Ok(inventory)));

@@ -11,7 +11,10 @@ fn since(world: &mut World, revision: u64) -> Option<Vec<(u64, String)>> {
                 let name = match what {
                     Change::Container(container) => container.info.name.clone(),
                     Change::Devcontainer(devcontainer) => devcontainer.name.clone(),
-                    Change::Removed { id, .. } => format!("without {}", id.trim_start_matches('0')),
+                    Change::ContainerRemoved(id) => {
+                        format!("without {}", id.trim_start_matches('0'))
+                    }
+                    Change::DevcontainerRemoved(id) => format!("without {id}"),
                     Change::Warnings(warnings) => warnings.join(", "),
                 };
                 (revision, name)
@@ -128,4 +131,41 @@ fn that_listing_fails_is_told_once_and_that_it_does_not_any_more() {
     assert_eq!(since(&mut world, first), named(&[(first + 1, said)]));
     world.list();
     assert_eq!(since(&mut world, first), named(&[(first + 2, "")]));
+}
+
+#[test]
+fn a_change_makes_anew_only_what_shows_it() {
+    let mut world = world();
+    for (number, folder) in [(1, "/a"), (2, "/b"), (3, "/c")] {
+        world.run(number, folder, None);
+    }
+    // The second one finds that nothing has come of the first one.
+    world.list();
+    world.list();
+    let (before, targets) = (world.state.view(), world.state.scan_targets());
+    let changed = world.containers.iter_mut().find(|info| info.id == id(2));
+    Arc::make_mut(changed.unwrap()).run_state = RunState::Paused;
+    assert!(world.state.keeps_members(&world.containers));
+    world.list();
+    let (after, targets_after) = (world.state.view(), world.state.scan_targets());
+    let shared = |index: usize| {
+        let is_same = Arc::ptr_eq(&before.devcontainers[index], &after.devcontainers[index]);
+        (is_same, Arc::ptr_eq(&targets[index], &targets_after[index]))
+    };
+    assert_eq!([shared(0), shared(2)], [(true, true); 2]);
+    assert!(!shared(1).0);
+    assert_eq!(
+        since(&mut world, before.revision),
+        named(&[(after.revision - 1, "box2"), (after.revision, "b")])
+    );
+    // A dev container that comes or goes is assigned.
+    world.run(4, "/d", None);
+    assert!(!world.state.keeps_members(&world.containers));
+    world.list();
+    world.remove(4);
+    assert!(!world.state.keeps_members(&world.containers));
+    // A container of no dev container is not.
+    world.list();
+    world.run(5, "/e", None).labels = Pairs::default();
+    assert!(world.state.keeps_members(&world.containers));
 }

@@ -52,6 +52,8 @@ struct World {
     containers: Vec<Arc<ContainerInfo>>,
     places: HashMap<String, Resolved>,
     gone: HashSet<PathBuf>,
+    /// The places that the last listing has found.
+    last_places: Option<Places>,
     /// True if what `/link` leads to is not mounted.
     is_unmounted: bool,
     /// The content of all files, and when it was written.
@@ -84,6 +86,7 @@ fn world() -> World {
         containers: Vec::new(),
         places: HashMap::new(),
         gone: HashSet::new(),
+        last_places: None,
         is_unmounted: false,
         disk: HashMap::new(),
         named: Vec::new(),
@@ -190,20 +193,30 @@ impl World {
     }
 
     fn take(&mut self, entry_places: Vec<(Key, Resolved)>) {
+        let places = Places {
+            of_containers: self.places.clone(),
+            of_entries: EntryPlaces::Found(
+                entry_places
+                    .into_iter()
+                    .map(|(key, place)| (key, Some(place)))
+                    .collect(),
+            ),
+            gone_folders: self.gone.clone(),
+        };
+        // Where nothing has moved, the state takes the listing without the places, as after an event.
+        let has_moved = self.last_places.as_ref() != Some(&places);
+        let needs_places = has_moved || !self.state.keeps_members(&self.containers);
+        self.last_places = Some(places.clone());
         let inventory = Inventory {
             listed: Listed {
                 containers: self.containers.clone(),
-                ids: self.containers.iter().map(|info| info.id.clone()).collect(),
+                ids: Arc::new(self.containers.iter().map(|info| info.id.clone()).collect()),
                 warnings: Vec::new(),
                 unreported: Vec::new(),
                 retry_at: None,
             },
-            container_places: self.places.clone(),
-            entry_places: entry_places
-                .into_iter()
-                .map(|(key, place)| (key, Some(place)))
-                .collect(),
-            gone_folders: self.gone.clone(),
+            places: needs_places.then_some(places),
+            moves: self.state.moves(),
             at: Timestamp::new(self.wall, 0),
         };
         self.now += Duration::from_secs(1);
@@ -225,7 +238,7 @@ impl World {
         );
     }
 
-    fn found(&self, targets: &[ScanTarget]) -> Vec<Found> {
+    fn found(&self, targets: &[Arc<ScanTarget>]) -> Vec<Found> {
         let found = targets.iter().filter_map(|target| {
             let inputs = self.inputs(target.paths.as_deref()?);
             let is_new = target.before.as_deref() != Some(&inputs);

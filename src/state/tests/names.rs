@@ -185,6 +185,30 @@ fn p21_names_that_are_kept_are_bounded() {
     assert!(left.iter().all(|one| one.folder != Path::new("/299/proj")));
 }
 
+#[test]
+fn p21_any_number_of_dev_containers_keep_their_names() {
+    let mut world = world();
+    // Numbers do not follow the order of the paths.
+    for number in 0..600_u32 {
+        let folder = format!("/{}/b/proj", number * 7919 % 600);
+        world.run(number + 1, &folder, None);
+        if number % 200 == 0 {
+            world.list();
+        }
+    }
+    world.list();
+    let names = |world: &mut World| {
+        let all = world.all().into_iter();
+        let names: BTreeMap<_, _> = all.map(|d| (d.workspace_folder, d.name)).collect();
+        names
+    };
+    let before = names(&mut world);
+    assert_eq!(before.len(), 600);
+    world.restart_keeping_names();
+    world.list();
+    assert_eq!(names(&mut world), before);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Appear(usize),

@@ -233,9 +233,8 @@ impl Sim {
             Some(seen) if reading.ends_at <= now => {
                 let result = seen.map(|listed| Inventory {
                     listed,
-                    container_places: HashMap::new(),
-                    entry_places: Vec::new(),
-                    gone_folders: HashSet::new(),
+                    places: Some(Places::default()),
+                    moves: self.state.moves(),
                     at: Timestamp::new(0, 0),
                 });
                 self.apply(Fact::Listed(result));
@@ -280,7 +279,7 @@ impl Sim {
         }
         Listed {
             containers: self.known.values().cloned().collect(),
-            ids: self.known.keys().cloned().collect(),
+            ids: Arc::new(self.known.keys().cloned().collect()),
             warnings: Vec::new(),
             unreported,
             retry_at: None,
@@ -300,7 +299,7 @@ impl Sim {
                 Next::Wait(until) => return self.rest_until(until),
             };
             match step {
-                Step::List(scope, _) => {
+                Step::List(scope) => {
                     self.steps += 1;
                     let reads_at = self.now + self.any(1, self.slowest / 2);
                     self.reading = Some(Reading {
