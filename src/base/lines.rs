@@ -1,5 +1,7 @@
 //! A stream of bytes as lines of bounded length.
 
+use memchr::memchr_iter;
+
 /// How many bytes of a line are kept; the rest of a longer one is counted and dropped.
 pub const MAX_INPUT_LINE: usize = 1 << 20;
 /// How much memory stays allocated between lines, in bytes.
@@ -30,13 +32,19 @@ impl Lines {
 
     /// Calls `line` for each line that `bytes` ends, with its content and how many bytes of it were dropped.
     pub fn feed(&mut self, bytes: &[u8], line: &mut dyn FnMut(&[u8], usize)) {
-        let mut parts = bytes.split(|b| *b == b'\n');
-        let last = parts.next_back().unwrap_or_default();
-        for part in parts {
-            self.keep(part);
-            self.end(line);
+        let mut begin = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            let part = bytes.get(begin..end).unwrap_or_default();
+            begin = end + 1;
+            if self.begun.is_empty() && self.dropped == 0 && part.len() <= self.limit {
+                // Most lines come whole, and need no copy.
+                line(part, 0);
+            } else {
+                self.keep(part);
+                self.end(line);
+            }
         }
-        self.keep(last);
+        self.keep(bytes.get(begin..).unwrap_or_default());
     }
 
     /// Calls `line` for a last line without a line feed, if there is one.

@@ -1,5 +1,7 @@
 //! Text for people: one line, without control characters, and short.
 
+use std::borrow::Cow;
+
 /// Escapes control characters, so that a label or the output of a program can neither look like another log line nor
 /// move the cursor. Trailing space is removed.
 pub fn one_line(message: &str) -> String {
@@ -63,7 +65,10 @@ pub fn plain_text(text: &str) -> String {
 }
 
 /// Replaces `%2F` and its like. Returns `None` where an escape is malformed or the result is not UTF-8.
-pub fn percent_decode(text: &str) -> Option<String> {
+pub fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -74,7 +79,7 @@ pub fn percent_decode(text: &str) -> Option<String> {
             decoded.push(byte);
         }
     }
-    String::from_utf8(decoded).ok()
+    String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
 fn hex(byte: u8) -> Option<u8> {

@@ -62,17 +62,16 @@ pub(super) enum Unauthorized {
 }
 
 /// The value of an `Authorization` header. It does not show what it holds.
-#[derive(PartialEq, Eq)]
-pub(super) struct Credentials(pub(super) String);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Credentials<'h>(pub(super) &'h str);
 
 impl Access {
     /// Admits a request that has the token, if one is needed.
-    pub(super) fn authorize(&self, request: &Request) -> Result<(), Unauthorized> {
+    pub(super) fn authorize(&self, request: &Request<'_>) -> Result<(), Unauthorized> {
         let Some(file) = &self.token else {
             return Ok(());
         };
-        let credentials = request.authorization.as_ref();
-        let sent = credentials.and_then(Credentials::bearer_token);
+        let sent = request.authorization.and_then(Credentials::bearer_token);
         let sent = sent.ok_or(Unauthorized::Missing)?;
         if file.token().is(sent) {
             Ok(())
@@ -200,16 +199,16 @@ fn stamp(metadata: &Metadata) -> Stamp {
     Stamp::of(metadata, Timestamp::now())
 }
 
-impl Credentials {
+impl<'h> Credentials<'h> {
     /// Returns the token of `Bearer TOKEN` (RFC 6750, section 2.1). The scheme is in any case (RFC 9110, section 11.1).
-    fn bearer_token(&self) -> Option<&str> {
+    fn bearer_token(self) -> Option<&'h str> {
         let (scheme, token) = self.0.split_once(' ')?;
         let is_bearer = scheme.eq_ignore_ascii_case("Bearer");
         is_bearer.then(|| token.trim_matches(' '))
     }
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
     }
@@ -232,7 +231,7 @@ mod tests {
             ("", None),
             ("Bearer ", Some("")),
         ] {
-            let credentials = Credentials(value.into());
+            let credentials = Credentials(value);
             assert_eq!(credentials.bearer_token(), expected, "{value:?}");
             assert_eq!(format!("{credentials:?}"), "Credentials");
         }

@@ -1,7 +1,7 @@
 //! One connection: requests in, answers out, until the client or the daemon ends it.
 
-use std::io;
-use std::time::{Duration, Instant};
+use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use super::errors::{self, Error, Limit};
 use super::handlers::Reply;
@@ -10,7 +10,7 @@ use super::places::{Place, Turn};
 use super::presence::Presence;
 use super::reader::{NoRequest, Reader};
 use super::request::{Persistence, Request, Version};
-use super::response::{Answer, Delivery};
+use super::response::{Answer, Delivery, HeadWriter};
 use super::routes::{self, Action};
 use super::service::Service;
 use super::socket::Socket;
@@ -29,7 +29,7 @@ pub(super) fn serve(
     place: &Place,
     credentials: Option<Credentials>,
 ) {
-    let connection = Connection {
+    let mut connection = Connection {
         origin: Origin {
             address: socket.client_address(),
             credentials,
@@ -37,6 +37,7 @@ pub(super) fn serve(
         socket: &socket,
         service,
         place,
+        heads: HeadWriter::default(),
     };
     let mut requests = Reader::new(&socket);
     let mut idle = READ_TIMEOUT;
@@ -55,11 +56,30 @@ pub(super) fn serve(
 /// Sends an error before any request is read, and closes the connection. The error arrives for sure only with patience:
 /// if the connection were closed while bytes from the client are unread, the kernel would reset it.
 pub(super) fn refuse(socket: &Socket, error: Error, patience: bool) {
-    let (bytes, _) = Answer::from(error).encode(Delivery::LAST);
+    let mut heads = HeadWriter::default();
     // A new connection has room for it.
-    if socket.write(&bytes, Instant::now()).is_ok() && patience {
+    let written = write(
+        socket,
+        &mut heads,
+        &error.into(),
+        Delivery::LAST,
+        Duration::ZERO,
+    );
+    if written.is_ok() && patience {
         socket.close_gently(CLOSING_TIMEOUT);
     }
+}
+
+fn write(
+    socket: &Socket,
+    heads: &mut HeadWriter,
+    answer: &Answer,
+    delivery: Delivery,
+    time: Duration,
+) -> io::Result<()> {
+    let head = heads.write(&answer.head(delivery));
+    let mut parts = [head, answer.body(delivery)].map(IoSlice::new);
+    socket.write_all(&mut parts, time)
 }
 
 struct Connection<'a> {
@@ -68,11 +88,13 @@ struct Connection<'a> {
     socket: &'a Socket,
     service: &'a Service,
     place: &'a Place,
+    heads: HeadWriter,
 }
 
 impl Connection<'_> {
-    fn serve_next(&self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
-        match requests.next(idle, |request| self.service.admit(request)) {
+    fn serve_next(&mut self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
+        let service = self.service;
+        match requests.next(idle, |request| service.admit(request).map(drop)) {
             Ok(request) => match self.place.begin() {
                 Some(Turn::Any) => self.serve(&request, request.persistence),
                 Some(Turn::Last) => self.serve(&request, Persistence::Close),
@@ -86,8 +108,8 @@ impl Connection<'_> {
     }
 
     /// Serves a request that comes while every regular connection is being answered.
-    fn serve_reserved(&self, request: &Request) -> io::Result<Persistence> {
-        let _waits = match routes::route(&request.method, &request.path) {
+    fn serve_reserved(&mut self, request: &Request<'_>) -> io::Result<Persistence> {
+        let _waits = match routes::route(&request.method, request.path) {
             Ok(Action::Healthz) => None,
             Ok(Action::Readyz | Action::Cancel(_)) => match self.service.limits.reserved_wait() {
                 Some(permit) => Some(permit),
@@ -98,12 +120,16 @@ impl Connection<'_> {
         self.serve(request, Persistence::Close)
     }
 
-    fn refuse(&self, request: &Request) -> io::Result<Persistence> {
+    fn refuse(&mut self, request: &Request<'_>) -> io::Result<Persistence> {
         let error = Error::Limit(Limit::Connections);
         self.write(&error.into(), Delivery::to(request, Persistence::Close))
     }
 
-    fn serve(&self, request: &Request, persistence: Persistence) -> io::Result<Persistence> {
+    fn serve(
+        &mut self,
+        request: &Request<'_>,
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
         let _answering = self.service.limits.request();
         let presence = Presence::new(self.socket, request.version);
         let is_there = || presence.may_be_there();
@@ -133,19 +159,22 @@ impl Connection<'_> {
         self.write(&answer, Delivery::to(request, persistence))
     }
 
-    fn write(&self, answer: &Answer, delivery: Delivery) -> io::Result<Persistence> {
-        let deadline = Instant::now() + WRITE_TIMEOUT;
-        let (first, rest) = answer.encode(delivery);
-        self.socket.write(&first, deadline)?;
-        self.socket.write(rest.unwrap_or_default(), deadline)?;
+    fn write(&mut self, answer: &Answer, delivery: Delivery) -> io::Result<Persistence> {
+        write(
+            self.socket,
+            &mut self.heads,
+            answer,
+            delivery,
+            WRITE_TIMEOUT,
+        )?;
         Ok(delivery.persistence)
     }
 
     fn stream(
-        &self,
-        request: &Request,
+        &mut self,
+        request: &Request<'_>,
         format: Format,
-        headers: Vec<(&'static str, String)>,
+        mut headers: Vec<(&'static str, String)>,
         send: impl FnOnce(&mut StreamWriter<'_>) -> io::Result<()>,
     ) -> io::Result<Persistence> {
         // In HTTP/1.0 only the end of the connection marks the end of a stream.
@@ -154,8 +183,9 @@ impl Connection<'_> {
             Version::Http11 => request.persistence,
         };
         let delivery = Delivery::to(request, persistence);
-        let head = format.head(headers, delivery);
-        self.socket.write(&head, Instant::now() + WRITE_TIMEOUT)?;
+        headers.push(("Cache-Control", "no-store".to_owned()));
+        let head = self.heads.write(&format.head(&headers, delivery));
+        self.socket.write(head, WRITE_TIMEOUT)?;
         if !delivery.head_only {
             let mut out = StreamWriter::new(self.socket, request.version, format);
             send(&mut out)?;

@@ -20,12 +20,9 @@ use crate::base::cut::cut;
 
 /// Reads all requests of a connection. They are the same however the bytes arrive.
 pub fn request(data: &[u8]) {
-    let all = requests(&[data]);
+    let all = requests(&[data], answer);
     let (early, late) = cut(data);
-    assert_eq!(all, requests(&[early, late]));
-    for request in &all.0 {
-        answer(request);
-    }
+    assert_eq!(all, requests(&[early, late], |_| {}));
 }
 
 /// Reads requests whose first one has the chunked body `data`.
@@ -34,8 +31,8 @@ pub fn chunks(data: &[u8]) {
     request(&[head, data].concat());
 }
 
-/// The requests of a connection on which these parts arrive, and whether the last one was rejected.
-fn requests(parts: &[&[u8]]) -> (Vec<Request>, bool) {
+/// The requests of a connection on which these parts arrive, as they are shown, and whether the last one was rejected.
+fn requests(parts: &[&[u8]], act: fn(&Request<'_>)) -> (Vec<String>, bool) {
     let mut requests = Vec::new();
     let (client, served) = UnixStream::pair().expect("a pair of sockets");
     let arrived = served.try_clone().expect("a descriptor");
@@ -55,7 +52,10 @@ fn requests(parts: &[&[u8]]) -> (Vec<Request>, bool) {
         let mut reader = Reader::new(&socket);
         loop {
             match reader.next(Duration::from_secs(60), |_| Ok(())) {
-                Ok(request) => requests.push(request),
+                Ok(request) => {
+                    act(&request);
+                    requests.push(format!("{request:?}"));
+                }
                 Err(NoRequest::Closed) => return (requests, false),
                 Err(NoRequest::Rejected(_)) => return (requests, true),
             }
@@ -64,15 +64,15 @@ fn requests(parts: &[&[u8]]) -> (Vec<Request>, bool) {
 }
 
 /// Does what is done with a request before anything acts on it.
-fn answer(request: &Request) {
+fn answer(request: &Request<'_>) {
     let hosts = AllowedHosts {
         names: vec!["example.org".into()],
         addresses: Vec::new(),
     };
     let _ = hosts.check(request);
     let _ = last_event_id(request);
-    if let Ok(action) = route(&request.method, &request.path)
-        && let Ok(query) = Query::parse(&request.query, action.parameters())
+    if let Ok(action) = route(&request.method, request.path)
+        && let Ok(query) = Query::parse(request.query, action.parameters())
     {
         let _ = (query.check_follow(), query.format(request));
     }

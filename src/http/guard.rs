@@ -34,27 +34,24 @@ pub(super) enum Forbidden {
 
 impl AllowedHosts {
     /// Admits requests for this machine that no page of another site sent.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Forbidden> {
-        if let Some(host) = &request.host
+    pub(super) fn check(&self, request: &Request<'_>) -> Result<(), Forbidden> {
+        if let Some(host) = request.host
             && !self.allows(host)
         {
-            return Err(Forbidden::Host(host.clone()));
+            return Err(Forbidden::Host(host.to_owned()));
         }
-        if let Some(site) = &request.sec_fetch_site
-            && !matches!(site.as_str(), "none" | "same-origin")
+        if let Some(site) = request.sec_fetch_site
+            && !matches!(site, "none" | "same-origin")
         {
             return Err(Forbidden::Site);
         }
         if request.is_speculative {
             return Err(Forbidden::Speculative);
         }
-        if let Some(origin) = &request.origin
-            && !request
-                .host
-                .as_ref()
-                .is_some_and(|host| is_origin_of(origin, host))
+        if let Some(origin) = request.origin
+            && !request.host.is_some_and(|host| is_origin_of(origin, host))
         {
-            return Err(Forbidden::Origin(origin.clone()));
+            return Err(Forbidden::Origin(origin.to_owned()));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::logs::{LogEnd, LogStream};
 use super::query::{Query, last_event_id};
 use super::request::Request;
 use super::response::Answer;
-use super::routes::{self, Action};
+use super::routes::{self, Action, RouteError};
 use super::service::Service;
 use crate::daemon::current::Current;
 use crate::daemon::operations::OperationRequest;
@@ -34,6 +34,9 @@ pub(super) enum Reply {
     Events(EventStream),
 }
 
+/// The action that a request asks for, if a route serves it.
+type Route = Result<Action, RouteError>;
+
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
         Self::Answer(answer)
@@ -45,39 +48,42 @@ impl Service {
     /// once the client is no longer there.
     pub(super) fn reply(
         &self,
-        request: &Request,
+        request: &Request<'_>,
         origin: &Origin,
         is_there: IsWanted<'_>,
     ) -> Reply {
         let admitted = self.admit(request);
-        let reply = admitted.and_then(|()| self.act(request, origin, is_there));
+        let reply = admitted.and_then(|route| self.act(route, request, origin, is_there));
         reply.unwrap_or_else(|error| Reply::Answer(error.into()))
     }
 
-    pub(super) fn admit(&self, request: &Request) -> Result<(), Error> {
+    /// Admits a request, or refuses it. Returns its route.
+    pub(super) fn admit(&self, request: &Request<'_>) -> Result<Route, Error> {
         if self.is_closing() {
             return Err(Error::Closing);
         }
         self.access.hosts.check(request).map_err(Error::Forbidden)?;
-        match routes::route(&request.method, &request.path) {
-            Ok(Action::Healthz) => Ok(()),
-            _ => self.access.authorize(request).map_err(Error::Unauthorized),
+        let route = routes::route(&request.method, request.path);
+        if route != Ok(Action::Healthz) {
+            let authorized = self.access.authorize(request);
+            authorized.map_err(Error::Unauthorized)?;
         }
+        Ok(route)
     }
 
     fn act(
         &self,
-        request: &Request,
+        route: Route,
+        request: &Request<'_>,
         origin: &Origin,
         is_there: IsWanted<'_>,
     ) -> Result<Reply, Error> {
-        let route = routes::route(&request.method, &request.path);
         let action = route.map_err(|error| Error::NoRoute {
             error,
             method: request.method.clone(),
-            path: request.path.clone(),
+            path: request.path.to_owned(),
         })?;
-        let query = Query::parse(&request.query, action.parameters()).map_err(Error::Query)?;
+        let query = Query::parse(request.query, action.parameters()).map_err(Error::Query)?;
         if action.operates() {
             query.check_follow().map_err(Error::Query)?;
         }
@@ -167,7 +173,7 @@ impl Service {
         key: Key,
         operation: OperationRequest,
         query: &Query,
-        request: &Request,
+        request: &Request<'_>,
         origin: &Origin,
     ) -> Result<Reply, Error> {
         let kind = operation.kind;
@@ -188,7 +194,7 @@ impl Service {
         // A removal may have ended by now.
         let shown = self.shown(key).or(before);
         let shown = shown.ok_or(Error::Refused(Refusal::Gone))?;
-        let (prefix, _) = routes::split_prefix(&request.path);
+        let (prefix, _) = routes::split_prefix(request.path);
         let location = format!("{prefix}/devcontainers/{}/logs", shown.id);
         let answer = Answer::json(202, &shown).with("Location", location);
         Ok(answer.aged(self.outage()).into())
@@ -198,7 +204,7 @@ impl Service {
     fn events(
         &self,
         query: &Query,
-        request: &Request,
+        request: &Request<'_>,
         is_there: IsWanted<'_>,
     ) -> Result<EventStream, Error> {
         let permit = self.stream_permit()?;
@@ -221,7 +227,12 @@ impl Service {
 
 /// The header of a client that resumes a stream takes precedence over `offset`: a browser repeats the address as it
 /// was.
-fn log(journal: Option<Arc<Journal>>, end: LogEnd, query: &Query, request: &Request) -> LogStream {
+fn log(
+    journal: Option<Arc<Journal>>,
+    end: LogEnd,
+    query: &Query,
+    request: &Request<'_>,
+) -> LogStream {
     let resumed = last_event_id(request).map(|id| id.saturating_add(1));
     LogStream {
         journal,

@@ -2,38 +2,115 @@
 
 use super::request::{Flaw, Framing, HeadError, Persistence, Version};
 
-/// The headers of a head.
-pub(super) struct Headers<'a>(pub(super) &'a [httparse::Header<'a>]);
+/// The names of the headers that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Accept,
+    Authorization,
+    Connection,
+    ContentLength,
+    Expect,
+    Host,
+    LastEventId,
+    Origin,
+    Purpose,
+    SecFetchSite,
+    SecPurpose,
+    TransferEncoding,
+    XMoz,
+    XPurpose,
+}
 
-impl<'a> Headers<'a> {
+/// The headers of a head.
+pub(super) struct Headers<'s, 'h> {
+    all: &'s [httparse::Header<'h>],
+    /// A bit for each name that occurs. Most do not, and are not looked for.
+    present: u32,
+}
+
+impl Name {
+    const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Accept, "Accept"),
+        (Self::Authorization, "Authorization"),
+        (Self::Connection, "Connection"),
+        (Self::ContentLength, "Content-Length"),
+        (Self::Expect, "Expect"),
+        (Self::Host, "Host"),
+        (Self::LastEventId, "Last-Event-ID"),
+        (Self::Origin, "Origin"),
+        (Self::Purpose, "Purpose"),
+        (Self::SecFetchSite, "Sec-Fetch-Site"),
+        (Self::SecPurpose, "Sec-Purpose"),
+        (Self::TransferEncoding, "Transfer-Encoding"),
+        (Self::XMoz, "X-Moz"),
+        (Self::XPurpose, "X-Purpose"),
+    ];
+
+    /// Returns the name in any case as one that is read.
+    fn of(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter();
+        let found =
+            all.find(|(_, known)| known.len() == name.len() && known.eq_ignore_ascii_case(name));
+        found.map(|(name, _)| *name)
+    }
+
+    fn as_str(self) -> &'static str {
+        let all = Self::ALL.get(self as usize);
+        all.map_or("", |(_, name)| name)
+    }
+
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+impl<'s, 'h> Headers<'s, 'h> {
+    pub(super) fn new(all: &'s [httparse::Header<'h>]) -> Self {
+        let names = all.iter().filter_map(|header| Name::of(header.name));
+        let present = names.fold(0, |bits, name| bits | name.bit());
+        Self { all, present }
+    }
+
+    fn has(&self, name: Name) -> bool {
+        self.present & name.bit() != 0
+    }
+
     /// Returns the values of all headers with this name.
-    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let is_named = move |header: &&httparse::Header<'a>| header.name.eq_ignore_ascii_case(name);
-        let named = self.0.iter().filter(is_named);
+    fn all(&self, name: Name) -> impl Iterator<Item = &'h [u8]> {
+        let all = if self.has(name) { self.all } else { &[] };
+        let named = all
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name.as_str()));
         named.map(|header| header.value.trim_ascii())
     }
 
-    pub(super) fn first(&self, name: &str) -> Option<String> {
+    pub(super) fn first(&self, name: Name) -> Option<&'h str> {
         let value = self.all(name).next()?;
-        std::str::from_utf8(value).ok().map(str::to_owned)
+        std::str::from_utf8(value).ok()
     }
 
     /// Returns the value of a header that must not occur twice.
-    pub(super) fn only(&self, name: &'static str) -> Result<Option<&'a str>, Flaw> {
+    pub(super) fn only(&self, name: Name) -> Result<Option<&'h str>, Flaw> {
+        if !self.has(name) {
+            return Ok(None);
+        }
         let mut values = self.all(name);
         let Some(value) = values.next() else {
             return Ok(None);
         };
         if values.next().is_some() {
-            return Err(Flaw::Repeated(name));
+            return Err(Flaw::Repeated(name.as_str()));
         }
         let text = std::str::from_utf8(value);
-        text.map(Some).map_err(|_| Flaw::NotText(name))
+        text.map(Some).map_err(|_| Flaw::NotText(name.as_str()))
     }
 
     /// W3C Fetch Metadata has `Sec-Purpose`, and older browsers send `Purpose` or `X-Purpose`.
     pub(super) fn is_speculative(&self) -> bool {
-        let names = ["Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"];
+        let names = [Name::SecPurpose, Name::Purpose, Name::XPurpose, Name::XMoz];
+        if !names.iter().any(|name| self.has(*name)) {
+            return false;
+        }
         let values = names.into_iter().flat_map(|name| self.all(name));
         let mut tokens = values.flat_map(|value| value.split(|b| !b.is_ascii_alphanumeric()));
         tokens.any(|token| {
@@ -45,7 +122,7 @@ impl<'a> Headers<'a> {
     /// RFC 9112, section 9.3.
     pub(super) fn persistence(&self, version: Version) -> Persistence {
         let has = |option: &str| {
-            self.all("Connection")
+            self.all(Name::Connection)
                 .flat_map(|value| value.split(|b| *b == b','))
                 .any(|value| value.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
         };
@@ -57,14 +134,14 @@ impl<'a> Headers<'a> {
     }
 
     pub(super) fn expect_continue(&self) -> bool {
-        self.all("Expect")
+        self.all(Name::Expect)
             .any(|value| value.eq_ignore_ascii_case(b"100-continue"))
     }
 
     /// RFC 9112, section 6.3, without its leniencies.
     pub(super) fn framing(&self, version: Version) -> Result<Framing, HeadError> {
-        let length = self.only("Content-Length")?;
-        let mut codings = self.all("Transfer-Encoding");
+        let length = self.only(Name::ContentLength)?;
+        let mut codings = self.all(Name::TransferEncoding);
         match (codings.next(), codings.next(), length) {
             (None, _, None) => Ok(Framing::Length(0)),
             (None, _, Some(digits)) => {
@@ -81,5 +158,19 @@ impl<'a> Headers<'a> {
             }
             _ => Err(HeadError::Coding),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_its_own_text() {
+        for (index, &(name, text)) in Name::ALL.iter().enumerate() {
+            assert_eq!((name as usize, name.as_str()), (index, text));
+            assert_eq!(Name::of(&text.to_ascii_uppercase()), Some(name));
+        }
+        assert_eq!(Name::of("Hos"), None);
     }
 }

@@ -18,6 +18,7 @@ use super::limits::Permit;
 use super::peer;
 use super::service::Service;
 use super::socket::{Socket, Stream};
+use crate::base::pool::{Pool, Settings};
 use crate::model::listen::ListenAddress;
 
 /// The pause of accepting while the process has no descriptors or memory left.
@@ -29,8 +30,14 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// The pause of accepting while those that were accepted wait to be admitted. New connections stay in the kernel's queue
 /// meanwhile.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
-/// Bytes of stack of a connection's thread, which needs less than the default of 2 MiB.
-const STACK: usize = 256 << 10;
+/// The threads of connections. They need less stack than the default of 2 MiB. A client that makes a connection for each
+/// request finds a thread that waits.
+const THREADS: Settings = Settings {
+    name: "connection",
+    stack: 256 << 10,
+    kept: 8,
+    kept_for: Some(Duration::from_secs(1)),
+};
 
 /// A listening socket.
 pub struct Bound {
@@ -126,6 +133,7 @@ fn is_unserved(path: &Path) -> io::Result<bool> {
 /// Accepts on all of `bound` until `stop` becomes readable.
 pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
     let mut exhaustion = Exhaustion::default();
+    let threads = Pool::new(THREADS);
     loop {
         let mut fds: Vec<PollFd<'_>> = bound
             .iter()
@@ -145,7 +153,7 @@ pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
                 break;
             };
             let error = match bound.accept() {
-                Ok(stream) => serve(stream, service, arrival).err(),
+                Ok(stream) => serve(stream, service, arrival, &threads).err(),
                 // Any other error means that the client has gone away in between.
                 Err(e) => Some(e).filter(is_exhausted),
             };
@@ -190,18 +198,19 @@ impl Exhaustion {
     }
 }
 
-/// Serves a connection on a thread of its own. Fails if no thread can be started.
-fn serve(stream: Stream, service: &Arc<Service>, arrival: Permit) -> io::Result<()> {
+/// Serves a connection on a thread that serves no other one meanwhile. Fails if no thread can be started.
+fn serve(
+    stream: Stream,
+    service: &Arc<Service>,
+    arrival: Permit,
+    threads: &Arc<Pool>,
+) -> io::Result<()> {
     // This fails where the client has gone away already.
     let Ok(socket) = Socket::new(stream) else {
         return Ok(());
     };
     let service = service.clone();
-    let run = move || peer::serve(socket, &service, arrival);
-    let thread = thread::Builder::new()
-        .name("connection".into())
-        .stack_size(STACK);
-    thread.spawn(run).map(drop)
+    threads.run(Box::new(move || peer::serve(socket, &service, arrival)))
 }
 
 #[cfg(test)]

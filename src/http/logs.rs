@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::limits::Permit;
 use super::service::Service;
 use super::stream::{Format, StreamWriter};
-use crate::base::json::to_line;
+use crate::base::json::write_line;
 use crate::base::text::plain_text;
-use crate::daemon::operations::journal::Journal;
+use crate::daemon::operations::journal::{Journal, PAGE, Page};
 use crate::model::api::LogLine;
 
 /// The interval at which a client that follows a silent operation is checked for its presence.
@@ -50,13 +50,8 @@ impl LogStream {
         let mut end_at_first = None;
         loop {
             let page = journal.read(next, wait);
-            let first = page.next - page.lines.len() as u64;
-            let mut lines = Vec::new();
-            for (number, line) in (first..).zip(&page.lines) {
-                self.format.write_line(number, line, &mut lines);
-            }
-            if !lines.is_empty() {
-                out.write(&[&lines])?;
+            if !page.lines.is_empty() {
+                out.write(&[&self.rendered(journal, next, &page)])?;
             } else if matches!(self.end, LogEnd::Operation { .. }) {
                 out.check_peer()?;
                 out.heartbeat_if_due()?;
@@ -71,13 +66,33 @@ impl LogStream {
     }
 }
 
+impl LogStream {
+    /// Returns the bytes of a page, which was asked for from line `from` on.
+    fn rendered(&self, journal: &Journal, from: u64, page: &Page) -> Arc<[u8]> {
+        let first = page.next - page.lines.len() as u64;
+        let render = || {
+            let mut bytes = Vec::with_capacity(PAGE);
+            for (number, line) in (first..).zip(&page.lines) {
+                self.format.write_line(number, line, &mut bytes);
+            }
+            bytes
+        };
+        let form = self.format.content_type().as_str();
+        // Only those who follow a running operation read the same page at the same time.
+        if page.ended || matches!(self.end, LogEnd::Now) {
+            return render().into();
+        }
+        journal.rendering.get(form, from..page.next, render)
+    }
+}
+
 impl Format {
     fn write_line(self, number: u64, line: &LogLine, out: &mut Vec<u8>) {
         match self {
             Self::JsonLines | Self::Events => {
                 let (before, after) = self.around(number);
                 out.extend_from_slice(before.as_bytes());
-                out.extend(to_line(line));
+                write_line(line, out);
                 out.extend_from_slice(after.as_bytes());
             }
             Self::Text => {

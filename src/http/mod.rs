@@ -6,7 +6,7 @@
 //! `errors` the only one that knows the error table.
 //!
 //! The accept loop and the parsing of requests are our own, with a bound and a deadline for everything that comes from
-//! outside. `tiny_http` gives the message types and writes the heads of answers.
+//! outside, and without an allocation on the way of a cached list. `tiny_http` gives the methods and the reasons of statuses.
 
 mod access;
 mod connection;

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::time::Instant;
 
 use super::limits::WRITE_TIMEOUT;
 use super::request::Version;
@@ -49,7 +48,7 @@ impl<'a> Presence<'a> {
             return Ok(());
         }
         let interim = b"HTTP/1.1 102 Processing\r\n\r\n";
-        self.socket.write(interim, Instant::now() + WRITE_TIMEOUT)
+        self.socket.write(interim, WRITE_TIMEOUT)
     }
 }
 
@@ -57,7 +56,7 @@ impl<'a> Presence<'a> {
 mod tests {
     use std::io::Read;
     use std::net::{Shutdown, TcpListener, TcpStream};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::http::socket::Stream;

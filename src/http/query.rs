@@ -1,5 +1,7 @@
 //! The query of a request, and the headers that choose the form of an answer.
 
+use std::borrow::Cow;
+
 use super::request::Request;
 use super::stream::Format;
 use crate::base::text::percent_decode;
@@ -75,10 +77,11 @@ impl Query {
         let mut parsed = Self::default();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let name = percent_decode(name).unwrap_or_else(|| name.to_owned());
+            let name = percent_decode(name).unwrap_or(Cow::Borrowed(name));
             let mut all = Parameter::ALL.into_iter();
             let parameter = all.find(|one| one.name() == name && known.contains(one));
-            let parameter = parameter.ok_or(QueryError::Unknown(name, known))?;
+            let parameter =
+                parameter.ok_or_else(|| QueryError::Unknown(name.into_owned(), known))?;
             parsed.set(parameter, percent_decode(value).as_deref())?;
         }
         Ok(parsed)
@@ -119,8 +122,8 @@ impl Query {
     }
 
     /// The form of a stream. `format=text` takes precedence over the `Accept` header.
-    pub(super) fn format(&self, request: &Request) -> Format {
-        let accept = request.accept.as_deref().unwrap_or_default();
+    pub(super) fn format(&self, request: &Request<'_>) -> Format {
+        let accept = request.accept.unwrap_or_default();
         if self.text {
             Format::Text
         } else if accept.contains("text/event-stream") {
@@ -132,8 +135,8 @@ impl Query {
 }
 
 /// The id of the last event that a client received before its stream broke off (WHATWG HTML, section 9.2.4).
-pub(super) fn last_event_id(request: &Request) -> Option<u64> {
-    request.last_event_id.as_deref()?.parse().ok()
+pub(super) fn last_event_id(request: &Request<'_>) -> Option<u64> {
+    request.last_event_id?.parse().ok()
 }
 
 /// A parameter without a value, as in `?wait`, is true.

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::errors::{Error, Limit};
 use super::limits::{MAX_BODY, MAX_FRAMING, MAX_HEAD, READ_TIMEOUT, WRITE_TIMEOUT};
-use super::request::{
-    Flaw, Framing, HeadError, Request, decides_framing, has_bare_line_end, is_token,
-};
+use super::request::{Flaw, Framing, HeadError, Request, decides_framing, head_length, is_token};
 use super::socket::Socket;
 
 /// The digits of the size of a chunk, leading zeros included.
@@ -21,8 +19,17 @@ pub(super) enum NoRequest {
     Rejected(Error),
 }
 
-/// Reads the requests of one connection.
+/// The room in a buffer for what is read next, in bytes.
+const CHUNK: usize = 4 << 10;
+
+/// Reads the requests of one connection. It keeps its memory.
 pub(super) struct Reader<'a> {
+    input: Input<'a>,
+    /// The head of the request that was read last.
+    head: Vec<u8>,
+}
+
+struct Input<'a> {
     socket: &'a Socket,
     /// Bytes that were read, but belong to no request so far.
     buffer: Vec<u8>,
@@ -48,9 +55,10 @@ impl From<Flaw> for NoRequest {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(socket: &'a Socket) -> Self {
+        let buffer = Vec::new();
         Self {
-            socket,
-            buffer: Vec::new(),
+            input: Input { socket, buffer },
+            head: Vec::new(),
         }
     }
 
@@ -58,28 +66,37 @@ impl<'a> Reader<'a> {
     pub(super) fn next(
         &mut self,
         idle: Duration,
-        admit: impl FnOnce(&Request) -> Result<(), Error>,
-    ) -> Result<Request, NoRequest> {
-        let mut request = self.read_head(idle)?;
+        admit: impl FnOnce(&Request<'_>) -> Result<(), Error>,
+    ) -> Result<Request<'_>, NoRequest> {
+        self.input.read_head(idle, &mut self.head)?;
+        let parsed = Request::parse(&self.head)?;
+        let (mut request, _) = parsed.ok_or(NoRequest::Closed)?;
         if request.has_body() {
             // Nobody waits for the body of a client that may not use the daemon, nor asks for it.
             admit(&request).map_err(NoRequest::Rejected)?;
+            request.has_content = self.input.skip_body(&request)? > 0;
         }
-        request.has_content = self.skip_body(&request)? > 0;
         Ok(request)
     }
+}
 
-    fn read_head(&mut self, idle: Duration) -> Result<Request, NoRequest> {
-        let mut deadline = Instant::now() + READ_TIMEOUT;
+impl Input<'_> {
+    /// Moves a complete head to `head`.
+    fn read_head(&mut self, idle: Duration, head: &mut Vec<u8>) -> Result<(), NoRequest> {
+        // For the bytes of this request that were read with the one before.
+        let mut deadline = None;
         loop {
-            if let Some((request, length)) = Request::parse(&self.buffer)? {
-                self.buffer.drain(..length);
-                return Ok(request);
+            if let Some(length) = head_length(&self.buffer) {
+                head.clear();
+                head.extend(self.buffer.drain(..length));
+                return Ok(());
             }
             if self.buffer.is_empty() {
                 self.fill(idle)?;
-                deadline = Instant::now() + READ_TIMEOUT;
             } else {
+                // A flaw is reported as soon as it shows.
+                Request::parse(&self.buffer)?;
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + READ_TIMEOUT);
                 self.fill_until(deadline)?;
             }
         }
@@ -87,14 +104,11 @@ impl<'a> Reader<'a> {
 
     /// Reads more. An end of the stream is an error.
     fn fill(&mut self, time: Duration) -> io::Result<()> {
-        let mut chunk = [0; MAX_HEAD];
-        let length = self.socket.read(&mut chunk, time)?;
-        if length == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        self.buffer.reserve(CHUNK);
+        match self.socket.read(&mut self.buffer, time)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
         }
-        let read = chunk.get(..length).unwrap_or_default();
-        self.buffer.extend_from_slice(read);
-        Ok(())
     }
 
     fn fill_until(&mut self, deadline: Instant) -> Result<(), NoRequest> {
@@ -113,16 +127,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a body and drops it: no route uses one, but the next request begins after it. Returns its length.
-    fn skip_body(&mut self, request: &Request) -> Result<u64, NoRequest> {
-        if !request.has_body() {
-            return Ok(0);
-        }
+    fn skip_body(&mut self, request: &Request<'_>) -> Result<u64, NoRequest> {
         if matches!(request.framing, Framing::Length(length) if length > MAX_BODY) {
             return Err(NoRequest::Rejected(Error::Limit(Limit::Body)));
         }
         if request.expects_continue {
             let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
-            self.socket.write(interim, Instant::now() + WRITE_TIMEOUT)?;
+            self.socket.write(interim, WRITE_TIMEOUT)?;
         }
         let deadline = Instant::now() + READ_TIMEOUT;
         match request.framing {
@@ -217,6 +228,16 @@ fn take(left: &mut u64, bytes: u64) -> Result<(), NoRequest> {
     let rest = left.checked_sub(bytes);
     *left = rest.ok_or(NoRequest::Rejected(Error::Limit(Limit::Body)))?;
     Ok(())
+}
+
+/// True if CR or LF stands alone in `bytes`. A CR at their end is no such one: its LF may follow.
+fn has_bare_line_end(bytes: &[u8]) -> bool {
+    let mut before = 0;
+    // A byte is an LF where the one before is a CR, and nowhere else.
+    bytes.iter().any(|&byte| {
+        let is_after_cr = std::mem::replace(&mut before, byte) == b'\r';
+        is_after_cr != (byte == b'\n')
+    })
 }
 
 /// Reads the size of a chunk from its first line. An extension may follow the size, but nothing that another program

@@ -1,11 +1,12 @@
 //! The head of a request, parsed strictly: a head that two programs could read differently is rejected.
 
+use std::mem::MaybeUninit;
 use std::str::FromStr;
 
 use tiny_http::Method;
 
 use super::access::Credentials;
-use super::headers::Headers;
+use super::headers::{Headers, Name};
 use super::limits::{MAX_HEAD, MAX_HEADERS};
 
 /// The state of a connection after an answer (RFC 9112, section 9.3).
@@ -15,26 +16,26 @@ pub(super) enum Persistence {
     Close,
 }
 
-/// A request without its body.
+/// A request without its body. Its texts are those of the head that it was parsed from.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct Request<'h> {
     pub(super) method: Method,
     /// Percent-encoded, as the client sent it.
-    pub(super) path: String,
+    pub(super) path: &'h str,
     /// The part of the target after the question mark.
-    pub(super) query: String,
+    pub(super) query: &'h str,
     pub(super) version: Version,
     /// The client's wish for the connection after the answer.
     pub(super) persistence: Persistence,
     /// From the target where it has an authority, otherwise from the header. HTTP/1.0 requires none.
-    pub(super) host: Option<String>,
-    pub(super) origin: Option<String>,
-    pub(super) sec_fetch_site: Option<String>,
+    pub(super) host: Option<&'h str>,
+    pub(super) origin: Option<&'h str>,
+    pub(super) sec_fetch_site: Option<&'h str>,
     /// A browser sends the request before anyone has opened the address (`Sec-Purpose`, `Purpose`).
     pub(super) is_speculative: bool,
-    pub(super) authorization: Option<Credentials>,
-    pub(super) accept: Option<String>,
-    pub(super) last_event_id: Option<String>,
+    pub(super) authorization: Option<Credentials<'h>>,
+    pub(super) accept: Option<&'h str>,
+    pub(super) last_event_id: Option<&'h str>,
     /// The client sends the body only after `100 Continue`.
     pub(super) expects_continue: bool,
     pub(super) framing: Framing,
@@ -100,14 +101,14 @@ impl From<Flaw> for HeadError {
     }
 }
 
-impl Request {
+impl<'h> Request<'h> {
     /// Parses a head at the beginning of `bytes`. Returns it and its length, or `None` where it is not complete.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut parsed = httparse::Request::new(&mut headers);
-        let length = match parsed.parse(bytes) {
+    pub(super) fn parse(bytes: &'h [u8]) -> Result<Option<(Self, usize)>, HeadError> {
+        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut parsed = httparse::Request::new(&mut []);
+        let length = match parsed.parse_with_uninit_headers(bytes, &mut headers) {
             Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
-            Ok(httparse::Status::Partial) if has_bare_line_end(bytes) => {
+            Ok(httparse::Status::Partial) if has_bare_lf(bytes) => {
                 return Err(Flaw::LineEnd.into());
             }
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
@@ -115,21 +116,21 @@ impl Request {
             Err(httparse::Error::Version) => return Err(HeadError::Version),
             Err(_) => return Err(Flaw::Syntax.into()),
         };
-        if has_bare_line_end(bytes.get(..length).unwrap_or_default()) {
+        if has_bare_lf(bytes.get(..length).unwrap_or_default()) {
             return Err(Flaw::LineEnd.into());
         }
         let version = match parsed.version {
             Some(1) => Version::Http11,
             _ => Version::Http10,
         };
-        let headers = Headers(parsed.headers);
-        if headers.0.iter().any(|header| is_disguised(header.name)) {
+        if parsed.headers.iter().any(|one| is_disguised(one.name)) {
             return Err(Flaw::Underscore.into());
         }
+        let headers = Headers::new(parsed.headers);
         let method = parsed.method.unwrap_or_default();
         let method = Method::from_str(method).map_err(|()| Flaw::Method)?;
         let (authority, path, query) = split_target(parsed.path.unwrap_or_default())?;
-        let host = headers.only("Host")?;
+        let host = headers.only(Name::Host)?;
         if version == Version::Http11 && host.is_none() {
             return Err(Flaw::NoHost.into());
         }
@@ -140,19 +141,17 @@ impl Request {
         }
         let request = Self {
             method,
-            path: path.into(),
-            query: query.into(),
+            path,
+            query,
             version,
             persistence: headers.persistence(version),
-            host: authority.or(host).map(str::to_owned),
-            origin: headers.only("Origin")?.map(str::to_owned),
-            sec_fetch_site: headers.only("Sec-Fetch-Site")?.map(str::to_owned),
+            host: authority.or(host),
+            origin: headers.only(Name::Origin)?,
+            sec_fetch_site: headers.only(Name::SecFetchSite)?,
             is_speculative: headers.is_speculative(),
-            authorization: headers
-                .only("Authorization")?
-                .map(|value| Credentials(value.to_owned())),
-            accept: headers.first("Accept"),
-            last_event_id: headers.first("Last-Event-ID"),
+            authorization: headers.only(Name::Authorization)?.map(Credentials),
+            accept: headers.first(Name::Accept),
+            last_event_id: headers.first(Name::LastEventId),
             expects_continue: version == Version::Http11 && headers.expect_continue(),
             framing: headers.framing(version)?,
             has_content: false,
@@ -165,11 +164,24 @@ impl Request {
     }
 }
 
-/// True if CR or LF stands alone in `bytes`. A CR at their end is no such one: its LF may follow.
-pub(super) fn has_bare_line_end(bytes: &[u8]) -> bool {
-    let bare_cr = |pair: &[u8]| matches!(pair, [b'\r', after] if *after != b'\n');
-    let bare_lf = |pair: &[u8]| matches!(pair, [before, b'\n'] if *before != b'\r');
-    bytes.first() == Some(&b'\n') || bytes.windows(2).any(|pair| bare_cr(pair) || bare_lf(pair))
+/// Returns the length of the head at the beginning of `bytes`, if its last line is there. The head may have flaws.
+pub(super) fn head_length(bytes: &[u8]) -> Option<usize> {
+    // Empty lines may precede a request (RFC 9112, section 2.2).
+    let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    let begin = bytes.iter().take_while(is_line_end).count();
+    let head = bytes.get(begin..)?;
+    let is_last = |end: &usize| {
+        let after = head.get(end + 1..);
+        after.is_some_and(|after| after.starts_with(b"\r\n"))
+    };
+    let last = memchr::memchr_iter(b'\n', head).find(is_last)?;
+    Some(begin + last + b"\n\r\n".len())
+}
+
+/// True if an LF stands alone in `bytes`, which `httparse` takes for the end of a line. It rejects a CR alone.
+fn has_bare_lf(bytes: &[u8]) -> bool {
+    let mut ends = memchr::memchr_iter(b'\n', bytes);
+    ends.any(|end| end.checked_sub(1).and_then(|before| bytes.get(before)) != Some(&b'\r'))
 }
 
 /// True if a name consists of the characters that RFC 9110, section 5.6.2, allows.
@@ -196,23 +208,25 @@ fn is_disguised(name: &str) -> bool {
 /// section 3.2).
 fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Flaw> {
     // Programs differ in what they make of bytes that are no ASCII, of a fragment, and of a backslash.
-    if !target
-        .bytes()
-        .all(|b| matches!(b, b'!'..=b'~') && !matches!(b, b'#' | b'\\'))
-    {
+    let is_sound = |b| matches!(b, b'!'..=b'~') && !matches!(b, b'#' | b'\\');
+    if !target.bytes().all(is_sound) {
         return Err(Flaw::Target);
     }
     let (authority, rest) = match target.split_at_checked(7) {
+        _ if target.as_bytes().first() == Some(&b'/') => (None, target),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let (authority, rest) = rest.split_at(end);
             (Some(authority), rest)
         }
-        _ if target.starts_with('/') => (None, target),
         _ => return Err(Flaw::Target),
     };
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    Ok((authority, if path.is_empty() { "/" } else { path }, query))
+    let (path, query) = match rest.bytes().position(|b| b == b'?') {
+        Some(at) => (rest.get(..at), rest.get(at + 1..)),
+        None => (Some(rest), None),
+    };
+    let path = path.filter(|path| !path.is_empty()).unwrap_or("/");
+    Ok((authority, path, query.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -220,7 +234,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parse(head: &str) -> Request {
+    fn parse(head: &str) -> Request<'_> {
         let (request, length) = Request::parse(head.as_bytes()).unwrap().unwrap();
         assert_eq!(length, head.len());
         request
@@ -236,10 +250,7 @@ mod tests {
             "POST /a%20b?wait=true&x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n",
         );
         assert_eq!(request.method, Method::Post);
-        assert_eq!(
-            (request.path.as_str(), request.query.as_str()),
-            ("/a%20b", "wait=true&x")
-        );
+        assert_eq!((request.path, request.query), ("/a%20b", "wait=true&x"));
         assert_eq!(request.framing, Framing::Length(7));
         assert_eq!(request.version, Version::Http11);
         assert_eq!(request.persistence, Persistence::KeepAlive);
@@ -255,6 +266,30 @@ mod tests {
         let two = format!("{head}{head}");
         let (_, length) = Request::parse(two.as_bytes()).unwrap().unwrap();
         assert_eq!(length, head.len());
+    }
+
+    #[test]
+    fn the_length_of_a_head_is_that_of_its_lines() {
+        for (head, rest) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET / HTTP/1.1\r\n\r\n",
+            ),
+            ("\r\n\r\nGET / HTTP/1.0\r\n\r\n", "\r\n\r\n"),
+        ] {
+            let bytes = format!("{head}{rest}");
+            assert_eq!(head_length(bytes.as_bytes()), Some(head.len()), "{bytes:?}");
+            parse(head);
+        }
+        for bytes in [
+            "",
+            "\r\n\r\n",
+            "\r\n\r\nGET / HTTP/1.0\r\n",
+            "GET / HTTP/1.0\r\n\r",
+        ] {
+            assert_eq!(head_length(bytes.as_bytes()), None, "{bytes:?}");
+        }
     }
 
     #[test]
@@ -288,11 +323,9 @@ mod tests {
             ("http://a/x", "/x", "a"),
             ("HTTP://A?x", "/", "A"),
         ] {
-            let request = parse(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-            assert_eq!(
-                (request.path.as_str(), request.host.as_deref()),
-                (path, Some(host))
-            );
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let request = parse(&head);
+            assert_eq!((request.path, request.host), (path, Some(host)));
         }
         for target in [
             "*",
@@ -381,6 +414,26 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>) {
             let _ = Request::parse(&bytes);
+        }
+
+        #[test]
+        fn a_head_is_complete_where_its_last_line_is_there(
+            parts in prop::collection::vec(
+                prop::sample::select(vec!["\r\n", "\n", "\r", "GET / HTTP/1.1\r\n", "Host: a\r\n", "x"]),
+                0..8,
+            ),
+        ) {
+            let bytes = parts.concat();
+            let bytes = bytes.as_bytes();
+            let parsed = Request::parse(bytes).map(|found| found.map(|(_, length)| length));
+            let of_head = head_length(bytes).map(|length| {
+                let head = bytes.get(..length).unwrap();
+                Request::parse(head).map(|found| found.map(|(_, length)| length))
+            });
+            match of_head {
+                Some(of_head) => prop_assert_eq!(of_head, parsed),
+                None => prop_assert!(!matches!(parsed, Ok(Some(_)))),
+            }
         }
 
         #[test]

@@ -1,20 +1,21 @@
 //! Answers, and their bytes on the wire.
 
-use std::io;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use tiny_http::{HTTPVersion, Header, Response, StatusCode};
+use tiny_http::StatusCode;
 
-use super::request::{Request, Version};
+use super::request::{Persistence, Request, Version};
 use crate::base::json::to_line;
-use crate::http::request::Persistence;
 
 /// A complete answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// The headers besides those that every answer has, and those of its body.
     pub(super) headers: Vec<(&'static str, String)>,
+    /// A line of JSON.
     pub(super) body: Option<Arc<[u8]>>,
     /// Close the connection after the answer.
     pub(super) is_last: bool,
@@ -32,16 +33,62 @@ pub(super) struct Delivery {
 /// The length of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// There is no body, and no length.
+    /// There is no body, and no length (RFC 9110, section 8.6).
     None,
     Known(usize),
     /// The body is written piece by piece.
     Stream,
 }
 
-/// Larger bodies are not copied for each client.
-const MAX_COPIED: usize = 16 << 10;
-const JSON: &str = "application/json; charset=utf-8";
+/// The type of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ContentType {
+    Json,
+    JsonLines,
+    EventStream,
+    Text,
+}
+
+/// The head of an answer.
+pub(super) struct Head<'a> {
+    pub(super) status: u16,
+    pub(super) content_type: Option<ContentType>,
+    /// Further headers.
+    pub(super) headers: &'a [(&'static str, String)],
+    pub(super) length: Length,
+    pub(super) delivery: Delivery,
+}
+
+/// Writes the heads of the answers of one connection. It keeps its memory, and writes the same head again only where the
+/// date is another one.
+#[derive(Default)]
+pub(super) struct HeadWriter {
+    bytes: Vec<u8>,
+    /// What the bytes are made from, if that may be compared fast.
+    last: Option<Plain>,
+    /// Since 1970, in seconds.
+    second: u64,
+    /// That time as the `Date` header has it.
+    date: String,
+}
+
+/// A head without further headers, but for its date.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Plain {
+    status: u16,
+    content_type: Option<ContentType>,
+    length: Length,
+    version: Version,
+    persistence: Persistence,
+}
+
+/// The headers of every answer.
+const COMMON: &str = "Server: devcontainerd\r\n\
+    X-Content-Type-Options: nosniff\r\n\
+    Cross-Origin-Resource-Policy: same-origin\r\n";
+
+/// The end of the year 9999, the last one that a `Date` can have, in seconds since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 impl Answer {
     /// Returns 204 without a body.
@@ -58,7 +105,7 @@ impl Answer {
     pub(super) fn line(status: u16, line: impl Into<Arc<[u8]>>) -> Self {
         Self {
             status,
-            headers: vec![("Content-Type", JSON.into())],
+            headers: Vec::new(),
             body: Some(line.into()),
             is_last: false,
         }
@@ -74,17 +121,21 @@ impl Answer {
         self
     }
 
-    /// Returns the bytes to send. They come in two parts where the body is too large to be copied for each client.
-    pub(super) fn encode(&self, delivery: Delivery) -> (Vec<u8>, Option<&[u8]>) {
+    pub(super) fn head(&self, delivery: Delivery) -> Head<'_> {
         let body = self.body.as_deref();
-        let length = body.map_or(Length::None, |body| Length::Known(body.len()));
-        let mut first = encode_head(self.status, &self.headers, length, delivery);
-        match body.filter(|_| !delivery.head_only) {
-            Some(body) if body.len() > MAX_COPIED => return (first, Some(body)),
-            Some(body) => first.extend_from_slice(body),
-            None => {}
+        Head {
+            status: self.status,
+            content_type: body.map(|_| ContentType::Json),
+            headers: &self.headers,
+            length: body.map_or(Length::None, |body| Length::Known(body.len())),
+            delivery,
         }
-        (first, None)
+    }
+
+    /// Returns the bytes that follow the head.
+    pub(super) fn body(&self, delivery: Delivery) -> &[u8] {
+        let body = self.body.as_deref().filter(|_| !delivery.head_only);
+        body.unwrap_or_default()
     }
 }
 
@@ -97,7 +148,7 @@ impl Delivery {
     };
 
     /// For the answer to `request`.
-    pub(super) fn to(request: &Request, persistence: Persistence) -> Self {
+    pub(super) fn to(request: &Request<'_>, persistence: Persistence) -> Self {
         Self {
             version: request.version,
             persistence,
@@ -106,80 +157,119 @@ impl Delivery {
     }
 }
 
-/// Encodes the head of an answer. `Response` does it except for two things: it cannot write `Connection`, and it gives
-/// a length where there must be none (RFC 9110, section 8.6).
-pub(super) fn encode_head(
-    status: u16,
-    headers: &[(&'static str, String)],
-    length: Length,
-    delivery: Delivery,
-) -> Vec<u8> {
-    let Delivery {
-        version,
-        persistence,
-        ..
-    } = delivery;
-    let own = [
-        ("Server", "devcontainerd"),
-        // A browser neither takes an answer for another kind of content, nor hands it to a page of another site.
-        ("X-Content-Type-Options", "nosniff"),
-        ("Cross-Origin-Resource-Policy", "same-origin"),
-    ];
-    let others = headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let all = own.into_iter().chain(others);
-    // Names and values are our own and plain ASCII, as is what `warning_header` makes of a text from outside: none of
-    // them is lost here. `Header` would take a line end, too, and split the answer at it (CVE-2026-66753).
-    let plain = all.filter(|(_, value)| !value.bytes().any(|byte| byte.is_ascii_control()));
-    let headers = plain.filter_map(|(name, value)| Header::from_bytes(name, value).ok());
-    let known = match length {
-        Length::Known(length) => Some(length),
-        Length::None => Some(0),
-        Length::Stream => None,
-    };
-    let minor = match version {
-        Version::Http10 => 0,
-        Version::Http11 => 1,
-    };
-    let mut head = Vec::with_capacity(512);
-    // Writing to memory does not fail.
-    let _ = Response::new(
-        StatusCode(status),
-        headers.collect(),
-        io::empty(),
-        known,
-        None,
-    )
-    .with_chunked_threshold(usize::MAX)
-    .raw_print(&mut head, HTTPVersion(1, minor), &[], true, None);
-    let has_no_length = match length {
-        Length::None => true,
-        Length::Stream => version == Version::Http10,
-        Length::Known(_) => false,
-    };
-    if has_no_length {
-        remove(&mut head, b"Content-Length: 0\r\n");
+impl ContentType {
+    /// Returns the type as the header has it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json; charset=utf-8",
+            Self::JsonLines => "application/x-ndjson",
+            Self::EventStream => "text/event-stream",
+            Self::Text => "text/plain; charset=utf-8",
+        }
     }
-    let connection: &[u8] = match (persistence, version) {
-        (Persistence::KeepAlive, Version::Http11) => b"",
-        (Persistence::KeepAlive, Version::Http10) => b"Connection: keep-alive\r\n",
-        (Persistence::Close, _) => b"Connection: close\r\n",
-    };
-    // Before the empty line at the end.
-    let end = head.len().saturating_sub(2);
-    head.splice(end..end, connection.iter().copied());
-    head
 }
 
-fn remove(bytes: &mut Vec<u8>, part: &[u8]) {
-    if let Some(at) = bytes.windows(part.len()).position(|window| window == part) {
-        bytes.drain(at..at + part.len());
+impl HeadWriter {
+    /// Returns the bytes of a head. They are valid until the next one.
+    pub(super) fn write(&mut self, head: &Head<'_>) -> &[u8] {
+        let plain = head.plain();
+        if self.set_date() || plain.is_none() || plain != self.last {
+            self.bytes.clear();
+            head.write_to(&mut self.bytes, &self.date);
+            self.last = plain;
+        }
+        &self.bytes
+    }
+
+    /// Sets the date to now. Returns whether it is another one than before.
+    fn set_date(&mut self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let second = now.map_or(0, |now| now.as_secs()).min(LAST_SECOND);
+        let is_other = second != self.second || self.date.is_empty();
+        if is_other {
+            self.second = second;
+            self.date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        }
+        is_other
+    }
+}
+
+impl Head<'_> {
+    /// Returns what the head is made from, unless it has further headers.
+    fn plain(&self) -> Option<Plain> {
+        self.headers.is_empty().then_some(Plain {
+            status: self.status,
+            content_type: self.content_type,
+            length: self.length,
+            version: self.delivery.version,
+            persistence: self.delivery.persistence,
+        })
+    }
+
+    fn write_to(&self, out: &mut Vec<u8>, date: &str) {
+        let Delivery {
+            version,
+            persistence,
+            ..
+        } = self.delivery;
+        let mut digits = itoa::Buffer::new();
+        put(
+            out,
+            &[
+                match version {
+                    Version::Http10 => "HTTP/1.0 ",
+                    Version::Http11 => "HTTP/1.1 ",
+                },
+                digits.format(self.status),
+                " ",
+                StatusCode(self.status).default_reason_phrase(),
+                "\r\nDate: ",
+                date,
+                "\r\n",
+                COMMON,
+            ],
+        );
+        if let Some(content_type) = self.content_type {
+            put_header(out, "Content-Type", content_type.as_str());
+        }
+        for (name, value) in self.headers {
+            put_header(out, name, value);
+        }
+        match self.length {
+            Length::Known(length) => put_header(out, "Content-Length", digits.format(length)),
+            Length::Stream if version == Version::Http11 => {
+                put_header(out, "Transfer-Encoding", "chunked");
+            }
+            Length::Stream | Length::None => {}
+        }
+        match (persistence, version) {
+            (Persistence::KeepAlive, Version::Http11) => {}
+            (Persistence::KeepAlive, Version::Http10) => {
+                put_header(out, "Connection", "keep-alive");
+            }
+            (Persistence::Close, _) => put_header(out, "Connection", "close"),
+        }
+        put(out, &["\r\n"]);
+    }
+}
+
+/// Appends a header. Names and values are our own, or made plain as by `warning_header`. A value with a line end, which
+/// would split the answer (CVE-2026-66753), is left out.
+fn put_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        put(out, &[name, ": ", value, "\r\n"]);
+    }
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::Persistence;
     use Persistence::{Close, KeepAlive};
     use Version::{Http10, Http11};
 
@@ -191,9 +281,14 @@ mod tests {
         }
     }
 
+    fn text(head: &Head<'_>) -> String {
+        let mut writer = HeadWriter::default();
+        String::from_utf8(writer.write(head).to_vec()).unwrap()
+    }
+
     fn lines(answer: &Answer, delivery: Delivery) -> Vec<String> {
-        let (bytes, _) = answer.encode(delivery);
-        let text = String::from_utf8(bytes).unwrap();
+        let text =
+            text(&answer.head(delivery)) + std::str::from_utf8(answer.body(delivery)).unwrap();
         let lines = text.split("\r\n");
         let lines = lines.filter(|line| !line.starts_with("Date: "));
         lines.map(str::to_owned).collect()
@@ -224,14 +319,52 @@ mod tests {
     }
 
     #[test]
-    fn a_large_body_is_not_copied() {
-        let body = vec![b'x'; MAX_COPIED + 1];
-        let answer = Answer::line(200, body.clone());
-        let (head, rest) = answer.encode(delivery(Http11, KeepAlive, false));
-        assert!(head.ends_with(b"\r\nContent-Length: 16385\r\n\r\n"));
-        assert_eq!(rest, Some(&body[..]));
-        let head_only = answer.encode(delivery(Http11, KeepAlive, true));
-        assert_eq!(head_only, (head, None));
+    fn the_date_is_that_of_the_answer() {
+        let date = |writer: &mut HeadWriter| {
+            let answer = Answer::empty();
+            let head = writer.write(&answer.head(delivery(Http11, KeepAlive, false)));
+            let text = std::str::from_utf8(head).unwrap();
+            let date = text.lines().find_map(|line| line.strip_prefix("Date: "));
+            httpdate::parse_http_date(date.unwrap()).unwrap()
+        };
+        let mut writer = HeadWriter::default();
+        for _ in 0..2 {
+            let before = SystemTime::now() - Duration::from_secs(1);
+            let found = date(&mut writer);
+            assert!(found >= before && found <= SystemTime::now(), "{found:?}");
+            writer.second = 0; // as if it had last written long ago
+            writer.date = "Thu, 01 Jan 1970 00:00:00 GMT".into();
+        }
+    }
+
+    #[test]
+    fn a_head_is_written_again_where_anything_differs() {
+        let mut writer = HeadWriter::default();
+        let answers = [
+            Answer::json(200, &"x"),
+            Answer::json(200, &"x"),
+            Answer::json(200, &"longer"),
+            Answer::json(404, &"longer"),
+            Answer::json(404, &"longer").with("Age", "3"),
+            Answer::json(404, &"longer").with("Age", "4"),
+            Answer::json(404, &"longer"),
+            Answer::empty(),
+        ];
+        for answer in &answers {
+            for delivery in [
+                delivery(Http11, KeepAlive, false),
+                delivery(Http11, Close, false),
+                delivery(Http10, Close, false),
+            ] {
+                let head = answer.head(delivery);
+                let kept = String::from_utf8(writer.write(&head).to_vec()).unwrap();
+                let lines = |text: &str| {
+                    let lines = text.lines().filter(|line| !line.starts_with("Date: "));
+                    lines.map(str::to_owned).collect::<Vec<_>>()
+                };
+                assert_eq!(lines(&kept), lines(&text(&head)));
+            }
+        }
     }
 
     #[test]
@@ -262,8 +395,13 @@ mod tests {
     #[test]
     fn a_stream_is_chunked_or_ends_with_the_connection() {
         let head = |version| {
-            let head = encode_head(200, &[], Length::Stream, delivery(version, Close, false));
-            String::from_utf8(head).unwrap()
+            text(&Head {
+                status: 200,
+                content_type: None,
+                headers: &[],
+                length: Length::Stream,
+                delivery: delivery(version, Close, false),
+            })
         };
         assert!(head(Http11).contains("\r\nTransfer-Encoding: chunked\r\n"));
         assert!(!head(Http10).contains("Transfer-Encoding"));

@@ -1,5 +1,6 @@
 //! The table of routes: from a method and a path to an action, without a look at anything else.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use tiny_http::Method;
@@ -10,6 +11,8 @@ use crate::model::operation::OperationKind;
 
 /// Every path is also served below this one.
 const PREFIX: &str = "/api/v0/containers";
+/// The segments of the longest path that has a route.
+const MAX_SEGMENTS: usize = 4;
 
 /// The purpose of a request. Names are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,19 +116,35 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Action, RouteError> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
     // A decoded `/` belongs to a name, so that the path is split first.
-    let segments: Option<Vec<String>> = path.split('/').map(percent_decode).collect();
-    let segments = segments.ok_or(RouteError::Encoding)?;
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    if let Some(action) = Verb::of(method).and_then(|verb| action(verb, &segments)) {
+    let decoded: Vec<Cow<'_, str>>;
+    let mut segments = [""; MAX_SEGMENTS + 1];
+    let segments = if path.contains('%') {
+        let all = path.split('/').map(percent_decode);
+        decoded = all.collect::<Option<_>>().ok_or(RouteError::Encoding)?;
+        fill(&mut segments, decoded.iter().map(|segment| &**segment))
+    } else {
+        fill(&mut segments, path.split('/'))
+    };
+    if let Some(action) = Verb::of(method).and_then(|verb| action(verb, segments)) {
         return Ok(action);
     }
-    let has_route = |verb: &Verb| action(*verb, &segments).is_some();
+    let has_route = |verb: &Verb| action(*verb, segments).is_some();
     let allowed: Vec<Verb> = Verb::ALL.into_iter().filter(has_route).collect();
     if allowed.is_empty() {
         Err(RouteError::NotFound)
     } else {
         Err(RouteError::MethodNotAllowed(Allowed(allowed)))
     }
+}
+
+/// Returns the first of `all` in `slots`. One segment more than any route has is enough.
+fn fill<'s, 'p>(slots: &'s mut [&'p str], all: impl Iterator<Item = &'p str>) -> &'s [&'p str] {
+    let mut length = 0;
+    for (slot, segment) in slots.iter_mut().zip(all) {
+        *slot = segment;
+        length += 1;
+    }
+    slots.get(..length).unwrap_or_default()
 }
 
 /// Splits a path into the optional prefix, empty where the path has none, and the rest.

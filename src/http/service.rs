@@ -39,7 +39,7 @@ pub struct Service {
 }
 
 /// Keeps the daemon following docker's events for as long as a client follows changes.
-pub(super) struct Interest<'a>(&'a Shared);
+pub(super) struct Interest<'a>(&'a Service);
 
 impl Service {
     /// Creates a service that serves whom `access` admits, and counts them in `limits`.
@@ -232,7 +232,7 @@ impl Service {
     /// Begins to follow docker's events, until the returned guard is dropped.
     pub(super) fn interest(&self) -> Interest<'_> {
         self.shared.apply(Fact::StreamOpened);
-        Interest(&self.shared)
+        Interest(self)
     }
 }
 
@@ -256,6 +256,10 @@ fn owner_of(state: &State, container: &str) -> Result<(Key, String), Error> {
 
 impl Drop for Interest<'_> {
     fn drop(&mut self) {
-        self.0.apply(Fact::StreamClosed);
+        let Self(service) = self;
+        service.shared.apply(Fact::StreamClosed);
+        if !service.shared.read(State::has_streams) {
+            service.bodies.forget_changes();
+        }
     }
 }

@@ -1,17 +1,18 @@
 //! A connection's socket, where every wait has a deadline.
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, send};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec, recv, sendmsg};
 
 use crate::base::poll::wait;
 
@@ -155,8 +156,9 @@ impl Socket {
         &self.stall
     }
 
-    /// Reads the bytes that are there, and waits at most `time` for the first one.
-    pub(super) fn read(&self, buffer: &mut [u8], time: Duration) -> io::Result<usize> {
+    /// Reads the bytes that are there, as far as `buffer` has room, and appends them to it. Waits at most `time` for the
+    /// first one. Returns their number, which is 0 at the end.
+    pub(super) fn read(&self, buffer: &mut Vec<u8>, time: Duration) -> io::Result<usize> {
         // Zero would mean no limit.
         let time = time.max(Duration::from_millis(1));
         if self.read_timeout.replace(time) != time {
@@ -166,26 +168,36 @@ impl Socket {
             }
         }
         loop {
-            let read = match &*self.stream {
-                Stream::Tcp(tcp) => (&mut &*tcp).read(buffer),
-                Stream::Unix(unix) => (&mut &*unix).read(buffer),
-            };
-            match read {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                read => return read,
+            match recv(self, spare_capacity(buffer), RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                read => return Ok(read?.0),
             }
         }
     }
 
-    /// Writes all of `bytes`, or fails after `deadline`. After a deadline in the past, the bytes that fit into the
-    /// buffer are written all the same.
-    pub(super) fn write(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+    /// Writes all of `bytes`, as [`Socket::write_all`] does.
+    pub(super) fn write(&self, bytes: &[u8], time: Duration) -> io::Result<()> {
+        self.write_all(&mut [IoSlice::new(bytes)], time)
+    }
+
+    /// Writes all bytes of these parts, in one system call where the kernel has room for them. Waits for room for at most
+    /// `time`. Without any, the bytes that fit into the buffer are written all the same.
+    pub(super) fn write_all(
+        &self,
+        mut parts: &mut [IoSlice<'_>],
+        time: Duration,
+    ) -> io::Result<()> {
+        let mut deadline = None;
+        // Empty parts at the front are left out, too.
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match sendmsg(self, parts, &mut SendAncillaryBuffer::default(), flags) {
+                Ok(sent) => IoSlice::advance_slices(&mut parts, sent),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     self.stall.begin();
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + time);
                     let waited = self.wait_for_room(deadline);
                     self.stall.end();
                     waited?;
@@ -229,9 +241,10 @@ impl Socket {
     /// the answer would be lost (RFC 9112, section 9.6).
     pub(super) fn close_gently(&self, time: Duration) {
         let deadline = Instant::now() + time;
-        let mut scratch = [0; 8192];
+        let mut scratch = Vec::with_capacity(8192);
         let mut is_open = self.stream.shutdown(Shutdown::Write);
         while is_open && Instant::now() < deadline {
+            scratch.clear();
             let left = deadline.saturating_duration_since(Instant::now());
             is_open = matches!(self.read(&mut scratch, left), Ok(1..));
         }
@@ -246,7 +259,7 @@ impl AsFd for Socket {
 
 #[cfg(test)]
 mod tests {
-    use std::io::ErrorKind;
+    use std::io::{ErrorKind, Read};
     use std::net::TcpListener;
 
     use super::*;
@@ -258,9 +271,9 @@ mod tests {
         let (server, _) = listener.accept().unwrap();
         let socket = Socket::new(Stream::Tcp(server)).unwrap();
         // The client has room for it, so that nothing delays what follows.
-        socket.write(b"half of it", Instant::now()).unwrap();
+        socket.write(b"half of it", Duration::ZERO).unwrap();
         socket.stream().abort();
-        assert!(socket.write(b"more", Instant::now()).is_err());
+        assert!(socket.write(b"more", Duration::ZERO).is_err());
         drop(socket);
         let mut text = String::new();
         let error = client.read_to_string(&mut text).unwrap_err();

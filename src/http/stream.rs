@@ -1,18 +1,15 @@
 //! Streams: their three formats, chunks, heartbeats, and clients that go away.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
 use super::limits::WRITE_TIMEOUT;
 use super::request::Version;
-use super::response::{Delivery, Length, encode_head};
+use super::response::{ContentType, Delivery, Head, Length};
 use super::socket::{Peer, Socket};
 
 /// The longest silence of a stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// Larger parts are not copied for each client.
-const MAX_COPIED: usize = 64 << 10;
 
 /// The format of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,23 +21,28 @@ pub(super) enum Format {
 }
 
 impl Format {
-    fn content_type(self) -> &'static str {
+    /// Returns its media type, which no other format has.
+    pub(super) fn content_type(self) -> ContentType {
         match self {
-            Self::JsonLines => "application/x-ndjson",
-            Self::Events => "text/event-stream",
-            Self::Text => "text/plain; charset=utf-8",
+            Self::JsonLines => ContentType::JsonLines,
+            Self::Events => ContentType::EventStream,
+            Self::Text => ContentType::Text,
         }
     }
 
-    /// Returns the head of the answer, with these headers besides those of every stream.
-    pub(super) fn head(
+    /// Returns the head of the answer, with these further headers.
+    pub(super) fn head<'a>(
         self,
-        mut headers: Vec<(&'static str, String)>,
+        headers: &'a [(&'static str, String)],
         delivery: Delivery,
-    ) -> Vec<u8> {
-        headers.push(("Content-Type", self.content_type().to_owned()));
-        headers.push(("Cache-Control", "no-store".to_owned()));
-        encode_head(200, &headers, Length::Stream, delivery)
+    ) -> Head<'a> {
+        Head {
+            status: 200,
+            content_type: Some(self.content_type()),
+            headers,
+            length: Length::Stream,
+            delivery,
+        }
     }
 
     fn heartbeat(self) -> &'static [u8] {
@@ -96,22 +98,14 @@ impl<'a> StreamWriter<'a> {
         if length == 0 {
             return Ok(());
         }
-        let deadline = Instant::now() + WRITE_TIMEOUT;
-        let (mut small, after): (Vec<u8>, &[u8]) = match self.version {
-            Version::Http10 => (Vec::new(), b""),
-            Version::Http11 => (format!("{length:x}\r\n").into_bytes(), b"\r\n"),
+        let (before, after) = match self.version {
+            Version::Http10 => (String::new(), ""),
+            Version::Http11 => (format!("{length:x}\r\n"), "\r\n"),
         };
-        for part in parts {
-            if part.len() > MAX_COPIED {
-                self.socket.write(&small, deadline)?;
-                small.clear();
-                self.socket.write(part, deadline)?;
-            } else {
-                small.extend_from_slice(part);
-            }
-        }
-        small.extend_from_slice(after);
-        self.socket.write(&small, deadline)?;
+        let framed = [before.as_bytes()].into_iter().chain(parts.iter().copied());
+        let framed = framed.chain([after.as_bytes()]);
+        let mut framed: Vec<IoSlice<'_>> = framed.map(IoSlice::new).collect();
+        self.socket.write_all(&mut framed, WRITE_TIMEOUT)?;
         self.last_sent = Instant::now();
         Ok(())
     }
@@ -152,7 +146,7 @@ impl<'a> StreamWriter<'a> {
             Version::Http10 => b"",
             Version::Http11 => b"0\r\n\r\n",
         };
-        self.socket.write(end, Instant::now() + WRITE_TIMEOUT)
+        self.socket.write(end, WRITE_TIMEOUT)
     }
 }
 
@@ -196,7 +190,8 @@ mod tests {
 
     #[test]
     fn large_parts_keep_their_place() {
-        let large = "x".repeat(MAX_COPIED + 1);
+        // Larger than the buffers of a socket.
+        let large = "x".repeat(1 << 20);
         let write = |out: &mut StreamWriter<'_>| {
             out.write(&[b"a", large.as_bytes(), b"b"]).unwrap();
         };

@@ -1,6 +1,8 @@
 //! The reading of requests to the engine: <https://docs.docker.com/reference/api/engine/>. Only the calls that concern the
 //! rules of the proxy are told apart.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::message::Request;
@@ -94,7 +96,7 @@ pub(super) fn name_of_new(request: &Request) -> Option<String> {
     let (_, query) = request.target.split_once('?')?;
     let mut parameters = query.split('&').filter_map(|part| part.split_once('='));
     let (_, name) = parameters.find(|(key, _)| *key == "name")?;
-    percent_decode(name)
+    percent_decode(name).map(Cow::into_owned)
 }
 
 /// Returns whether this is the part of a path that names a version of the API: `v1.45`.
@@ -108,7 +110,8 @@ fn is_version(part: &str) -> bool {
 fn label_filters(query: &str) -> Vec<String> {
     let mut parameters = query.split('&').filter_map(|part| part.split_once('='));
     let filters = parameters.find(|(name, _)| *name == "filters");
-    let filters = filters.and_then(|(_, value)| percent_decode(&value.replace('+', " ")));
+    let filters = filters.map(|(_, value)| value.replace('+', " "));
+    let filters = filters.as_deref().and_then(percent_decode);
     let filters: Value = filters
         .and_then(|filters| serde_json::from_str(&filters).ok())
         .unwrap_or_default();

@@ -14,6 +14,7 @@ mod compose;
 mod compose_failures;
 mod compose_neighbours;
 mod compose_reading;
+mod costs;
 mod dirty;
 mod dockerfile;
 mod endurance;

@@ -70,6 +70,34 @@ fn p15_a_flood_is_drained_and_costs_no_memory() {
 }
 
 #[test]
+fn each_reader_learns_how_many_lines_it_has_missed() {
+    let (sandbox, daemon) = start(
+        r#"seq -f 'line %.0f' 200000 >&2
+        >$R/said; while [ ! -e $R/go ]; do sleep 0.02; done"#,
+    );
+    assert_eq!(daemon.post("/devcontainers/app/recreate").status, 202);
+    let said = || sandbox.path("said").exists().then_some(());
+    eventually("all is said", said);
+    let missed = |offset: u64| {
+        let log = daemon.get(&format!("/devcontainers/app/logs?offset={offset}"));
+        let first: Value = serde_json::from_str(log.body.lines().next().unwrap()).unwrap();
+        let first = first["output"].as_str().unwrap().to_owned();
+        let text = first.strip_suffix(" older lines were dropped]");
+        text.and_then(|text| text.strip_prefix('[')?.parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("{first}"))
+    };
+    // The last lines may still be on their way.
+    let all = eventually("the log is as long as it gets", || {
+        let before = missed(0);
+        std::thread::sleep(Duration::from_millis(100));
+        (missed(0) == before).then_some(before)
+    });
+    assert_eq!(missed(5000), all - 5000);
+    assert_eq!(missed(0), all);
+    sandbox.write("go", "");
+}
+
+#[test]
 fn p15_steps_that_never_end_cost_no_memory() {
     let (sandbox, daemon) = start("cat $R/steps >&2");
     let mut steps = String::new();

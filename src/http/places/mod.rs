@@ -218,7 +218,7 @@ impl Place {
         let before = table.taken_by(self.number)?;
         let (was, waited) = (before.kind, before.waits_since.take());
         let kind = match was {
-            Some(Kind::Regular) => Kind::Regular,
+            Some(Kind::Regular) => return Some(Turn::Any),
             Some(Kind::Reserved) if !table.make_room(Kind::Regular) => Kind::Reserved,
             Some(Kind::Reserved) => Kind::Regular,
             None if waited.is_none() => return None,
