@@ -10,4 +10,5 @@ cd "$root"
 scripts/setup.sh engine
 scripts/static.sh
 DEVCONTAINERD_STATIC_BIN=$root/target/static/devcontainerd \
+    DEVCONTAINERD_FIGURES=${DEVCONTAINERD_FIGURES:-$root/target/figures.json} \
     exec scripts/with-engine.sh cargo bench --locked --features e2e --bench figures -- "$@"

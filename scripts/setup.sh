@@ -8,7 +8,7 @@
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
-#   test    the above, debootstrap for scripts/bed.sh (apt-get), and older versions of the devcontainer CLI
+#   test    the above, strace, valgrind, debootstrap for scripts/bed.sh (apt-get), and older versions of the devcontainer CLI
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
 #
@@ -175,9 +175,16 @@ if [ $level -ge 3 ]; then
     done
 fi
 
-# test: the program that makes the Debian root of scripts/bed.sh, and older versions of the devcontainer CLI.
+# test: programs that count what the daemon does, the one that makes the Debian root of scripts/bed.sh, and older versions
+# of the devcontainer CLI.
 
 if [ $level -ge 4 ]; then
+    for program in strace valgrind; do
+        if ! has $program; then
+            missing $program "apt-get"
+            apt_install $program
+        fi
+    done
     if ! has debootstrap; then
         missing debootstrap "apt-get"
         apt_install debootstrap debian-archive-keyring

@@ -17,10 +17,10 @@ const EDITS: usize = 200;
 const RENAMES: usize = 50;
 
 /// The lines of an event stream, each with the time at which it arrived.
-struct Lines(Receiver<(Instant, String)>);
+pub(crate) struct Lines(Receiver<(Instant, String)>);
 
 impl Lines {
-    fn of(daemon: &Daemon) -> Self {
+    pub(crate) fn of(daemon: &Daemon) -> Self {
         let (_, client): (_, Client) = daemon.stream("GET", "/events", "");
         let (send, receive) = channel();
         let mut client = client;
@@ -35,7 +35,7 @@ impl Lines {
     }
 
     /// Waits for a line that contains all of `words`, and returns its time.
-    fn wait_for(&self, words: &[&str]) -> Instant {
+    pub(crate) fn wait_for(&self, words: &[&str]) -> Instant {
         loop {
             let (at, line) = self.0.recv_timeout(Duration::from_secs(30)).unwrap();
             if words.iter().all(|word| line.contains(word)) {

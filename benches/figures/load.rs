@@ -1,8 +1,7 @@
-//! Requests over persistent connections, and a server that answers them without doing anything.
+//! Requests, over persistent connections or a connection for each.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,9 +26,23 @@ impl Load {
     }
 }
 
-/// Sends a request repeatedly, on one connection for each core.
-pub(crate) fn run(address: &str, request: &[u8], time: Duration) -> Load {
-    let connections = thread::available_parallelism().unwrap().get();
+/// How a connection is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// For one request after the other.
+    Again,
+    /// For one request.
+    Once,
+}
+
+/// Sends a request repeatedly, on so many connections at once.
+pub(crate) fn run(
+    address: &str,
+    request: &[u8],
+    connections: usize,
+    usage: Use,
+    time: Duration,
+) -> Load {
     // All answers are as long as the first one.
     let length = fetch(address, request).len();
     let begun = Instant::now();
@@ -40,6 +53,9 @@ pub(crate) fn run(address: &str, request: &[u8], time: Duration) -> Load {
             let mut latencies = Vec::with_capacity(100_000);
             while begun.elapsed() < time {
                 let sent = Instant::now();
+                if usage == Use::Once {
+                    stream = connect(address);
+                }
                 stream.write_all(request).unwrap();
                 stream.read_exact(&mut answer).unwrap();
                 latencies.push(milliseconds(sent.elapsed()));
@@ -65,23 +81,20 @@ pub(crate) fn run(address: &str, request: &[u8], time: Duration) -> Load {
 
 /// Returns one whole answer, which must have a `Content-Length`.
 pub(crate) fn fetch(address: &str, request: &[u8]) -> Vec<u8> {
-    let mut stream = connect(address);
-    stream.write_all(request).unwrap();
+    let mut stream = BufReader::new(connect(address));
+    stream.get_mut().write_all(request).unwrap();
     let mut answer = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&answer);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let after_name = head.split("\r\nContent-Length: ").nth(1).unwrap();
-            let length = after_name.lines().next().unwrap().parse();
-            if length == Ok(body.len()) {
-                return answer;
-            }
-        }
-        let read = stream.read(&mut chunk).unwrap();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let read = stream.read_until(b'\n', &mut answer).unwrap();
         assert!(read > 0, "closed after {answer:?}");
-        answer.extend_from_slice(&chunk[..read]);
     }
+    let head = String::from_utf8_lossy(&answer);
+    let after_name = head.split("\r\nContent-Length: ").nth(1).unwrap();
+    let length: usize = after_name.lines().next().unwrap().parse().unwrap();
+    let begin = answer.len();
+    answer.resize(begin + length, 0);
+    stream.read_exact(&mut answer[begin..]).unwrap();
+    answer
 }
 
 fn connect(address: &str) -> TcpStream {
@@ -89,38 +102,4 @@ fn connect(address: &str) -> TcpStream {
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
     stream
-}
-
-/// A server that answers every request with the same bytes, as a bound of what loopback and two threads can do.
-pub(crate) struct Floor {
-    pub(crate) address: String,
-}
-
-impl Floor {
-    pub(crate) fn new(answer: Vec<u8>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let answer: Arc<[u8]> = answer.into();
-        // The listening thread ends with the program; the others end with their connections.
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let answer = answer.clone();
-                thread::spawn(move || Self::serve(stream, &answer));
-            }
-        });
-        Self { address }
-    }
-
-    /// Answers the requests of a connection. A request is so short that it arrives in one read.
-    fn serve(mut stream: TcpStream, answer: &[u8]) {
-        stream.set_nodelay(true).unwrap();
-        let mut request = [0; 4096];
-        loop {
-            match stream.read(&mut request) {
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Ok(1..) if stream.write_all(answer).is_ok() => {}
-                _ => return,
-            }
-        }
-    }
 }

@@ -1,22 +1,28 @@
 //! Measures the figures of the README, with the static binary, a real Docker engine and the real devcontainer CLI.
 //!
-//! `make bench` installs these and runs the program; `make bench ARGS='start edit'` runs only these sections. The
-//! output is a table, and its data as JSON in the last line. A figure that misses its target is marked, but does not
-//! fail.
+//! `make bench` installs these and runs the program; `make bench ARGS='start edit'` runs only these sections, and `make
+//! bench QUICK=1` the most important ones with fewer samples. The output is a table. Its data is written as JSON to the
+//! file that `DEVCONTAINERD_FIGURES` names. A figure that misses its target is marked, but does not fail.
 
 mod changes;
 #[path = "../../tests/common/mod.rs"]
 mod common;
+mod fleet;
 mod load;
+mod peers;
 mod report;
+mod scale;
+mod stand_in;
+mod streams;
 mod world;
 
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use self::common::{Daemon, DaemonBuilder};
-use self::load::{Floor, Load};
+use self::load::{Load, Use};
+use self::peers::Peer;
 use self::report::{Report, Target, milliseconds};
 use self::world::World;
 
@@ -39,7 +45,7 @@ const BURST: usize = 50;
 
 type Section = fn(&mut Bench);
 
-const SECTIONS: [(&str, Section); 10] = [
+const SECTIONS: [(&str, Section); 12] = [
     ("size", size),
     ("start", start),
     ("connect", connect),
@@ -50,12 +56,18 @@ const SECTIONS: [(&str, Section); 10] = [
     ("recreate", recreate),
     ("watched", watched),
     ("many", many),
+    ("scale", scale::scale),
+    ("streams", streams::streams),
 ];
+/// The sections of a quick run.
+const QUICK: [&str; 5] = ["size", "start", "list", "recreate", "scale"];
 
 struct Bench {
     binary: String,
     world: World,
     report: Report,
+    /// True if only the most important figures are wanted, with fewer samples.
+    is_quick: bool,
 }
 
 impl Bench {
@@ -71,8 +83,11 @@ impl Bench {
     }
 }
 
-fn main() {
-    let chosen: Vec<String> = std::env::args()
+fn main() -> ExitCode {
+    if let Some(ended) = stand_in::become_another() {
+        return ended;
+    }
+    let mut chosen: Vec<String> = std::env::args()
         .skip(1)
         .filter(|word| !word.starts_with('-'))
         .collect();
@@ -80,12 +95,17 @@ fn main() {
         eprintln!(
             "figures: DEVCONTAINERD_STATIC_BIN should name the static binary: run `make bench`"
         );
-        std::process::exit(2);
+        return ExitCode::from(2);
     };
+    let is_quick = std::env::var("QUICK").is_ok_and(|quick| quick == "1");
+    if is_quick && chosen.is_empty() {
+        chosen = QUICK.map(str::to_owned).into();
+    }
     let mut bench = Bench {
         binary,
         world: World::new("app", DEVCONTAINERS),
         report: Report::default(),
+        is_quick,
     };
     for (name, section) in SECTIONS {
         if chosen.is_empty() || chosen.iter().any(|word| word == name) {
@@ -94,6 +114,11 @@ fn main() {
         }
     }
     print!("{}", bench.report);
+    if let Ok(path) = std::env::var("DEVCONTAINERD_FIGURES") {
+        fs::write(&path, format!("{:#}\n", bench.report.json())).unwrap();
+        eprintln!("figures: the data is in {path}");
+    }
+    ExitCode::SUCCESS
 }
 
 fn size(bench: &mut Bench) {
@@ -174,19 +199,25 @@ fn list(bench: &mut Bench) {
 
     let daemon = bench.started();
     let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
-    let floor = Floor::new(load::fetch(&daemon.address, request.as_bytes()));
+    let answer = load::fetch(&daemon.address, request.as_bytes());
+    let state = bench.world.workspace("answer");
+    fs::write(state.join("answer"), answer).unwrap();
+    let floor = Peer::floor(&state.join("answer"));
+    let connections = thread::available_parallelism().unwrap().get();
+    let load =
+        |address: &str| load::run(address, request.as_bytes(), connections, Use::Again, ROUND);
     let (mut ours, mut theirs, mut cpu) = (vec![], vec![], vec![]);
-    load::run(&daemon.address, request.as_bytes(), ROUND / 2);
+    load(&daemon.address);
     for _ in 0..ROUNDS {
         let before = cpu_time(&daemon);
-        let load = load::run(&daemon.address, request.as_bytes(), ROUND);
+        let done = load(&daemon.address);
         let spent = cpu_time(&daemon) - before;
-        cpu.push(spent.as_secs_f64() * 1e6 / load.count as f64);
-        ours.push(load);
-        theirs.push(load::run(&floor.address, request.as_bytes(), ROUND));
+        cpu.push(spent.as_secs_f64() * 1e6 / done.count as f64);
+        ours.push(done);
+        theirs.push(load(&floor.address));
     }
     let samples = |loads: &[Load], figure: fn(&Load) -> f64| loads.iter().map(figure).collect();
-    let echo = "bare echo of the same bytes";
+    let echo = floor.what;
     let report = &mut bench.report;
     report
         .many("GET / uncached, 10 containers", "ms", uncached)

@@ -24,6 +24,8 @@ pub(crate) enum Target {
     AtLeast(f64),
     /// The maximum of the 99th percentile.
     P99AtMost(f64),
+    /// The maximum of the ratio to each peer.
+    RatioAtMost(f64),
 }
 
 /// Sorted measurements.
@@ -57,7 +59,7 @@ pub(crate) struct Figure {
     unit: &'static str,
     samples: Samples,
     target: Option<Target>,
-    peer: Option<(&'static str, Samples)>,
+    peers: Vec<(&'static str, Samples)>,
 }
 
 impl Figure {
@@ -68,7 +70,9 @@ impl Figure {
 
     /// Adds another measurement for comparison, whose samples were taken alternately.
     pub(crate) fn peer(&mut self, what: &'static str, samples: Vec<f64>) -> &mut Self {
-        self.peer = Some((what, Samples::new(samples)));
+        if !samples.is_empty() {
+            self.peers.push((what, Samples::new(samples)));
+        }
         self
     }
 
@@ -77,12 +81,14 @@ impl Figure {
             Target::AtMost(limit) => self.samples.median() <= limit,
             Target::AtLeast(limit) => self.samples.median() >= limit,
             Target::P99AtMost(limit) => self.samples.p99() <= limit,
+            Target::RatioAtMost(limit) => {
+                self.peers.iter().all(|(_, peer)| self.ratio(peer) <= limit)
+            }
         }
     }
 
-    fn ratio(&self) -> Option<f64> {
-        let (_, peer) = self.peer.as_ref()?;
-        Some(self.samples.median() / peer.median())
+    fn ratio(&self, peer: &Samples) -> f64 {
+        self.samples.median() / peer.median()
     }
 
     fn row(&self) -> [String; 8] {
@@ -101,9 +107,16 @@ impl Figure {
                 Target::AtMost(limit) => format!("<= {}{missed}", shown(limit)),
                 Target::AtLeast(limit) => format!(">= {}{missed}", shown(limit)),
                 Target::P99AtMost(limit) => format!("p99 <= {}{missed}", shown(limit)),
+                Target::RatioAtMost(limit) => format!("<= {} x{missed}", shown(limit)),
             }
         });
-        let peer = self.peer.as_ref().zip(self.ratio());
+        let peers = self.peers.iter().map(|(what, peer)| {
+            format!(
+                "{:.2} x {} ({what})",
+                self.ratio(peer),
+                shown(peer.median())
+            )
+        });
         [
             self.what.clone(),
             self.unit.into(),
@@ -112,9 +125,7 @@ impl Figure {
             shown_from(100, self.samples.p99()),
             shown_from(2, self.samples.max()),
             target,
-            peer.map_or_else(String::new, |((what, peer), ratio)| {
-                format!("{ratio:.2} x {} ({what})", shown(peer.median()))
-            }),
+            peers.collect::<Vec<_>>().join(", "),
         ]
     }
 
@@ -132,12 +143,14 @@ impl Figure {
                 Target::AtMost(limit) => json!({"median_at_most": limit}),
                 Target::AtLeast(limit) => json!({"median_at_least": limit}),
                 Target::P99AtMost(limit) => json!({"p99_at_most": limit}),
+                Target::RatioAtMost(limit) => json!({"ratio_at_most": limit}),
             };
             figure["meets_target"] = self.meets(target).into();
         }
-        if let Some((what, peer)) = &self.peer {
-            figure["peer"] = json!({"what": what, "is": samples(peer), "ratio": self.ratio()});
-        }
+        let peers = self.peers.iter().map(
+            |(what, peer)| json!({"what": what, "is": samples(peer), "ratio": self.ratio(peer)}),
+        );
+        figure["peers"] = peers.collect();
         figure
     }
 }
@@ -148,6 +161,11 @@ pub(crate) struct Report(Vec<Figure>);
 impl Report {
     pub(crate) fn one(&mut self, what: &str, unit: &'static str, value: f64) -> &mut Figure {
         self.many(what, unit, vec![value])
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let figures: Vec<Value> = self.0.iter().map(Figure::json).collect();
+        json!({"figures": figures})
     }
 
     pub(crate) fn many(
@@ -161,7 +179,7 @@ impl Report {
             unit,
             samples: Samples::new(samples),
             target: None,
-            peer: None,
+            peers: Vec::new(),
         });
         self.0.last_mut().unwrap()
     }
@@ -194,8 +212,7 @@ impl fmt::Display for Report {
             }
             writeln!(f, "{}", line.trim_end())?;
         }
-        let figures: Vec<Value> = self.0.iter().map(Figure::json).collect();
-        writeln!(f, "{}", json!({"figures": figures}))
+        Ok(())
     }
 }
 
