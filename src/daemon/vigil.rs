@@ -270,3 +270,109 @@ pub(super) fn paths(target: &ScanTarget) -> Vec<(PathBuf, Part)> {
     }
     paths
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use inotify::{Inotify, WatchMask};
+
+    use super::*;
+    use crate::base::test_dir::TestDir;
+
+    /// A watcher of one directory, in which no target has an input.
+    struct Watcher {
+        vigil: Vigil,
+        targets: Targets,
+        inotify: Inotify,
+        since: Instant,
+    }
+
+    impl Watcher {
+        fn of(directory: &Path) -> Self {
+            let watcher = Self {
+                vigil: Vigil::default(),
+                targets: Targets::from([]),
+                inotify: Inotify::init().unwrap(),
+                since: Instant::now(),
+            };
+            let mut watches = watcher.inotify.watches();
+            watches.add(directory, WatchMask::CREATE).unwrap();
+            watcher.vigil.suspend();
+            watcher.resume(false);
+            watcher
+        }
+
+        fn resume(&self, any: bool) {
+            let events = self.inotify.as_fd().try_clone_to_owned().unwrap();
+            let watched = Watched {
+                targets: self.targets.clone(),
+                untold: Vec::new(),
+                events: Arc::new(events),
+                since: self.since,
+            };
+            self.vigil.resume(any, Some(watched));
+        }
+
+        fn read_all(&mut self) {
+            let mut buffer = [0; 1024];
+            assert!(self.inotify.read_events(&mut buffer).unwrap().count() > 0);
+        }
+
+        fn news(&self) -> News {
+            self.vigil.news(&self.targets).0
+        }
+    }
+
+    #[test]
+    fn p2_there_is_news_until_an_event_is_handled() {
+        let directory = TestDir::new();
+        let mut watcher = Watcher::of(directory.path());
+        assert_eq!(watcher.news(), News::None);
+        let before = watcher.vigil.quiet(&watcher.targets).unwrap();
+        directory.write("file", "");
+        assert_eq!(watcher.news(), News::Pending, "it waits");
+        watcher.vigil.suspend();
+        watcher.read_all();
+        assert_eq!(watcher.news(), News::Pending, "it is being handled");
+        assert_eq!(watcher.vigil.quiet(&watcher.targets), None);
+        watcher.resume(true);
+        assert_eq!(watcher.news(), News::None);
+        assert_ne!(watcher.vigil.quiet(&watcher.targets), Some(before));
+    }
+
+    #[test]
+    fn p2_a_queue_that_the_watcher_has_just_emptied_is_no_answer() {
+        let directory = TestDir::new();
+        let mut watcher = Watcher::of(directory.path());
+        directory.write("file", "");
+        let vigil = &watcher.vigil;
+        let question = vigil.question(&mut vigil.watch(), &watcher.targets);
+        vigil.suspend();
+        watcher.read_all();
+        assert_eq!(watcher.vigil.ask(question).0, News::Pending);
+    }
+
+    #[test]
+    fn p2_a_scan_that_began_before_the_watches_is_not_enough() {
+        let directory = TestDir::new();
+        let watcher = Watcher::of(directory.path());
+        let since = |scanned| watcher.vigil.news_since(&watcher.targets, scanned).0;
+        assert_eq!(since(None), News::Pending);
+        let before = watcher.since.checked_sub(Duration::from_millis(1));
+        assert_eq!(since(before), News::Pending);
+        assert_eq!(since(Some(watcher.since)), News::None);
+    }
+
+    #[test]
+    fn p2_nothing_is_known_without_a_watcher() {
+        let directory = TestDir::new();
+        let watcher = Watcher::of(directory.path());
+        watcher.vigil.suspend();
+        watcher.vigil.resume(false, None);
+        assert_eq!(watcher.news(), News::Unknown);
+        assert_eq!(Vigil::default().news(&watcher.targets).0, News::Unknown);
+    }
+}

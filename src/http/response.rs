@@ -368,6 +368,28 @@ mod tests {
     }
 
     #[test]
+    fn heads_of_bodies_of_the_same_length_differ_in_their_types() {
+        let mut writer = HeadWriter::default();
+        for content_type in [
+            ContentType::Json,
+            ContentType::JsonLines,
+            ContentType::EventStream,
+            ContentType::Text,
+        ] {
+            let head = Head {
+                status: 200,
+                content_type: Some(content_type),
+                headers: &[],
+                length: Length::Known(1),
+                delivery: delivery(Http11, KeepAlive, false),
+            };
+            let written = String::from_utf8(writer.write(&head).to_vec()).unwrap();
+            let expected = format!("\r\nContent-Type: {}\r\n", content_type.as_str());
+            assert!(written.contains(&expected), "{written}");
+        }
+    }
+
+    #[test]
     fn a_value_with_a_line_end_is_left_out() {
         for value in ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "\n", "a\0"] {
             let answer = Answer::empty().with("Location", value);
