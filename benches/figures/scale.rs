@@ -35,7 +35,7 @@ const QUICK: Effort = Effort {
     counts: &[10, 1000],
     connections: &[2, 8],
     rounds: 3,
-    changes: 20,
+    changes: 40,
 };
 
 /// One kind and number of containers.
