@@ -14,7 +14,6 @@ mod compose;
 mod compose_failures;
 mod compose_neighbours;
 mod compose_reading;
-mod costs;
 mod dirty;
 mod dockerfile;
 mod endurance;

@@ -240,3 +240,57 @@ fn the_tools_of_these_tests_are_there() {
     }
     assert!(Path::new(BINARY).exists());
 }
+
+/// The maximum number of instructions for one answer, without the scan that now and then falls into one.
+#[cfg(feature = "e2e")]
+const MOST_INSTRUCTIONS: u64 = 6700;
+
+/// Returns how many instructions a daemon executes that answers so many requests.
+#[cfg(feature = "e2e")]
+#[track_caller]
+fn instructions(sandbox: &Sandbox, requests: usize) -> u64 {
+    let binary = std::env::var("DEVCONTAINERD_STATIC_BIN");
+    let binary =
+        binary.expect("DEVCONTAINERD_STATIC_BIN names the binary that `make static` makes");
+    let log = sandbox.path(&format!("callgrind{requests}"));
+    let valgrind =
+        DaemonBuilder::of("valgrind").args("--tool=callgrind --callgrind-out-file=/dev/null");
+    let valgrind = valgrind
+        .arg(&format!("--log-file={}", log.display()))
+        .arg(&binary);
+    let daemon = sandbox.daemon_of(valgrind).args("--cache-duration 600");
+    let mut daemon = daemon.start();
+    let mut client = daemon.client();
+    for _ in 0..requests {
+        client.send(daemon.head("GET", "/", ""));
+        assert_eq!(client.answer().status, 200);
+    }
+    drop(client);
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    let text = fs::read_to_string(log).unwrap();
+    let line = text.lines().find(|line| line.contains("Collected : "));
+    let number = line
+        .unwrap_or_else(|| panic!("{text}"))
+        .rsplit(' ')
+        .next()
+        .unwrap();
+    number.parse().unwrap()
+}
+
+#[cfg(feature = "e2e")]
+#[test]
+fn an_answer_from_memory_takes_few_instructions() {
+    let sandbox = Sandbox::new();
+    // Answers about dev containers come with a scan every 50 ms, however long they take on a busy machine.
+    for number in 1..=FEW {
+        sandbox.container(number).save();
+    }
+    let few = instructions(&sandbox, REQUESTS);
+    let many = instructions(&sandbox, 6 * REQUESTS);
+    let each = many.saturating_sub(few) / (5 * REQUESTS as u64);
+    assert!(
+        each <= MOST_INSTRUCTIONS,
+        "{each} instructions for each answer"
+    );
+}
