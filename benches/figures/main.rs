@@ -36,6 +36,8 @@ const LISTINGS: usize = 20;
 const CONNECTIONS: usize = 2000;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
+/// The time after which a daemon that serves no connection is idle.
+const AFTER_CONNECTIONS: Duration = Duration::from_secs(2);
 /// The time for which an idle daemon is observed.
 const IDLE: Duration = Duration::from_secs(60);
 const EDITS: usize = 200;
@@ -257,6 +259,8 @@ fn idle(bench: &mut Bench) {
 }
 
 fn idle_for_a_minute(report: &mut Report, daemon: &Daemon, what: &str) {
+    // The threads of connections that have ended are kept for a second.
+    thread::sleep(AFTER_CONNECTIONS);
     let before = (cpu_time(daemon), switches(daemon));
     thread::sleep(IDLE);
     let ticks = (cpu_time(daemon) - before.0).as_millis() / TICK.as_millis();
