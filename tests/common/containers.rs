@@ -18,8 +18,13 @@ pub fn container_id(number: u32) -> String {
 impl Sandbox {
     /// Returns a sandbox with the dev container `app`, whose container runs.
     pub fn with_app() -> Self {
+        Self::with_app_of(r#"{"image": "base"}"#)
+    }
+
+    /// Returns a sandbox with the dev container `app`, whose container runs and was made from this configuration.
+    pub fn with_app_of(config: &str) -> Self {
         let sandbox = Self::new();
-        let folder = sandbox.workspace("app");
+        let folder = sandbox.workspace_with("app", config);
         sandbox.devcontainer_of(1, &folder);
         sandbox
     }

@@ -26,9 +26,7 @@ struct App {
 
 impl App {
     fn new() -> Self {
-        let sandbox = Sandbox::new();
-        let folder = sandbox.workspace_with("app", MADE_FROM);
-        sandbox.devcontainer_of(1, &folder);
+        let sandbox = Sandbox::with_app_of(MADE_FROM);
         // No listing is to come in between.
         let daemon = sandbox.daemon().args("--cache-duration 600").start();
         let app = Self { daemon, sandbox };
@@ -206,9 +204,8 @@ fn p2_an_edit_shows_in_the_next_answer_after_events_were_lost() {
 
 #[test]
 fn p2_what_the_kernel_does_not_tell_shows_soon() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.workspace_with("app", MADE_FROM);
-    sandbox.devcontainer_of(1, &folder);
+    let sandbox = Sandbox::with_app_of(MADE_FROM);
+    let folder = sandbox.path("work/app");
     // Of a mount over the directory there is no event. It is made when the file `go` is there.
     let other = sandbox.path("other");
     fs::create_dir(&other).unwrap();
