@@ -64,9 +64,7 @@ impl LogStream {
             }
         }
     }
-}
 
-impl LogStream {
     /// Returns the bytes of a page, which was asked for from line `from` on.
     fn rendered(&self, journal: &Journal, from: u64, page: &Page) -> Arc<[u8]> {
         let first = page.next - page.lines.len() as u64;
