@@ -97,6 +97,20 @@ impl Entries {
         self.all.iter_mut()
     }
 
+    /// Returns those to be changed for which `is_it` says so. What was derived from each of them is old then.
+    pub(super) fn iter_mut_where(
+        &mut self,
+        is_it: impl Fn(&Entry) -> bool,
+    ) -> impl Iterator<Item = &mut Entry> {
+        self.all.iter_mut().filter_map(move |entry| {
+            if !is_it(entry) {
+                return None;
+            }
+            entry.derived.forget();
+            Some(entry)
+        })
+    }
+
     /// Adds one with a greater key than all others.
     pub(super) fn push(&mut self, entry: Entry) {
         if !entry.name.is_empty() {

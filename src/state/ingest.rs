@@ -255,16 +255,10 @@ impl State {
                 }
             }
         }
-        let has_other = |entry: &&Entry| {
-            let left = left.get(&entry.key).map_or(&[][..], Vec::as_slice);
-            entry.left_services != left
-        };
-        let changed = self.fleet.entries.iter().filter(has_other);
-        let changed: Vec<Key> = changed.map(|entry| entry.key).collect();
-        for key in changed {
-            if let Some(entry) = self.fleet.get_mut(key) {
-                entry.left_services = left.remove(&key).unwrap_or_default();
-            }
+        let left = |key| left.get(&key).map_or(&[][..], Vec::as_slice);
+        let has_other = |entry: &Entry| entry.left_services != left(entry.key);
+        for entry in self.fleet.entries.iter_mut_where(has_other) {
+            entry.left_services = left(entry.key).to_vec();
         }
     }
 

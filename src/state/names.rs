@@ -131,15 +131,8 @@ impl Fleet {
         if self.links.settle(declared, place) {
             let folder = normal(&declared.folder);
             self.reservations.follow(&folder, &place.folder);
-            let there = self
-                .entries
-                .iter()
-                .filter(|entry| entry.resolved.folder == folder);
-            let there: Vec<Key> = there.map(|entry| entry.key).collect();
-            for key in there {
-                let Some(entry) = self.get_mut(key) else {
-                    continue;
-                };
+            let is_there = |entry: &Entry| entry.resolved.folder == folder;
+            for entry in self.entries.iter_mut_where(is_there) {
                 let known = &mut entry.resolved;
                 let config = known.canonical_config.as_deref();
                 if let Some(config) =

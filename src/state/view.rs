@@ -60,14 +60,10 @@ impl State {
     /// Shows the end of operations that a list from `begun` shows, or of all, where there is no list.
     pub(super) fn show_ends(&mut self, begun: Option<Instant>) {
         let is_shown = |held: &Held| begun.is_none_or(|begun| held.since <= begun);
-        let entries = self.fleet.entries.iter();
-        let shown = entries.filter(|entry| entry.held.as_ref().is_some_and(is_shown));
-        let shown: Vec<Key> = shown.map(|entry| entry.key).collect();
-        for key in shown {
-            if let Some(entry) = self.fleet.get_mut(key) {
-                entry.held = None;
-                self.is_view_old = true;
-            }
+        let is_held = |entry: &Entry| entry.held.as_ref().is_some_and(is_shown);
+        for entry in self.fleet.entries.iter_mut_where(is_held) {
+            entry.held = None;
+            self.is_view_old = true;
         }
     }
 
