@@ -74,12 +74,14 @@ impl Stage {
         }
         arguments.push(self.workspace.shown().to_owned());
         docker(&arguments);
-        let found = docker(&["run", "--rm", &tag, "grep", "-rh", CONTENT, "/x"]);
+        // A copy, as docker sometimes loses what a container prints that ends at once.
+        let container = docker(&["create", &tag]);
+        let copy = Directory::new("image");
+        let copied = format!("{container}:/x");
+        docker(&["cp", &copied, &copy.path().display().to_string()]);
+        try_docker(&["rm", &container]);
         try_docker(&["rmi", "--force", &tag]);
-        let mut found: Vec<String> = found.lines().map(str::to_owned).collect();
-        found.sort();
-        found.dedup();
-        found
+        contents(copy.path())
     }
 
     #[track_caller]
@@ -113,6 +115,17 @@ fn content(file: &str) -> Vec<u8> {
     tar.args(["-c", "-f", "-", "--mtime=@0", "file"])
         .current_dir(directory.path());
     tar.output().unwrap().stdout
+}
+
+/// The lines with content in the files below a directory, sorted, each once.
+fn contents(directory: &Path) -> Vec<String> {
+    let mut grep = Command::new("grep");
+    grep.args(["-rh", CONTENT]).arg(directory);
+    let found = String::from_utf8(grep.output().unwrap().stdout).unwrap();
+    let mut found: Vec<String> = found.lines().map(str::to_owned).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// Compares what the builder takes with what the daemon says of edits.
