@@ -81,13 +81,7 @@ pub(crate) fn run(
 
 /// Returns one whole answer, which must have a `Content-Length`.
 pub(crate) fn fetch(address: &str, request: &[u8]) -> Vec<u8> {
-    let mut stream = BufReader::new(connect(address));
-    stream.get_mut().write_all(request).unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        let read = stream.read_until(b'\n', &mut answer).unwrap();
-        assert!(read > 0, "closed after {answer:?}");
-    }
+    let (mut answer, mut stream) = send(address, request);
     let head = String::from_utf8_lossy(&answer);
     let after_name = head.split("\r\nContent-Length: ").nth(1).unwrap();
     let length: usize = after_name.lines().next().unwrap().parse().unwrap();
@@ -95,6 +89,33 @@ pub(crate) fn fetch(address: &str, request: &[u8]) -> Vec<u8> {
     answer.resize(begin + length, 0);
     stream.read_exact(&mut answer[begin..]).unwrap();
     answer
+}
+
+/// Sends a request whose answer ends with the connection. Returns the connection when its head has arrived.
+pub(crate) fn open(address: &str, method: &str, path: &str) -> impl Read {
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let (head, stream) = send(address, request.as_bytes());
+    assert!(head.starts_with(b"HTTP/1.1 20"), "{head:?}");
+    stream
+}
+
+/// Reads to the end of a connection.
+pub(crate) fn drain(mut stream: impl Read) {
+    let mut chunk = vec![0; 256 << 10];
+    while stream.read(&mut chunk).unwrap() > 0 {}
+}
+
+/// Sends a request. Returns the head of the answer, and the connection.
+fn send(address: &str, request: &[u8]) -> (Vec<u8>, BufReader<TcpStream>) {
+    let mut stream = BufReader::new(connect(address));
+    stream.get_mut().write_all(request).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let read = stream.read_until(b'\n', &mut head).unwrap();
+        assert!(read > 0, "closed after {head:?}");
+    }
+    (head, stream)
 }
 
 fn connect(address: &str) -> TcpStream {

@@ -60,10 +60,10 @@ impl Peer {
         Some(peer)
     }
 
-    /// A Go server that does the same job as the daemon, if Go is installed.
-    pub(crate) fn go(docker: &Path) -> Option<Self> {
+    /// A Go server that does the same job as the daemon, if Go is installed. It keeps the log of `logged`, a command of sh.
+    pub(crate) fn go(docker: &Path, logged: &str) -> Option<Self> {
         let mut command = Command::new(built_go_server()?);
-        command.arg(docker);
+        command.arg(docker).arg(logged);
         Some(Self::that_prints_its_address("Go server", command))
     }
 

@@ -26,6 +26,8 @@ pub(crate) enum Target {
     P99AtMost(f64),
     /// The maximum of the ratio to each peer.
     RatioAtMost(f64),
+    /// The minimum of the ratio to the first peer.
+    RatioAtLeast(f64),
 }
 
 /// Sorted measurements.
@@ -84,6 +86,10 @@ impl Figure {
             Target::RatioAtMost(limit) => {
                 self.peers.iter().all(|(_, peer)| self.ratio(peer) <= limit)
             }
+            Target::RatioAtLeast(limit) => {
+                let first = self.peers.first();
+                first.is_none_or(|(_, peer)| self.ratio(peer) >= limit)
+            }
         }
     }
 
@@ -108,6 +114,7 @@ impl Figure {
                 Target::AtLeast(limit) => format!(">= {}{missed}", shown(limit)),
                 Target::P99AtMost(limit) => format!("p99 <= {}{missed}", shown(limit)),
                 Target::RatioAtMost(limit) => format!("<= {} x{missed}", shown(limit)),
+                Target::RatioAtLeast(limit) => format!(">= {} x{missed}", shown(limit)),
             }
         });
         let peers = self.peers.iter().map(|(what, peer)| {
@@ -144,6 +151,7 @@ impl Figure {
                 Target::AtLeast(limit) => json!({"median_at_least": limit}),
                 Target::P99AtMost(limit) => json!({"p99_at_most": limit}),
                 Target::RatioAtMost(limit) => json!({"ratio_at_most": limit}),
+                Target::RatioAtLeast(limit) => json!({"ratio_at_least": limit}),
             };
             figure["meets_target"] = self.meets(target).into();
         }

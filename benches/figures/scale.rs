@@ -14,6 +14,8 @@ use crate::{Bench, cpu_time, run};
 const CONNECTIONS: [usize; 4] = [1, 2, 8, 32];
 const COUNTS: [usize; 4] = [10, 100, 1000, 10_000];
 const ROUND: Duration = Duration::from_millis(400);
+/// The containers that are listed, in one listing or several, between two looks at the CPU time.
+const LISTED_AT_ONCE: usize = 2000;
 /// The changes before those that are measured.
 const FIRST_CHANGES: usize = 10;
 
@@ -85,8 +87,8 @@ fn daemon(bench: &Bench, fleet: &Fleet, arguments: &str) -> Daemon {
     builder.args(arguments).start()
 }
 
-fn request(address: &str, ending: &str) -> Vec<u8> {
-    format!("GET / HTTP/1.1\r\nHost: {address}\r\n{ending}\r\n").into_bytes()
+fn request(address: &str, path: &str, ending: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{ending}\r\n").into_bytes()
 }
 
 /// Lists by docker's commands, as a script that asks each time does. Returns the time in milliseconds.
@@ -117,8 +119,8 @@ fn start(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
         drop(daemon);
         script.push(poll(fleet));
         let begun = Instant::now();
-        if let Some(peer) = Peer::go(&fleet.docker()) {
-            load::fetch(&peer.address, &request(&peer.address, ""));
+        if let Some(peer) = Peer::go(&fleet.docker(), "") {
+            load::fetch(&peer.address, &request(&peer.address, "/", ""));
             go.push(milliseconds(begun.elapsed()));
         }
     }
@@ -133,7 +135,7 @@ fn served(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
     let daemon = daemon(bench, fleet, "");
     daemon.json("/");
     follow_quietly(&daemon);
-    let answer = load::fetch(&daemon.address, &request(&daemon.address, ""));
+    let answer = load::fetch(&daemon.address, &request(&daemon.address, "/", ""));
     let body = answer
         .windows(4)
         .position(|part| part == b"\r\n\r\n")
@@ -143,7 +145,7 @@ fn served(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
     let directory = fleet.state().join("nginx");
     std::fs::create_dir_all(&directory).unwrap();
     let nginx = Peer::nginx(&directory, &answer[body..]);
-    let go = Peer::go(&fleet.docker());
+    let go = Peer::go(&fleet.docker(), "");
     let peers: Vec<&Peer> = [Some(&floor), nginx.as_ref(), go.as_ref()]
         .into_iter()
         .flatten()
@@ -164,7 +166,7 @@ fn served(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
             let load = |address: &str| {
                 load::run(
                     address,
-                    &request(address, ending),
+                    &request(address, "/", ending),
                     connections,
                     usage,
                     ROUND,
@@ -230,22 +232,43 @@ fn each(spent: Duration, load: &Load) -> f64 {
 /// Measures a listing of all containers.
 fn listed(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
     let daemon = daemon(bench, fleet, "--no-events --cache-duration 0");
-    let (mut ours, mut script, mut cpu) = (vec![], vec![], vec![]);
-    load::fetch(&daemon.address, &request(&daemon.address, ""));
+    let go = Peer::go(&fleet.docker(), "");
+    // The kernel counts CPU time in ticks, so that few containers are listed often.
+    let times = (LISTED_AT_ONCE / size.count).max(1);
+    let list = |address: &str, path: &str| {
+        let begun = Instant::now();
+        for _ in 0..times {
+            load::fetch(address, &request(address, path, ""));
+        }
+        milliseconds(begun.elapsed()) / times as f64
+    };
+    let each = |spent: Duration| spent.as_secs_f64() * 1e3 / times as f64;
+    let (mut ours, mut script, mut theirs) = (vec![], vec![], vec![]);
+    let (mut cpu, mut cpu_of_go) = (vec![], vec![]);
+    list(&daemon.address, "/");
     for _ in 0..effort.rounds {
-        let (before, begun) = (cpu_time(&daemon), Instant::now());
-        load::fetch(&daemon.address, &request(&daemon.address, ""));
-        ours.push(milliseconds(begun.elapsed()));
-        cpu.push((cpu_time(&daemon) - before).as_secs_f64() * 1e3);
+        let before = cpu_time(&daemon);
+        ours.push(list(&daemon.address, "/"));
+        cpu.push(each(cpu_time(&daemon) - before));
+        if let Some(go) = &go {
+            let before = go.cpu_time();
+            theirs.push(list(&go.address, "/fresh"));
+            cpu_of_go.push(each(go.cpu_time() - before));
+        }
         script.push(poll(fleet));
     }
-    bench
-        .report
+    let report = &mut bench.report;
+    report
         .many(&size.named("GET / uncached"), "ms", ours)
-        .peer("docker ps and inspect", script);
-    bench
-        .report
-        .many(&size.named("CPU of a listing"), "ms", cpu);
+        .peer("docker ps and inspect", script)
+        .peer("Go server", theirs);
+    report
+        .many(&size.named("CPU of a listing"), "ms", cpu)
+        .target(Target::RatioAtMost(match size.kind {
+            Kind::Plain => 0.4,
+            Kind::Dev => 0.8,
+        }))
+        .peer("Go server", cpu_of_go);
 }
 
 /// Measures one change of a container while a stream is open. Returns the CPU time of the daemon, in milliseconds.

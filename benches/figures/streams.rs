@@ -1,5 +1,7 @@
 //! Streams with many followers, long logs, and recreates beside many other processes.
 
+use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -9,8 +11,9 @@ use crate::changes::follows;
 use crate::common::client::Client;
 use crate::common::{Daemon, Sandbox};
 use crate::fleet::{Fleet, Kind};
+use crate::peers::Peer;
 use crate::report::{Target, milliseconds};
-use crate::{Bench, cpu_time};
+use crate::{Bench, cpu_time, load};
 
 /// The clients that follow changes at once.
 const FOLLOWERS: usize = 32;
@@ -22,6 +25,7 @@ const INTERVAL: Duration = Duration::from_millis(5);
 const LOG: usize = 200_000_000;
 /// The clients that follow a log at once.
 const LOG_FOLLOWERS: usize = 8;
+const LOG_ROUNDS: usize = 3;
 /// The processes on the machine that a recreate does not concern.
 const PROCESSES: usize = 300;
 const RECREATES: usize = 15;
@@ -101,39 +105,60 @@ fn log(bench: &mut Bench, bytes: usize) {
     sandbox.devcontainer(&format!("{flood} >&2"));
     let daemon = sandbox.daemon_of(bench.daemon()).start();
     daemon.json("/");
-    let per_second = |begun: Instant| lines as f64 / begun.elapsed().as_secs_f64();
-    let begun = Instant::now();
-    assert_eq!(daemon.recreate("app").status, 204);
-    let alone = per_second(begun);
-    let begun = Instant::now();
-    thread::scope(|scope| {
-        let (_, mut first) = daemon.stream("POST", "/devcontainers/app/recreate?follow=true", "");
-        for _ in 1..LOG_FOLLOWERS {
-            scope.spawn(|| follow(&daemon));
-        }
-        while first.line().is_some() {}
-    });
-    let followed = per_second(begun);
-    let begun = Instant::now();
+    let go = Peer::go(Path::new("docker"), &format!("{flood} >&2"));
     let pipe = format!("{flood} | cat >/dev/null");
-    let cat = Command::new("sh").args(["-c", &pipe]).status();
-    assert!(cat.unwrap().success());
-    let floor = per_second(begun);
-    for (what, value) in [
-        ("log", alone),
-        (&*format!("log, {LOG_FOLLOWERS} followers"), followed),
-    ] {
+    let per_second = |action: &mut dyn FnMut()| {
+        let begun = Instant::now();
+        action();
+        lines as f64 / begun.elapsed().as_secs_f64()
+    };
+    let (mut ours, mut theirs, mut cat) = ([vec![], vec![]], [vec![], vec![]], vec![]);
+    for _ in 0..LOG_ROUNDS {
+        ours[0].push(per_second(&mut || {
+            assert_eq!(daemon.recreate("app").status, 204)
+        }));
+        ours[1].push(per_second(&mut || {
+            let first = load::open(
+                &daemon.address,
+                "POST",
+                "/devcontainers/app/recreate?follow=true",
+            );
+            follow(
+                first,
+                &daemon.address,
+                "/devcontainers/app/logs?follow=true",
+            );
+        }));
+        if let Some(go) = &go {
+            let run = || load::open(&go.address, "GET", "/run");
+            theirs[0].push(per_second(&mut || load::drain(run())));
+            theirs[1].push(per_second(&mut || follow(run(), &go.address, "/follow")));
+        }
+        cat.push(per_second(&mut || {
+            let status = Command::new("sh").args(["-c", &pipe]).status();
+            assert!(status.unwrap().success());
+        }));
+    }
+    let target = if bytes < 1000 { 2.0 } else { 2.5 };
+    let whats = ["log".to_owned(), format!("log, {LOG_FOLLOWERS} followers")];
+    for ((what, ours), theirs) in whats.into_iter().zip(ours).zip(theirs) {
         let what = format!("{what}, lines of {bytes} bytes");
-        bench
-            .report
-            .one(&what, "per s", value)
-            .peer("cat", vec![floor]);
+        let figure = bench.report.many(&what, "per s", ours);
+        if go.is_some() {
+            figure.target(Target::RatioAtLeast(target));
+        }
+        figure.peer("Go server", theirs).peer("cat", cat.clone());
     }
 }
 
-fn follow(daemon: &Daemon) {
-    let (_, mut client) = daemon.stream("GET", "/devcontainers/app/logs?follow=true", "");
-    while client.line().is_some() {}
+/// Follows a log with several clients, one of which follows it already.
+fn follow(first: impl Read, address: &str, path: &str) {
+    thread::scope(|scope| {
+        for _ in 1..LOG_FOLLOWERS {
+            scope.spawn(|| load::drain(load::open(address, "GET", path)));
+        }
+        load::drain(first);
+    });
 }
 
 /// Measures recreates by stand-ins, with few and with many other processes on the machine.

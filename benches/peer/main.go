@@ -1,8 +1,14 @@
 // A server of the usual kind that does the same job as the daemon, for comparison: it lists containers by running docker,
-// keeps the list for ten seconds, and encodes it for each request.
+// keeps the list for ten seconds, and encodes it for each request. It also runs a command and keeps its output as a log.
+//
+//	GET /        the containers
+//	GET /fresh   the containers, listed for this request
+//	GET /run     runs the command of the second argument; the answer ends when it has ended
+//	GET /follow  the log of the command that runs, until its end
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -12,11 +18,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 const (
 	cachedFor = 10 * time.Second
 	batch     = 100
+	// keptLog is the number of bytes of a log that are kept.
+	keptLog = 4 << 20
+	// longestLine is the number of bytes that a line of a log may have.
+	longestLine = 64 << 10
 )
 
 // inspected is the part of docker's answer that is read.
@@ -58,10 +69,129 @@ type container struct {
 }
 
 type server struct {
-	docker string
-	mutex  sync.Mutex
-	listed time.Time
-	all    []container
+	docker  string
+	command string
+	mutex   sync.Mutex
+	listed  time.Time
+	all     []container
+	log     *log
+}
+
+// line is a line of a log, as a follower receives it.
+type line struct {
+	CreatedAt time.Time `json:"created_at"`
+	Level     string    `json:"level"`
+	Output    string    `json:"output"`
+}
+
+// log keeps the newest lines of a command.
+type log struct {
+	mutex sync.Mutex
+	more  *sync.Cond
+	lines []line
+	first int
+	bytes int
+	ended bool
+}
+
+func newLog() *log {
+	l := &log{}
+	l.more = sync.NewCond(&l.mutex)
+	return l
+}
+
+func (l *log) add(text string) {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, text)
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.lines = append(l.lines, line{time.Now().UTC(), "info", text})
+	l.bytes += len(text)
+	for l.bytes > keptLog {
+		l.bytes -= len(l.lines[0].Output)
+		l.lines = l.lines[1:]
+		l.first++
+	}
+	l.more.Broadcast()
+}
+
+func (l *log) end() {
+	l.mutex.Lock()
+	l.ended = true
+	l.mutex.Unlock()
+	l.more.Broadcast()
+}
+
+// from returns the lines from a number on, and the number after them. It waits for the first one.
+func (l *log) from(number int) ([]line, int) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for !l.ended && l.first+len(l.lines) <= number {
+		l.more.Wait()
+	}
+	skipped := number - l.first
+	if skipped < 0 {
+		skipped = 0
+	}
+	if skipped >= len(l.lines) {
+		return nil, number
+	}
+	some := append([]line(nil), l.lines[skipped:]...)
+	return some, l.first + len(l.lines)
+}
+
+func (s *server) run(w http.ResponseWriter, _ *http.Request) {
+	kept := newLog()
+	s.mutex.Lock()
+	s.log = kept
+	s.mutex.Unlock()
+	defer kept.end()
+	command := exec.Command("sh", "-c", s.command)
+	pipe, err := command.StderrPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.(http.Flusher).Flush()
+	lines := bufio.NewScanner(pipe)
+	lines.Buffer(nil, longestLine)
+	for lines.Scan() {
+		kept.add(lines.Text())
+	}
+	if err := command.Wait(); err != nil {
+		fmt.Fprintln(w, err)
+	}
+}
+
+func (s *server) follow(w http.ResponseWriter, _ *http.Request) {
+	s.mutex.Lock()
+	kept := s.log
+	s.mutex.Unlock()
+	if kept == nil {
+		http.Error(w, "no log", http.StatusNotFound)
+		return
+	}
+	encoder := json.NewEncoder(w)
+	flusher, _ := w.(http.Flusher)
+	for next := 0; ; {
+		var some []line
+		if some, next = kept.from(next); some == nil {
+			return
+		}
+		for _, one := range some {
+			if encoder.Encode(one) != nil {
+				return
+			}
+		}
+		flusher.Flush()
+	}
 }
 
 func (s *server) list() ([]container, error) {
@@ -123,10 +253,10 @@ func convert(from inspected) container {
 	return to
 }
 
-func (s *server) current() ([]container, error) {
+func (s *server) current(fresh bool) ([]container, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if time.Since(s.listed) < cachedFor {
+	if !fresh && time.Since(s.listed) < cachedFor {
 		return s.all, nil
 	}
 	all, err := s.list()
@@ -136,8 +266,8 @@ func (s *server) current() ([]container, error) {
 	return all, err
 }
 
-func (s *server) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	all, err := s.current()
+func (s *server) containers(w http.ResponseWriter, r *http.Request) {
+	all, err := s.current(r.URL.Path == "/fresh")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -154,5 +284,9 @@ func main() {
 		panic(err)
 	}
 	fmt.Println(listener.Addr())
-	panic(http.Serve(listener, &server{docker: os.Args[1]}))
+	s := &server{docker: os.Args[1], command: os.Args[2]}
+	http.HandleFunc("/", s.containers)
+	http.HandleFunc("/run", s.run)
+	http.HandleFunc("/follow", s.follow)
+	panic(http.Serve(listener, nil))
 }
