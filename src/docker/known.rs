@@ -35,6 +35,15 @@ pub(super) struct Known {
     pub(super) reading: u64,
 }
 
+impl Known {
+    fn says_the_same(&self, read: &Read) -> bool {
+        self.info.as_deref() == read.info.as_ref()
+            && self.warnings == read.warnings
+            && self.image == read.image
+            && self.is_doubtful == read.is_doubtful
+    }
+}
+
 impl KnownContainers {
     pub(super) fn get(&self, id: &str) -> Option<&Known> {
         self.all.get(id)
@@ -65,6 +74,12 @@ impl KnownContainers {
 
     /// Takes a reading. An unchanged container keeps its place in memory.
     pub(super) fn insert(&mut self, id: String, read: Read, reading: u64) {
+        if let Some(known) = self.all.get_mut(&id)
+            && known.says_the_same(&read)
+        {
+            known.reading = reading;
+            return;
+        }
         let shared_ports = self.shared_ports.take();
         let before = self.remove(&id);
         let last = before.and_then(|known| known.info);
