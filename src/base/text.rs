@@ -36,6 +36,15 @@ pub fn enumerate(names: &[&str]) -> String {
     }
 }
 
+/// Returns bytes as text, with U+FFFD in place of what is not UTF-8. It is faster than [`String::from_utf8_lossy`] where all
+/// is UTF-8, as nearly always.
+pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
+}
+
 /// Removes terminal escapes and other control characters. Of a line that was overwritten (`\r`), the last text stays.
 pub fn plain_text(text: &str) -> String {
     let remained = text.trim_end_matches('\r').rsplit('\r').next();

@@ -2,6 +2,7 @@
 
 use super::journal::Journal;
 use crate::base::lines::Lines;
+use crate::base::text::{lossy, plain_text};
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::line::Line;
 use crate::devcontainer::cli::log::LogReader;
@@ -102,7 +103,7 @@ impl<'a> Output<'a> {
             }
         }
         if let Some(last) = lines.last() {
-            self.last_line = Some(crate::base::text::plain_text(&last.text));
+            self.last_line = Some(plain_text(&last.text));
         }
         self.journal.write(lines);
     }
@@ -115,7 +116,7 @@ fn stdout_line(
     result: &mut Option<UpResult>,
     now: Timestamp,
 ) -> Option<Line> {
-    let text = String::from_utf8_lossy(line);
+    let text = lossy(line);
     let found = if dropped > 0 {
         UpResult::parse_cut(&text)
     } else {

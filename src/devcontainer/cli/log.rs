@@ -4,6 +4,8 @@
 //! command lines in `start` and `stop` are left out because they hold secrets (`docker run … -e TOKEN=…`), and so are
 //! the stack traces between the objects.
 
+use memchr::memchr2;
+
 use super::cause::Causes;
 use super::command;
 use super::event::{CliEvent, Message, parse};
@@ -12,7 +14,7 @@ use super::mend::mend;
 use super::phases::Phases;
 use super::timing::{Steps, step_name};
 use crate::base::lines::Lines;
-use crate::base::text::plain_text;
+use crate::base::text::{lossy, plain_text};
 use crate::base::time::Timestamp;
 use crate::model::api::LogLevel;
 use crate::model::phase::Phase;
@@ -80,7 +82,7 @@ struct Parser {
 
 impl Parser {
     fn line(&mut self, line: &[u8], dropped: usize, now: Timestamp) {
-        let text = String::from_utf8_lossy(line);
+        let text = lossy(line);
         if let Some(event) = parse(&text) {
             self.event(&event, dropped, now);
         } else if dropped > 0
@@ -232,12 +234,14 @@ impl Parser {
     /// Adds one line, unless nothing of it can be seen.
     fn push(&mut self, at: Timestamp, level: LogLevel, line: &str) {
         let line = line.trim_end();
-        let is_blank = if line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            line.is_empty()
+        // Only escapes and carriage returns make something invisible that is no control character itself.
+        let may_hide = memchr2(b'\x1b', b'\r', line.as_bytes()).is_some();
+        let is_visible = if may_hide || !line.bytes().any(|byte| byte.is_ascii_graphic()) {
+            !plain_text(line).trim().is_empty()
         } else {
-            plain_text(line).trim().is_empty()
+            true
         };
-        if !is_blank {
+        if is_visible {
             self.out.push(Line::new(at, level, line));
         }
     }
