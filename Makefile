@@ -13,7 +13,7 @@ run: ## build the daemon and run it in the foreground, with a sample if no engin
 test: ## run every test, including those on private engines, a current and this machine's (ARGS: for cargo test)
 	@scripts/test.sh $(ARGS)
 
-bench: ## measure the figures of the README on real components (ARGS: for the bench program)
+bench: ## measure the figures of docs/figures.md on real components (ARGS: for the bench program)
 	@scripts/bench.sh $(ARGS)
 
 check: ## check formatting and lints, and run every test

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures the figures of the README with the static binary, a private Docker engine and the real devcontainer CLI.
+# Measures the figures of docs/figures.md with the static binary, a private Docker engine and the real devcontainer CLI.
 #
 #   scripts/bench.sh [ARGUMENT for the bench program...]
 set -eu

@@ -1,4 +1,4 @@
-//! Measures the figures of the README, with the static binary, a real Docker engine and the real devcontainer CLI.
+//! Measures the figures of docs/figures.md, with the static binary, a real Docker engine and the real devcontainer CLI.
 //!
 //! `make bench` installs these and runs the program; `make bench ARGS='start edit'` runs only these sections, and `make
 //! bench QUICK=1` the most important ones with fewer samples. The output is a table. Its data is written as JSON to the

@@ -1,5 +1,5 @@
 //! P12 for dev containers of a compose project: when a recreate fails, or the daemon is killed, the container and the
-//! other services are there again, as they were. Together, the rows are the second table in docs/FAILURES.md.
+//! other services are there again, as they were. Together, the rows are the second table in docs/operations.md.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -2,7 +2,7 @@
 //!
 //! The old container is one that the real CLI made: it has a name, an extra label, a published port and a named volume,
 //! and its own command serves a file of the volume on the port. The whole output of `docker inspect` must stay the
-//! same. Together, the two tables here are the table in docs/FAILURES.md.
+//! same. Together, the two tables here are the table in docs/operations.md.
 
 mod cases;
 mod checks;
@@ -317,13 +317,13 @@ fn table() -> String {
 
 #[test]
 fn p12_the_table_in_the_docs_is_what_is_tested() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FAILURES.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let text = fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| line.starts_with('|'));
     let found: String = lines.map(|line| format!("{line}\n")).collect();
     let expected = table() + &crate::compose_failures::table();
     assert!(
         found == expected,
-        "docs/FAILURES.md should have\n{expected}"
+        "docs/operations.md should have\n{expected}"
     );
 }

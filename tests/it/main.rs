@@ -18,6 +18,7 @@ mod costs;
 mod daemon;
 mod dead_file_system;
 mod dirty;
+mod documents;
 mod errors;
 mod events;
 mod events_child;
