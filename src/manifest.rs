@@ -6,7 +6,7 @@
 //! {
 //!   "devcontainers": [
 //!     {"id": "UUID", "name": "…", "workspace_folder": "~/project", "config_path": ".devcontainer/devcontainer.json",
-//!      "up_args": ["--mount", "type=bind,source=/a,target=/b"]}
+//!      "up_args": ["--mount", "type=bind,source=/a,target=/b"], "autostart": true}
 //!   ],
 //!   "scripts": [{"id": "UUID", "log_source_id": "UUID"}]
 //! }
@@ -14,7 +14,8 @@
 //!
 //! Only `workspace_folder` is required. A relative `config_path` is relative to it. In both, a leading `~`, `$NAME` and
 //! `${NAME}` are replaced. The script with the id of a dev container gives the id of the log that its operations write
-//! to. `up_args` are additional arguments of `devcontainer up`. Unknown fields are errors.
+//! to. `up_args` are additional arguments of `devcontainer up`. One with `autostart` is started when the daemon starts.
+//! Unknown fields are errors.
 
 mod expand;
 #[cfg(any(test, fuzzing))]
@@ -143,6 +144,8 @@ struct Entry {
     config_path: Option<String>,
     #[serde(default)]
     up_args: Vec<String>,
+    #[serde(default)]
+    autostart: bool,
 }
 
 #[derive(Deserialize)]
@@ -274,6 +277,7 @@ impl Entry {
             config,
             log_source: script.and_then(Script::log_source),
             up_args: up_args.collect::<Result<_, _>>()?,
+            autostart: self.autostart,
         })
     }
 }

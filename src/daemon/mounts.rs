@@ -1,5 +1,6 @@
 //! The mounts of file systems that a network or another process serves, and the paths that lead to them.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -30,6 +31,8 @@ const REMOTE: [&str; 15] = [
 pub(super) struct Mounts(Vec<Mount>);
 
 struct Mount {
+    /// The number of the device, as the kernel writes it.
+    device: Vec<u8>,
     point: PathBuf,
     is_remote: bool,
 }
@@ -46,12 +49,24 @@ impl Mounts {
 
     /// Returns the remote mount that `path` is on, by the words of both: the path itself is not looked at.
     pub(super) fn around(&self, path: &Path) -> Option<&Path> {
-        let around = self.0.iter().filter(|one| path.starts_with(&one.point));
-        // The later one of two on one point hides the other.
-        let innermost = around.max_by_key(|one| one.point.components().count())?;
+        let innermost = self.innermost(path)?;
         // With the root directory, all would be one place.
         let is_place = innermost.is_remote && innermost.point.parent().is_some();
         is_place.then_some(&innermost.point)
+    }
+
+    fn innermost(&self, path: &Path) -> Option<&Mount> {
+        let around = self.0.iter().filter(|one| path.starts_with(&one.point));
+        // The later one of two on one point hides the other.
+        around.max_by_key(|one| one.point.components().count())
+    }
+
+    /// Returns where other file systems than that of `directory` are mounted below it, by the words of all.
+    pub(super) fn elsewhere(&self, directory: &Path) -> HashSet<PathBuf> {
+        let own = self.innermost(directory).map(|mount| &mount.device);
+        let below = self.0.iter().filter(|one| one.point.starts_with(directory));
+        let others = below.filter(|one| one.point != directory && Some(&one.device) != own);
+        others.map(|one| one.point.clone()).collect()
     }
 
     /// Returns the remote mount that `path` leads to. Its links are read up to that mount, which is not touched; but
@@ -88,10 +103,15 @@ impl Mounts {
 
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let point = unescaped(fields.nth(4)?);
+    let device = fields.nth(2)?.to_vec();
+    let point = unescaped(fields.nth(1)?);
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
     let is_remote = kind.starts_with(b"fuse") || REMOTE.iter().any(|one| one.as_bytes() == kind);
-    Some(Mount { point, is_remote })
+    Some(Mount {
+        device,
+        point,
+        is_remote,
+    })
 }
 
 /// Replaces the octal escapes of mountinfo: those of blanks, line breaks and backslashes.
@@ -153,6 +173,28 @@ mod tests {
         let root = Mounts::parse(b"22 1 0:9 / / rw - fuse.root x rw\n");
         let found = root.around(Path::new("/a"));
         assert_eq!(found, None, "all would be one place");
+    }
+
+    #[test]
+    fn other_file_systems_are_found_by_words() {
+        let mounts = MOUNTS.to_owned() + "35 22 8:1 /x /home/bound rw - ext4 /dev/sda1 rw\n";
+        let mounts = Mounts::parse(mounts.as_bytes());
+        for (directory, expected) in [
+            ("/home", &["/home/bound"][..]),
+            ("/nfs", &["/nfs/local"]),
+            ("/nfs/local", &[]),
+            (
+                "/",
+                &["/nfs", "/nfs/local", "/with blank", "/home", "/auto"],
+            ),
+        ] {
+            let expected = expected.iter().map(PathBuf::from).collect();
+            assert_eq!(
+                mounts.elsewhere(Path::new(directory)),
+                expected,
+                "{directory}"
+            );
+        }
     }
 
     #[test]

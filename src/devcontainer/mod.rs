@@ -2,9 +2,11 @@
 
 pub mod cli;
 pub mod config;
+pub mod discover;
 pub mod fingerprint;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub mod gitignore;
 pub mod ownership;
 pub mod resolve;
 pub mod scan;

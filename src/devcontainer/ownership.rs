@@ -1,4 +1,4 @@
-//! The owner of a workspace folder that only a label names: its commands run as the daemon's user, so nobody else may have
+//! The owner of a workspace folder that only a label names, or a search has found: its commands run as the daemon's user, so nobody else may have
 //! written them (P18). git guards a repository in the same way (`safe.directory`).
 
 use std::fmt;
@@ -25,8 +25,9 @@ struct User {
 /// A path that another user has written, or may write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotOwn {
-    /// The workspace folder, which the label names.
+    /// The workspace folder, which nobody but this source names.
     folder: PathBuf,
+    source: Source,
     /// The folder, its configuration, or a directory between the two.
     path: PathBuf,
     flaw: Flaw,
@@ -46,7 +47,8 @@ enum Flaw {
 /// between the two. With a `--workspace-root`, and for a folder that the operator has named, there is no reason. What cannot
 /// be looked at is left to the CLI.
 pub fn not_own(declared: &Declared, resolved: &Resolved, roots: &[PathBuf]) -> Option<NotOwn> {
-    if declared.source != Source::Label || !roots.is_empty() {
+    let source = declared.source;
+    if !matches!(source, Source::Label | Source::Discovery) || !roots.is_empty() {
         return None;
     }
     let user = User {
@@ -57,7 +59,12 @@ pub fn not_own(declared: &Declared, resolved: &Resolved, roots: &[PathBuf]) -> O
     paths.into_iter().find_map(|path| {
         let flaw = user.flaw_of(&fs::metadata(&path).ok()?)?;
         let folder = declared.folder.clone();
-        Some(NotOwn { folder, path, flaw })
+        Some(NotOwn {
+            folder,
+            source,
+            path,
+            flaw,
+        })
     })
 }
 
@@ -105,8 +112,17 @@ impl User {
 
 impl fmt::Display for NotOwn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { folder, path, flaw } = self;
-        write!(f, "only a label names {}, and ", folder.display())?;
+        let Self {
+            folder,
+            source,
+            path,
+            flaw,
+        } = self;
+        let named_by = match source {
+            Source::Discovery => "only --discover has found",
+            _ => "only a label names",
+        };
+        write!(f, "{named_by} {}, and ", folder.display())?;
         let path = path.display();
         match flaw {
             Flaw::Owner { owner, user } => {
@@ -213,7 +229,13 @@ mod tests {
         let message = |flaw| {
             let folder = PathBuf::from("/home/me/app");
             let path = folder.join(".devcontainer");
-            NotOwn { folder, path, flaw }.to_string()
+            NotOwn {
+                folder,
+                source: Source::Label,
+                path,
+                flaw,
+            }
+            .to_string()
         };
         let unmapped = Flaw::Owner {
             owner: 65534,

@@ -28,8 +28,8 @@ pub fn canonical(path: &Path) -> PathBuf {
 }
 
 /// Resolves the folder and the configuration of a dev container on disk. `roots` are the folders of `--workspace-root`, as
-/// they are written and resolved; without any, every folder is allowed. With some, a path of a label is looked at only if
-/// its words are below one of them: what is elsewhere may be on a file system that does not answer.
+/// they are written and resolved; without any, every folder is allowed. With some, a path that the operator has not named is
+/// looked at only if its words are below one of them: what is elsewhere may be on a file system that does not answer.
 pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
     if let Some(long) = declared
         .paths()
@@ -37,7 +37,7 @@ pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
     {
         return unresolved(declared, long);
     }
-    if declared.source == Source::Label && !is_below(&normal(&declared.folder), roots) {
+    if !declared.source.is_operator() && !is_below(&normal(&declared.folder), roots) {
         return outside(declared);
     }
     let folder = canonical(&declared.folder);
@@ -87,7 +87,7 @@ pub fn exists(folder: &Path, roots: &[PathBuf]) -> bool {
 }
 
 /// Returns whether a path is below a workspace root. Without any root, every path is.
-fn is_below(path: &Path, roots: &[PathBuf]) -> bool {
+pub fn is_below(path: &Path, roots: &[PathBuf]) -> bool {
     roots.is_empty() || roots.iter().any(|root| path.starts_with(root))
 }
 
@@ -99,7 +99,7 @@ fn may_be_looked_at(config: &Path, declared: &Declared, roots: &[PathBuf]) -> bo
         || is_below(&plain, roots)
 }
 
-/// A dev container whose label names a folder outside of the workspace roots. Nothing of it is looked at.
+/// A dev container in a folder outside of the workspace roots that the operator has not named. Nothing of it is looked at.
 fn outside(declared: &Declared) -> Resolved {
     let folder = declared.folder.clone();
     let why = if folder.is_absolute() {

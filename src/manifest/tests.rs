@@ -181,3 +181,15 @@ fn an_error_names_the_manifest_and_has_a_source() {
     let error = Manifest::read(Path::new("/")).unwrap_err().to_string();
     assert_eq!(error, "/: it is not a regular file, or larger than 4 MiB");
 }
+
+#[test]
+fn a_dev_container_is_started_with_the_daemon_where_it_says_so() {
+    let manifest = parse(
+        r#"{"devcontainers":[{"workspace_folder":"/w","autostart":true},{"workspace_folder":"/v"}]}"#,
+    );
+    let devcontainers = manifest.unwrap().devcontainers.into_iter();
+    let autostart: Vec<bool> = devcontainers.map(|one| one.autostart).collect();
+    assert_eq!(autostart, [true, false]);
+    let refused = parse(r#"{"devcontainers":[{"workspace_folder":"/w","autostart":"yes"}]}"#);
+    assert!(refused.unwrap_err().contains("expected a boolean"));
+}

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 /// | the folder is outside of the workspace roots | `None` | no |
 /// | the folder is relative | `StopOnly` | no |
 /// | the folder does not exist | `StopOnly` | yes, unless one of the two below holds too |
-/// | a label names a configuration outside of the folder | `StopOnly` | no |
-/// | a path in a label has `..` | `StopOnly` | no |
+/// | others than the operator name a configuration outside of the folder | `StopOnly` | no |
+/// | others than the operator name a path with `..` | `StopOnly` | no |
 /// | none | `Full` | yes |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -76,14 +76,14 @@ pub enum Why {
     OutsideRoots(PathBuf),
     /// The folder does not exist or is not a directory.
     Missing(PathBuf),
-    /// A label names a configuration that is not in its folder.
+    /// The configuration that a label or a client names, or a search has found, is not in its folder.
     ConfigOutside {
         /// The configuration without symbolic links.
         config: PathBuf,
         /// The workspace folder.
         folder: PathBuf,
     },
-    /// A label has a path with `..`, which is ambiguous: behind a symbolic link it leads elsewhere for the kernel than
+    /// A label or a client names a path with `..`, which is ambiguous: behind a symbolic link it leads elsewhere for the kernel than
     /// for the CLI, which resolves it by its text. The path that is used would not be the one that was checked. The CLI
     /// itself writes no such labels.
     LeadsUp(PathBuf),
@@ -121,15 +121,14 @@ impl fmt::Display for Why {
             ),
             Self::ConfigOutside { config, folder } => write!(
                 f,
-                "the config {} that the label names is not below the workspace folder {}; to allow it, name both in a \
-                 manifest",
+                "the config {} is not below the workspace folder {}; to allow it, name both in a manifest",
                 config.display(),
                 folder.display()
             ),
             Self::LeadsUp(path) => {
                 write!(
                     f,
-                    "the path {} in a label leads upwards with `..`; to allow it, name the dev container in a manifest",
+                    "the path {} leads upwards with `..`; to allow it, name the dev container in a manifest",
                     path.display()
                 )
             }

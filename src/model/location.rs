@@ -49,8 +49,19 @@ pub enum Source {
     Predefined,
     /// The operator for the folder, and a label for the configuration in it.
     PredefinedFolder,
+    /// A client, which has asked for the folder to be listed.
+    Request,
+    /// A search below a directory that the operator has named.
+    Discovery,
     /// A label, which any image can set.
     Label,
+}
+
+impl Source {
+    /// Returns whether the operator has named the folder, so that it is looked at wherever it is.
+    pub fn is_operator(self) -> bool {
+        matches!(self, Self::Predefined | Self::PredefinedFolder)
+    }
 }
 
 /// Folder and configuration of a dev container, resolved on disk.
@@ -226,6 +237,8 @@ pub struct Predefined {
     pub log_source: Option<Uuid>,
     /// Additional arguments of `devcontainer up`.
     pub up_args: Vec<UpArg>,
+    /// True if it is started when the daemon starts.
+    pub autostart: bool,
 }
 
 impl Predefined {
@@ -238,6 +251,7 @@ impl Predefined {
             config: None,
             log_source: None,
             up_args: Vec::new(),
+            autostart: false,
         }
     }
 

@@ -110,7 +110,7 @@ fn a_configuration_that_may_not_be_looked_at_is_not_clean() {
     let daemon = labelled(&sandbox, text(&folder), Some(text(&config)));
     let said = unchecked(&daemon);
     let expected = format!(
-        "the config {} that the label names is not below the workspace folder {}; to allow it, name both in a manifest",
+        "the config {} is not below the workspace folder {}; to allow it, name both in a manifest",
         outside.display(),
         folder.display()
     );
