@@ -30,6 +30,8 @@ pub struct Config {
     pub manifest: Option<PathBuf>,
     /// The absolute workspace folders of more predefined dev containers.
     pub devcontainer_folders: Vec<PathBuf>,
+    /// The absolute directories below which dev containers are searched for.
+    pub discover: Vec<PathBuf>,
     /// The absolute folders below which dev containers may be operated on. If it is empty, all may be.
     pub workspace_roots: Vec<PathBuf>,
     /// The state directory, or `None` if there is no home directory either.
@@ -72,6 +74,7 @@ impl Default for Config {
             devcontainer: None,
             manifest: None,
             devcontainer_folders: Vec::new(),
+            discover: Vec::new(),
             workspace_roots: Vec::new(),
             state_dir: None,
             cache_duration: Duration::from_secs(10),

@@ -87,6 +87,12 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "workspace folder of one more predefined dev container",
     },
     Flag {
+        name: "discover",
+        setting: Setting::Repeatable("DIR", |c, v| push(&mut c.discover, directory(v))),
+        default: "",
+        help: "find dev containers by their configurations in folders up to\nthree levels below this one",
+    },
+    Flag {
         name: "workspace-root",
         setting: Setting::Repeatable("DIR", |c, v| push(&mut c.workspace_roots, directory(v))),
         default: "any folder",

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::discovery::Discovery;
 use super::disk::Disk;
 use super::shared::{Shared, Unanswered};
 use super::turns::{Scanned, Turns};
@@ -37,6 +38,7 @@ pub struct Observer {
     /// How long docker may take for a command of a listing.
     list_timeout: Duration,
     disk: Arc<Disk>,
+    discovery: Arc<Discovery>,
     turns: Turns,
     /// The scans of those dev containers of which the kernel does not tell.
     turns_of_untold: Turns,
@@ -82,6 +84,7 @@ impl Observer {
         shared: Arc<Shared>,
         list_timeout: Duration,
         disk: Arc<Disk>,
+        discovery: Arc<Discovery>,
         rescan_signal: RescanSignal,
         vigil: Arc<Vigil>,
     ) -> Self {
@@ -89,6 +92,7 @@ impl Observer {
             shared,
             list_timeout,
             disk,
+            discovery,
             turns: Turns::default(),
             turns_of_untold: Turns::default(),
             rescan_signal,
@@ -119,6 +123,7 @@ impl Observer {
         shows_interest: bool,
         is_wanted: IsWanted<'_>,
     ) -> Result<Current, NoView> {
+        self.discovery.refresh();
         let stale = match self.fresh_list(need, shows_interest, is_wanted)? {
             Freshness::Stale { age, reason } => Some((age, reason)),
             Freshness::Failed(reason) => return Err(NoView::Failed(reason)),
@@ -161,6 +166,7 @@ impl Observer {
 
     /// Scans the inputs of all dev containers, and reads those that changed.
     pub fn scan(&self) {
+        self.discovery.refresh();
         let (news, _) = self.news();
         self.scan_while(news, ALWAYS);
     }

@@ -1,6 +1,7 @@
 //! All access to workspaces on disk, each within a deadline: what does not answer is silent (P22).
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +10,10 @@ use std::time::{Duration, Instant};
 
 pub use super::looks::Silent;
 use super::looks::{Located, Looks};
+use super::mounts::Mounts;
 use crate::base::notify::RescanSignal;
 use crate::devcontainer::config::search;
+use crate::devcontainer::discover::{Search, discover};
 use crate::devcontainer::resolve::{canonical, exists, resolve};
 use crate::devcontainer::scan;
 use crate::model::inputs::{ForceReread, Inputs};
@@ -94,6 +97,37 @@ impl Disk {
         let found = self.looks.each(items, look, |_| {});
         let all = declared.into_iter().zip(found);
         all.map(|((key, declared), found)| (key, declared, found))
+            .collect()
+    }
+
+    /// Searches below a directory of `--discover`, with the file of the patterns that git ignores everywhere.
+    pub fn search(
+        &self,
+        directory: &Path,
+        global: Option<PathBuf>,
+    ) -> Result<io::Result<Search>, Silent> {
+        self.looks
+            .one(Folder(directory.to_path_buf()), move |folder| {
+                let directory = canonical(&folder.0);
+                let elsewhere = Mounts::read().elsewhere(&directory);
+                discover(&directory, &elsewhere, global.as_deref())
+            })
+    }
+
+    /// Resolves what a search has found, without what is no file, below no workspace root, or does not answer.
+    pub fn resolve_found(&self, declared: Vec<Declared>) -> Vec<(Declared, Resolved)> {
+        let items: Arc<[Declared]> = declared.iter().cloned().collect();
+        let roots = self.roots();
+        let look = move |declared: &Declared| {
+            let resolved = resolve(declared, &roots);
+            let config = resolved.canonical_config.as_deref();
+            let is_there = config.is_some_and(Path::is_file);
+            let is_allowed = resolved.access.allows_stop();
+            (is_there && is_allowed).then_some(resolved)
+        };
+        let found = self.looks.each(items, look, |_| {});
+        let all = declared.into_iter().zip(found);
+        all.filter_map(|(declared, found)| Some((declared, found.ok()??)))
             .collect()
     }
 

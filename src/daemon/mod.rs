@@ -1,12 +1,14 @@
 //! The threads of the daemon and the state that they share.
 
 pub mod current;
+pub mod discovery;
 pub mod disk;
 mod looks;
 mod mounts;
 pub mod operations;
 pub mod persist;
 pub mod refresher;
+pub mod registry;
 pub mod shared;
 mod turns;
 pub mod vigil;

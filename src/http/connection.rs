@@ -94,7 +94,7 @@ struct Connection<'a> {
 impl Connection<'_> {
     fn serve_next(&mut self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
         let service = self.service;
-        match requests.next(idle, |request| service.admit(request).map(drop)) {
+        match requests.next(idle, |request| service.admit_body(request)) {
             Ok(request) => match self.place.begin() {
                 Some(Turn::Any) => self.serve(&request, request.persistence),
                 Some(Turn::Last) => self.serve(&request, Persistence::Close),

@@ -15,10 +15,14 @@ use super::request::HeadError;
 use super::response::Answer;
 use super::routes::RouteError;
 use crate::daemon::operations::StartError;
+use crate::daemon::registry::AddError;
 use crate::model::api::ErrorBody;
 use crate::model::labels::LABEL_FOLDER;
 use crate::model::operation::{End, Ending, OperationKind};
-use crate::state::Refusal;
+use crate::state::{KeptListed, Refusal};
+
+/// What the body of a request for a dev container should be.
+const BODY_EXAMPLE: &str = r#"the body should be {"workspace_folder":"/…"}, with "config_path" where the folder has several configurations"#;
 
 /// Characters of the text of a `Warning` header.
 const MAX_WARNING: usize = 500;
@@ -42,8 +46,16 @@ pub(super) enum Error {
         path: String,
     },
     Query(QueryError),
-    /// The request has a body, which no route takes.
+    /// The request has a body, which the route does not take.
     UnusedBody,
+    /// The body is of this kind, and not JSON.
+    ContentType(String),
+    /// The body does not say what it should, for this reason.
+    Body(String),
+    /// A dev container is not listed.
+    NotAdded(AddError),
+    /// A dev container is not forgotten.
+    NotForgotten(KeptListed),
     /// There is no container list, on `GET /`.
     NoContainers(String),
     /// There is no container list, on any other route.
@@ -116,8 +128,24 @@ impl Error {
             Self::UnusedBody => row(
                 400,
                 "Bad request",
-                "the request has a body, but no route takes one; parameters belong in the query, as in ?wait=true",
+                "the request has a body, which the route does not take; parameters belong in the query, as in ?wait=true",
             ),
+            Self::ContentType(kind) => {
+                let detail = format!(
+                    "the body has the type {kind:?}; send it with the header Content-Type: application/json"
+                );
+                row(415, "Unsupported media type", detail)
+            }
+            Self::Body(why) => row(400, "Bad request", format!("{why}; {BODY_EXAMPLE}")),
+            Self::NotAdded(why) => not_added_row(&why),
+            Self::NotForgotten(KeptListed::Refused(refusal)) => refusal_row(&refusal),
+            Self::NotForgotten(why) => {
+                let message = match why {
+                    KeptListed::Container(_) => "Devcontainer has a container",
+                    _ => "Devcontainer is defined elsewhere",
+                };
+                row(409, message, why.to_string())
+            }
             Self::NoContainers(why) => row(500, "Could not get containers.", why),
             Self::NoListing(why) => row(500, "Could not list containers", why),
             Self::NotReady(missing) => row(503, "Not ready", missing.join("; ")),
@@ -257,12 +285,24 @@ fn limit_row(limit: Limit) -> Row {
         }
         Limit::Body => {
             let detail = format!(
-                "the body or its framing exceeds {} KiB; no route needs one",
+                "the body or its framing exceeds {} KiB; no route needs so much",
                 MAX_BODY >> 10
             );
             row(413, "Request body too large", detail)
         }
     }
+}
+
+fn not_added_row(error: &AddError) -> Row {
+    let (status, message) = match error {
+        AddError::NotAllowed(_) => (403, "Workspace folder not allowed"),
+        AddError::NoFolder(_) => (404, "Workspace folder not found"),
+        AddError::NoConfig { .. } => (404, "Configuration not found"),
+        AddError::SeveralConfigs(_) => (409, "Several configurations"),
+        AddError::Silent(_) => (503, "Workspace folder does not answer"),
+        AddError::TooMany(_) => (503, "Too many devcontainers"),
+    };
+    row(status, message, error.to_string())
 }
 
 fn route_row(error: &RouteError, method: &Method, path: &str) -> Row {

@@ -12,7 +12,7 @@ use rustix::io::ioctl_fionread;
 
 use super::guard::AllowedHosts;
 use super::query::{Query, last_event_id};
-use super::reader::{NoRequest, Reader};
+use super::reader::{Body, NoRequest, Reader};
 use super::request::Request;
 use super::routes::route;
 use super::socket::{Socket, Stream};
@@ -51,7 +51,7 @@ fn requests(parts: &[&[u8]], act: fn(&Request<'_>)) -> (Vec<String>, bool) {
         });
         let mut reader = Reader::new(&socket);
         loop {
-            match reader.next(Duration::from_secs(60), |_| Ok(())) {
+            match reader.next(Duration::from_secs(60), |_| Ok(Body::Kept)) {
                 Ok(request) => {
                     act(&request);
                     requests.push(format!("{request:?}"));

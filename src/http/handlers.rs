@@ -1,14 +1,17 @@
 //! The work of each route.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::add_request::AddRequest;
 use super::encode::{containers_with_warning, devcontainers_with_warning};
 use super::errors::{Error, Limit, stale_warning, warning_header};
 use super::events::EventStream;
 use super::limits::Permit;
 use super::logs::{LogEnd, LogStream};
 use super::query::{Query, last_event_id};
+use super::reader::Body;
 use super::request::Request;
 use super::response::Answer;
 use super::routes::{self, Action, RouteError};
@@ -17,7 +20,7 @@ use crate::daemon::current::Current;
 use crate::daemon::operations::OperationRequest;
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::wanted::{ALWAYS, IsWanted};
-use crate::model::api::{BuildInfo, Health};
+use crate::model::api::{BuildInfo, DevcontainerList, Health};
 use crate::model::ids::Key;
 use crate::model::operation::OperationKind;
 use crate::model::origin::Origin;
@@ -71,6 +74,13 @@ impl Service {
         Ok(route)
     }
 
+    /// Admits a request with a body, or refuses it. Returns whether its route takes the body.
+    pub(super) fn admit_body(&self, request: &Request<'_>) -> Result<Body, Error> {
+        let route = self.admit(request)?;
+        let is_kept = route.is_ok_and(|action| action.takes_body());
+        Ok(if is_kept { Body::Kept } else { Body::Dropped })
+    }
+
     fn act(
         &self,
         route: Route,
@@ -85,9 +95,10 @@ impl Service {
         })?;
         let query = Query::parse(request.query, action.parameters()).map_err(Error::Query)?;
         if action.operates() {
+            query.check_forget().map_err(Error::Query)?;
             query.check_follow().map_err(Error::Query)?;
         }
-        if request.has_content {
+        if request.has_content && !action.takes_body() {
             return Err(Error::UnusedBody);
         }
         match action {
@@ -95,7 +106,14 @@ impl Service {
             Action::Readyz => self.readyz(is_there).map(Reply::from),
             Action::Version => Ok(version().into()),
             Action::Containers => self.containers(is_there).map(Reply::from),
-            Action::Devcontainers => self.devcontainers(is_there).map(Reply::from),
+            Action::Devcontainers => match &query.workspace_folder {
+                None => self.devcontainers(is_there).map(Reply::from),
+                Some(folder) => {
+                    let answer = self.devcontainers_in(Path::new(folder), is_there);
+                    answer.map(Reply::from)
+                }
+            },
+            Action::Add => self.add(request, origin, is_there).map(Reply::from),
             Action::Devcontainer(name) => self.devcontainer(&name, is_there).map(Reply::from),
             Action::RecreateContainer(container) => {
                 let (owner, container) = self.owner_of(&container)?;
@@ -104,6 +122,12 @@ impl Service {
                     ..OperationKind::Recreate.into()
                 };
                 self.operate(owner, operation, &query, request, origin)
+            }
+            Action::Operate(_, name) if query.forget => {
+                let owner = self.known(&name, ALWAYS)?;
+                let forgotten = self.registry.forget(owner, origin);
+                forgotten.map_err(Error::NotForgotten)?;
+                Ok(Answer::empty().into())
             }
             Action::Operate(kind, name) => {
                 let operation = OperationRequest {
@@ -166,6 +190,46 @@ impl Service {
             Some(found) => Ok(Answer::json(200, found)),
             None => Err(self.absent(Error::NoDevcontainer(id_or_name.to_owned()))),
         }
+    }
+
+    /// Answers with the dev containers of one folder. None are told of by a list that began after the request only.
+    fn devcontainers_in(&self, folder: &Path, is_there: IsWanted<'_>) -> Result<Answer, Error> {
+        let folder = self.registry.folder(folder).map_err(Error::Silent)?;
+        let Current { view, stale } = self.current(is_there, Error::NoListing)?;
+        let mut found = self.in_folder(&view, &folder);
+        if found.is_empty() && stale.is_none() {
+            found = self.in_folder(&*self.newer(is_there)?, &folder);
+        }
+        let warning = stale.as_ref().map(stale_warning);
+        let list = DevcontainerList {
+            devcontainers: &found,
+            warnings: warning.iter().map(String::as_str).collect(),
+        };
+        Ok(Answer::json(200, &list).aged(stale))
+    }
+
+    /// Lists the dev container that a client asks for.
+    fn add(
+        &self,
+        request: &Request<'_>,
+        origin: &Origin,
+        is_there: IsWanted<'_>,
+    ) -> Result<Answer, Error> {
+        let AddRequest {
+            workspace_folder,
+            config_path,
+        } = AddRequest::parse(request)?;
+        // A list shows those that are known already. Where docker gives none, the folder is listed all the same.
+        let _ = self.current(is_there, Error::NoListing);
+        let config = config_path.map(PathBuf::from);
+        let added = self.registry.add(workspace_folder.into(), config, origin);
+        let (key, is_new) = added.map_err(Error::NotAdded)?;
+        let shown = self.shown(key).ok_or(Error::Refused(Refusal::Gone))?;
+        let (prefix, _) = routes::split_prefix(request.path);
+        let location = format!("{prefix}/devcontainers/{}", shown.id);
+        let status = if is_new { 201 } else { 200 };
+        let answer = Answer::json(status, &shown).with("Location", location);
+        Ok(answer.aged(self.outage()))
     }
 
     fn operate(

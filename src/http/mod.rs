@@ -9,6 +9,7 @@
 //! outside, and without an allocation on the way of a cached list. `tiny_http` gives the methods and the reasons of statuses.
 
 mod access;
+mod add_request;
 mod connection;
 mod encode;
 mod errors;

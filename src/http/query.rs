@@ -14,6 +14,8 @@ pub(super) enum Parameter {
     All,
     Format,
     Offset,
+    WorkspaceFolder,
+    Forget,
 }
 
 /// The parameters of a request.
@@ -27,6 +29,10 @@ pub(super) struct Query {
     pub(super) follow: bool,
     /// The number of the first line to send.
     pub(super) offset: u64,
+    /// The workspace folder of the dev containers that are asked for.
+    pub(super) workspace_folder: Option<String>,
+    /// List the dev container no longer, in place of removing its container.
+    pub(super) forget: bool,
     /// Send plain text in place of JSON.
     text: bool,
     /// All that were given.
@@ -46,17 +52,23 @@ pub(super) enum QueryError {
     NotLineNumber,
     /// `format` is `json` or `text`.
     UnknownFormat,
+    /// `workspace_folder` is no path from the root on.
+    NotFolder,
+    /// The parameter concerns an operation, and none is asked for.
+    WithForget(Parameter),
     /// The parameter concerns the log of an operation, which is not asked for.
     WithoutFollow(Parameter),
 }
 
 impl Parameter {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Wait,
         Self::Follow,
         Self::All,
         Self::Format,
         Self::Offset,
+        Self::WorkspaceFolder,
+        Self::Forget,
     ];
 
     /// Its name in a query.
@@ -67,6 +79,8 @@ impl Parameter {
             Self::All => "all",
             Self::Format => "format",
             Self::Offset => "offset",
+            Self::WorkspaceFolder => "workspace_folder",
+            Self::Forget => "forget",
         }
     }
 }
@@ -96,6 +110,11 @@ impl Query {
             Parameter::Wait => self.wait = Some(truth(parameter, value)?),
             Parameter::All => self.all = Some(truth(parameter, value)?),
             Parameter::Follow => self.follow = truth(parameter, value)?,
+            Parameter::Forget => self.forget = truth(parameter, value)?,
+            Parameter::WorkspaceFolder => {
+                let path = value.filter(|path| path.starts_with('/'));
+                self.workspace_folder = Some(path.ok_or(QueryError::NotFolder)?.to_owned());
+            }
             Parameter::Offset => {
                 let number = value.and_then(|value| value.parse().ok());
                 self.offset = number.ok_or(QueryError::NotLineNumber)?;
@@ -117,6 +136,15 @@ impl Query {
         let mut given = of_log.into_iter().filter(|one| self.given.contains(one));
         match given.next().filter(|_| !self.follow) {
             Some(parameter) => Err(QueryError::WithoutFollow(parameter)),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that no parameter concerns an operation where the dev container is to be forgotten.
+    pub(super) fn check_forget(&self) -> Result<(), QueryError> {
+        let mut others = self.given.iter().filter(|one| **one != Parameter::Forget);
+        match others.next().filter(|_| self.forget) {
+            Some(other) => Err(QueryError::WithForget(*other)),
             None => Ok(()),
         }
     }

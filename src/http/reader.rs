@@ -27,6 +27,17 @@ pub(super) struct Reader<'a> {
     input: Input<'a>,
     /// The head of the request that was read last.
     head: Vec<u8>,
+    /// Its body, if its route takes one.
+    body: Vec<u8>,
+}
+
+/// What becomes of the body of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// The route takes it.
+    Kept,
+    /// No route uses it, but the next request begins after it.
+    Dropped,
 }
 
 struct Input<'a> {
@@ -59,22 +70,28 @@ impl<'a> Reader<'a> {
         Self {
             input: Input { socket, buffer },
             head: Vec::new(),
+            body: Vec::new(),
         }
     }
 
-    /// Reads a request, and skips its body if `admit` does not reject it. Waits at most `idle` for its first byte.
+    /// Reads a request, and its body as `admit` says, if that does not reject it. Waits at most `idle` for its first byte.
     pub(super) fn next(
         &mut self,
         idle: Duration,
-        admit: impl FnOnce(&Request<'_>) -> Result<(), Error>,
+        admit: impl FnOnce(&Request<'_>) -> Result<Body, Error>,
     ) -> Result<Request<'_>, NoRequest> {
+        self.body = Vec::new();
         self.input.read_head(idle, &mut self.head)?;
         let parsed = Request::parse(&self.head)?;
         let (mut request, _) = parsed.ok_or(NoRequest::Closed)?;
         if request.has_body() {
             // Nobody waits for the body of a client that may not use the daemon, nor asks for it.
-            admit(&request).map_err(NoRequest::Rejected)?;
-            request.has_content = self.input.skip_body(&request)? > 0;
+            let kept = match admit(&request).map_err(NoRequest::Rejected)? {
+                Body::Kept => Some(&mut self.body),
+                Body::Dropped => None,
+            };
+            request.has_content = self.input.read_body(&request, kept)? > 0;
+            request.body = &self.body;
         }
         Ok(request)
     }
@@ -126,8 +143,12 @@ impl Input<'_> {
         })
     }
 
-    /// Reads a body and drops it: no route uses one, but the next request begins after it. Returns its length.
-    fn skip_body(&mut self, request: &Request<'_>) -> Result<u64, NoRequest> {
+    /// Reads a body, and puts it into `kept`. Returns its length.
+    fn read_body(
+        &mut self,
+        request: &Request<'_>,
+        mut kept: Option<&mut Vec<u8>>,
+    ) -> Result<u64, NoRequest> {
         if matches!(request.framing, Framing::Length(length) if length > MAX_BODY) {
             return Err(NoRequest::Rejected(Error::Limit(Limit::Body)));
         }
@@ -137,15 +158,24 @@ impl Input<'_> {
         }
         let deadline = Instant::now() + READ_TIMEOUT;
         match request.framing {
-            Framing::Length(length) => self.skip(length, deadline).map(|()| length),
-            Framing::Chunked => self.skip_chunks(deadline),
+            Framing::Length(length) => self.take(length, &mut kept, deadline).map(|()| length),
+            Framing::Chunked => self.take_chunks(&mut kept, deadline),
         }
     }
 
-    fn skip(&mut self, mut length: u64, deadline: Instant) -> Result<(), NoRequest> {
+    fn take(
+        &mut self,
+        mut length: u64,
+        kept: &mut Option<&mut Vec<u8>>,
+        deadline: Instant,
+    ) -> Result<(), NoRequest> {
         loop {
             let here = length.min(self.buffer.len() as u64);
-            self.buffer.drain(..here as usize);
+            let bytes = self.buffer.drain(..here as usize);
+            match kept {
+                Some(kept) => kept.extend(bytes),
+                None => drop(bytes),
+            }
             length -= here;
             if length == 0 {
                 return Ok(());
@@ -155,7 +185,11 @@ impl Input<'_> {
     }
 
     /// RFC 9112, section 7.1.
-    fn skip_chunks(&mut self, deadline: Instant) -> Result<u64, NoRequest> {
+    fn take_chunks(
+        &mut self,
+        kept: &mut Option<&mut Vec<u8>>,
+        deadline: Instant,
+    ) -> Result<u64, NoRequest> {
         let mut content = MAX_BODY;
         let mut framing = MAX_FRAMING;
         loop {
@@ -168,7 +202,7 @@ impl Input<'_> {
                 return Ok(MAX_BODY - content);
             }
             take(&mut content, size)?;
-            self.skip(size, deadline)?;
+            self.take(size, kept, deadline)?;
             while self.buffer.len() < 2 {
                 self.fill_until(deadline)?;
             }

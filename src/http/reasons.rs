@@ -60,6 +60,14 @@ impl fmt::Display for QueryError {
                 parameter.name()
             ),
             Self::NotLineNumber => f.write_str("offset should be the number of a line, from 0"),
+            Self::NotFolder => f.write_str(
+                "workspace_folder should be an absolute path, percent-encoded, as curl --data-urlencode does it",
+            ),
+            Self::WithForget(parameter) => write!(
+                f,
+                "{} is for an operation, and forget=true begins none",
+                parameter.name()
+            ),
             Self::UnknownFormat => f.write_str("format should be json or text"),
         }
     }

@@ -39,8 +39,11 @@ pub(super) struct Request<'h> {
     /// The client sends the body only after `100 Continue`.
     pub(super) expects_continue: bool,
     pub(super) framing: Framing,
+    pub(super) content_type: Option<&'h str>,
     /// True if its body was not empty. Known once the body has been read.
     pub(super) has_content: bool,
+    /// Its body, if its route takes one.
+    pub(super) body: &'h [u8],
 }
 
 /// The version of HTTP of a request.
@@ -154,7 +157,9 @@ impl<'h> Request<'h> {
             last_event_id: headers.first(Name::LastEventId),
             expects_continue: version == Version::Http11 && headers.expect_continue(),
             framing: headers.framing(version)?,
+            content_type: headers.first(Name::ContentType),
             has_content: false,
+            body: &[],
         };
         Ok(Some((request, length)))
     }

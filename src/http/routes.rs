@@ -19,6 +19,8 @@ const MAX_SEGMENTS: usize = 4;
 pub(super) enum Action {
     Containers,
     Devcontainers,
+    /// Lists a dev container that the daemon may not know.
+    Add,
     Devcontainer(String),
     /// Recreates the dev container that this container belongs to.
     RecreateContainer(String),
@@ -37,22 +39,29 @@ impl Action {
     /// Returns the query parameters that mean something to the action.
     pub(super) fn parameters(&self) -> &'static [Parameter] {
         use OperationKind::{Delete, Recreate, Start, Stop};
-        use Parameter::{All, Follow, Format, Offset, Wait};
+        use Parameter::{All, Follow, Forget, Format, Offset, Wait, WorkspaceFolder};
         match self {
-            Self::Operate(Stop | Delete, _) => &[Wait, Follow, All, Format, Offset],
+            Self::Operate(Stop, _) => &[Wait, Follow, All, Format, Offset],
+            Self::Operate(Delete, _) => &[Wait, Follow, All, Format, Offset, Forget],
             Self::Operate(Recreate | Start, _) | Self::RecreateContainer(_) => {
                 &[Wait, Follow, Format, Offset]
             }
             Self::Logs(_) => &[Follow, Format, Offset],
             Self::Events => &[Format],
+            Self::Devcontainers => &[WorkspaceFolder],
             Self::Containers
-            | Self::Devcontainers
+            | Self::Add
             | Self::Devcontainer(_)
             | Self::Cancel(_)
             | Self::Healthz
             | Self::Readyz
             | Self::Version => &[],
         }
+    }
+
+    /// Returns whether the request has a body with more to say.
+    pub(super) fn takes_body(&self) -> bool {
+        *self == Self::Add
     }
 
     /// Returns whether the action begins an operation.
@@ -97,6 +106,7 @@ fn action(verb: Verb, segments: &[&str]) -> Option<Action> {
         (Get, ["version"]) => Version,
         (Get, ["events"]) => Events,
         (Get, ["devcontainers"]) => Devcontainers,
+        (Post, ["devcontainers"]) => Add,
         (Get, ["devcontainers", id]) => Devcontainer(id.to_string()),
         (Get, ["devcontainers", id, "logs"]) => Logs(id.to_string()),
         (Delete, ["devcontainers", id]) => Operate(Kind::Delete, id.to_string()),
@@ -215,6 +225,7 @@ mod tests {
             (Method::Get, "", Containers),
             (Method::Head, "", Containers),
             (Method::Get, "/devcontainers", Devcontainers),
+            (Method::Post, "/devcontainers", Add),
             (Method::Get, "/events", Events),
             (Method::Get, "/devcontainers/x", Devcontainer(name())),
             (Method::Get, "/devcontainers/x/logs", Logs(name())),

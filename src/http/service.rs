@@ -1,5 +1,6 @@
 //! The parts of the daemon that answers need, and all access of answers to the state.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use crate::base::text::enumerate;
 use crate::daemon::current::{Current, NoView, Observer};
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::operations::{OperationRequest, Operations, StartError};
+use crate::daemon::registry::Registry;
 use crate::daemon::shared::Shared;
 use crate::daemon::wanted::{ALWAYS, IsWanted};
 use crate::model::api::Devcontainer;
@@ -31,6 +33,7 @@ pub struct Service {
     shared: Arc<Shared>,
     observer: Arc<Observer>,
     operations: Arc<Operations>,
+    pub(super) registry: Registry,
     programs: Arc<Programs>,
     pub(super) access: Access,
     pub(super) limits: Arc<Limits>,
@@ -47,6 +50,7 @@ impl Service {
         shared: Arc<Shared>,
         observer: Arc<Observer>,
         operations: Arc<Operations>,
+        registry: Registry,
         programs: Arc<Programs>,
         access: Access,
         limits: Arc<Limits>,
@@ -55,6 +59,7 @@ impl Service {
             shared,
             observer,
             operations,
+            registry,
             programs,
             access,
             limits,
@@ -149,6 +154,13 @@ impl Service {
     /// Returns a dev container as it is now, without waiting for a newer list.
     pub(super) fn shown(&self, key: Key) -> Option<Devcontainer> {
         self.shared.read(|state| state.describe(key))
+    }
+
+    /// Returns the dev containers of `view` that are in this folder, by identity on disk.
+    pub(super) fn in_folder(&self, view: &View, folder: &Path) -> Vec<Arc<Devcontainer>> {
+        let ids = self.shared.read(|state| state.in_folder(folder));
+        let all = view.devcontainers.iter();
+        all.filter(|one| ids.contains(&one.id)).cloned().collect()
     }
 
     /// Returns the age of the list and the reason why there is no newer one, while listing fails.

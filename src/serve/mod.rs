@@ -1,5 +1,6 @@
 //! Builds the parts of the daemon, starts its threads, and stops them in order.
 
+mod autostart;
 mod error;
 
 use std::io;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use self::autostart::Autostart;
 pub use self::error::ServeError;
 use crate::base::listen_fds;
 use crate::base::notify::{Notifier, RescanSignal};
@@ -20,11 +22,13 @@ use crate::base::sd_notify;
 use crate::base::time::Timestamp;
 use crate::cli::Config;
 use crate::daemon::current::Observer;
+use crate::daemon::discovery::Discovery;
 use crate::daemon::disk::{Disk, Silent};
 use crate::daemon::operations::sink::Sink;
 use crate::daemon::operations::{OperationSettings, Operations};
 use crate::daemon::persist::Persister;
 use crate::daemon::refresher::{EventsThread, OutageLog, Refresher};
+use crate::daemon::registry::Registry;
 use crate::daemon::shared::Shared;
 use crate::daemon::vigil::Vigil;
 use crate::daemon::watcher::Watcher;
@@ -69,9 +73,13 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     let bound = bind(inherited, &config.listen, token.is_some())?;
     log_problems(&manifest);
     let daemon = Daemon::build(config, token).map_err(ServeError::Descriptors)?;
+    let starts_some = manifest.devcontainers.iter().any(|one| one.autostart);
     daemon.predefine(manifest);
     let stop = Arc::new(Notifier::new().map_err(ServeError::Descriptors)?);
     let threads = daemon.start_threads(bound, stop.clone())?;
+    if starts_some {
+        daemon.autostart()?;
+    }
     if let Err(e) = sd_notify::ready() {
         log::warn!("the service manager cannot be told that the daemon is ready: {e}");
     }
@@ -135,6 +143,7 @@ struct Daemon {
     limits: Arc<Limits>,
     rescan_signal: RescanSignal,
     vigil: Arc<Vigil>,
+    discovery: Arc<Discovery>,
     token: Option<Arc<TokenFile>>,
 }
 
@@ -158,10 +167,17 @@ impl Daemon {
         let disk = Arc::new(Disk::new(&config.workspace_roots, rescan_signal.clone()));
         let shared = Arc::new(Shared::new(state));
         let vigil = Arc::<Vigil>::default();
+        let discovery = Arc::new(Discovery::new(
+            std::mem::take(&mut config.discover),
+            disk.clone(),
+            shared.clone(),
+            rescan_signal.clone(),
+        ));
         let observer = Observer::new(
             shared.clone(),
             config.list_timeout,
             disk.clone(),
+            discovery.clone(),
             rescan_signal.clone(),
             vigil.clone(),
         );
@@ -195,6 +211,7 @@ impl Daemon {
             limits: Arc::default(),
             rescan_signal,
             vigil,
+            discovery,
             token,
             config,
         })
@@ -247,6 +264,16 @@ impl Daemon {
         }
     }
 
+    /// Starts the dev containers of the manifest that ask for it, in a thread of its own: docker may not be there yet.
+    fn autostart(&self) -> Result<(), ServeError> {
+        let autostart = Autostart {
+            shared: self.shared.clone(),
+            observer: self.observer.clone(),
+            operations: self.operations.clone(),
+        };
+        start("autostart", move || autostart.run()).map(drop)
+    }
+
     fn access(&self, bound: &[Bound]) -> Access {
         let ip = |bound: &Bound| match &bound.address {
             ListenAddress::Tcp(address) => Some(address.ip()),
@@ -285,6 +312,11 @@ impl Daemon {
             self.shared.clone(),
             self.observer.clone(),
             self.operations.clone(),
+            Registry {
+                shared: self.shared.clone(),
+                disk: self.disk.clone(),
+                persister: self.persister.clone(),
+            },
             self.programs.clone(),
             self.access(&bound),
             self.limits.clone(),
@@ -295,6 +327,7 @@ impl Daemon {
             self.disk.clone(),
             self.rescan_signal.clone(),
             self.vigil.clone(),
+            self.discovery.clone(),
         );
         start("watcher", move || watcher.run())?;
         let accept = move || http::accept(&bound, stop.as_fd(), &service);

@@ -266,7 +266,9 @@ impl Fleet {
     fn correct(&mut self, key: Key, container: &Labelled<'_>) {
         let Some(entry) = self.get(key) else { return };
         let may_be_followed = container.resolved.access.allows_up();
+        let is_detected = entry.predefined.is_none() && !entry.is_requested;
         let is_misspelt = may_be_followed
+            && is_detected
             && (!entry.resolved.access.allows_up() || entry.is_linked() && !container.is_linked);
         // The container was made from this configuration, also when the search order would find another one by now.
         let lacks_config =
@@ -286,7 +288,12 @@ impl Fleet {
     }
 
     /// Adds a dev container, which has a name only if it had one when it was last known.
-    fn insert(&mut self, folder: &Path, config: Option<&Path>, resolved: Resolved) -> Key {
+    pub(super) fn insert(
+        &mut self,
+        folder: &Path,
+        config: Option<&Path>,
+        resolved: Resolved,
+    ) -> Key {
         self.last_key += 1;
         let key = Key::new(self.last_key);
         let given = config.and(resolved.canonical_config.as_deref());
@@ -305,6 +312,8 @@ impl Fleet {
             rescans_all: false,
             version: 0,
             predefined: None,
+            is_requested: false,
+            is_discovered: false,
             container: None,
             others: Vec::new(),
             left_services: Vec::new(),
@@ -330,33 +339,48 @@ impl Fleet {
         id
     }
 
-    /// Forgets a detected dev container. A predefined one stays.
+    /// Forgets a detected dev container. One that is predefined, asked for or found by a search stays.
     pub(super) fn forget(&mut self, key: Key) {
-        self.drop_where(|entry| entry.key == key && entry.predefined.is_none());
+        let is_detected = |entry: &Entry| {
+            entry.predefined.is_none() && !entry.is_requested && !entry.is_discovered
+        };
+        self.drop_where(|entry| entry.key == key && is_detected(entry));
     }
 
     /// Drops detected dev containers of which nothing is left, and those that turned out to be another one. Returns
     /// them.
     pub(super) fn drop_gone(&mut self) -> Vec<Entry> {
-        if !self.entries.iter().any(Entry::is_unused) {
+        if self.entries.iter().all(Entry::is_anchored) {
             return Vec::new();
         }
-        let mut folders = None;
-        let mut is_double = |entry: &Entry| {
-            let folders = folders.get_or_insert_with(|| self.by_folder());
-            let mut siblings = self.siblings(&entry.resolved, folders);
-            siblings.any(|one| one.key != entry.key && one.resolved.is_same(&entry.resolved))
-        };
-        let is_gone = |entry: &&Entry| {
-            entry.is_unused() && (!entry.resolved.folder_exists || is_double(entry))
-        };
-        let gone = self.entries.iter().filter(is_gone);
-        let gone: HashSet<Key> = gone.map(|entry| entry.key).collect();
+        let folders = self.by_folder();
+        let mut gone = HashSet::new();
+        let mut doubles = Vec::new();
+        for entry in self.entries.iter().filter(|entry| !entry.is_anchored()) {
+            // Of several, the first one that something else keeps, or the oldest one, stays.
+            let mut siblings = self.siblings(&entry.resolved, &folders);
+            let same = siblings.find(|one| {
+                let precedes = one.is_anchored() || one.key < entry.key;
+                one.key != entry.key && precedes && one.resolved.is_same(&entry.resolved)
+            });
+            if let Some(same) = same {
+                doubles.push((same.key, entry.is_requested, entry.is_discovered));
+                gone.insert(entry.key);
+            } else if entry.is_unused() && !entry.resolved.folder_exists {
+                gone.insert(entry.key);
+            }
+        }
+        for (key, is_requested, is_discovered) in doubles {
+            if let Some(same) = self.get_mut(key) {
+                same.is_requested |= is_requested;
+                same.is_discovered |= is_discovered;
+            }
+        }
         self.drop_where(|entry| gone.contains(&entry.key))
     }
 
     /// Drops these dev containers, keeps their names for them, and returns them.
-    fn drop_where(&mut self, is_gone: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    pub(super) fn drop_where(&mut self, is_gone: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         if !self.entries.iter().any(&is_gone) {
             return Vec::new();
         }
@@ -369,11 +393,9 @@ impl Fleet {
 impl Entry {
     /// Takes the folder as a label has it that may be followed, instead of one that may not, or that has links.
     fn correct_spelling(&mut self, container: &Labelled<'_>) {
-        if self.predefined.is_none() {
-            self.folder = container.declared.folder.clone();
-            self.config = container.declared.config.clone();
-            self.set_resolved(container.resolved.clone());
-        }
+        self.folder = container.declared.folder.clone();
+        self.config = container.declared.config.clone();
+        self.set_resolved(container.resolved.clone());
     }
 }
 

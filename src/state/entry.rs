@@ -62,6 +62,10 @@ pub(super) struct Entry {
     pub(super) version: u32,
     /// The definition in the manifest or on the command line; `None` for a detected dev container.
     pub(super) predefined: Option<Predefined>,
+    /// True if a client has asked for it to be listed.
+    pub(super) is_requested: bool,
+    /// True if the last search below the directories of `--discover` has found it.
+    pub(super) is_discovered: bool,
     /// The container that is shown.
     pub(super) container: Option<Arc<ContainerInfo>>,
     /// Further containers with the labels of this dev container.
@@ -128,6 +132,8 @@ impl Entry {
         match &self.predefined {
             Some(predefined) if predefined.config == self.config => Source::Predefined,
             Some(_) => Source::PredefinedFolder,
+            None if self.is_requested => Source::Request,
+            None if self.is_discovered && self.container.is_none() => Source::Discovery,
             None => Source::Label,
         }
     }
@@ -146,8 +152,13 @@ impl Entry {
 
     /// Returns whether it may be dropped once nothing defines it any more.
     pub(super) fn is_unused(&self) -> bool {
+        !self.is_anchored() && !self.is_requested && !self.is_discovered
+    }
+
+    /// Returns whether it is listed, or has something to do, whatever clients ask for and a search finds.
+    pub(super) fn is_anchored(&self) -> bool {
         let is_defined = self.predefined.is_some() || self.container.is_some();
-        !is_defined && !self.is_busy() && self.queued.is_none()
+        is_defined || self.is_busy() || self.queued.is_some()
     }
 
     /// Returns the source that the lines of its operations' logs belong to.

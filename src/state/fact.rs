@@ -108,6 +108,9 @@ pub enum Fact {
     Scanned(Vec<Found>),
     /// These are the predefined dev containers, in place of those before.
     Predefined(Vec<(Predefined, Resolved)>),
+    /// A search below the directories of `--discover` has found these dev containers, in place of those before, with these
+    /// warnings.
+    Discovered(Vec<(Declared, Resolved)>, Vec<String>),
     /// The last run of the daemon left this. Its operations have ended by this time.
     Recovered(Persisted, Timestamp),
     /// An operation is about to start the CLI: the containers that it is to replace, and the inputs as they are now.
@@ -154,6 +157,7 @@ impl State {
             Fact::Listed(result) => return self.take_listing(result, now),
             Fact::Scanned(found) => return self.take_scan(found),
             Fact::Predefined(defined) => return self.predefine(defined),
+            Fact::Discovered(found, warnings) => self.discover(found, warnings),
             Fact::Recovered(persisted, ended_by) => self.recover(persisted, ended_by),
             Fact::OperationPrepared(key, originals, inputs) => {
                 self.prepare_operation(key, originals, inputs.as_ref());

@@ -23,6 +23,7 @@ mod operations;
 pub mod persisted;
 mod queue;
 mod refusal;
+mod registration;
 mod remote;
 mod repair;
 mod scan;
@@ -57,6 +58,7 @@ pub use self::freshness::{Freshness, Need};
 pub use self::history::Change;
 pub use self::queue::Ahead;
 pub use self::refusal::Refusal;
+pub use self::registration::{Added, KeptListed};
 pub use self::step::{Next, Step};
 pub use self::target::Target;
 pub use self::view::View;
@@ -115,6 +117,8 @@ pub struct State {
     /// Operations whose dev containers are not known: not yet, since the daemon was started, or not any more.
     recovered: Vec<Record>,
     watcher_warning: Option<String>,
+    /// Those of the last search below the directories of `--discover`.
+    discovery_warnings: Vec<String>,
     closing: bool,
     /// The last view that was asked for.
     view: Option<Arc<View>>,
@@ -173,6 +177,7 @@ impl State {
             unsaved: false,
             recovered: Vec::new(),
             watcher_warning: None,
+            discovery_warnings: Vec::new(),
             closing: false,
             view: None,
             is_view_old: false,
@@ -233,6 +238,11 @@ impl State {
     /// Returns true if a client follows changes.
     pub fn has_streams(&self) -> bool {
         self.listing.interest.has_streams()
+    }
+
+    /// Returns true if a client follows changes, or asks again and again.
+    pub fn has_interest(&self, now: Instant) -> bool {
+        self.listing.interest.is_there(now)
     }
 
     /// Returns true if events have been followed for a while.

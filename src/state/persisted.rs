@@ -25,6 +25,19 @@ pub struct Persisted {
     pub names: Vec<Name>,
     /// The paths of these dev containers that lead elsewhere than their words say.
     pub links: Vec<Link>,
+    /// The dev containers that clients have asked for.
+    pub requested: Vec<Requested>,
+}
+
+/// A dev container that a client has asked for, as it was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Requested {
+    /// The workspace folder.
+    #[serde(with = "path_text::required")]
+    pub folder: PathBuf,
+    /// The configuration.
+    #[serde(with = "path_text::optional", default)]
+    pub config: Option<PathBuf>,
 }
 
 /// A path with symbolic links, or a link itself.

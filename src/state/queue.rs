@@ -53,7 +53,7 @@ impl State {
         id: OperationId,
         claims: Vec<Project>,
     ) -> Result<Ahead, Refusal> {
-        if self.queued().count() >= MAX_QUEUED {
+        if !self.has_room_in_queue() {
             return Err(Refusal::QueueFull(MAX_QUEUED));
         }
         let ahead = Ahead {
@@ -72,6 +72,11 @@ impl State {
             });
         }
         Ok(ahead)
+    }
+
+    /// Returns whether one more operation may wait.
+    pub fn has_room_in_queue(&self) -> bool {
+        self.queued().count() < MAX_QUEUED
     }
 
     /// Returns whether the queued operation of a dev container may begin now.

@@ -33,6 +33,7 @@ impl State {
         self.missing = persisted.missing;
         self.fleet.reservations.recover(persisted.names);
         self.fleet.links.recover(persisted.links);
+        self.recover_requested(persisted.requested);
         self.attach_recovered();
     }
 
@@ -68,6 +69,7 @@ impl State {
             missing: self.missing.clone(),
             names: self.fleet.names(),
             links: self.fleet.links.persisted(),
+            requested: self.fleet.requested(),
         }
     }
 

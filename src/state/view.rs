@@ -82,7 +82,8 @@ impl State {
         let warnings = warnings
             .chain(entries().filter_map(Entry::duplicates_warning))
             .chain(entries().filter_map(Entry::folder_warning))
-            .chain(self.watcher_warning.clone());
+            .chain(self.watcher_warning.clone())
+            .chain(self.discovery_warnings.iter().cloned());
         View {
             containers,
             devcontainers,
@@ -228,13 +229,16 @@ impl Entry {
         ))
     }
 
-    /// Returns a warning where the operator has named a folder that does not exist.
+    /// Returns a warning where the operator or a client has named a folder that does not exist.
     fn folder_warning(&self) -> Option<String> {
-        self.predefined
-            .as_ref()
-            .filter(|_| !self.resolved.folder_exists)?;
-        let why = self.resolved.access.why_no_up()?;
-        Some(format!("dev container {}: {why}", self.name))
+        let is_named = self.predefined.is_some() || self.is_requested;
+        let is_missing = is_named && !self.resolved.folder_exists;
+        let why = self.resolved.access.why_no_up().filter(|_| is_missing)?;
+        let mend = match &self.predefined {
+            Some(_) => String::new(),
+            None => format!("; DELETE /devcontainers/{}?forget=true forgets it", self.id),
+        };
+        Some(format!("dev container {}: {why}{mend}", self.name))
     }
 
     /// Returns the path of the workspace in the container. The folder may have been mounted by another path than the one

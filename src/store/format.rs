@@ -13,13 +13,14 @@ use crate::base::path_text::{path_from_text, path_to_text};
 use crate::base::time::Timestamp;
 use crate::model::inputs::Content;
 use crate::state::baseline::{Baseline, InputOrigin};
-use crate::state::persisted::{Link, Name, Persisted, Record};
+use crate::state::persisted::{Link, Name, Persisted, Record, Requested};
 
 /// The version that is written.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// The versions before. They can still be read. Version 1 had no baselines. In version 2 these did not say by which
-/// rules their inputs were found, and there were no names. In version 3 no input was doubtful.
-const OLDER_VERSIONS: RangeInclusive<u32> = 1..=3;
+/// rules their inputs were found, and there were no names. In version 3 no input was doubtful. Before version 5 no client
+/// could ask for a dev container.
+const OLDER_VERSIONS: RangeInclusive<u32> = 1..=4;
 
 #[derive(Serialize, Deserialize)]
 struct Contents {
@@ -33,6 +34,8 @@ struct Contents {
     names: Vec<Name>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     links: Vec<Link>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    requested: Vec<Requested>,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +52,7 @@ pub(super) fn to_json(persisted: Persisted) -> Vec<u8> {
         missing: persisted.missing.into_iter().collect(),
         names: persisted.names,
         links: persisted.links,
+        requested: persisted.requested,
     };
     // Serializing fails only for maps whose keys are not text, and for types whose `Serialize` fails.
     serde_json::to_vec(&contents).unwrap_or_default()
@@ -102,6 +106,7 @@ pub(super) fn from_json(text: &[u8]) -> Result<Persisted, FormatError> {
         missing: contents.missing.into_iter().collect(),
         names: contents.names,
         links: contents.links,
+        requested: contents.requested,
     })
 }
 
@@ -221,6 +226,10 @@ mod tests {
         let mut inputs = fourth.baselines.values().flat_map(Baseline::inputs);
         let is_doubtful = |(_, origin)| matches!(origin, InputOrigin::Doubtful(_));
         assert!(inputs.any(is_doubtful));
+        assert!(fourth.requested.is_empty());
+        let fifth = from_json(include_bytes!("../../tests/fixtures/state/v5.json")).unwrap();
+        assert_eq!(fifth.requested[0].folder, Path::new("/srv/asked/for"));
+        assert_eq!(from_json(&to_json(fifth.clone())).unwrap(), fifth);
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
         let fixtures = std::fs::read_dir(directory).unwrap().count();
         assert_eq!(fixtures, VERSION as usize, "one for each version");
@@ -256,8 +265,8 @@ mod tests {
     fn other_files_are_not_understood() {
         for (text, why) in [
             (
-                r#"{"version":5,"operations":[]}"#,
-                "it has version 5, not 1 to 4",
+                r#"{"version":6,"operations":[]}"#,
+                "it has version 6, not 1 to 5",
             ),
             (r#"{"operations":[]}"#, "it has no version"),
             (r#"{"version":2}"#, "missing field"),

@@ -71,6 +71,18 @@ impl Daemon {
         parse(&self.raw(head.as_bytes()))
     }
 
+    /// Sends a JSON body.
+    #[track_caller]
+    pub fn post_json(&self, path: &str, body: &str) -> Response {
+        let host = &self.address;
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        parse(&self.raw(request.as_bytes()))
+    }
+
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         self.request("GET", path, "")

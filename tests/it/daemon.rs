@@ -216,7 +216,7 @@ fn p4_ids_and_names_are_the_same_after_a_restart() {
 }
 
 /// The number of voluntary context switches of each thread. A thread that sleeps again has been woken.
-fn switches(daemon: &Daemon) -> Vec<String> {
+pub(super) fn switches(daemon: &Daemon) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
     let status = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")));
     let line = |status: std::io::Result<String>| {

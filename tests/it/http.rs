@@ -146,7 +146,7 @@ fn wrong_methods_say_which_are_right() {
     let (sandbox, daemon) = with_app();
     for (path, allowed) in [
         ("/", "GET, HEAD"),
-        ("/devcontainers", "GET, HEAD"),
+        ("/devcontainers", "GET, HEAD, POST"),
         ("/devcontainers/app", "GET, HEAD, DELETE"),
         ("/devcontainers/app/logs", "GET, HEAD"),
         ("/healthz", "GET, HEAD"),

@@ -11,11 +11,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::plan::Tracer;
 use self::watches::{Hints, WatchError, Watches};
 use super::current::Observer;
+use super::discovery::{Discovery, WatchList};
 use super::disk::{Disk, Silent};
 use super::shared::Shared;
 use super::vigil::{Targets, Vigil, Watched, have_same_paths, paths};
@@ -37,10 +38,13 @@ pub struct Watcher {
     disk: Arc<Disk>,
     rescan_signal: RescanSignal,
     vigil: Arc<Vigil>,
+    discovery: Arc<Discovery>,
     /// `None` while there is no inotify instance.
     watches: Option<Watches>,
     /// The targets whose paths are completely watched, or `None` if they must be traced again.
     traced: Option<Targets>,
+    /// What is watched for the search below the directories of `--discover`.
+    searched: Arc<WatchList>,
     /// Those of which the kernel does not tell all. `None` if it does not of any.
     untold: Option<Vec<Key>>,
     /// When the last watch was made.
@@ -57,6 +61,23 @@ struct Armed {
     is_told_all: bool,
     /// The dev containers of which the kernel does not tell all, sorted.
     untold: Vec<Key>,
+    /// True if something is watched for the search that was not watched before.
+    added_for_search: bool,
+    /// True if the kernel tells of all that a search would find.
+    tells_search: bool,
+}
+
+impl Armed {
+    fn failed(added: bool, failure: WatchError) -> Self {
+        Self {
+            added,
+            failure: Some(failure),
+            is_told_all: false,
+            untold: Vec::new(),
+            added_for_search: false,
+            tells_search: false,
+        }
+    }
 }
 
 impl Watcher {
@@ -67,6 +88,7 @@ impl Watcher {
         disk: Arc<Disk>,
         rescan_signal: RescanSignal,
         vigil: Arc<Vigil>,
+        discovery: Arc<Discovery>,
     ) -> Self {
         Self {
             shared,
@@ -74,8 +96,10 @@ impl Watcher {
             disk,
             rescan_signal,
             vigil,
+            discovery,
             watches: Watches::new().ok(),
             traced: None,
+            searched: Arc::default(),
             untold: None,
             armed_at: Instant::now(),
         }
@@ -88,7 +112,9 @@ impl Watcher {
             if let Some(watches) = &self.watches {
                 fds.push(PollFd::new(watches, PollFlags::IN));
             }
-            if poll(&mut fds, None).is_err() {
+            // Only while somebody follows what changes, and something has.
+            let due = self.discovery.due_in().map(timeout);
+            if poll(&mut fds, due.as_ref()).is_err() {
                 continue;
             }
             self.vigil.suspend();
@@ -102,6 +128,12 @@ impl Watcher {
                 // Directories may have come and gone without an event, so that no watch can be trusted.
                 log::info!("too many file events at once: rescanning all inputs");
                 (self.watches, self.traced) = (None, None);
+            }
+            if hints.search || hints.retrace {
+                self.discovery.become_due();
+            }
+            if self.discovery.due_in().is_some() {
+                self.discovery.refresh();
             }
             let has_armed = (is_requested || hints.any) && self.scan(&hints);
             self.vigil.resume(hints.any || has_armed, self.watched());
@@ -151,7 +183,10 @@ impl Watcher {
                 self.observer.rescan(&force_reread);
             }
             let targets = self.shared.scan_targets();
-            let traced = self.traced.as_ref().filter(|_| is_traced);
+            let searched = self.discovery.watch_list();
+            let is_traced_for_search = Arc::ptr_eq(&searched, &self.searched);
+            let traced = self.traced.as_ref();
+            let traced = traced.filter(|_| is_traced && is_traced_for_search);
             if traced.is_some_and(|traced| have_same_paths(traced, &targets)) {
                 // Those of now are compared faster later, and those of before are not kept.
                 self.traced = Some(targets);
@@ -162,7 +197,15 @@ impl Watcher {
                 failure,
                 is_told_all,
                 untold,
-            } = self.arm(targets.clone());
+                added_for_search,
+                tells_search,
+            } = self.arm(targets.clone(), searched.clone());
+            self.searched = searched;
+            self.discovery.set_told(tells_search);
+            if added_for_search {
+                // Something may have come before it was watched.
+                self.discovery.become_due();
+            }
             if added {
                 self.armed_at = Instant::now();
             }
@@ -178,18 +221,13 @@ impl Watcher {
     }
 
     /// Watches the paths of all inputs, and nothing else. Places that do not answer are left out.
-    fn arm(&mut self, targets: Targets) -> Armed {
+    fn arm(&mut self, targets: Targets, searched: Arc<WatchList>) -> Armed {
         let watches = match self.watches.take() {
             Some(watches) => watches,
             None => match Watches::new() {
                 Ok(watches) => watches,
                 Err(error) => {
-                    return Armed {
-                        added: false,
-                        failure: Some(WatchError::NoInstance(error)),
-                        is_told_all: false,
-                        untold: Vec::new(),
-                    };
+                    return Armed::failed(false, WatchError::NoInstance(error));
                 }
             },
         };
@@ -203,8 +241,15 @@ impl Watcher {
                 .iter()
                 .filter(|target| !tracer.trace_all(&paths(target)));
             let untold = untold.map(|target| target.key).collect();
+            let may_tell = tracer.trace_search(&searched);
             let armed = watches.arm(tracer.plan);
-            Some((watches, Armed { untold, ..armed }))
+            let tells_search = armed.tells_search && may_tell;
+            let armed = Armed {
+                untold,
+                tells_search,
+                ..armed
+            };
+            Some((watches, armed))
         });
         match armed {
             Ok(Some((watches, armed))) => {
@@ -212,12 +257,13 @@ impl Watcher {
                 armed
             }
             // The next scan finds that place, so that the next plan is without it.
-            Ok(None) | Err(Silent) => Armed {
-                added: true,
-                failure: Some(WatchError::Silent),
-                is_told_all: false,
-                untold: Vec::new(),
-            },
+            Ok(None) | Err(Silent) => {
+                if !self.discovery.watch_list().places.is_empty() {
+                    self.discovery.become_due();
+                    self.discovery.refresh();
+                }
+                Armed::failed(true, WatchError::Silent)
+            }
         }
     }
 
@@ -250,5 +296,12 @@ impl Watcher {
             }
             self.shared.apply(Fact::WatcherWarning(warning));
         }
+    }
+}
+
+fn timeout(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: time.as_secs().cast_signed(),
+        tv_nsec: time.subsec_nanos().into(),
     }
 }

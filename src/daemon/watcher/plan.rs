@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::file_systems::{FileSystems, Told, is_mounted};
+use crate::daemon::discovery::WatchList;
 use crate::daemon::vigil::Part;
 use crate::model::inputs::{FileId, file_id};
 
@@ -30,6 +31,10 @@ pub(super) struct Planned {
     /// The names in the directory whose events count.
     pub(super) names: BTreeSet<OsString>,
     pub(super) purpose: Purpose,
+    /// True if an input is in it, or behind it.
+    pub(super) is_for_inputs: bool,
+    /// True if a search would find what comes there.
+    pub(super) is_for_search: bool,
 }
 
 /// The events that are needed of a file or directory. Each variant for directories includes those before it.
@@ -141,6 +146,40 @@ impl Tracer {
         } else if let Some(found) = self.directory(path, &mut budget) {
             self.add_own_name(&found);
         }
+    }
+
+    /// Plans the watches that report what comes and goes where a search looks. Returns whether the kernel tells of all.
+    pub(super) fn trace_search(&mut self, list: &WatchList) -> bool {
+        self.is_complete = true;
+        for place in &list.places {
+            self.trace_place(place);
+        }
+        for directory in &list.directories {
+            self.add_for_search(directory, Purpose::Names);
+        }
+        for file in &list.files {
+            self.add_for_search(file, Purpose::LinkedFile);
+        }
+        self.is_complete
+    }
+
+    fn add_for_search(&mut self, path: &Path, purpose: Purpose) {
+        let Ok(metadata) = path.symlink_metadata() else {
+            return;
+        };
+        if metadata.is_dir() != (purpose == Purpose::Names) {
+            return;
+        }
+        self.need(Told::Names, path, metadata.dev());
+        let planned = self.plan.entry(path.into()).or_insert_with(|| Planned {
+            file: file_id(&metadata),
+            names: BTreeSet::new(),
+            purpose,
+            is_for_inputs: false,
+            is_for_search: true,
+        });
+        planned.is_for_search = true;
+        planned.purpose = planned.purpose.max(purpose);
     }
 
     /// Resolves the path of a directory, component by component. Returns `None` if there is no such directory.
@@ -293,6 +332,8 @@ impl Tracer {
             file: file_id(metadata),
             names: BTreeSet::new(),
             purpose,
+            is_for_inputs: true,
+            is_for_search: false,
         });
     }
 }

@@ -12,6 +12,8 @@ use rustix::io::Errno;
 
 use super::Armed;
 use super::plan::{Plan, Planned, Purpose, is_absent};
+use crate::devcontainer::config::search;
+use crate::devcontainer::gitignore;
 use crate::model::inputs::{FileId, file_id};
 
 /// The size of the buffer for events, in bytes. One event takes up to 272 bytes.
@@ -21,6 +23,15 @@ const READS: usize = 16;
 
 /// The events for a watch that mean that the content of a file has changed.
 const WRITTEN: EventMask = EventMask::MODIFY.union(EventMask::CLOSE_WRITE);
+
+/// The names, besides those of directories, that decide what a search finds.
+const FOUND: [&str; 5] = [
+    search::DIRECTORY,
+    search::FILE,
+    search::HIDDEN_FILE,
+    gitignore::FILE,
+    gitignore::REPOSITORY,
+];
 
 const ITSELF: WatchMask = WatchMask::DELETE_SELF.union(WatchMask::MOVE_SELF);
 
@@ -56,6 +67,8 @@ struct NameFilter {
     directory: PathBuf,
     names: BTreeSet<OsString>,
     all_names: bool,
+    /// True if a search would find what comes there.
+    is_for_search: bool,
 }
 
 /// The events since the last scan.
@@ -67,6 +80,8 @@ pub(super) struct Hints {
     pub(super) retrace: bool,
     /// True if there were too many events, and some are lost.
     pub(super) overflow: bool,
+    /// True if there was an event about something that a search would find.
+    pub(super) search: bool,
     /// The paths of files that were written to.
     pub(super) written: HashSet<PathBuf>,
 }
@@ -139,7 +154,7 @@ impl Watches {
             };
             for event in events {
                 if event.mask.contains(EventMask::Q_OVERFLOW) {
-                    (hints.any, hints.overflow) = (true, true);
+                    (hints.any, hints.overflow, hints.search) = (true, true, true);
                 }
                 if event.mask.contains(EventMask::IGNORED) {
                     // The watched directory is gone, and the kernel has removed the watch.
@@ -148,6 +163,7 @@ impl Watches {
                 let Some(filter) = self.filters.get(&event.wd) else {
                     continue;
                 };
+                hints.search |= filter.is_found(&event);
                 if filter.counts(event.name) {
                     hints.add(&event, filter);
                 }
@@ -167,8 +183,15 @@ impl Watches {
             failure: None,
             is_told_all: true,
             untold: Vec::new(),
+            added_for_search: false,
+            tells_search: true,
         };
-        for (path, planned) in plan {
+        // Inputs come first: the watches may not be enough for all.
+        let (inputs, others): (Vec<_>, Vec<_>) = plan
+            .into_iter()
+            .partition(|(_, planned)| planned.is_for_inputs);
+        for (path, planned) in inputs.into_iter().chain(others) {
+            let is_for_inputs = planned.is_for_inputs;
             let existing = self.watched.get(&path);
             let watch = match existing {
                 Some(watched) => Ok(watched.watch.clone()),
@@ -181,6 +204,9 @@ impl Watches {
                 Ok(watch) => {
                     let is_new = existing.is_none();
                     armed.added |= is_new;
+                    let known = filters.get(&watch);
+                    let was_for_search = known.is_some_and(|one| one.is_for_search);
+                    armed.added_for_search |= planned.is_for_search && !was_for_search;
                     // Another one may have come into its place since it was traced. The next plan shows that.
                     if is_new && !is_at(&path, planned.file) {
                         let _ = self.inotify.watches().remove(watch);
@@ -189,10 +215,13 @@ impl Watches {
                     self.keep(path, watch, planned);
                 }
                 // The path has changed since it was traced.
+                // The next search finds out.
+                Err(e) if is_absent(&e) && !is_for_inputs => armed.added_for_search = true,
                 Err(e) if is_absent(&e) => armed.added = true,
                 Err(e) if planned.purpose.may_fail(&e) => armed.is_told_all = false,
                 Err(e) => {
-                    armed.is_told_all = false;
+                    armed.tells_search = false;
+                    armed.is_told_all &= !is_for_inputs;
                     let is_full = e.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
                     armed.failure.get_or_insert(WatchError::NoWatch(path, e));
                     if is_full {
@@ -227,6 +256,7 @@ impl Watches {
         let entry = self.filters.entry(watch.clone());
         let filter = entry.or_insert_with(|| NameFilter::new(&path));
         filter.all_names |= planned.purpose == Purpose::AllContents;
+        filter.is_for_search |= planned.is_for_search;
         filter.names.extend(planned.names);
         let watched = Watched {
             watch,
@@ -265,7 +295,15 @@ impl NameFilter {
             directory: directory.into(),
             names: BTreeSet::new(),
             all_names: false,
+            is_for_search: false,
         }
+    }
+
+    /// Returns whether an event is about something that a search would find.
+    fn is_found(&self, event: &Event<&OsStr>) -> bool {
+        let is_name = |name: &OsStr| FOUND.iter().any(|found| name == *found);
+        let is_known = || event.name.is_none_or(is_name);
+        self.is_for_search && (event.mask.contains(EventMask::ISDIR) || is_known())
     }
 
     /// Returns whether all events count that count for `other`.

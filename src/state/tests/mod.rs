@@ -12,6 +12,7 @@ mod model;
 mod names;
 mod operations;
 mod queue;
+mod registration;
 mod repair;
 mod simulation;
 mod steps;
