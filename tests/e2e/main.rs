@@ -35,6 +35,7 @@ mod queue;
 mod random;
 mod recreate;
 mod remote;
+mod reopening;
 mod scratch;
 mod soak;
 mod workspace;
