@@ -84,6 +84,11 @@ impl Shared {
         self.lock().updates_since(revision)
     }
 
+    /// Returns a part of the newest view. Like [`Shared::view`], this wakes no thread.
+    pub fn shown<T>(&self, part: impl FnOnce(&mut State) -> T) -> T {
+        part(&mut self.lock())
+    }
+
     /// Returns the dev containers to scan. Like [`Shared::view`], this wakes no thread.
     pub fn scan_targets(&self) -> Arc<[Arc<ScanTarget>]> {
         self.lock().scan_targets()

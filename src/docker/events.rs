@@ -18,7 +18,7 @@ use crate::process::{Ended, Stream};
 /// The events that may change what is shown. A container that cannot be started shows in the events of its network
 /// alone. docker and podman each have words that the other does not know; an unknown word is no error, and an event
 /// passes if one of several fits.
-const FILTERS: [&str; 15] = [
+const FILTERS: [&str; 16] = [
     "type=container",
     "type=network",
     "event=create",
@@ -34,6 +34,7 @@ const FILTERS: [&str; 15] = [
     "event=cleanup",
     "event=connect",
     "event=disconnect",
+    "event=health_status",
 ];
 /// `--since` is this long before the start, so that nothing is lost until docker listens; it takes whole seconds.
 const LOOK_BACK: Duration = Duration::from_secs(1);

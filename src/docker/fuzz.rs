@@ -18,7 +18,8 @@ pub fn inspect(data: &[u8]) {
     for info in &infos {
         let _ = info.status();
         let written = info.created_at.to_string();
-        assert_eq!(Timestamp::parse(&written), Some(info.created_at));
+        let read = Timestamp::parse(&written).map(Timestamp::as_millis);
+        assert_eq!(read, Some(info.created_at.as_millis()));
     }
     let objects = serde_json::from_slice::<Vec<serde_json::Value>>(data).unwrap_or_default();
     for object in objects {

@@ -190,7 +190,8 @@ mod tests {
             ports: Vec::new(),
             run_state,
             error: None,
-            volumes: Pairs::default(),
+            health: None,
+            mounts: Default::default(),
             setup: Setup::default(),
             foreign_labels: Box::default(),
         };

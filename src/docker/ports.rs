@@ -256,7 +256,8 @@ mod tests {
             }],
             run_state: RunState::Running,
             error: None,
-            volumes: Pairs::default(),
+            health: None,
+            mounts: Default::default(),
             setup: Setup::default(),
             foreign_labels: Box::default(),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::errors::{self, Error, Limit};
 use super::handlers::Reply;
 use super::limits::{CLOSING_TIMEOUT, IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
+use super::long_poll::PollEnd;
 use super::places::{Place, Turn};
 use super::presence::Presence;
 use super::reader::{NoRequest, Reader};
@@ -130,7 +131,8 @@ impl Connection<'_> {
         request: &Request<'_>,
         persistence: Persistence,
     ) -> io::Result<Persistence> {
-        let _answering = self.service.limits.request();
+        let service = self.service;
+        let _answering = service.limits.request();
         let presence = Presence::new(self.socket, request.version);
         let is_there = || presence.may_be_there();
         let answer = match self.service.reply(request, &self.origin, &is_there) {
@@ -142,6 +144,12 @@ impl Connection<'_> {
             Reply::End(journal) => self
                 .await_end(&journal, &presence)?
                 .map_or_else(Answer::from, |_| Answer::empty()),
+            Reply::Poll(poll) => match poll.wait(service, &presence)? {
+                PollEnd::Closing => Error::Closing.into(),
+                PollEnd::Look => service
+                    .devcontainer(&poll.id, request, &is_there)
+                    .unwrap_or_else(Answer::from),
+            },
             Reply::Log(log) => {
                 let send = |out: &mut StreamWriter<'_>| log.send(self.service, out);
                 return self.stream(request, log.format, Vec::new(), send);
@@ -174,7 +182,7 @@ impl Connection<'_> {
         &mut self,
         request: &Request<'_>,
         format: Format,
-        mut headers: Vec<(&'static str, String)>,
+        headers: Vec<(&'static str, String)>,
         send: impl FnOnce(&mut StreamWriter<'_>) -> io::Result<()>,
     ) -> io::Result<Persistence> {
         // In HTTP/1.0 only the end of the connection marks the end of a stream.
@@ -183,11 +191,11 @@ impl Connection<'_> {
             Version::Http11 => request.persistence,
         };
         let delivery = Delivery::to(request, persistence);
-        headers.push(("Cache-Control", "no-store".to_owned()));
         let head = self.heads.write(&format.head(&headers, delivery));
         self.socket.write(head, WRITE_TIMEOUT)?;
         if !delivery.head_only {
             let mut out = StreamWriter::new(self.socket, request.version, format);
+            out.write(&[format.preamble()])?;
             send(&mut out)?;
             out.finish()?;
         }

@@ -17,6 +17,7 @@ use super::routes::RouteError;
 use crate::daemon::operations::StartError;
 use crate::daemon::registry::AddError;
 use crate::model::api::ErrorBody;
+use crate::model::error_code::ErrorCode;
 use crate::model::labels::LABEL_FOLDER;
 use crate::model::operation::{End, Ending, OperationKind};
 use crate::state::{KeptListed, Refusal};
@@ -74,8 +75,8 @@ pub(super) enum Error {
     /// Another program holds the lock on the workspace folder.
     Locked,
     NothingToCancel,
-    /// An operation failed, or the system has nothing left for it.
-    Failed(OperationKind, String),
+    /// An operation of this kind did not succeed, in the way that the code says, or the system has nothing left for it.
+    Failed(ErrorCode, OperationKind, String),
 }
 
 /// A bound that a client exceeded (P19).
@@ -98,35 +99,39 @@ pub(super) enum ContainerError {
     NotDevcontainer(String),
 }
 
-/// Status, message and detail. The detail says why, and where possible how to fix it.
-type Row = (u16, Cow<'static, str>, Cow<'static, str>);
+/// Code, message and detail. The code decides the status. The detail says why, and where possible how to fix it.
+type Row = (ErrorCode, Cow<'static, str>, Cow<'static, str>);
 
 fn row(
-    status: u16,
+    code: ErrorCode,
     message: impl Into<Cow<'static, str>>,
     detail: impl Into<Cow<'static, str>>,
 ) -> Row {
-    (status, message.into(), detail.into())
+    (code, message.into(), detail.into())
 }
 
 impl Error {
     fn into_row(self) -> Row {
         match self {
             Self::Closing => refusal_row(&Refusal::Closing),
-            Self::Stranger(who) => row(403, "Forbidden", who.to_string()),
-            Self::Forbidden(why) => row(403, "Forbidden", why.to_string()),
+            Self::Stranger(who) => row(ErrorCode::Forbidden, "Forbidden", who.to_string()),
+            Self::Forbidden(why) => row(ErrorCode::Forbidden, "Forbidden", why.to_string()),
             Self::Unauthorized(why) => unauthorized_row(why),
             Self::Head(error) => head_row(&error),
             Self::Limit(limit) => limit_row(limit),
-            Self::NoDescriptor(error) => row(503, "Too many streams", error.to_string()),
+            Self::NoDescriptor(error) => row(
+                ErrorCode::TooManyStreams,
+                "Too many streams",
+                error.to_string(),
+            ),
             Self::NoRoute {
                 error,
                 method,
                 path,
             } => route_row(&error, &method, &path),
-            Self::Query(error) => row(400, "Bad request", error.to_string()),
+            Self::Query(error) => row(ErrorCode::BadRequest, "Bad request", error.to_string()),
             Self::UnusedBody => row(
-                400,
+                ErrorCode::BadRequest,
                 "Bad request",
                 "the request has a body, which the route does not take; parameters belong in the query, as in ?wait=true",
             ),
@@ -134,42 +139,73 @@ impl Error {
                 let detail = format!(
                     "the body has the type {kind:?}; send it with the header Content-Type: application/json"
                 );
-                row(415, "Unsupported media type", detail)
+                row(
+                    ErrorCode::UnsupportedMediaType,
+                    "Unsupported media type",
+                    detail,
+                )
             }
-            Self::Body(why) => row(400, "Bad request", format!("{why}; {BODY_EXAMPLE}")),
+            Self::Body(why) => row(
+                ErrorCode::BadRequest,
+                "Bad request",
+                format!("{why}; {BODY_EXAMPLE}"),
+            ),
             Self::NotAdded(why) => not_added_row(&why),
             Self::NotForgotten(KeptListed::Refused(refusal)) => refusal_row(&refusal),
             Self::NotForgotten(why) => {
-                let message = match why {
-                    KeptListed::Container(_) => "Devcontainer has a container",
-                    _ => "Devcontainer is defined elsewhere",
+                let (code, message) = match why {
+                    KeptListed::Container(_) => {
+                        (ErrorCode::HasContainer, "Devcontainer has a container")
+                    }
+                    _ => (
+                        ErrorCode::DefinedElsewhere,
+                        "Devcontainer is defined elsewhere",
+                    ),
                 };
-                row(409, message, why.to_string())
+                row(code, message, why.to_string())
             }
-            Self::NoContainers(why) => row(500, "Could not get containers.", why),
-            Self::NoListing(why) => row(500, "Could not list containers", why),
-            Self::NotReady(missing) => row(503, "Not ready", missing.join("; ")),
+            Self::NoContainers(why) => {
+                row(ErrorCode::ListingFailed, "Could not get containers.", why)
+            }
+            Self::NoListing(why) => row(ErrorCode::ListingFailed, "Could not list containers", why),
+            Self::NotReady(missing) => row(ErrorCode::NotReady, "Not ready", missing.join("; ")),
             Self::Container(error) => container_row(&error),
             Self::NoDevcontainer(name) => {
                 let detail =
                     format!("no dev container has the id or name {name:?}; see /devcontainers");
-                row(404, "Devcontainer not found", detail)
+                row(
+                    ErrorCode::DevcontainerNotFound,
+                    "Devcontainer not found",
+                    detail,
+                )
             }
-            Self::NotAllowed(why) => row(403, "Workspace folder not allowed", why),
+            Self::NotAllowed(why) => row(
+                ErrorCode::FolderNotAllowed,
+                "Workspace folder not allowed",
+                why,
+            ),
             Self::Moved(how) => {
                 let detail = format!("{how}; nothing was done. See /devcontainers, and ask again");
-                row(409, "Workspace folder has changed", detail)
+                row(
+                    ErrorCode::FolderChanged,
+                    "Workspace folder has changed",
+                    detail,
+                )
             }
-            Self::Silent(why) => row(503, "Workspace folder does not answer", why),
+            Self::Silent(why) => row(
+                ErrorCode::FolderSilent,
+                "Workspace folder does not answer",
+                why,
+            ),
             Self::Refused(refusal) => refusal_row(&refusal),
             Self::Locked => in_progress_row(StartError::Locked.to_string()),
             Self::NothingToCancel => row(
-                409,
+                ErrorCode::NoOperation,
                 "No devcontainer operation in progress",
                 "no operation is running or queued for this dev container",
             ),
-            Self::Failed(kind, why) => {
-                row(500, format!("Could not {} devcontainer", kind.verb()), why)
+            Self::Failed(code, kind, why) => {
+                row(code, format!("Could not {} devcontainer", kind.verb()), why)
             }
         }
     }
@@ -180,7 +216,7 @@ impl Error {
             StartError::NotAllowed(why) => Self::NotAllowed(why),
             StartError::Moved(how) => Self::Moved(how),
             StartError::Silent(why) => Self::Silent(why),
-            StartError::NoResources(why) => Self::Failed(kind, why),
+            StartError::NoResources(why) => Self::Failed(ErrorCode::OperationFailed, kind, why),
             StartError::Refused(refusal) => Self::Refused(refusal),
             StartError::Locked => Self::Locked,
         }
@@ -219,8 +255,10 @@ impl From<Error> for Answer {
     fn from(error: Error) -> Self {
         let header = error.header();
         let is_last = error.is_refusal();
-        let (status, message, detail) = error.into_row();
+        let (code, message, detail) = error.into_row();
+        let (status, _) = code.row();
         let body = ErrorBody {
+            code,
             message: &message,
             detail: &detail,
         };
@@ -240,26 +278,26 @@ fn unauthorized_row(why: Unauthorized) -> Row {
             "the token of the request is not the one in the file of the daemon's --token-file"
         }
     };
-    row(401, "Unauthorized", detail)
+    row(ErrorCode::Unauthorized, "Unauthorized", detail)
 }
 
 fn head_row(error: &HeadError) -> Row {
     match error {
-        HeadError::Bad(flaw) => row(400, "Bad request", flaw.to_string()),
+        HeadError::Bad(flaw) => row(ErrorCode::BadRequest, "Bad request", flaw.to_string()),
         HeadError::TooLarge => {
             let detail = format!(
                 "the request head exceeds {} KiB or {MAX_HEADERS} headers",
                 MAX_HEAD >> 10
             );
-            row(431, "Request head too large", detail)
+            row(ErrorCode::HeadTooLarge, "Request head too large", detail)
         }
         HeadError::Coding => row(
-            501,
+            ErrorCode::CodingNotSupported,
             "Transfer-Encoding not supported",
             "only chunked is supported",
         ),
         HeadError::Version => row(
-            505,
+            ErrorCode::VersionNotSupported,
             "HTTP version not supported",
             "only HTTP/1.0 and HTTP/1.1 are supported",
         ),
@@ -272,48 +310,56 @@ fn limit_row(limit: Limit) -> Row {
             let detail = format!(
                 "at most {MAX_CONNECTIONS} requests are answered at once, streams included, and further ones only if they are for /healthz, /readyz or a cancel; try again"
             );
-            row(503, "Too many connections", detail)
+            row(
+                ErrorCode::TooManyConnections,
+                "Too many connections",
+                detail,
+            )
         }
         Limit::Streams => {
             let detail = format!("at most {MAX_STREAMS} streams may be open at once");
-            row(503, "Too many streams", detail)
+            row(ErrorCode::TooManyStreams, "Too many streams", detail)
         }
         Limit::Time => {
             let limit = READ_TIMEOUT.as_secs();
             let detail = format!("the request was not complete within {limit} s");
-            row(408, "Request timeout", detail)
+            row(ErrorCode::RequestTimeout, "Request timeout", detail)
         }
         Limit::Body => {
             let detail = format!(
                 "the body or its framing exceeds {} KiB; no route needs so much",
                 MAX_BODY >> 10
             );
-            row(413, "Request body too large", detail)
+            row(ErrorCode::BodyTooLarge, "Request body too large", detail)
         }
     }
 }
 
 fn not_added_row(error: &AddError) -> Row {
-    let (status, message) = match error {
-        AddError::NotAllowed(_) => (403, "Workspace folder not allowed"),
-        AddError::NoFolder(_) => (404, "Workspace folder not found"),
-        AddError::NoConfig { .. } => (404, "Configuration not found"),
-        AddError::SeveralConfigs(_) => (409, "Several configurations"),
-        AddError::Silent(_) => (503, "Workspace folder does not answer"),
-        AddError::TooMany(_) => (503, "Too many devcontainers"),
+    let (code, message) = match error {
+        AddError::NotAllowed(_) => (ErrorCode::FolderNotAllowed, "Workspace folder not allowed"),
+        AddError::NoFolder(_) => (ErrorCode::FolderNotFound, "Workspace folder not found"),
+        AddError::NoConfig { .. } => (ErrorCode::ConfigNotFound, "Configuration not found"),
+        AddError::SeveralConfigs(_) => (ErrorCode::SeveralConfigs, "Several configurations"),
+        AddError::Silent(_) => (ErrorCode::FolderSilent, "Workspace folder does not answer"),
+        AddError::TooMany(_) => (ErrorCode::TooManyDevcontainers, "Too many devcontainers"),
     };
-    row(status, message, error.to_string())
+    row(code, message, error.to_string())
 }
 
 fn route_row(error: &RouteError, method: &Method, path: &str) -> Row {
     match error {
-        RouteError::NotFound => row(404, "Not found", format!("no route matches {path}")),
+        RouteError::NotFound => row(
+            ErrorCode::NotFound,
+            "Not found",
+            format!("no route matches {path}"),
+        ),
         RouteError::MethodNotAllowed(allowed) => {
             let detail = format!("{method} is not allowed at {path}, only {allowed}");
-            row(405, "Method not allowed", detail)
+            row(ErrorCode::MethodNotAllowed, "Method not allowed", detail)
         }
         RouteError::Encoding => row(
-            400,
+            ErrorCode::BadRequest,
             "Bad request",
             "the path is not valid percent-encoded UTF-8",
         ),
@@ -323,24 +369,32 @@ fn route_row(error: &RouteError, method: &Method, path: &str) -> Row {
 fn container_row(error: &ContainerError) -> Row {
     match error {
         ContainerError::Empty => row(
-            400,
+            ErrorCode::MissingContainer,
             "Missing container ID or name",
-            "the path is /devcontainers/container/{id or name}/recreate",
+            "the path is /containers/{id or name} or /devcontainers/container/{id or name}/recreate",
         ),
         ContainerError::NotFound(name) => {
             let detail = format!(
                 "no container has the name or id {name:?}; a short id needs at least 12 digits"
             );
-            row(404, "Container not found", detail)
+            row(ErrorCode::ContainerNotFound, "Container not found", detail)
         }
         ContainerError::Ambiguous(prefix) => {
             let detail = format!("several container ids begin with {prefix}; give more digits");
-            row(409, "Ambiguous container ID", detail)
+            row(
+                ErrorCode::AmbiguousContainer,
+                "Ambiguous container ID",
+                detail,
+            )
         }
         ContainerError::NotDevcontainer(name) => {
             let detail =
                 format!("container {name} is not a dev container: it has no label {LABEL_FOLDER}");
-            row(400, "Missing workspace folder label", detail)
+            row(
+                ErrorCode::NotADevcontainer,
+                "Missing workspace folder label",
+                detail,
+            )
         }
     }
 }
@@ -348,9 +402,17 @@ fn container_row(error: &ContainerError) -> Row {
 fn refusal_row(refusal: &Refusal) -> Row {
     let detail = refusal.to_string();
     match refusal {
-        Refusal::Closing => row(503, "API closed", detail),
-        Refusal::QueueFull(_) => row(503, "Too many devcontainer operations", detail),
-        Refusal::Gone => row(404, "Devcontainer not found", detail),
+        Refusal::Closing => row(ErrorCode::Closing, "API closed", detail),
+        Refusal::QueueFull(_) => row(
+            ErrorCode::TooManyOperations,
+            "Too many devcontainer operations",
+            detail,
+        ),
+        Refusal::Gone => row(
+            ErrorCode::DevcontainerNotFound,
+            "Devcontainer not found",
+            detail,
+        ),
         Refusal::Repairing | Refusal::InProgress { .. } | Refusal::ProjectInProgress { .. } => {
             in_progress_row(detail)
         }
@@ -358,17 +420,25 @@ fn refusal_row(refusal: &Refusal) -> Row {
 }
 
 fn in_progress_row(detail: impl Into<Cow<'static, str>>) -> Row {
-    row(409, "Devcontainer operation in progress", detail)
+    row(
+        ErrorCode::OperationInProgress,
+        "Devcontainer operation in progress",
+        detail,
+    )
 }
 
 /// Returns the answer to a client that waited for an operation to succeed.
 pub(super) fn result(end: &End, kind: OperationKind) -> Result<Answer, Error> {
-    if end.ending == Ending::Succeeded {
-        return Ok(Answer::empty());
-    }
+    let code = match end.ending {
+        Ending::Succeeded => return Ok(Answer::empty()),
+        Ending::Failed(_) => ErrorCode::OperationFailed,
+        Ending::Cancelled => ErrorCode::OperationCancelled,
+        Ending::Interrupted(_) => ErrorCode::OperationInterrupted,
+    };
     let explanation = end.explanation(kind);
     let no_reason = || "no reason was given".to_owned();
-    Err(Error::Failed(kind, explanation.unwrap_or_else(no_reason)))
+    let why = explanation.unwrap_or_else(no_reason);
+    Err(Error::Failed(code, kind, why))
 }
 
 /// Returns the warning for a list that is served because there is no newer one.
@@ -416,13 +486,38 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_line_with_message_and_detail() {
-        let answer = Answer::from(Error::Failed(OperationKind::Stop, "no \"docker\"".into()));
+    fn an_error_is_one_line_with_code_message_and_detail() {
+        let answer = Answer::from(Error::Failed(
+            ErrorCode::OperationFailed,
+            OperationKind::Stop,
+            "no \"docker\"".into(),
+        ));
         assert_eq!(answer.status, 500);
         let expected = concat!(
-            r#"{"message":"Could not stop devcontainer","detail":"no \"docker\""}"#,
+            r#"{"code":"operation_failed","message":"Could not stop devcontainer","detail":"no \"docker\""}"#,
             "\n"
         );
         assert_eq!(answer.body.as_deref(), Some(expected.as_bytes()));
+    }
+
+    /// The table in the documentation has a row for each code and message.
+    #[test]
+    fn the_documented_codes_are_all_codes_with_their_status() {
+        let table = include_str!("../../docs/api.md")
+            .split("\n## Errors\n")
+            .nth(1);
+        let table = table.unwrap().split("\n#").next().unwrap();
+        let rows = table.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let status: u16 = cells.next()?.parse().ok()?;
+            Some((status, cells.next()?.trim_matches('`').to_owned()))
+        });
+        let mut documented: Vec<(u16, String)> = rows.collect();
+        documented.dedup();
+        let codes = ErrorCode::ALL.map(|code| {
+            let (status, word) = code.row();
+            (status, word.to_owned())
+        });
+        assert_eq!(documented, codes);
     }
 }

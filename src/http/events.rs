@@ -116,7 +116,7 @@ impl EventStream {
                 out.write(&[text.as_bytes()])
             };
         }
-        let (before, after) = self.format.around(view.revision);
+        let (before, after) = self.format.around(view.revision, "snapshot");
         let body = service.bodies.snapshot(view);
         out.write(&[before.as_bytes(), &body, after.as_bytes()])
     }
@@ -142,9 +142,20 @@ impl EventStream {
             out.extend_from_slice(text::change(change).as_bytes());
             return;
         }
-        let (before, after) = self.format.around(revision);
+        let (before, after) = self.format.around(revision, event_type(change));
         out.extend_from_slice(before.as_bytes());
         out.extend_from_slice(&service.bodies.change(revision, change));
         out.extend_from_slice(after.as_bytes());
+    }
+}
+
+/// Returns the `type` of the line for a change.
+fn event_type(change: &Change) -> &'static str {
+    match change {
+        Change::Container(_) => "container",
+        Change::Devcontainer(_) => "devcontainer",
+        Change::ContainerRemoved(_) => "container_removed",
+        Change::DevcontainerRemoved(_) => "devcontainer_removed",
+        Change::Warnings(_) => "warnings",
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::base::time::Timestamp;
-use crate::model::api::{ChangeKind, Container, Devcontainer, InputChange, Job, Status};
-use crate::model::container::{ContainerInfo, Port, RunState};
+use crate::model::api::{ChangeKind, Container, Devcontainer, InputChange, Job, Owner, Status};
+use crate::model::container::{ContainerHealth, ContainerInfo, Mount, Port, RunState};
 use crate::model::operation::{OperationKind, OperationState};
 use crate::model::phase::Phase;
 use crate::model::setup::Setup;
@@ -36,7 +36,8 @@ fn info() -> Arc<ContainerInfo> {
         run_state: RunState::Running,
         error: None,
         foreign_labels: Box::default(),
-        volumes: [("/s", "/d")].into_iter().collect(),
+        health: Some(ContainerHealth::Healthy),
+        mounts: [Mount::bind("/s", "/d")].into_iter().collect(),
         setup: Setup::default(),
     })
 }
@@ -46,7 +47,7 @@ pub(super) fn plain_container() -> Container {
     Container {
         info: info(),
         devcontainer_dirty: false,
-        devcontainer_status: None,
+        owner: None,
     }
 }
 
@@ -55,7 +56,11 @@ pub(super) fn dirty_container() -> Container {
     Container {
         info: info(),
         devcontainer_dirty: true,
-        devcontainer_status: Some(Status::Running),
+        owner: Some(Owner {
+            id: Uuid::nil(),
+            name: "app".into(),
+            status: Status::Running,
+        }),
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 use super::add_request::AddRequest;
 use super::encode::{containers_with_warning, devcontainers_with_warning};
-use super::errors::{Error, Limit, stale_warning, warning_header};
+use super::errors::{ContainerError, Error, Limit, stale_warning, warning_header};
 use super::events::EventStream;
 use super::limits::Permit;
 use super::logs::{LogEnd, LogStream};
+use super::long_poll::LongPoll;
 use super::query::{Query, last_event_id};
 use super::reader::Body;
 use super::request::Request;
@@ -20,7 +23,7 @@ use crate::daemon::current::Current;
 use crate::daemon::operations::OperationRequest;
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::wanted::{ALWAYS, IsWanted};
-use crate::model::api::{BuildInfo, DevcontainerList, Health};
+use crate::model::api::{BuildInfo, DevcontainerList, Health, Revised};
 use crate::model::ids::Key;
 use crate::model::operation::OperationKind;
 use crate::model::origin::Origin;
@@ -35,6 +38,8 @@ pub(super) enum Reply {
     End(Arc<Journal>),
     Log(LogStream),
     Events(EventStream),
+    /// The answer is the dev container once it has changed.
+    Poll(LongPoll),
 }
 
 /// The action that a request asks for, if a route serves it.
@@ -105,16 +110,24 @@ impl Service {
             Action::Healthz => Ok(Answer::json(200, &Health::Ok).into()),
             Action::Readyz => self.readyz(is_there).map(Reply::from),
             Action::Version => Ok(version().into()),
-            Action::Containers => self.containers(is_there).map(Reply::from),
+            Action::Containers => self.containers(request, is_there).map(Reply::from),
+            Action::Container(name) => self.container(&name, request, is_there).map(Reply::from),
             Action::Devcontainers => match &query.workspace_folder {
-                None => self.devcontainers(is_there).map(Reply::from),
+                None => self.devcontainers(request, is_there).map(Reply::from),
                 Some(folder) => {
                     let answer = self.devcontainers_in(Path::new(folder), is_there);
                     answer.map(Reply::from)
                 }
             },
             Action::Add => self.add(request, origin, is_there).map(Reply::from),
-            Action::Devcontainer(name) => self.devcontainer(&name, is_there).map(Reply::from),
+            Action::Devcontainer(name) => {
+                let poll = query.poll().map_err(Error::Query)?;
+                let answer = self.devcontainer(&name, request, is_there)?;
+                match poll {
+                    Some((revision, time)) => self.poll(name, revision, time, answer),
+                    None => Ok(answer.into()),
+                }
+            }
             Action::RecreateContainer(container) => {
                 let (owner, container) = self.owner_of(&container)?;
                 let operation = OperationRequest {
@@ -163,31 +176,72 @@ impl Service {
         }
     }
 
-    fn containers(&self, is_there: IsWanted<'_>) -> Result<Answer, Error> {
+    fn containers(&self, request: &Request<'_>, is_there: IsWanted<'_>) -> Result<Answer, Error> {
         let Current { view, stale } = self.current(is_there, Error::NoContainers)?;
         let body = match stale.as_ref().map(stale_warning) {
-            None => return Ok(Answer::line(200, self.bodies.containers(&view))),
+            None if request.has_revision(view.revision) => {
+                return Ok(Answer::not_modified(view.revision));
+            }
+            None => {
+                let answer = Answer::line(200, self.bodies.containers(&view));
+                return Ok(answer.of_revision(view.revision));
+            }
             Some(warning) => containers_with_warning(&view, &warning),
         };
         Ok(Answer::line(200, body).aged(stale))
     }
 
-    fn devcontainers(&self, is_there: IsWanted<'_>) -> Result<Answer, Error> {
+    fn devcontainers(
+        &self,
+        request: &Request<'_>,
+        is_there: IsWanted<'_>,
+    ) -> Result<Answer, Error> {
         let Current { view, stale } = self.current(is_there, Error::NoListing)?;
         let body = match stale.as_ref().map(stale_warning) {
-            None => return Ok(Answer::line(200, self.bodies.devcontainers(&view))),
+            None if request.has_revision(view.revision) => {
+                return Ok(Answer::not_modified(view.revision));
+            }
+            None => {
+                let answer = Answer::line(200, self.bodies.devcontainers(&view));
+                return Ok(answer.of_revision(view.revision));
+            }
             Some(warning) => devcontainers_with_warning(&view, &warning),
         };
         Ok(Answer::line(200, body).aged(stale))
     }
 
-    fn devcontainer(&self, id_or_name: &str, is_there: IsWanted<'_>) -> Result<Answer, Error> {
-        let Current { view, stale } = self.current(is_there, Error::NoListing)?;
-        if let Some(found) = view.devcontainer(id_or_name) {
-            return Ok(Answer::json(200, found).aged(stale));
+    fn container(
+        &self,
+        id_or_name: &str,
+        request: &Request<'_>,
+        is_there: IsWanted<'_>,
+    ) -> Result<Answer, Error> {
+        let Current { stale, .. } = self.current(is_there, Error::NoListing)?;
+        match self.shown_container(id_or_name) {
+            Ok((found, revision)) => return Ok(Answer::revised(&found, revision, stale, request)),
+            Err(ContainerError::NotFound(_)) => {}
+            Err(error) => return Err(Error::Container(error)),
         }
-        match self.newer(is_there)?.devcontainer(id_or_name) {
-            Some(found) => Ok(Answer::json(200, found)),
+        self.newer(is_there)?;
+        match self.shown_container(id_or_name) {
+            Ok((found, revision)) => Ok(Answer::revised(&found, revision, None, request)),
+            Err(error) => Err(self.absent(Error::Container(error))),
+        }
+    }
+
+    pub(super) fn devcontainer(
+        &self,
+        id_or_name: &str,
+        request: &Request<'_>,
+        is_there: IsWanted<'_>,
+    ) -> Result<Answer, Error> {
+        let Current { stale, .. } = self.current(is_there, Error::NoListing)?;
+        if let Some((found, revision)) = self.shown_devcontainer(id_or_name) {
+            return Ok(Answer::revised(&*found, revision, stale, request));
+        }
+        self.newer(is_there)?;
+        match self.shown_devcontainer(id_or_name) {
+            Some((found, revision)) => Ok(Answer::revised(&*found, revision, None, request)),
             None => Err(self.absent(Error::NoDevcontainer(id_or_name.to_owned()))),
         }
     }
@@ -230,6 +284,27 @@ impl Service {
         let status = if is_new { 201 } else { 200 };
         let answer = Answer::json(status, &shown).with("Location", location);
         Ok(answer.aged(self.outage()))
+    }
+
+    /// Replies with the answer that there is now, unless the client has its object: then it waits for a change.
+    fn poll(
+        &self,
+        id_or_name: String,
+        revision: u64,
+        time: Duration,
+        answer: Answer,
+    ) -> Result<Reply, Error> {
+        let known = self.shown_devcontainer(&id_or_name);
+        let Some((found, _)) = known.filter(|(_, now)| *now == revision) else {
+            return Ok(answer.into());
+        };
+        Ok(Reply::Poll(LongPoll {
+            id: found.id.to_string(),
+            revision,
+            deadline: Instant::now() + time,
+            notifier: self.notifier()?,
+            _permit: self.stream_permit()?,
+        }))
     }
 
     fn operate(
@@ -307,6 +382,22 @@ fn log(
 }
 
 impl Answer {
+    /// Shows an object with the revision of its last change, or says that the client has that. A stale list says nothing
+    /// about now.
+    fn revised<T: Serialize>(
+        object: &T,
+        revision: u64,
+        stale: Option<(Duration, String)>,
+        request: &Request<'_>,
+    ) -> Self {
+        let answer = || Self::json(200, &Revised { object, revision });
+        match stale {
+            Some(_) => answer().aged(stale),
+            None if request.has_revision(revision) => Self::not_modified(revision),
+            None => answer().of_revision(revision),
+        }
+    }
+
     /// Adds the age of the list that it shows and the reason for that, if there is one.
     fn aged(self, stale: Option<(Duration, String)>) -> Self {
         let headers = stale.iter().flat_map(age_headers);

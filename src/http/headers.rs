@@ -12,6 +12,7 @@ pub(super) enum Name {
     ContentType,
     Expect,
     Host,
+    IfNoneMatch,
     LastEventId,
     Origin,
     Purpose,
@@ -38,6 +39,7 @@ impl Name {
         (Self::ContentType, "Content-Type"),
         (Self::Expect, "Expect"),
         (Self::Host, "Host"),
+        (Self::IfNoneMatch, "If-None-Match"),
         (Self::LastEventId, "Last-Event-ID"),
         (Self::Origin, "Origin"),
         (Self::Purpose, "Purpose"),
@@ -89,6 +91,15 @@ impl<'s, 'h> Headers<'s, 'h> {
     pub(super) fn first(&self, name: Name) -> Option<&'h str> {
         let value = self.all(name).next()?;
         std::str::from_utf8(value).ok()
+    }
+
+    /// RFC 9110, section 13.1.2.
+    pub(super) fn if_none_match(&self) -> Option<&'h str> {
+        let mut values = self.all(Name::IfNoneMatch);
+        let first = values.next()?;
+        // A client with several of them only gets more than it needs.
+        let text = std::str::from_utf8(first);
+        text.ok().filter(|_| values.next().is_none())
     }
 
     /// Returns the value of a header that must not occur twice.

@@ -34,6 +34,8 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two requests of a connection.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// For another revision of an object than the client has.
+pub(super) const LONGEST_POLL: Duration = Duration::from_secs(300);
 /// For a client to notice that the daemon reads no more of what it sends.
 pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -88,7 +88,12 @@ impl Format {
     fn write_line(self, number: u64, line: &LogLine, out: &mut Vec<u8>) {
         match self {
             Self::JsonLines | Self::Events => {
-                let (before, after) = self.around(number);
+                let event = if line.outcome.is_some() {
+                    "outcome"
+                } else {
+                    "line"
+                };
+                let (before, after) = self.around(number, event);
                 out.extend_from_slice(before.as_bytes());
                 write_line(line, out);
                 out.extend_from_slice(after.as_bytes());
@@ -96,6 +101,11 @@ impl Format {
             Self::Text => {
                 out.extend_from_slice(plain_text(&line.output).as_bytes());
                 out.push(b'\n');
+                if let Some(outcome) = line.outcome {
+                    out.extend_from_slice(b"outcome: ");
+                    out.extend_from_slice(outcome.as_str().as_bytes());
+                    out.push(b'\n');
+                }
             }
         }
     }

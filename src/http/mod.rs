@@ -25,6 +25,7 @@ mod inherited;
 mod limits;
 mod listener;
 mod logs;
+mod long_poll;
 mod peer;
 mod places;
 mod presence;

@@ -1,7 +1,9 @@
 //! The query of a request, and the headers that choose the form of an answer.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use super::limits::LONGEST_POLL;
 use super::request::Request;
 use super::stream::Format;
 use crate::base::text::percent_decode;
@@ -10,6 +12,9 @@ use crate::base::text::percent_decode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parameter {
     Wait,
+    /// `wait` of a route that answers when an object has changed.
+    Seconds,
+    Revision,
     Follow,
     All,
     Format,
@@ -23,6 +28,10 @@ pub(super) enum Parameter {
 pub(super) struct Query {
     /// Answer when the operation has ended. The default depends on the operation.
     pub(super) wait: Option<bool>,
+    /// Answer when the object has another revision than `revision`, or after this time.
+    wait_for: Option<Duration>,
+    /// The revision of the object that the client has.
+    revision: Option<u64>,
     /// Act on all containers of the dev container. Only `stop` and `DELETE` take it.
     pub(super) all: Option<bool>,
     /// Stream the log until the operation has ended.
@@ -50,6 +59,12 @@ pub(super) enum QueryError {
     NotBoolean(Parameter),
     /// `offset` is the number of a line.
     NotLineNumber,
+    /// `wait` is a number of seconds up to [`LONGEST_POLL`].
+    NotSeconds,
+    /// `revision` is the number of a change.
+    NotRevision,
+    /// `wait` and `revision` mean something together only.
+    HalfPoll,
     /// `format` is `json` or `text`.
     UnknownFormat,
     /// `workspace_folder` is no path from the root on.
@@ -61,8 +76,10 @@ pub(super) enum QueryError {
 }
 
 impl Parameter {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Wait,
+        Self::Seconds,
+        Self::Revision,
         Self::Follow,
         Self::All,
         Self::Format,
@@ -74,7 +91,8 @@ impl Parameter {
     /// Its name in a query.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Wait => "wait",
+            Self::Wait | Self::Seconds => "wait",
+            Self::Revision => "revision",
             Self::Follow => "follow",
             Self::All => "all",
             Self::Format => "format",
@@ -108,6 +126,17 @@ impl Query {
         self.given.push(parameter);
         match parameter {
             Parameter::Wait => self.wait = Some(truth(parameter, value)?),
+            Parameter::Seconds => {
+                let seconds = value.and_then(|value| value.parse().ok());
+                let time = seconds
+                    .map(Duration::from_secs)
+                    .filter(|time| *time <= LONGEST_POLL);
+                self.wait_for = Some(time.ok_or(QueryError::NotSeconds)?);
+            }
+            Parameter::Revision => {
+                let revision = value.and_then(|value| value.parse().ok());
+                self.revision = Some(revision.ok_or(QueryError::NotRevision)?);
+            }
             Parameter::All => self.all = Some(truth(parameter, value)?),
             Parameter::Follow => self.follow = truth(parameter, value)?,
             Parameter::Forget => self.forget = truth(parameter, value)?,
@@ -146,6 +175,15 @@ impl Query {
         match others.next().filter(|_| self.forget) {
             Some(other) => Err(QueryError::WithForget(*other)),
             None => Ok(()),
+        }
+    }
+
+    /// Returns the revision that the client has, and how long it waits for another one, if it waits.
+    pub(super) fn poll(&self) -> Result<Option<(u64, Duration)>, QueryError> {
+        match (self.revision, self.wait_for) {
+            (Some(revision), Some(time)) => Ok(Some((revision, time))),
+            (None, None) => Ok(None),
+            _ => Err(QueryError::HalfPoll),
         }
     }
 
@@ -208,6 +246,7 @@ mod tests {
             ("all=both", QueryError::NotBoolean(All)),
             ("offset=-1", QueryError::NotLineNumber),
             ("offset", QueryError::NotLineNumber),
+            ("revision=x", QueryError::NotRevision),
             ("format=xml", QueryError::UnknownFormat),
             ("format=text&format=text", QueryError::Repeated(Format)),
             ("wait&all&wait=1", QueryError::Repeated(Wait)),
@@ -226,6 +265,24 @@ mod tests {
         ] {
             let checked = parse(query).check_follow();
             assert_eq!(checked, Err(QueryError::WithoutFollow(parameter)));
+        }
+    }
+
+    #[test]
+    fn a_poll_has_a_revision_and_a_bounded_time() {
+        let poll = |query: &str| {
+            let known: &'static [Parameter] = &[Parameter::Seconds, Parameter::Revision];
+            Query::parse(query, known)?.poll()
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(poll(""), Ok(None));
+        assert_eq!(poll("wait=300&revision=7"), Ok(Some((7, seconds(300)))));
+        assert_eq!(poll("revision=0&wait=0"), Ok(Some((0, seconds(0)))));
+        for bad in ["wait=301", "wait=true", "wait", "wait=-1", "wait=1.5"] {
+            assert_eq!(poll(bad), Err(QueryError::NotSeconds), "{bad}");
+        }
+        for half in ["wait=1", "revision=1"] {
+            assert_eq!(poll(half), Err(QueryError::HalfPoll), "{half}");
         }
     }
 

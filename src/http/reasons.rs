@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::guard::Forbidden;
+use super::limits::LONGEST_POLL;
 use super::query::QueryError;
 use super::request::Flaw;
 
@@ -54,6 +55,14 @@ impl fmt::Display for QueryError {
             Self::NotBoolean(parameter) => {
                 write!(f, "{} should be true or false", parameter.name())
             }
+            Self::NotSeconds => {
+                let longest = LONGEST_POLL.as_secs();
+                write!(f, "wait should be a number of seconds from 0 to {longest}")
+            }
+            Self::NotRevision => f.write_str("revision should be the number that an answer has as revision"),
+            Self::HalfPoll => f.write_str(
+                "wait and revision mean something together only: the answer comes when the dev container has another revision",
+            ),
             Self::WithoutFollow(parameter) => write!(
                 f,
                 "{} is for the log of the operation, which follow=true asks for",

@@ -36,6 +36,7 @@ pub(super) struct Request<'h> {
     pub(super) authorization: Option<Credentials<'h>>,
     pub(super) accept: Option<&'h str>,
     pub(super) last_event_id: Option<&'h str>,
+    pub(super) if_none_match: Option<&'h str>,
     /// The client sends the body only after `100 Continue`.
     pub(super) expects_continue: bool,
     pub(super) framing: Framing,
@@ -155,6 +156,7 @@ impl<'h> Request<'h> {
             authorization: headers.only(Name::Authorization)?.map(Credentials),
             accept: headers.first(Name::Accept),
             last_event_id: headers.first(Name::LastEventId),
+            if_none_match: headers.if_none_match(),
             expects_continue: version == Version::Http11 && headers.expect_continue(),
             framing: headers.framing(version)?,
             content_type: headers.first(Name::ContentType),
@@ -162,6 +164,18 @@ impl<'h> Request<'h> {
             body: &[],
         };
         Ok(Some((request, length)))
+    }
+
+    /// Returns whether the client says that it has what it asks for, if that has this revision. A tag may be weak, and `*`
+    /// stands for every revision (RFC 9110, section 13.1.2).
+    pub(super) fn has_revision(&self, revision: u64) -> bool {
+        let mut tags = self.if_none_match.iter().flat_map(|tags| tags.split(','));
+        tags.any(|tag| {
+            let tag = tag.trim_ascii();
+            let tag = tag.strip_prefix("W/").unwrap_or(tag);
+            let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            tag == "*" || number.is_some_and(|number| number.parse() == Ok(revision))
+        })
     }
 
     pub(super) fn has_body(&self) -> bool {

@@ -17,6 +17,8 @@ pub(super) struct Answer {
     pub(super) headers: Vec<(&'static str, String)>,
     /// A line of JSON.
     pub(super) body: Option<Arc<[u8]>>,
+    /// The revision of what the answer shows, by which a client can ask if it still holds.
+    pub(super) revision: Option<u64>,
     /// Close the connection after the answer.
     pub(super) is_last: bool,
 }
@@ -53,6 +55,8 @@ pub(super) enum ContentType {
 pub(super) struct Head<'a> {
     pub(super) status: u16,
     pub(super) content_type: Option<ContentType>,
+    /// The revision of what is shown, where a client may keep it.
+    pub(super) revision: Option<u64>,
     /// Further headers.
     pub(super) headers: &'a [(&'static str, String)],
     pub(super) length: Length,
@@ -77,15 +81,18 @@ pub(super) struct HeadWriter {
 struct Plain {
     status: u16,
     content_type: Option<ContentType>,
+    revision: Option<u64>,
     length: Length,
     version: Version,
     persistence: Persistence,
 }
 
 /// The headers of every answer.
-const COMMON: &str = "Server: devcontainerd\r\n\
-    X-Content-Type-Options: nosniff\r\n\
-    Cross-Origin-Resource-Policy: same-origin\r\n";
+const COMMON: &str = concat!(
+    "Server: devcontainerd\r\nDevcontainerd-Version: ",
+    env!("CARGO_PKG_VERSION"),
+    "\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+);
 
 /// The end of the year 9999, the last one that a `Date` can have, in seconds since 1970.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -97,6 +104,7 @@ impl Answer {
             status: 204,
             headers: Vec::new(),
             body: None,
+            revision: None,
             is_last: false,
         }
     }
@@ -107,6 +115,7 @@ impl Answer {
             status,
             headers: Vec::new(),
             body: Some(line.into()),
+            revision: None,
             is_last: false,
         }
     }
@@ -121,11 +130,28 @@ impl Answer {
         self
     }
 
+    /// Returns 304: the client has what it asks for, which has this revision.
+    pub(super) fn not_modified(revision: u64) -> Self {
+        Self {
+            status: 304,
+            ..Self::empty()
+        }
+        .of_revision(revision)
+    }
+
+    pub(super) fn of_revision(self, revision: u64) -> Self {
+        Self {
+            revision: Some(revision),
+            ..self
+        }
+    }
+
     pub(super) fn head(&self, delivery: Delivery) -> Head<'_> {
         let body = self.body.as_deref();
         Head {
             status: self.status,
             content_type: body.map(|_| ContentType::Json),
+            revision: self.revision,
             headers: &self.headers,
             length: body.map_or(Length::None, |body| Length::Known(body.len())),
             delivery,
@@ -200,6 +226,7 @@ impl Head<'_> {
         self.headers.is_empty().then_some(Plain {
             status: self.status,
             content_type: self.content_type,
+            revision: self.revision,
             length: self.length,
             version: self.delivery.version,
             persistence: self.delivery.persistence,
@@ -231,6 +258,21 @@ impl Head<'_> {
         );
         if let Some(content_type) = self.content_type {
             put_header(out, "Content-Type", content_type.as_str());
+        }
+        match self.revision {
+            // A client may keep the answer, but has to ask each time if it still holds.
+            Some(revision) => {
+                let revision = digits.format(revision);
+                put(
+                    out,
+                    &["Cache-Control: no-cache\r\nETag: \"", revision, "\"\r\n"],
+                );
+            }
+            None => put_header(out, "Cache-Control", "no-store"),
+        }
+        if self.content_type == Some(ContentType::EventStream) {
+            // nginx would hold a stream back until its buffer is full.
+            put_header(out, "X-Accel-Buffering", "no");
         }
         for (name, value) in self.headers {
             put_header(out, name, value);
@@ -300,21 +342,23 @@ mod tests {
         let mut expected = vec![
             "HTTP/1.1 404 Not Found",
             "Server: devcontainerd",
+            concat!("Devcontainerd-Version: ", env!("CARGO_PKG_VERSION")),
             "X-Content-Type-Options: nosniff",
             "Cross-Origin-Resource-Policy: same-origin",
             "Content-Type: application/json; charset=utf-8",
+            "Cache-Control: no-store",
             "Age: 3",
             "Content-Length: 4",
             "",
             "\"x\"\n",
         ];
         assert_eq!(lines(&answer, delivery(Http11, KeepAlive, false)), expected);
-        expected[8] = "";
+        expected[10] = "";
         assert_eq!(lines(&answer, delivery(Http11, KeepAlive, true)), expected);
-        expected.insert(7, "Connection: close");
+        expected.insert(9, "Connection: close");
         assert_eq!(lines(&answer, delivery(Http11, Close, true)), expected);
         expected[0] = "HTTP/1.0 404 Not Found";
-        expected[7] = "Connection: keep-alive";
+        expected[9] = "Connection: keep-alive";
         assert_eq!(lines(&answer, delivery(Http10, KeepAlive, true)), expected);
     }
 
@@ -348,6 +392,8 @@ mod tests {
             Answer::json(404, &"longer").with("Age", "3"),
             Answer::json(404, &"longer").with("Age", "4"),
             Answer::json(404, &"longer"),
+            Answer::json(404, &"longer").of_revision(7),
+            Answer::json(404, &"longer").of_revision(8),
             Answer::empty(),
         ];
         for answer in &answers {
@@ -379,6 +425,7 @@ mod tests {
             let head = Head {
                 status: 200,
                 content_type: Some(content_type),
+                revision: None,
                 headers: &[],
                 length: Length::Known(1),
                 delivery: delivery(Http11, KeepAlive, false),
@@ -406,8 +453,10 @@ mod tests {
             [
                 "HTTP/1.1 204 No Content",
                 "Server: devcontainerd",
+                concat!("Devcontainerd-Version: ", env!("CARGO_PKG_VERSION")),
                 "X-Content-Type-Options: nosniff",
                 "Cross-Origin-Resource-Policy: same-origin",
+                "Cache-Control: no-store",
                 "",
                 ""
             ]
@@ -420,6 +469,7 @@ mod tests {
             text(&Head {
                 status: 200,
                 content_type: None,
+                revision: None,
                 headers: &[],
                 length: Length::Stream,
                 delivery: delivery(version, Close, false),

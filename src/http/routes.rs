@@ -22,6 +22,7 @@ pub(super) enum Action {
     /// Lists a dev container that the daemon may not know.
     Add,
     Devcontainer(String),
+    Container(String),
     /// Recreates the dev container that this container belongs to.
     RecreateContainer(String),
     /// Begins an operation on a dev container.
@@ -39,7 +40,9 @@ impl Action {
     /// Returns the query parameters that mean something to the action.
     pub(super) fn parameters(&self) -> &'static [Parameter] {
         use OperationKind::{Delete, Recreate, Start, Stop};
-        use Parameter::{All, Follow, Forget, Format, Offset, Wait, WorkspaceFolder};
+        use Parameter::{
+            All, Follow, Forget, Format, Offset, Revision, Seconds, Wait, WorkspaceFolder,
+        };
         match self {
             Self::Operate(Stop, _) => &[Wait, Follow, All, Format, Offset],
             Self::Operate(Delete, _) => &[Wait, Follow, All, Format, Offset, Forget],
@@ -49,9 +52,10 @@ impl Action {
             Self::Logs(_) => &[Follow, Format, Offset],
             Self::Events => &[Format],
             Self::Devcontainers => &[WorkspaceFolder],
+            Self::Devcontainer(_) => &[Seconds, Revision],
             Self::Containers
+            | Self::Container(_)
             | Self::Add
-            | Self::Devcontainer(_)
             | Self::Cancel(_)
             | Self::Healthz
             | Self::Readyz
@@ -105,6 +109,7 @@ fn action(verb: Verb, segments: &[&str]) -> Option<Action> {
         (Get, ["readyz"]) => Readyz,
         (Get, ["version"]) => Version,
         (Get, ["events"]) => Events,
+        (Get, ["containers", id]) => Container(id.to_string()),
         (Get, ["devcontainers"]) => Devcontainers,
         (Post, ["devcontainers"]) => Add,
         (Get, ["devcontainers", id]) => Devcontainer(id.to_string()),
@@ -224,6 +229,7 @@ mod tests {
         for (method, path, expected) in [
             (Method::Get, "", Containers),
             (Method::Head, "", Containers),
+            (Method::Get, "/containers/x", Container(name())),
             (Method::Get, "/devcontainers", Devcontainers),
             (Method::Post, "/devcontainers", Add),
             (Method::Get, "/events", Events),

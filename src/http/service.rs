@@ -17,7 +17,7 @@ use crate::daemon::operations::{OperationRequest, Operations, StartError};
 use crate::daemon::registry::Registry;
 use crate::daemon::shared::Shared;
 use crate::daemon::wanted::{ALWAYS, IsWanted};
-use crate::model::api::Devcontainer;
+use crate::model::api::{Container, Devcontainer};
 use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
 use crate::model::origin::Origin;
@@ -148,6 +148,28 @@ impl Service {
                 Error::Container(ContainerError::NotFound(_)) => self.absent(error),
                 error => error,
             })
+        })
+    }
+
+    /// Finds a dev container as answers show it now, with the revision of its last change.
+    pub(super) fn shown_devcontainer(&self, id_or_name: &str) -> Option<(Arc<Devcontainer>, u64)> {
+        self.shared
+            .shown(|state| state.shown_devcontainer(id_or_name))
+    }
+
+    /// Finds a container as answers show it now, with the revision of its last change.
+    pub(super) fn shown_container(
+        &self,
+        id_or_name: &str,
+    ) -> Result<(Container, u64), ContainerError> {
+        if id_or_name.is_empty() {
+            return Err(ContainerError::Empty);
+        }
+        let not_found = || ContainerError::NotFound(id_or_name.to_owned());
+        self.shared.shown(|state| match state.select(id_or_name) {
+            Selected::One(info) => state.shown_container(&info.id).ok_or_else(not_found),
+            Selected::None => Err(not_found()),
+            Selected::Ambiguous => Err(ContainerError::Ambiguous(id_or_name.to_owned())),
         })
     }
 

@@ -39,6 +39,7 @@ impl Format {
         Head {
             status: 200,
             content_type: Some(self.content_type()),
+            revision: None,
             headers,
             length: Length::Stream,
             delivery,
@@ -53,10 +54,18 @@ impl Format {
         }
     }
 
-    /// Returns the text before and after a line of JSON that has this id.
-    pub(super) fn around(self, id: u64) -> (String, &'static str) {
+    /// Returns the text at the beginning of a stream: how long a browser waits before it connects again.
+    pub(super) fn preamble(self) -> &'static [u8] {
         match self {
-            Self::Events => (format!("id: {id}\ndata: "), "\n"),
+            Self::Events => b"retry: 1000\n\n",
+            Self::JsonLines | Self::Text => b"",
+        }
+    }
+
+    /// Returns the text before and after a line of JSON that has this id and is an event of this type.
+    pub(super) fn around(self, id: u64, event: &str) -> (String, &'static str) {
+        match self {
+            Self::Events => (format!("id: {id}\nevent: {event}\ndata: "), "\n"),
             Self::JsonLines | Self::Text => (String::new(), ""),
         }
     }

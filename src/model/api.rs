@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::base::time::Timestamp;
 use crate::model::container::ContainerInfo;
+use crate::model::error_code::ErrorCode;
 use crate::model::operation::{OperationKind, OperationState};
 use crate::model::phase::Phase;
 
@@ -18,9 +20,23 @@ pub struct Container {
     pub info: Arc<ContainerInfo>,
     /// True if it was made from other inputs than those on disk.
     pub devcontainer_dirty: bool,
-    /// The status of the dev container that it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub devcontainer_status: Option<Status>,
+    /// The dev container that it belongs to.
+    #[serde(flatten)]
+    pub owner: Option<Owner>,
+}
+
+/// The dev container that a container belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// Its id.
+    #[serde(rename = "devcontainer_id")]
+    pub id: Uuid,
+    /// Its name.
+    #[serde(rename = "devcontainer_name")]
+    pub name: Arc<str>,
+    /// Its status.
+    #[serde(rename = "devcontainer_status")]
+    pub status: Status,
 }
 
 /// The status of a dev container.
@@ -80,20 +96,46 @@ pub struct InputChange {
 }
 
 /// The running or last operation of a dev container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
     /// The kind of operation.
     pub kind: OperationKind,
     /// Its state.
     pub state: OperationState,
     /// The phase that it has come to, while it runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+}
+
+impl Job {
+    /// Returns how long it took, in seconds. `None` while it has not ended.
+    fn seconds(&self) -> Option<f64> {
+        let millis = self.finished_at?.as_millis() - self.started_at.as_millis();
+        Some(millis.max(0) as f64 / 1000.0)
+    }
+}
+
+/// Adds `seconds`, once it has ended. A number that grows would change the view all the time.
+impl Serialize for Job {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Job", 6)?;
+        fields.serialize_field("kind", &self.kind)?;
+        fields.serialize_field("state", &self.state)?;
+        if let Some(phase) = &self.phase {
+            fields.serialize_field("phase", phase)?;
+        }
+        fields.serialize_field("started_at", &self.started_at)?;
+        if let Some(finished_at) = &self.finished_at {
+            fields.serialize_field("finished_at", finished_at)?;
+        }
+        if let Some(seconds) = self.seconds() {
+            fields.serialize_field("seconds", &seconds)?;
+        }
+        fields.end()
+    }
 }
 
 /// A dev container as the answers show it.
@@ -102,7 +144,7 @@ pub struct Devcontainer {
     /// From the manifest, or derived from folder and config.
     pub id: Uuid,
     /// Unique among all that are listed.
-    pub name: String,
+    pub name: Arc<str>,
     /// As it was written in the manifest or the label.
     pub workspace_folder: String,
     /// As it was written, or found by the search order of the Dev Container Specification.
@@ -115,7 +157,6 @@ pub struct Devcontainer {
     /// True if its container was made from other inputs than those on disk.
     pub dirty: bool,
     /// The inputs that differ.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<InputChange>,
     /// Why something that it is made from was not compared, and the mend.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +176,16 @@ pub struct Devcontainer {
     /// The running or last operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,
+}
+
+/// The body of a route that shows one object.
+#[derive(Debug, Serialize)]
+pub struct Revised<'a, T> {
+    /// The container or dev container.
+    #[serde(flatten)]
+    pub object: &'a T,
+    /// The number of its last change.
+    pub revision: u64,
 }
 
 /// The body of `GET /`.
@@ -214,6 +265,8 @@ pub enum Event<'a> {
 /// The body of every answer that is an error.
 #[derive(Debug, Serialize)]
 pub struct ErrorBody<'a> {
+    /// The code, for programs.
+    pub code: ErrorCode,
     /// The thing that could not be done.
     pub message: &'a str,
     /// The reason, and where possible how to fix it.
@@ -243,11 +296,22 @@ pub struct BuildInfo {
     pub arch: &'static str,
 }
 
+/// The source of the lines of an operation's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSource {
+    /// The id that the manifest gives, for programs that collect logs of many sources.
+    pub id: Uuid,
+    /// The dev container that the operation is done to.
+    pub devcontainer_id: Uuid,
+    /// Its name when the operation began.
+    pub devcontainer_name: Arc<str>,
+}
+
 /// A line of an operation's log, as `GET /devcontainers/{dc}/logs` and the log sink have it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// The source of the log, for programs that collect logs of many sources.
-    pub log_source_id: Uuid,
+    /// The source of the log, which all its lines share.
+    pub source: Arc<LogSource>,
     /// When the CLI wrote it.
     pub created_at: Timestamp,
     /// `info` or `error`.
@@ -255,8 +319,23 @@ pub struct LogLine {
     /// The text, terminal escapes included.
     pub output: Box<str>,
     /// The result of the operation, on its last line.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OperationState>,
+}
+
+impl Serialize for LogLine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("LogLine", 7)?;
+        fields.serialize_field("log_source_id", &self.source.id)?;
+        fields.serialize_field("devcontainer_id", &self.source.devcontainer_id)?;
+        fields.serialize_field("devcontainer_name", &self.source.devcontainer_name)?;
+        fields.serialize_field("created_at", &self.created_at)?;
+        fields.serialize_field("level", &self.level)?;
+        fields.serialize_field("output", &self.output)?;
+        if let Some(outcome) = &self.outcome {
+            fields.serialize_field("outcome", outcome)?;
+        }
+        fields.end()
+    }
 }
 
 /// The severity of a log line.
@@ -272,7 +351,7 @@ pub enum LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::{Pairs, Port, RunState};
+    use crate::model::container::{ContainerHealth, Mount, Pairs, Port, RunState};
     use crate::model::setup::Setup;
 
     #[test]
@@ -293,19 +372,34 @@ mod tests {
                 }],
                 run_state: RunState::Running,
                 error: None,
-                volumes: Pairs::default(),
+                health: Some(ContainerHealth::Healthy),
+                mounts: [Mount {
+                    kind: "volume".into(),
+                    name: Some("v".into()),
+                    source: Some("/s".into()),
+                    destination: "/d".into(),
+                    read_only: true,
+                }]
+                .into_iter()
+                .collect(),
                 setup: Setup::default(),
                 foreign_labels: Box::default(),
             }),
             devcontainer_dirty: false,
-            devcontainer_status: Some(Status::Running),
+            owner: Some(Owner {
+                id: Uuid::nil(),
+                name: "app".into(),
+                status: Status::Running,
+            }),
         };
         assert_eq!(
             serde_json::to_string(&container).unwrap(),
             concat!(
-                r#"{"created_at":"1970-01-01T00:00:00Z","id":"ab","name":"n","image":"i","labels":{},"running":true,"#,
-                r#""ports":[{"port":80,"network":"tcp"}],"status":"running","volumes":{},"devcontainer_dirty":false,"#,
-                r#""devcontainer_status":"running"}"#
+                r#"{"created_at":"1970-01-01T00:00:00.000Z","id":"ab","name":"n","image":"i","labels":{},"running":true,"#,
+                r#""ports":[{"port":80,"network":"tcp"}],"status":"running","health":"healthy","volumes":{"/s":"/d"},"#,
+                r#""mounts":[{"type":"volume","name":"v","source":"/s","destination":"/d","read_only":true}],"#,
+                r#""devcontainer_dirty":false,"devcontainer_id":"00000000-0000-0000-0000-000000000000","#,
+                r#""devcontainer_name":"app","devcontainer_status":"running"}"#
             )
         );
     }

@@ -54,6 +54,88 @@ pub struct Port {
     pub host_port: Option<u16>,
 }
 
+/// A file system or a directory that is mounted into a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    /// `bind`, `volume`, `tmpfs`, or another word of the engine.
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    /// The name of a volume; never empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
+    /// The directory or file on the host; never empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Box<str>>,
+    /// The path in the container.
+    pub destination: Box<str>,
+    /// True if the container cannot write to it.
+    pub read_only: bool,
+}
+
+/// The mounts of a container. Engines list them in any order: they are sorted by what is mounted and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mounts(Box<[Mount]>);
+
+impl Mounts {
+    /// Returns the path in the container at which a directory or file of the host is mounted.
+    pub fn destination_of(&self, source: &str) -> Option<&str> {
+        let mut found = self.0.iter().filter(|one| one.mounted() == Some(source));
+        found.next().map(|one| &*one.destination)
+    }
+
+    /// Returns what is mounted to the place where it is; the first of several places.
+    fn volumes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut last = None;
+        let pairs = self
+            .0
+            .iter()
+            .filter_map(|one| Some((one.mounted()?, &*one.destination)));
+        pairs.filter(move |(mounted, _)| last.replace(*mounted) != Some(mounted))
+    }
+}
+
+impl Mount {
+    /// A directory of the host that the container can write to.
+    #[cfg(test)]
+    pub fn bind(source: &str, destination: &str) -> Self {
+        Self {
+            kind: "bind".into(),
+            name: None,
+            source: Some(source.into()),
+            destination: destination.into(),
+            read_only: false,
+        }
+    }
+
+    /// Returns the source, or the name of a volume that has none.
+    fn mounted(&self) -> Option<&str> {
+        self.source.as_deref().or(self.name.as_deref())
+    }
+}
+
+impl FromIterator<Mount> for Mounts {
+    fn from_iter<I: IntoIterator<Item = Mount>>(mounts: I) -> Self {
+        let mut mounts: Vec<Mount> = mounts.into_iter().collect();
+        mounts.sort_by(|a, b| {
+            let order = a.mounted().cmp(&b.mounted());
+            order.then_with(|| a.destination.cmp(&b.destination))
+        });
+        Self(mounts.into())
+    }
+}
+
+/// The result of a container's health check, while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerHealth {
+    /// The check has not succeeded yet since the container was started.
+    Starting,
+    /// The last check succeeded.
+    Healthy,
+    /// Several checks in a row failed.
+    Unhealthy,
+}
+
 /// The state of a container. Displays in words, such as `exited with code 3`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunState {
@@ -76,6 +158,14 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Returns the exit code, if it has ended.
+    pub fn exit_code(&self) -> Option<i64> {
+        match self {
+            Self::Exited(code) => Some(*code),
+            _ => None,
+        }
+    }
+
     /// Returns whether it has processes, or gets them again.
     pub fn has_processes(&self) -> bool {
         matches!(
@@ -123,8 +213,10 @@ pub struct ContainerInfo {
     pub run_state: RunState,
     /// Why docker could not start it or keep it running; never empty.
     pub error: Option<Box<str>>,
-    /// Source on the host to destination in the container.
-    pub volumes: Pairs,
+    /// The result of its health check; `None` if it has none.
+    pub health: Option<ContainerHealth>,
+    /// Everything that is mounted into it.
+    pub mounts: Mounts,
     /// How the devcontainer CLI uses it.
     pub setup: Setup,
 }
@@ -145,10 +237,19 @@ impl ContainerInfo {
     }
 }
 
+/// The mounts as `volumes` shows them: source on the host to destination in the container.
+struct Volumes<'a>(&'a Mounts);
+
+impl Serialize for Volumes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.volumes())
+    }
+}
+
 /// Writes the fields as the answers show them, `status` in words.
 impl Serialize for ContainerInfo {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("ContainerInfo", 9)?;
+        let mut fields = serializer.serialize_struct("ContainerInfo", 12)?;
         fields.serialize_field("created_at", &self.created_at)?;
         fields.serialize_field("id", &self.id)?;
         fields.serialize_field("name", &self.name)?;
@@ -157,7 +258,14 @@ impl Serialize for ContainerInfo {
         fields.serialize_field("running", &self.running)?;
         fields.serialize_field("ports", &self.ports)?;
         fields.serialize_field("status", &self.status())?;
-        fields.serialize_field("volumes", &self.volumes)?;
+        if let Some(code) = self.run_state.exit_code() {
+            fields.serialize_field("exit_code", &code)?;
+        }
+        if let Some(health) = self.health {
+            fields.serialize_field("health", &health)?;
+        }
+        fields.serialize_field("volumes", &Volumes(&self.mounts))?;
+        fields.serialize_field("mounts", &self.mounts.0)?;
         fields.end()
     }
 }

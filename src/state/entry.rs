@@ -9,6 +9,7 @@ use super::entries::Derived;
 use super::operation::{Activity, PastOperation};
 use super::queue::QueuedOperation;
 use super::view::Held;
+use crate::model::api::LogSource;
 use crate::model::container::ContainerInfo;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::{Inputs, Usage};
@@ -162,11 +163,14 @@ impl Entry {
     }
 
     /// Returns the source that the lines of its operations' logs belong to.
-    pub(super) fn log_source(&self) -> Uuid {
+    pub(super) fn log_source(&self) -> LogSource {
         let predefined = self.predefined.as_ref();
-        predefined
-            .and_then(|p| p.log_source)
-            .unwrap_or(FALLBACK_LOG_SOURCE)
+        let id = predefined.and_then(|predefined| predefined.log_source);
+        LogSource {
+            id: id.unwrap_or(FALLBACK_LOG_SOURCE),
+            devcontainer_id: self.id,
+            devcontainer_name: self.name.as_str().into(),
+        }
     }
 
     /// Returns all of its containers, the one that is shown first.

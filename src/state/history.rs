@@ -105,6 +105,24 @@ impl History {
             .map_or(self.floor, |(revision, _)| revision);
     }
 
+    /// Returns the revision of the last change of a container; a later one, if that change is no longer known.
+    pub(super) fn last_of_container(&self, id: &str) -> u64 {
+        self.last_of(&Subject::Container(id))
+    }
+
+    /// Returns the revision of the last change of a dev container, as [`History::last_of_container`] does.
+    pub(super) fn last_of_devcontainer(&self, id: Uuid) -> u64 {
+        self.last_of(&Subject::Devcontainer(id))
+    }
+
+    fn last_of(&self, subject: &Subject<'_>) -> u64 {
+        let mut found = self
+            .log
+            .iter()
+            .filter(|(_, change)| change.subject() == *subject);
+        found.next().map_or(self.floor, |(revision, _)| *revision)
+    }
+
     /// Returns the changes after `revision`, the last one of each object, oldest first. `None` if they are not known.
     pub(super) fn since(&self, revision: u64) -> Option<Vec<(u64, Change)>> {
         let is_known = (self.floor..=self.revision).contains(&revision);
@@ -152,7 +170,7 @@ impl Difference {
 }
 
 fn is_same_container(a: &Container, b: &Container) -> bool {
-    (a.devcontainer_dirty, &a.devcontainer_status) == (b.devcontainer_dirty, &b.devcontainer_status)
+    (a.devcontainer_dirty, &a.owner) == (b.devcontainer_dirty, &b.owner)
         && (Arc::ptr_eq(&a.info, &b.info) || a.info == b.info)
 }
 

@@ -47,6 +47,7 @@ use self::history::History;
 use self::persisted::Record;
 use self::step::Retry;
 use crate::base::time::Timestamp;
+use crate::model::api::{Container, Devcontainer};
 use crate::model::container::ContainerInfo;
 use crate::model::labels::LABEL_FOLDER;
 use crate::model::original::ParkedName;
@@ -277,6 +278,20 @@ impl State {
             Some(changes) => Update::Changes(changes, view.revision),
             None => Update::Snapshot(view),
         }
+    }
+
+    /// Returns the dev container with this id or name as the newest view shows it, and the revision of its last change.
+    pub fn shown_devcontainer(&mut self, id_or_name: &str) -> Option<(Arc<Devcontainer>, u64)> {
+        let found = self.view().devcontainer(id_or_name)?.clone();
+        let revision = self.history.last_of_devcontainer(found.id);
+        Some((found, revision))
+    }
+
+    /// Returns the container with this id as the newest view shows it, and the revision of its last change.
+    pub fn shown_container(&mut self, id: &str) -> Option<(Container, u64)> {
+        let view = self.view();
+        let found = view.containers.iter().find(|one| one.info.id == id)?;
+        Some((found.clone(), self.history.last_of_container(id)))
     }
 
     /// Finds the container with this id or name, or with an id that begins with these 12 or more characters. A

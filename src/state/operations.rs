@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use uuid::Uuid;
-
 use super::State;
 use super::baseline::Baseline;
 use super::entry::Entry;
@@ -11,7 +9,7 @@ use super::operation::Operation;
 use super::persisted::Record;
 use super::queue::Ahead;
 use super::refusal::{Refusal, Work};
-use crate::model::api::Job;
+use crate::model::api::{Job, LogSource};
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::operation::{EndedOperation, Ending, OperationKind, OperationState};
@@ -24,7 +22,7 @@ use crate::state::operation::{Activity, PastOperation, RunningOperation};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     /// The source that the lines of its log belong to.
-    pub log_source: Uuid,
+    pub log_source: LogSource,
     /// The operations that it waits for; `None` where it runs.
     pub waits_for: Option<Ahead>,
 }

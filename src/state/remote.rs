@@ -43,7 +43,7 @@ pub(super) fn workspace_folder(
         return usage.map(|_| "/".to_owned());
     }
     folder.ancestors().find_map(|above| {
-        let mounted = info.volumes.get(above.to_str()?)?;
+        let mounted = info.mounts.destination_of(above.to_str()?)?;
         let below = folder.strip_prefix(above).ok()?;
         // Joined without a slash at the end where nothing is below.
         let path: PathBuf = Path::new(mounted).join(below).components().collect();
@@ -55,7 +55,7 @@ pub(super) fn workspace_folder(
 mod tests {
     use super::*;
     use crate::base::time::Timestamp;
-    use crate::model::container::{Pairs, RunState};
+    use crate::model::container::{Mount, Pairs, RunState};
     use crate::model::setup::Setup;
 
     fn container() -> ContainerInfo {
@@ -70,7 +70,8 @@ mod tests {
             run_state: RunState::Running,
             error: None,
             foreign_labels: Box::default(),
-            volumes: Pairs::default(),
+            health: None,
+            mounts: Default::default(),
             setup: Setup::default(),
         }
     }
@@ -104,8 +105,9 @@ mod tests {
     #[test]
     fn the_folder_is_that_of_the_configuration_or_of_the_mount() {
         let mut info = container();
-        info.volumes = [("/w", "/workspaces/w"), ("/data", "/data")]
+        info.mounts = [("/w", "/workspaces/w"), ("/data", "/data")]
             .into_iter()
+            .map(|(source, destination)| Mount::bind(source, destination))
             .collect();
         let check =
             |info: &ContainerInfo, folder: &str, usage: Option<Usage>, expected: Option<&str>| {

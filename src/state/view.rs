@@ -10,7 +10,7 @@ use super::State;
 use super::entry::Entry;
 use super::operation::Activity;
 use super::remote;
-use crate::model::api::{Container, Devcontainer, InputChange, Job, Status};
+use crate::model::api::{Container, Devcontainer, InputChange, Job, Owner, Status};
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
@@ -45,7 +45,7 @@ impl View {
     pub fn devcontainer(&self, id_or_name: &str) -> Option<&Arc<Devcontainer>> {
         let id = Uuid::parse_str(id_or_name).ok();
         let by_id = self.devcontainers.iter().find(|d| Some(d.id) == id);
-        by_id.or_else(|| self.devcontainers.iter().find(|d| d.name == id_or_name))
+        by_id.or_else(|| self.devcontainers.iter().find(|d| *d.name == *id_or_name))
     }
 }
 
@@ -115,9 +115,10 @@ impl State {
         let error = entry.failure(info).filter(|_| held.is_none());
         let config = entry.resolved.config.as_deref();
         let dirty = !changes.is_empty();
+        let name: Arc<str> = entry.name.as_str().into();
         Devcontainer {
             id: entry.id,
-            name: entry.name.clone(),
+            name: name.clone(),
             workspace_folder: shown(&entry.folder),
             config_path: config.map(shown),
             running,
@@ -128,7 +129,7 @@ impl State {
             container: info.map(|info| Container {
                 info: info.clone(),
                 devcontainer_dirty: dirty,
-                devcontainer_status: Some(entry.status()),
+                owner: Some(entry.owner(name)),
             }),
             remote_user: info.map(|info| remote::user(info, entry.usage())),
             remote_workspace_folder: info.and_then(|info| entry.remote_workspace_folder(info)),
@@ -168,14 +169,18 @@ impl State {
 
     fn container(&self, info: &Arc<ContainerInfo>) -> Container {
         let entry = self.owner_of(info);
-        let shown = entry.and_then(|entry| entry.derived.shown()?.container.as_ref());
-        match shown.filter(|shown| Arc::ptr_eq(&shown.info, info)) {
-            Some(shown) => shown.clone(),
+        let shown = entry.and_then(|entry| entry.derived.shown());
+        let container = shown.and_then(|shown| shown.container.as_ref());
+        match container.filter(|container| Arc::ptr_eq(&container.info, info)) {
+            Some(container) => container.clone(),
             None => Container {
                 info: info.clone(),
                 devcontainer_dirty: entry
                     .is_some_and(|entry| !self.changes(entry, info).is_empty()),
-                devcontainer_status: entry.map(Entry::status),
+                owner: entry.map(|entry| {
+                    let name = shown.map(|shown| shown.name.clone());
+                    entry.owner(name.unwrap_or_else(|| entry.name.as_str().into()))
+                }),
             },
         }
     }
@@ -203,6 +208,15 @@ impl State {
 }
 
 impl Entry {
+    /// Returns it as its containers show it. `name` is its name.
+    fn owner(&self, name: Arc<str>) -> Owner {
+        Owner {
+            id: self.id,
+            name,
+            status: self.status(),
+        }
+    }
+
     fn duplicates_warning(&self) -> Option<String> {
         // A container with a parked name is about to be removed, or to get its name back.
         let used = &self.container.as_ref()?.name;

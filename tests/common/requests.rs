@@ -38,7 +38,8 @@ impl Response {
             found.contains(detail),
             "{found:?} does not contain {detail:?}"
         );
-        assert_eq!(json.as_object().unwrap().len(), 2, "{self:?}");
+        assert!(json["code"].is_string(), "{self:?}");
+        assert_eq!(json.as_object().unwrap().len(), 3, "{self:?}");
         assert!(self.body.ends_with("}\n"), "one line: {self:?}");
     }
 }

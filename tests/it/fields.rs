@@ -29,10 +29,13 @@ fn the_fields_are_exactly_those_of_the_contract() {
     let mut expected = vec![
         "created_at",
         "devcontainer_dirty",
+        "devcontainer_id",
+        "devcontainer_name",
         "devcontainer_status",
         "id",
         "image",
         "labels",
+        "mounts",
         "name",
         "ports",
         "running",
@@ -40,13 +43,15 @@ fn the_fields_are_exactly_those_of_the_contract() {
         "volumes",
     ];
     assert_eq!(fields(&all["containers"][0]), expected);
-    expected.remove(2);
+    expected.drain(2..5);
     let plain = &all["containers"][1];
     assert_eq!(fields(plain), expected);
     assert_eq!(plain["id"], container_id(2));
     assert_eq!(plain["name"], "box2");
-    assert_eq!(plain["created_at"], "2020-01-01T00:00:00Z");
+    assert_eq!(plain["created_at"], "2020-01-01T00:00:00.000Z");
     assert_eq!(plain["volumes"], json!({"/s": "/d"}));
+    let mount = json!({"type": "bind", "source": "/s", "destination": "/d", "read_only": false});
+    assert_eq!(plain["mounts"], json!([mount]));
     assert_eq!(
         plain["ports"],
         json!([
@@ -56,7 +61,10 @@ fn the_fields_are_exactly_those_of_the_contract() {
     );
 
     let one = daemon.devcontainer();
+    assert_eq!(all["containers"][0]["devcontainer_id"], one["id"]);
+    assert_eq!(all["containers"][0]["devcontainer_name"], "app");
     let mut expected = vec![
+        "changes",
         "config_path",
         "container",
         "dirty",
@@ -82,13 +90,13 @@ fn the_fields_are_exactly_those_of_the_contract() {
         r#"{"dockerFile":"missing"}"#,
     );
     let one = daemon.devcontainer();
-    expected.extend(["changes", "error", "job", "unchecked"]);
+    expected.extend(["error", "job", "unchecked"]);
     expected.sort_unstable();
     assert_eq!(fields(&one), expected);
     assert_eq!(fields(&one["changes"][0]), ["change", "path"]);
     assert_eq!(
         fields(&one["job"]),
-        ["finished_at", "kind", "started_at", "state"]
+        ["finished_at", "kind", "seconds", "started_at", "state"]
     );
     for (field, value) in [("kind", "recreate"), ("state", "failed")] {
         assert_eq!(one["job"][field], value);
@@ -96,6 +104,7 @@ fn the_fields_are_exactly_those_of_the_contract() {
     for time in ["started_at", "finished_at"] {
         let time = one["job"][time].as_str().unwrap();
         assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+        assert_eq!(time.len(), "2026-11-27T19:11:03.821Z".len(), "{time}");
     }
 
     assert_eq!(daemon.json("/healthz"), json!({"status": "ok"}));

@@ -7,12 +7,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use super::rendering::Rendering;
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::line::Line;
-use crate::model::api::{LogLevel, LogLine};
+use crate::model::api::{LogLevel, LogLine, LogSource};
 use crate::model::operation::{End, OperationState};
 
 /// Maximum size of a log in bytes, of which the newest lines are kept.
@@ -24,7 +22,7 @@ const OVERHEAD: usize = size_of::<LogLine>() + size_of::<Arc<LogLine>>() + 16;
 
 /// A bounded log that ends when its operation does.
 pub struct Journal {
-    log_source: Uuid,
+    source: Arc<LogSource>,
     log: Mutex<Log>,
     grown: Condvar,
     /// The page that a stream has sent last.
@@ -60,10 +58,10 @@ pub struct Page {
 }
 
 impl Journal {
-    /// Returns an empty log, whose lines carry `log_source`.
-    pub fn new(log_source: Uuid) -> Self {
+    /// Returns an empty log, whose lines are of `source`.
+    pub fn new(source: LogSource) -> Self {
         Self {
-            log_source,
+            source: source.into(),
             log: Mutex::default(),
             grown: Condvar::new(),
             rendering: Rendering::default(),
@@ -167,7 +165,7 @@ impl Journal {
         outcome: Option<OperationState>,
     ) -> LogLine {
         LogLine {
-            log_source_id: self.log_source,
+            source: self.source.clone(),
             created_at,
             level,
             output,
@@ -202,10 +200,16 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
+
     use crate::model::operation::Ending;
 
     fn journal() -> Journal {
-        Journal::new(Uuid::nil())
+        Journal::new(LogSource {
+            id: Uuid::nil(),
+            devcontainer_id: Uuid::nil(),
+            devcontainer_name: "app".into(),
+        })
     }
 
     fn line(text: &str) -> Line {

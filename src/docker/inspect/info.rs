@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Inspected, Mount};
+use super::Inspected;
 use crate::base::time::Timestamp;
 use crate::docker::ports;
-use crate::model::container::{ContainerInfo, Pairs, RunState};
+use crate::model::container::{ContainerInfo, Mount, RunState};
 use crate::model::labels::LABEL_METADATA;
 use crate::model::setup::Setup;
 
@@ -83,7 +83,8 @@ fn convert(inspected: Inspected) -> Read {
             other => other,
         },
         error: error.filter(|error| !error.is_empty()).map(Box::from),
-        volumes: volumes(inspected.mounts),
+        health: inspected.state.health(),
+        mounts: inspected.mounts.into_iter().filter_map(mount).collect(),
         setup,
     };
     Read {
@@ -95,15 +96,19 @@ fn convert(inspected: Inspected) -> Read {
     }
 }
 
-fn volumes(mounts: Vec<Mount>) -> Pairs {
-    let named = |mount: Mount| {
-        let source = [mount.source, mount.name]
-            .into_iter()
-            .flatten()
-            .find(|source| !source.is_empty())?;
-        Some((source, mount.destination?))
+/// Returns a mount; `None` where it has no place in the container.
+fn mount(mount: super::Mount) -> Option<Mount> {
+    let text = |text: Option<String>| {
+        let text = text.filter(|text| !text.is_empty());
+        text.map(String::into_boxed_str)
     };
-    mounts.into_iter().filter_map(named).collect()
+    Some(Mount {
+        kind: text(mount.kind).unwrap_or_else(|| "bind".into()),
+        name: text(mount.name),
+        source: text(mount.source),
+        destination: text(mount.destination)?,
+        read_only: !mount.rw,
+    })
 }
 
 #[cfg(test)]
@@ -236,7 +241,7 @@ mod tests {
                 .iter()
                 .map(|port| format!("{port} "))
                 .collect::<String>(),
-            serde_json::to_string(&container.volumes).unwrap(),
+            serde_json::to_value(container).unwrap()["volumes"].to_string(),
             serde_json::to_string(&container.labels).unwrap(),
         )
     }
@@ -337,7 +342,7 @@ mod tests {
         let json = br#"[{"Id":"a","Created":"2026-01-01T01:00:00.5+02:00","Name":"plain"}]"#;
         let container = parse(json, &mut Vec::new()).unwrap().pop().unwrap();
         assert_eq!(container.name, "plain");
-        assert_eq!(container.created_at.to_string(), "2025-12-31T23:00:00.5Z");
+        assert_eq!(container.created_at.to_string(), "2025-12-31T23:00:00.500Z");
     }
 
     #[test]
@@ -361,7 +366,7 @@ mod tests {
             {"Type":"tmpfs","Source":"","Destination":"/t"}]}]"#;
         let container = parse(json, &mut Vec::new()).unwrap().pop().unwrap();
         assert_eq!(
-            serde_json::to_string(&container.volumes).unwrap(),
+            serde_json::to_value(container).unwrap()["volumes"].to_string(),
             r#"{"/src":"/dst","v":"/v"}"#
         );
     }

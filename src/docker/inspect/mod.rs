@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use self::own_labels::ImageLabels;
 use super::ports::PortMap;
-use crate::model::container::RunState;
+use crate::model::container::{ContainerHealth, RunState};
 
 /// How docker and podman write a time that has not come.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -51,6 +51,15 @@ struct State {
     exit_code: i64,
     error: Option<String>,
     started_at: Option<String>,
+    /// docker has none without a health check, podman one with an empty status.
+    #[serde(alias = "Healthcheck")]
+    health: Option<Health>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Health {
+    status: Option<String>,
 }
 
 /// The configuration of a container or of an image.
@@ -91,12 +100,29 @@ struct NetworkSettings {
     networks: BTreeMap<String, IgnoredAny>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Mount {
+    #[serde(rename = "Type")]
+    kind: Option<String>,
     name: Option<String>,
     source: Option<String>,
     destination: Option<String>,
+    #[serde(rename = "RW")]
+    rw: bool,
+}
+
+impl Default for Mount {
+    /// A mount is writable where nothing says otherwise.
+    fn default() -> Self {
+        Self {
+            kind: None,
+            name: None,
+            source: None,
+            destination: None,
+            rw: true,
+        }
+    }
 }
 
 /// An image, in the fields that are used.
@@ -184,6 +210,18 @@ impl State {
             _ if self.restarting => RunState::Restarting,
             _ if self.running => RunState::Running,
             other => RunState::Other(other.into()),
+        }
+    }
+
+    /// The last result of a container that has ended says nothing any more.
+    fn health(&self) -> Option<ContainerHealth> {
+        let status = self.health.as_ref()?.status.as_deref()?;
+        match status {
+            _ if !self.has_processes() => None,
+            "starting" => Some(ContainerHealth::Starting),
+            "healthy" => Some(ContainerHealth::Healthy),
+            "unhealthy" => Some(ContainerHealth::Unhealthy),
+            _ => None,
         }
     }
 

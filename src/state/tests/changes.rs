@@ -10,7 +10,7 @@ fn since(world: &mut World, revision: u64) -> Option<Vec<(u64, String)>> {
             let named = changes.into_iter().map(|(revision, what)| {
                 let name = match what {
                     Change::Container(container) => container.info.name.clone(),
-                    Change::Devcontainer(devcontainer) => devcontainer.name.clone(),
+                    Change::Devcontainer(devcontainer) => devcontainer.name.to_string(),
                     Change::ContainerRemoved(id) => {
                         format!("without {}", id.trim_start_matches('0'))
                     }

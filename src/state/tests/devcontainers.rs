@@ -23,7 +23,7 @@ fn a_container_with_the_labels_is_a_dev_container() {
     let statuses: Vec<_> = view
         .containers
         .iter()
-        .map(|c| c.devcontainer_status)
+        .map(|c| c.owner.as_ref().map(|owner| owner.status))
         .collect();
     assert_eq!(
         statuses,
@@ -225,7 +225,17 @@ fn a_manifest_read_again_replaces_the_predefined_ones() {
     assert_eq!(world.names(), ["v", "mine"]);
     let mine = world.all().remove(1);
     assert_eq!(mine.id, Uuid::from_u128(7));
-    assert_eq!(mine.container, detected.container);
+    let info = |one: &Devcontainer| {
+        one.container
+            .as_ref()
+            .map(|container| container.info.clone())
+    };
+    assert_eq!(info(&mine), info(&detected));
+    let owner = mine
+        .container
+        .and_then(|container| container.owner)
+        .unwrap();
+    assert_eq!((owner.id, &*owner.name), (mine.id, "mine"));
     assert_eq!(world.state.owner(&id(1)), world.state.find("mine"));
     world.predefine(&[]);
     assert_eq!(world.names(), ["mine"], "its container is still there");

@@ -82,7 +82,9 @@ fn the_workspace_is_found_where_it_was_mounted_by_another_path() {
         let mut world = world();
         world.predefine(&[predefined(known, None)]);
         let info = world.run(1, labelled, None);
-        info.volumes = [(mounted, mounted)].into_iter().collect();
+        info.mounts = [crate::model::container::Mount::bind(mounted, mounted)]
+            .into_iter()
+            .collect();
         world.list();
         let one = world.one();
         assert_eq!(one.workspace_folder, known);

@@ -150,7 +150,8 @@ impl World {
             ports: Vec::new(),
             run_state: RunState::Running,
             error: None,
-            volumes: Pairs::default(),
+            health: None,
+            mounts: Default::default(),
             setup: Setup::default(),
             foreign_labels: Box::default(),
         };
@@ -322,7 +323,7 @@ impl World {
     }
 
     fn names(&mut self) -> Vec<String> {
-        self.all().into_iter().map(|d| d.name).collect()
+        self.all().into_iter().map(|d| d.name.to_string()).collect()
     }
 
     fn write(&mut self, path: &str, content: &str) {

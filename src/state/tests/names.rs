@@ -34,7 +34,7 @@ impl World {
     fn name_of(&mut self, folder: &str) -> Option<String> {
         let all = self.all();
         let mut found = all.into_iter().filter(|d| d.workspace_folder == folder);
-        found.next().map(|d| d.name)
+        found.next().map(|d| d.name.to_string())
     }
 }
 
@@ -335,7 +335,7 @@ impl Names {
         for one in self.world.all() {
             let is_it = |folder: &&str| **folder == one.workspace_folder;
             let of = FOLDERS.iter().position(is_it).unwrap();
-            prop_assert_eq!(shown.insert(one.name.clone(), of), None, "{}", one.name);
+            prop_assert_eq!(shown.insert(one.name.to_string(), of), None, "{}", one.name);
         }
         for (name, of) in &shown {
             let before = self

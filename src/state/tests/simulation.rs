@@ -83,7 +83,8 @@ fn info(number: u32, version: u32) -> Arc<ContainerInfo> {
         ports: Vec::new(),
         run_state: RunState::Other(version.to_string().into()),
         error: None,
-        volumes: Pairs::default(),
+        health: None,
+        mounts: Default::default(),
         setup: Setup::default(),
         foreign_labels: Box::default(),
     })
