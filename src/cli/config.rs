@@ -14,6 +14,8 @@ use crate::model::listen::ListenAddress;
 use crate::model::up_arg::UpArg;
 use crate::process::Priority;
 
+/// The name of the unix socket in `XDG_RUNTIME_DIR` that there is without `--listen`.
+const RUNTIME_SOCKET: &str = "devcontainerd.sock";
 /// The address without `--listen`.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3382);
 
@@ -22,6 +24,8 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 pub struct Config {
     /// The addresses to listen on. There is at least one, or a service manager has opened sockets.
     pub listen: Vec<ListenAddress>,
+    /// A unix socket to listen on besides, if that can be done: where programs look for the daemon.
+    pub runtime_socket: Option<PathBuf>,
     /// The docker or podman program. If it is `None`, it is found on `PATH`.
     pub docker: Option<PathBuf>,
     /// The devcontainer CLI. If it is `None`, it is found on `PATH`.
@@ -70,6 +74,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            runtime_socket: None,
             docker: None,
             devcontainer: None,
             manifest: None,
@@ -99,6 +104,10 @@ impl Config {
     pub(super) fn complete(&mut self, environment: &dyn Fn(&str) -> Option<OsString>) {
         if self.listen.is_empty() && !listen_fds::are_given(environment) {
             self.listen.push(ListenAddress::Tcp(DEFAULT_ADDRESS));
+            // A relative path counts as unset (XDG Base Directory Specification).
+            let directory = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
+            let directory = directory.filter(|directory| directory.is_absolute());
+            self.runtime_socket = directory.map(|directory| directory.join(RUNTIME_SOCKET));
         }
         if self.state_dir.is_none() {
             self.state_dir = default_state_dir(environment);

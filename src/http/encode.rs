@@ -112,7 +112,7 @@ fn encode_devcontainers(view: &View, warning: Option<&str>) -> Vec<u8> {
     })
 }
 
-fn encode_snapshot(view: &View) -> Vec<u8> {
+pub(super) fn encode_snapshot(view: &View) -> Vec<u8> {
     to_line(&Event::Snapshot {
         revision: view.revision,
         containers: &view.containers,
@@ -146,9 +146,9 @@ mod tests {
     const INFO: &str = r#""created_at":"1970-01-01T00:00:00.000Z","id":"0123456789abcdef","name":"box","image":"debian:12","labels":{"a":"é","b":"\"2\"\n"},"running":true,"ports":[{"port":80,"network":"tcp","host_ip":"127.0.0.1","host_port":8080},{"port":53,"network":"udp"}],"status":"running","health":"healthy","volumes":{"/s":"/d"},"mounts":[{"type":"bind","source":"/s","destination":"/d","read_only":false}]"#;
     const PLAIN: &str = r#""devcontainer_dirty":false"#;
     const DIRTY: &str = r#""devcontainer_dirty":true,"devcontainer_id":"00000000-0000-0000-0000-000000000000","devcontainer_name":"app","devcontainer_status":"running""#;
-    const BARE: &str = r#""id":"00000000-0000-0000-0000-000000000000","name":"app","workspace_folder":"/w/app","running":false,"status":"stopped","dirty":false,"changes":[]"#;
+    const BARE: &str = r#""id":"00000000-0000-0000-0000-000000000000","name":"app","workspace_folder":"/w/app","running":false,"status":"stopped","dirty":false,"changes":[],"forward_ports":[]"#;
     const FULL_BEFORE: &str = r#""id":"00000000-0000-0000-0000-000000000000","name":"app","workspace_folder":"/w/app","config_path":"/w/app/.devcontainer.json","running":true,"status":"running","dirty":true,"changes":[{"path":"/w/app/Dockerfile","change":"modified"}],"unchecked":"/w/app/F cannot be read""#;
-    const FULL_AFTER: &str = r#""remote_user":"root","remote_workspace_folder":"/workspaces/app","error":"it broke","job":{"kind":"recreate","state":"failed","phase":"build","started_at":"1970-01-01T00:00:01.000Z","finished_at":"1970-01-01T00:00:02.500Z","seconds":1.5}"#;
+    const FULL_AFTER: &str = r#""remote_user":"root","forward_ports":[{"port":5432,"host":"db","label":"Database"}],"remote_workspace_folder":"/workspaces/app","error":"it broke","job":{"kind":"recreate","state":"failed","phase":"build","started_at":"1970-01-01T00:00:01.000Z","finished_at":"1970-01-01T00:00:02.500Z","seconds":1.5}"#;
 
     fn full() -> String {
         format!(r#"{FULL_BEFORE},"container":{{{INFO},{DIRTY}}},{FULL_AFTER}"#)

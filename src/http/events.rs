@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::encode::encode_snapshot;
+use super::filter::{Condition, Filter, Seen};
 use super::handlers::age_headers;
 use super::limits::Permit;
 use super::service::Service;
 use super::stream::{Format, StreamWriter};
 use super::text;
+use crate::base::json::to_line;
 use crate::base::notify::Notifier;
 use crate::base::poll::wait;
+use crate::model::api::Event;
 use crate::state::{Change, Update, View};
 
 /// The interval at which files are scanned while the watcher cannot tell of their changes.
@@ -24,6 +28,7 @@ pub(super) struct EventStream {
     /// Readable when the state may have changed.
     notifier: Arc<Notifier>,
     pub(super) format: Format,
+    filter: Filter,
     /// The last revision that the client has received, on an earlier stream.
     seen: Option<u64>,
     /// The age of the list that the stream begins with, and the reason why there is no newer one.
@@ -37,6 +42,7 @@ impl EventStream {
     pub(super) fn new(
         notifier: Arc<Notifier>,
         format: Format,
+        filter: Filter,
         seen: Option<u64>,
         stale: Option<(Duration, String)>,
         permit: Permit,
@@ -44,6 +50,7 @@ impl EventStream {
         Self {
             notifier,
             format,
+            filter,
             seen,
             stale,
             _permit: permit,
@@ -55,13 +62,20 @@ impl EventStream {
         self.stale.iter().flat_map(age_headers).collect()
     }
 
-    /// Sends each change when it happens, until the client goes away or the daemon stops. A client that reads slowly
-    /// gets only the last of several changes of one object.
+    /// Sends each change when it happens, until the client goes away, the daemon stops, or the condition of the client
+    /// holds. A client that reads slowly gets only the last of several changes of one object.
     pub(super) fn send(&self, service: &Service, out: &mut StreamWriter<'_>) -> io::Result<()> {
         let _interest = service.interest();
+        let mut seen = Seen::default();
         // A stream that has begun gets its snapshot even if the daemon stops at that moment.
-        let mut seen = self.send_update(service, self.seen, out)?;
-        while !service.is_closing() {
+        let mut revision = self.send_update(service, self.seen, &mut seen, out)?;
+        loop {
+            if let Some((until, met)) = self.filter.end(&seen) {
+                return self.send_end(revision, until, met, out);
+            }
+            if service.is_closing() {
+                return Ok(());
+            }
             out.heartbeat_if_due()?;
             let is_unwatched = service.watcher_warning().is_some();
             let mut until = out.heartbeat_due();
@@ -73,27 +87,29 @@ impl EventStream {
             if is_unwatched {
                 service.scan();
             }
-            seen = self.send_update(service, Some(seen), out)?;
+            revision = self.send_update(service, Some(revision), &mut seen, out)?;
         }
-        Ok(())
     }
 
     /// Sends the changes since a revision. Returns the revision after them.
     fn send_update(
         &self,
         service: &Service,
-        seen: Option<u64>,
+        since: Option<u64>,
+        seen: &mut Seen,
         out: &mut StreamWriter<'_>,
     ) -> io::Result<u64> {
-        match service.update_since(seen) {
+        match service.update_since(since) {
             Update::Snapshot(view) => {
-                self.send_snapshot(service, &view, out)?;
+                self.send_snapshot(service, &view, seen, out)?;
                 Ok(view.revision)
             }
             Update::Changes(changes, revision) => {
                 let mut lines = Vec::new();
                 for (revision, change) in &changes {
-                    self.write_change(service, *revision, change, &mut lines);
+                    if self.filter.passes(change, seen) {
+                        self.write_change(service, *revision, change, &mut lines);
+                    }
                 }
                 out.write(&[&lines])?;
                 Ok(revision)
@@ -105,10 +121,14 @@ impl EventStream {
         &self,
         service: &Service,
         view: &View,
+        seen: &mut Seen,
         out: &mut StreamWriter<'_>,
     ) -> io::Result<()> {
+        let is_everything = self.filter.is_everything();
+        let part = (!is_everything).then(|| self.filter.part(view, seen));
+        let part = part.as_ref();
         if self.format == Format::Text {
-            let text = text::snapshot(view);
+            let text = text::snapshot(part.unwrap_or(view));
             // A client should see at once that the stream has begun.
             return if text.is_empty() {
                 out.heartbeat()
@@ -117,8 +137,37 @@ impl EventStream {
             };
         }
         let (before, after) = self.format.around(view.revision, "snapshot");
-        let body = service.bodies.snapshot(view);
+        let body = match part {
+            Some(part) => encode_snapshot(part).into(),
+            None => service.bodies.snapshot(view),
+        };
         out.write(&[before.as_bytes(), &body, after.as_bytes()])
+    }
+
+    /// Sends the last line of a stream with a condition.
+    fn send_end(
+        &self,
+        revision: u64,
+        until: Condition,
+        met: bool,
+        out: &mut StreamWriter<'_>,
+    ) -> io::Result<()> {
+        let until = until.as_str();
+        if self.format == Format::Text {
+            let how = if met {
+                "met"
+            } else {
+                "the dev container is gone"
+            };
+            return out.write(&[format!("until {until}: {how}\n").as_bytes()]);
+        }
+        let (before, after) = self.format.around(revision, "end");
+        let line = to_line(&Event::End {
+            revision,
+            until,
+            met,
+        });
+        out.write(&[before.as_bytes(), &line, after.as_bytes()])
     }
 
     /// Waits until the state may have changed, the client goes away, or that time has come.

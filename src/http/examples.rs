@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::base::time::Timestamp;
 use crate::model::api::{ChangeKind, Container, Devcontainer, InputChange, Job, Owner, Status};
 use crate::model::container::{ContainerHealth, ContainerInfo, Mount, Port, RunState};
+use crate::model::inputs::ForwardPort;
 use crate::model::operation::{OperationKind, OperationState};
 use crate::model::phase::Phase;
 use crate::model::setup::Setup;
@@ -78,6 +79,7 @@ pub(super) fn bare_devcontainer() -> Devcontainer {
         unchecked: None,
         container: None,
         remote_user: None,
+        forward_ports: Box::default(),
         remote_workspace_folder: None,
         error: None,
         job: None,
@@ -98,6 +100,11 @@ pub(super) fn full_devcontainer() -> Devcontainer {
         unchecked: Some("/w/app/F cannot be read".into()),
         container: Some(dirty_container()),
         remote_user: Some("root".into()),
+        forward_ports: Box::new([ForwardPort {
+            port: 5432,
+            host: Some("db".into()),
+            label: Some("Database".into()),
+        }]),
         remote_workspace_folder: Some("/workspaces/app".into()),
         error: Some("it broke".into()),
         job: Some(Job {

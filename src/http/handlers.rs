@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::add_request::AddRequest;
 use super::encode::{containers_with_warning, devcontainers_with_warning};
 use super::errors::{ContainerError, Error, Limit, stale_warning, warning_header};
 use super::events::EventStream;
+use super::filter::Filter;
 use super::limits::Permit;
 use super::logs::{LogEnd, LogStream};
 use super::long_poll::LongPoll;
-use super::query::{Query, last_event_id};
+use super::openapi;
+use super::query::{Query, QueryError, last_event_id};
 use super::reader::Body;
 use super::request::Request;
 use super::response::Answer;
@@ -23,7 +26,7 @@ use crate::daemon::current::Current;
 use crate::daemon::operations::OperationRequest;
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::wanted::{ALWAYS, IsWanted};
-use crate::model::api::{BuildInfo, DevcontainerList, Health, Revised};
+use crate::model::api::{API_VERSION, BuildInfo, DevcontainerList, Health, Revised};
 use crate::model::ids::Key;
 use crate::model::operation::OperationKind;
 use crate::model::origin::Origin;
@@ -110,6 +113,7 @@ impl Service {
             Action::Healthz => Ok(Answer::json(200, &Health::Ok).into()),
             Action::Readyz => self.readyz(is_there).map(Reply::from),
             Action::Version => Ok(version().into()),
+            Action::Openapi => Ok(Answer::line(200, openapi::DOCUMENT.as_bytes()).into()),
             Action::Containers => self.containers(request, is_there).map(Reply::from),
             Action::Container(name) => self.container(&name, request, is_there).map(Reply::from),
             Action::Devcontainers => match &query.workspace_folder {
@@ -346,12 +350,36 @@ impl Service {
         request: &Request<'_>,
         is_there: IsWanted<'_>,
     ) -> Result<EventStream, Error> {
+        if query.until.is_some() && query.name.is_none() {
+            return Err(Error::Query(QueryError::UntilWithoutName));
+        }
         let permit = self.stream_permit()?;
         let notifier = self.notifier()?;
         let Current { stale, .. } = self.current(is_there, Error::NoListing)?;
+        let name = query.name.as_deref();
+        let only = name.map(|name| self.id_of(name, is_there)).transpose()?;
+        let filter = Filter {
+            only,
+            types: query.types,
+            until: query.until,
+        };
         let format = query.format(request);
-        let seen = last_event_id(request);
-        Ok(EventStream::new(notifier, format, seen, stale, permit))
+        // The containers that the client knows of one dev container are not known any more.
+        let seen = last_event_id(request).filter(|_| only.is_none());
+        Ok(EventStream::new(
+            notifier, format, filter, seen, stale, permit,
+        ))
+    }
+
+    fn id_of(&self, id_or_name: &str, is_there: IsWanted<'_>) -> Result<Uuid, Error> {
+        if let Some((found, _)) = self.shown_devcontainer(id_or_name) {
+            return Ok(found.id);
+        }
+        let found = self
+            .newer(is_there)?
+            .devcontainer(id_or_name)
+            .map(|found| found.id);
+        found.ok_or_else(|| self.absent(Error::NoDevcontainer(id_or_name.to_owned())))
     }
 
     fn end_of_operation(&self) -> Result<LogEnd, Error> {
@@ -418,6 +446,7 @@ fn version() -> Answer {
         200,
         &BuildInfo {
             version: env!("CARGO_PKG_VERSION"),
+            api_version: API_VERSION,
             commit: option_env!("DEVCONTAINERD_COMMIT").unwrap_or("unknown"),
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,

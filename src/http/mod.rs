@@ -16,6 +16,7 @@ mod errors;
 mod events;
 #[cfg(test)]
 mod examples;
+mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod guard;
@@ -26,6 +27,7 @@ mod limits;
 mod listener;
 mod logs;
 mod long_poll;
+mod openapi;
 mod peer;
 mod places;
 mod presence;

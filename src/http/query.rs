@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::filter::{Condition, Types};
 use super::limits::LONGEST_POLL;
 use super::request::Request;
 use super::stream::Format;
@@ -21,6 +22,9 @@ pub(super) enum Parameter {
     Offset,
     WorkspaceFolder,
     Forget,
+    Name,
+    Type,
+    Until,
 }
 
 /// The parameters of a request.
@@ -42,6 +46,12 @@ pub(super) struct Query {
     pub(super) workspace_folder: Option<String>,
     /// List the dev container no longer, in place of removing its container.
     pub(super) forget: bool,
+    /// The id or name of the only dev container whose changes are sent.
+    pub(super) name: Option<String>,
+    /// The types of changes that are sent.
+    pub(super) types: Option<Types>,
+    /// The condition that ends the stream.
+    pub(super) until: Option<Condition>,
     /// Send plain text in place of JSON.
     text: bool,
     /// All that were given.
@@ -63,6 +73,14 @@ pub(super) enum QueryError {
     NotSeconds,
     /// `revision` is the number of a change.
     NotRevision,
+    /// `name` is the id or name of a dev container.
+    NoName,
+    /// `type` is a list of types of changes.
+    UnknownType,
+    /// `until` is a condition.
+    UnknownCondition,
+    /// `until` is about the dev container that `name` names.
+    UntilWithoutName,
     /// `wait` and `revision` mean something together only.
     HalfPoll,
     /// `format` is `json` or `text`.
@@ -76,7 +94,7 @@ pub(super) enum QueryError {
 }
 
 impl Parameter {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Wait,
         Self::Seconds,
         Self::Revision,
@@ -86,6 +104,9 @@ impl Parameter {
         Self::Offset,
         Self::WorkspaceFolder,
         Self::Forget,
+        Self::Name,
+        Self::Type,
+        Self::Until,
     ];
 
     /// Its name in a query.
@@ -99,6 +120,9 @@ impl Parameter {
             Self::Offset => "offset",
             Self::WorkspaceFolder => "workspace_folder",
             Self::Forget => "forget",
+            Self::Name => "name",
+            Self::Type => "type",
+            Self::Until => "until",
         }
     }
 }
@@ -147,6 +171,18 @@ impl Query {
             Parameter::Offset => {
                 let number = value.and_then(|value| value.parse().ok());
                 self.offset = number.ok_or(QueryError::NotLineNumber)?;
+            }
+            Parameter::Name => {
+                let name = value.filter(|name| !name.is_empty());
+                self.name = Some(name.ok_or(QueryError::NoName)?.to_owned());
+            }
+            Parameter::Type => {
+                let types = value.and_then(Types::parse);
+                self.types = Some(types.ok_or(QueryError::UnknownType)?);
+            }
+            Parameter::Until => {
+                let until = value.and_then(Condition::parse);
+                self.until = Some(until.ok_or(QueryError::UnknownCondition)?);
             }
             Parameter::Format => {
                 self.text = match value {
@@ -248,6 +284,9 @@ mod tests {
             ("offset", QueryError::NotLineNumber),
             ("revision=x", QueryError::NotRevision),
             ("format=xml", QueryError::UnknownFormat),
+            ("name=", QueryError::NoName),
+            ("type=container,x", QueryError::UnknownType),
+            ("name=a&until=happy", QueryError::UnknownCondition),
             ("format=text&format=text", QueryError::Repeated(Format)),
             ("wait&all&wait=1", QueryError::Repeated(Wait)),
         ] {

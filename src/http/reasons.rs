@@ -60,6 +60,16 @@ impl fmt::Display for QueryError {
                 write!(f, "wait should be a number of seconds from 0 to {longest}")
             }
             Self::NotRevision => f.write_str("revision should be the number that an answer has as revision"),
+            Self::NoName => f.write_str("name should be the id or name of a dev container"),
+            Self::UnknownType => f.write_str(
+                "type should be container, devcontainer or warnings, or several of them separated by commas",
+            ),
+            Self::UnknownCondition => {
+                f.write_str("until should be running, stopped, idle or clean")
+            }
+            Self::UntilWithoutName => f.write_str(
+                "until is a condition on one dev container, which name should name",
+            ),
             Self::HalfPoll => f.write_str(
                 "wait and revision mean something together only: the answer comes when the dev container has another revision",
             ),

@@ -429,6 +429,24 @@ mod tests {
         assert_eq!(refused(&many), HeadError::TooLarge);
     }
 
+    #[test]
+    fn a_client_says_which_revisions_it_has() {
+        for (header, expected) in [
+            ("", false),
+            ("If-None-Match: \"7\"\r\n", true),
+            ("if-none-match: W/\"7\"\r\n", true),
+            ("If-None-Match: \"6\", \"7\"\r\n", true),
+            ("If-None-Match: *\r\n", true),
+            ("If-None-Match: 7\r\n", false),
+            ("If-None-Match: \"70\"\r\n", false),
+            ("If-None-Match: \"x\"\r\n", false),
+            ("If-None-Match:\r\n", false),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{header}\r\n");
+            assert_eq!(parse(&head).has_revision(7), expected, "{header}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>) {

@@ -34,6 +34,7 @@ pub(super) enum Action {
     Healthz,
     Readyz,
     Version,
+    Openapi,
 }
 
 impl Action {
@@ -41,7 +42,8 @@ impl Action {
     pub(super) fn parameters(&self) -> &'static [Parameter] {
         use OperationKind::{Delete, Recreate, Start, Stop};
         use Parameter::{
-            All, Follow, Forget, Format, Offset, Revision, Seconds, Wait, WorkspaceFolder,
+            All, Follow, Forget, Format, Name, Offset, Revision, Seconds, Type, Until, Wait,
+            WorkspaceFolder,
         };
         match self {
             Self::Operate(Stop, _) => &[Wait, Follow, All, Format, Offset],
@@ -50,7 +52,7 @@ impl Action {
                 &[Wait, Follow, Format, Offset]
             }
             Self::Logs(_) => &[Follow, Format, Offset],
-            Self::Events => &[Format],
+            Self::Events => &[Format, Name, Type, Until],
             Self::Devcontainers => &[WorkspaceFolder],
             Self::Devcontainer(_) => &[Seconds, Revision],
             Self::Containers
@@ -59,7 +61,8 @@ impl Action {
             | Self::Cancel(_)
             | Self::Healthz
             | Self::Readyz
-            | Self::Version => &[],
+            | Self::Version
+            | Self::Openapi => &[],
         }
     }
 
@@ -108,6 +111,7 @@ fn action(verb: Verb, segments: &[&str]) -> Option<Action> {
         (Get, ["healthz"]) => Healthz,
         (Get, ["readyz"]) => Readyz,
         (Get, ["version"]) => Version,
+        (Get, ["openapi.json"]) => Openapi,
         (Get, ["events"]) => Events,
         (Get, ["containers", id]) => Container(id.to_string()),
         (Get, ["devcontainers"]) => Devcontainers,
@@ -264,6 +268,7 @@ mod tests {
             (Method::Get, "/healthz", Healthz),
             (Method::Get, "/readyz", Readyz),
             (Method::Get, "/version", Version),
+            (Method::Get, "/openapi.json", Openapi),
         ] {
             check(method, path, Ok(expected));
         }

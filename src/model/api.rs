@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::base::time::Timestamp;
 use crate::model::container::ContainerInfo;
 use crate::model::error_code::ErrorCode;
+use crate::model::inputs::ForwardPort;
 use crate::model::operation::{OperationKind, OperationState};
 use crate::model::phase::Phase;
 
@@ -167,6 +168,8 @@ pub struct Devcontainer {
     /// The user as whom tools work in the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_user: Option<String>,
+    /// The ports that the configuration forwards.
+    pub forward_ports: Box<[ForwardPort]>,
     /// The path of the workspace in the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_workspace_folder: Option<String>,
@@ -253,6 +256,15 @@ pub enum Event<'a> {
         /// The id of the dev container.
         id: Uuid,
     },
+    /// The end of a stream that has a condition.
+    End {
+        /// The number of the last change.
+        revision: u64,
+        /// The condition.
+        until: &'a str,
+        /// False if it cannot hold any more.
+        met: bool,
+    },
     /// Other warnings than before.
     Warnings {
         /// The number of the change.
@@ -283,11 +295,16 @@ pub enum Health {
     Ready,
 }
 
+/// The version of the API: the second number grows where something is added, the first where something else changes.
+pub const API_VERSION: &str = "1.0";
+
 /// The body of `GET /version`.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct BuildInfo {
     /// The version of this package.
     pub version: &'static str,
+    /// The version of the API.
+    pub api_version: &'static str,
     /// The commit that it was built from.
     pub commit: &'static str,
     /// The operating system that it was built for.

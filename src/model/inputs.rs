@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::build::Build;
@@ -271,6 +272,21 @@ pub struct Usage {
     pub workspace_folder: Option<Box<str>>,
     /// True if compose makes the container.
     pub is_compose: bool,
+    /// `forwardPorts`, in their order, with the labels of `portsAttributes`.
+    pub forward_ports: Box<[ForwardPort]>,
+}
+
+/// A port that tools make reachable on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForwardPort {
+    /// The port.
+    pub port: u16,
+    /// The host that has it, such as a service of compose; `None` for the container itself. Never empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Box<str>>,
+    /// The label for people; never empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<Box<str>>,
 }
 
 /// How far inputs are compared.

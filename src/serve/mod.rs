@@ -2,6 +2,7 @@
 
 mod autostart;
 mod error;
+mod runtime_socket;
 
 use std::io;
 use std::num::NonZero;
@@ -70,7 +71,13 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         log::warn!("processes that leave an operation's group cannot be adopted: {e}");
     }
     let token = config.token_file.as_deref().map(read_token).transpose()?;
-    let bound = bind(inherited, &config.listen, token.is_some())?;
+    let mut bound = bind(inherited, &config.listen, token.is_some())?;
+    bound.extend(
+        config
+            .runtime_socket
+            .as_deref()
+            .and_then(runtime_socket::bind),
+    );
     log_problems(&manifest);
     let daemon = Daemon::build(config, token).map_err(ServeError::Descriptors)?;
     let starts_some = manifest.devcontainers.iter().any(|one| one.autostart);

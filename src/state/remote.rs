@@ -81,6 +81,7 @@ mod tests {
             remote_user: remote_user.map(Box::from),
             workspace_folder: workspace_folder.map(Box::from),
             is_compose,
+            ..Usage::default()
         }
     }
 

@@ -132,6 +132,10 @@ impl State {
                 owner: Some(entry.owner(name)),
             }),
             remote_user: info.map(|info| remote::user(info, entry.usage())),
+            forward_ports: entry
+                .usage()
+                .map(|usage| usage.forward_ports.clone())
+                .unwrap_or_default(),
             remote_workspace_folder: info.and_then(|info| entry.remote_workspace_folder(info)),
             error,
             job: held.map_or_else(|| entry.job(), |held| held.job),

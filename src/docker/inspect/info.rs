@@ -371,6 +371,66 @@ mod tests {
         );
     }
 
+    #[test]
+    fn health_is_that_of_a_container_that_runs() {
+        for (state, expected) in [
+            (r#"{"Running":true}"#, None),
+            (
+                r#"{"Running":true,"Health":{"Status":"starting","Log":[]}}"#,
+                Some("starting"),
+            ),
+            (
+                r#"{"Running":true,"Health":{"Status":"healthy"}}"#,
+                Some("healthy"),
+            ),
+            (
+                r#"{"Running":true,"Healthcheck":{"Status":"unhealthy"}}"#,
+                Some("unhealthy"),
+            ),
+            (r#"{"Running":true,"Health":{"Status":"none"}}"#, None),
+            (r#"{"Running":true,"Health":{"Status":""}}"#, None),
+            (r#"{"Running":true,"Health":null}"#, None),
+            (
+                r#"{"Status":"exited","Health":{"Status":"unhealthy"}}"#,
+                None,
+            ),
+        ] {
+            let json =
+                format!(r#"[{{"Id":"a","Created":"2026-01-01T00:00:00Z","State":{state}}}]"#);
+            let container = parse(json.as_bytes(), &mut Vec::new()).unwrap().remove(0);
+            let shown = serde_json::to_value(&container).unwrap();
+            assert_eq!(
+                shown.get("health").and_then(Value::as_str),
+                expected,
+                "{state}"
+            );
+        }
+    }
+
+    #[test]
+    fn mounts_are_sorted_and_say_what_they_are() {
+        let json = br#"[{"Id":"a","Created":"2026-01-01T00:00:00Z","Mounts":[
+            {"Type":"volume","Name":"v","Source":"/vol","Destination":"/v","RW":true},
+            {"Type":"bind","Source":"/src","Destination":"/z","RW":false},
+            {"Type":"bind","Source":"/src","Destination":"/a"},
+            {"Type":"tmpfs","Destination":"/t"},{"Type":"bind","Source":"/nowhere"}]}]"#;
+        let container = parse(json, &mut Vec::new()).unwrap().remove(0);
+        let shown = serde_json::to_value(&container).unwrap();
+        assert_eq!(
+            shown["volumes"],
+            serde_json::json!({"/src": "/a", "/vol": "/v"})
+        );
+        assert_eq!(
+            shown["mounts"],
+            serde_json::json!([
+                {"type": "tmpfs", "destination": "/t", "read_only": false},
+                {"type": "bind", "source": "/src", "destination": "/a", "read_only": false},
+                {"type": "bind", "source": "/src", "destination": "/z", "read_only": true},
+                {"type": "volume", "name": "v", "source": "/vol", "destination": "/v", "read_only": false},
+            ])
+        );
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "[\\[\\]{}\":,a-z0-9I ]{0,60}") {
