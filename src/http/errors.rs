@@ -57,6 +57,8 @@ pub(super) enum Error {
     NotAdded(AddError),
     /// A dev container is not forgotten.
     NotForgotten(KeptListed),
+    /// The client takes no gzip, in which alone there is the status page.
+    NotCompressed,
     /// There is no container list, on `GET /`.
     NoContainers(String),
     /// There is no container list, on any other route.
@@ -164,6 +166,11 @@ impl Error {
                 };
                 row(code, message, why.to_string())
             }
+            Self::NotCompressed => row(
+                ErrorCode::NotAcceptable,
+                "Not acceptable",
+                "the status page is compressed: send Accept-Encoding: gzip, as with curl --compressed; / without Accept: text/html is JSON",
+            ),
             Self::NoContainers(why) => {
                 row(ErrorCode::ListingFailed, "Could not get containers.", why)
             }

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::page;
 use super::request::Request;
 use crate::model::listen::is_loopback;
 
@@ -33,7 +34,7 @@ pub(super) enum Forbidden {
 }
 
 impl AllowedHosts {
-    /// Admits requests for this machine that no page of another site sent.
+    /// Admits requests for this machine that no page of another site sent, except that it may open the status page.
     pub(super) fn check(&self, request: &Request<'_>) -> Result<(), Forbidden> {
         if let Some(host) = request.host
             && !self.allows(host)
@@ -42,6 +43,7 @@ impl AllowedHosts {
         }
         if let Some(site) = request.sec_fetch_site
             && !matches!(site, "none" | "same-origin")
+            && !page::is_opened_by_link(request)
         {
             return Err(Forbidden::Site);
         }

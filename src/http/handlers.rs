@@ -16,6 +16,7 @@ use super::limits::Permit;
 use super::logs::{LogEnd, LogStream};
 use super::long_poll::LongPoll;
 use super::openapi;
+use super::page;
 use super::query::{Query, QueryError, last_event_id};
 use super::reader::Body;
 use super::request::Request;
@@ -74,8 +75,11 @@ impl Service {
             return Err(Error::Closing);
         }
         self.access.hosts.check(request).map_err(Error::Forbidden)?;
-        let route = routes::route(&request.method, request.path);
-        if route != Ok(Action::Healthz) {
+        let mut route = routes::route(&request.method, request.path);
+        if matches!(route, Ok(Action::Containers)) && page::is_wanted(request) {
+            route = page::index().map(Action::Page).ok_or(RouteError::NotFound);
+        }
+        if route.as_ref().map_or(true, Action::needs_token) {
             let authorized = self.access.authorize(request);
             authorized.map_err(Error::Unauthorized)?;
         }
@@ -114,7 +118,12 @@ impl Service {
             Action::Readyz => self.readyz(is_there).map(Reply::from),
             Action::Version => Ok(version().into()),
             Action::Openapi => Ok(Answer::line(200, openapi::DOCUMENT.as_bytes()).into()),
-            Action::Containers => self.containers(request, is_there).map(Reply::from),
+            Action::Page(file) => page::answer(file, request).map(Reply::from),
+            Action::Containers => {
+                let mut answer = self.containers(request, is_there)?;
+                answer.varies_by_accept = request.path == "/";
+                Ok(answer.into())
+            }
             Action::Container(name) => self.container(&name, request, is_there).map(Reply::from),
             Action::Devcontainers => match &query.workspace_folder {
                 None => self.devcontainers(request, is_there).map(Reply::from),

@@ -6,6 +6,7 @@ use super::request::{Flaw, Framing, HeadError, Persistence, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Accept,
+    AcceptEncoding,
     Authorization,
     Connection,
     ContentLength,
@@ -16,6 +17,8 @@ pub(super) enum Name {
     LastEventId,
     Origin,
     Purpose,
+    SecFetchDest,
+    SecFetchMode,
     SecFetchSite,
     SecPurpose,
     TransferEncoding,
@@ -33,6 +36,7 @@ pub(super) struct Headers<'s, 'h> {
 impl Name {
     const ALL: &'static [(Self, &'static str)] = &[
         (Self::Accept, "Accept"),
+        (Self::AcceptEncoding, "Accept-Encoding"),
         (Self::Authorization, "Authorization"),
         (Self::Connection, "Connection"),
         (Self::ContentLength, "Content-Length"),
@@ -43,6 +47,8 @@ impl Name {
         (Self::LastEventId, "Last-Event-ID"),
         (Self::Origin, "Origin"),
         (Self::Purpose, "Purpose"),
+        (Self::SecFetchDest, "Sec-Fetch-Dest"),
+        (Self::SecFetchMode, "Sec-Fetch-Mode"),
         (Self::SecFetchSite, "Sec-Fetch-Site"),
         (Self::SecPurpose, "Sec-Purpose"),
         (Self::TransferEncoding, "Transfer-Encoding"),
@@ -130,6 +136,13 @@ impl<'s, 'h> Headers<'s, 'h> {
             let is = |word: &str| token.eq_ignore_ascii_case(word.as_bytes());
             is("prefetch") || is("prerender") || is("preview")
         })
+    }
+
+    /// True if a browser fetches the address to show it as a page of its own, not in a frame (W3C Fetch Metadata).
+    pub(super) fn is_navigation(&self) -> Result<bool, Flaw> {
+        let mode = self.only(Name::SecFetchMode)?;
+        let dest = self.only(Name::SecFetchDest)?;
+        Ok(mode == Some("navigate") && dest == Some("document"))
     }
 
     /// RFC 9112, section 9.3.

@@ -28,6 +28,7 @@ mod listener;
 mod logs;
 mod long_poll;
 mod openapi;
+mod page;
 mod peer;
 mod places;
 mod presence;

@@ -31,12 +31,15 @@ pub(super) struct Request<'h> {
     pub(super) host: Option<&'h str>,
     pub(super) origin: Option<&'h str>,
     pub(super) sec_fetch_site: Option<&'h str>,
+    /// A browser fetches the address to show it as a page of its own (`Sec-Fetch-Mode`, `Sec-Fetch-Dest`).
+    pub(super) is_navigation: bool,
     /// A browser sends the request before anyone has opened the address (`Sec-Purpose`, `Purpose`).
     pub(super) is_speculative: bool,
     pub(super) authorization: Option<Credentials<'h>>,
     pub(super) accept: Option<&'h str>,
-    pub(super) last_event_id: Option<&'h str>,
+    pub(super) accept_encoding: Option<&'h str>,
     pub(super) if_none_match: Option<&'h str>,
+    pub(super) last_event_id: Option<&'h str>,
     /// The client sends the body only after `100 Continue`.
     pub(super) expects_continue: bool,
     pub(super) framing: Framing,
@@ -143,6 +146,7 @@ impl<'h> Request<'h> {
         {
             return Err(Flaw::TwoHosts.into());
         }
+        let sec_fetch_site = headers.only(Name::SecFetchSite)?;
         let request = Self {
             method,
             path,
@@ -151,10 +155,12 @@ impl<'h> Request<'h> {
             persistence: headers.persistence(version),
             host: authority.or(host),
             origin: headers.only(Name::Origin)?,
-            sec_fetch_site: headers.only(Name::SecFetchSite)?,
+            sec_fetch_site,
+            is_navigation: sec_fetch_site.is_some() && headers.is_navigation()?,
             is_speculative: headers.is_speculative(),
             authorization: headers.only(Name::Authorization)?.map(Credentials),
             accept: headers.first(Name::Accept),
+            accept_encoding: headers.first(Name::AcceptEncoding),
             last_event_id: headers.first(Name::LastEventId),
             if_none_match: headers.if_none_match(),
             expects_continue: version == Version::Http11 && headers.expect_continue(),
@@ -166,15 +172,22 @@ impl<'h> Request<'h> {
         Ok(Some((request, length)))
     }
 
-    /// Returns whether the client says that it has what it asks for, if that has this revision. A tag may be weak, and `*`
-    /// stands for every revision (RFC 9110, section 13.1.2).
+    /// Returns whether the client says that it has what it asks for, if that has this revision.
     pub(super) fn has_revision(&self, revision: u64) -> bool {
+        self.has_tag(|tag| tag.parse() == Ok(revision))
+    }
+
+    /// Returns whether the client says that it has what it asks for, by the entity tag of that, which `is_known` knows without
+    /// quotes. A tag may be weak, and `*` stands for every one (RFC 9110, section 13.1.2).
+    pub(super) fn has_tag(&self, is_known: impl Fn(&str) -> bool) -> bool {
         let mut tags = self.if_none_match.iter().flat_map(|tags| tags.split(','));
         tags.any(|tag| {
             let tag = tag.trim_ascii();
-            let tag = tag.strip_prefix("W/").unwrap_or(tag);
-            let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            tag == "*" || number.is_some_and(|number| number.parse() == Ok(revision))
+            let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+            let opaque = opaque
+                .strip_prefix('"')
+                .and_then(|tag| tag.strip_suffix('"'));
+            tag == "*" || opaque.is_some_and(&is_known)
         })
     }
 

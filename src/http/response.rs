@@ -1,5 +1,6 @@
 //! Answers, and their bytes on the wire.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,12 +16,31 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// The headers besides those that every answer has, and those of its body.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// A line of JSON.
-    pub(super) body: Option<Arc<[u8]>>,
-    /// The revision of what the answer shows, by which a client can ask if it still holds.
-    pub(super) revision: Option<u64>,
+    pub(super) body: Option<Body>,
+    pub(super) content_type: ContentType,
+    pub(super) caching: Caching,
+    /// Another `Accept` may get another answer.
+    pub(super) varies_by_accept: bool,
     /// Close the connection after the answer.
     pub(super) is_last: bool,
+}
+
+/// Whether a client may keep an answer. If it may, it has to ask each time whether the answer still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caching {
+    Never,
+    /// The entity tag is the revision of what the answer shows (RFC 9110, section 8.8.3).
+    Revision(u64),
+    /// The entity tag, without its quotes.
+    Tag(&'static str),
+}
+
+/// The bytes of a body.
+#[derive(Debug)]
+pub(super) enum Body {
+    Shared(Arc<[u8]>),
+    /// A part of this program.
+    Embedded(&'static [u8]),
 }
 
 /// The properties of a request and its connection that shape the bytes of an answer.
@@ -49,16 +69,19 @@ pub(super) enum ContentType {
     JsonLines,
     EventStream,
     Text,
+    Html,
+    Css,
+    JavaScript,
 }
 
 /// The head of an answer.
 pub(super) struct Head<'a> {
     pub(super) status: u16,
     pub(super) content_type: Option<ContentType>,
-    /// The revision of what is shown, where a client may keep it.
-    pub(super) revision: Option<u64>,
+    pub(super) caching: Caching,
     /// Further headers.
     pub(super) headers: &'a [(&'static str, String)],
+    pub(super) varies_by_accept: bool,
     pub(super) length: Length,
     pub(super) delivery: Delivery,
 }
@@ -81,7 +104,8 @@ pub(super) struct HeadWriter {
 struct Plain {
     status: u16,
     content_type: Option<ContentType>,
-    revision: Option<u64>,
+    caching: Caching,
+    varies_by_accept: bool,
     length: Length,
     version: Version,
     persistence: Persistence,
@@ -104,7 +128,9 @@ impl Answer {
             status: 204,
             headers: Vec::new(),
             body: None,
-            revision: None,
+            content_type: ContentType::Json,
+            caching: Caching::Never,
+            varies_by_accept: false,
             is_last: false,
         }
     }
@@ -113,10 +139,8 @@ impl Answer {
     pub(super) fn line(status: u16, line: impl Into<Arc<[u8]>>) -> Self {
         Self {
             status,
-            headers: Vec::new(),
-            body: Some(line.into()),
-            revision: None,
-            is_last: false,
+            body: Some(Body::Shared(line.into())),
+            ..Self::empty()
         }
     }
 
@@ -141,7 +165,7 @@ impl Answer {
 
     pub(super) fn of_revision(self, revision: u64) -> Self {
         Self {
-            revision: Some(revision),
+            caching: Caching::Revision(revision),
             ..self
         }
     }
@@ -150,9 +174,10 @@ impl Answer {
         let body = self.body.as_deref();
         Head {
             status: self.status,
-            content_type: body.map(|_| ContentType::Json),
-            revision: self.revision,
+            content_type: body.map(|_| self.content_type),
+            caching: self.caching,
             headers: &self.headers,
+            varies_by_accept: self.varies_by_accept,
             length: body.map_or(Length::None, |body| Length::Known(body.len())),
             delivery,
         }
@@ -162,6 +187,17 @@ impl Answer {
     pub(super) fn body(&self, delivery: Delivery) -> &[u8] {
         let body = self.body.as_deref().filter(|_| !delivery.head_only);
         body.unwrap_or_default()
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Embedded(bytes) => bytes,
+        }
     }
 }
 
@@ -191,6 +227,9 @@ impl ContentType {
             Self::JsonLines => "application/x-ndjson",
             Self::EventStream => "text/event-stream",
             Self::Text => "text/plain; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
+            Self::Css => "text/css; charset=utf-8",
+            Self::JavaScript => "text/javascript; charset=utf-8",
         }
     }
 }
@@ -226,7 +265,8 @@ impl Head<'_> {
         self.headers.is_empty().then_some(Plain {
             status: self.status,
             content_type: self.content_type,
-            revision: self.revision,
+            caching: self.caching,
+            varies_by_accept: self.varies_by_accept,
             length: self.length,
             version: self.delivery.version,
             persistence: self.delivery.persistence,
@@ -259,20 +299,21 @@ impl Head<'_> {
         if let Some(content_type) = self.content_type {
             put_header(out, "Content-Type", content_type.as_str());
         }
-        match self.revision {
-            // A client may keep the answer, but has to ask each time if it still holds.
-            Some(revision) => {
+        const ASK_EACH_TIME: &str = "Cache-Control: no-cache\r\nETag: \"";
+        match self.caching {
+            Caching::Revision(revision) => {
                 let revision = digits.format(revision);
-                put(
-                    out,
-                    &["Cache-Control: no-cache\r\nETag: \"", revision, "\"\r\n"],
-                );
+                put(out, &[ASK_EACH_TIME, revision, "\"\r\n"]);
             }
-            None => put_header(out, "Cache-Control", "no-store"),
+            Caching::Tag(tag) => put(out, &[ASK_EACH_TIME, tag, "\"\r\n"]),
+            Caching::Never => put_header(out, "Cache-Control", "no-store"),
         }
         if self.content_type == Some(ContentType::EventStream) {
             // nginx would hold a stream back until its buffer is full.
             put_header(out, "X-Accel-Buffering", "no");
+        }
+        if self.varies_by_accept {
+            put_header(out, "Vary", "Accept");
         }
         for (name, value) in self.headers {
             put_header(out, name, value);
@@ -425,8 +466,9 @@ mod tests {
             let head = Head {
                 status: 200,
                 content_type: Some(content_type),
-                revision: None,
+                caching: Caching::Never,
                 headers: &[],
+                varies_by_accept: false,
                 length: Length::Known(1),
                 delivery: delivery(Http11, KeepAlive, false),
             };
@@ -469,8 +511,9 @@ mod tests {
             text(&Head {
                 status: 200,
                 content_type: None,
-                revision: None,
+                caching: Caching::Never,
                 headers: &[],
+                varies_by_accept: false,
                 length: Length::Stream,
                 delivery: delivery(version, Close, false),
             })

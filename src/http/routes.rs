@@ -5,6 +5,7 @@ use std::fmt;
 
 use tiny_http::Method;
 
+use super::page::{self, File};
 use super::query::Parameter;
 use crate::base::text::percent_decode;
 use crate::model::operation::OperationKind;
@@ -35,6 +36,8 @@ pub(super) enum Action {
     Readyz,
     Version,
     Openapi,
+    /// Gives a file of the status page.
+    Page(&'static File),
 }
 
 impl Action {
@@ -62,13 +65,19 @@ impl Action {
             | Self::Healthz
             | Self::Readyz
             | Self::Version
-            | Self::Openapi => &[],
+            | Self::Openapi
+            | Self::Page(_) => &[],
         }
     }
 
     /// Returns whether the request has a body with more to say.
     pub(super) fn takes_body(&self) -> bool {
         *self == Self::Add
+    }
+
+    /// Returns whether the action tells or does something for which a client may need the token.
+    pub(super) fn needs_token(&self) -> bool {
+        !matches!(self, Self::Healthz | Self::Page(_))
     }
 
     /// Returns whether the action begins an operation.
@@ -101,7 +110,7 @@ pub(super) enum RouteError {
 pub(super) struct Allowed(Vec<Verb>);
 
 /// All routes, one a line. The guard admits or refuses a request before this table is read, and treats all routes
-/// alike.
+/// alike. A browser that opens `/` gets the status page in place of [`Action::Containers`].
 fn action(verb: Verb, segments: &[&str]) -> Option<Action> {
     use Action::*;
     use OperationKind as Kind;
@@ -114,6 +123,7 @@ fn action(verb: Verb, segments: &[&str]) -> Option<Action> {
         (Get, ["openapi.json"]) => Openapi,
         (Get, ["events"]) => Events,
         (Get, ["containers", id]) => Container(id.to_string()),
+        (Get, ["page", name]) => Page(page::file(name)?),
         (Get, ["devcontainers"]) => Devcontainers,
         (Post, ["devcontainers"]) => Add,
         (Get, ["devcontainers", id]) => Devcontainer(id.to_string()),
@@ -269,6 +279,11 @@ mod tests {
             (Method::Get, "/readyz", Readyz),
             (Method::Get, "/version", Version),
             (Method::Get, "/openapi.json", Openapi),
+            (
+                Method::Head,
+                "/page/style.css",
+                Page(page::file("style.css").unwrap()),
+            ),
         ] {
             check(method, path, Ok(expected));
         }
@@ -325,7 +340,13 @@ mod tests {
 
     #[test]
     fn unknown_paths_are_not_found() {
-        for path in ["/devcontainers/x/y", "/nope", "//healthz"] {
+        for path in [
+            "/devcontainers/x/y",
+            "/nope",
+            "//healthz",
+            "/page",
+            "/page/x",
+        ] {
             check(Method::Get, path, Err(RouteError::NotFound));
         }
         for path in ["/api/v0/containersx", "/api/v0"] {

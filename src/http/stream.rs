@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::limits::WRITE_TIMEOUT;
 use super::request::Version;
-use super::response::{ContentType, Delivery, Head, Length};
+use super::response::{Caching, ContentType, Delivery, Head, Length};
 use super::socket::{Peer, Socket};
 
 /// The longest silence of a stream.
@@ -39,8 +39,9 @@ impl Format {
         Head {
             status: 200,
             content_type: Some(self.content_type()),
-            revision: None,
+            caching: Caching::Never,
             headers,
+            varies_by_accept: false,
             length: Length::Stream,
             delivery,
         }

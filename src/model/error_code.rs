@@ -29,6 +29,8 @@ pub enum ErrorCode {
     ConfigNotFound,
     /// The route does not take the method.
     MethodNotAllowed,
+    /// The client does not take the only form that there is.
+    NotAcceptable,
     /// The request was not complete in time.
     RequestTimeout,
     /// Several ids of containers begin with these digits.
@@ -95,6 +97,7 @@ impl ErrorCode {
             Self::FolderNotFound => (404, "folder_not_found"),
             Self::ConfigNotFound => (404, "config_not_found"),
             Self::MethodNotAllowed => (405, "method_not_allowed"),
+            Self::NotAcceptable => (406, "not_acceptable"),
             Self::RequestTimeout => (408, "request_timeout"),
             Self::AmbiguousContainer => (409, "ambiguous_container"),
             Self::OperationInProgress => (409, "operation_in_progress"),
@@ -124,7 +127,7 @@ impl ErrorCode {
 
     /// All codes.
     #[cfg(test)]
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::BadRequest,
         Self::MissingContainer,
         Self::NotADevcontainer,
@@ -137,6 +140,7 @@ impl ErrorCode {
         Self::FolderNotFound,
         Self::ConfigNotFound,
         Self::MethodNotAllowed,
+        Self::NotAcceptable,
         Self::RequestTimeout,
         Self::AmbiguousContainer,
         Self::OperationInProgress,

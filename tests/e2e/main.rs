@@ -29,6 +29,7 @@ mod listing;
 mod only_target;
 mod operations;
 mod outage;
+mod page;
 mod podman;
 mod project;
 mod queue;

@@ -42,6 +42,7 @@ mod manifest;
 mod only_target;
 mod operations;
 mod output;
+mod page;
 mod phases;
 mod places;
 mod processes;

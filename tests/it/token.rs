@@ -60,6 +60,8 @@ fn every_route_but_healthz_needs_the_token() {
         ("GET", "/version"),
         ("GET", "/nope"),
         ("GET", "/healthz/x"),
+        ("GET", "/page/x"),
+        ("POST", "/page/main.mjs"),
         ("HEAD", "/devcontainers"),
         ("POST", "/healthz"),
         ("POST", "/devcontainers/app/recreate?wait=true"),
@@ -101,6 +103,9 @@ fn every_route_but_healthz_needs_the_token() {
     assert_eq!(daemon.request("GET", "/version", &twice).status, 400);
     assert_eq!(sandbox.calls("devcontainer", ""), 0);
 
+    // The files of the status page hold no data.
+    let page = daemon.request("HEAD", "/page/main.mjs", "Accept-Encoding: gzip\r\n");
+    assert_eq!(page.status, 200);
     for path in ["/healthz", "/api/v0/containers/healthz/"] {
         assert_eq!(daemon.get(path).status, 200);
         assert_eq!(daemon.request("HEAD", path, "").status, 200);
