@@ -8,7 +8,8 @@
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
-#   test    the above, strace, valgrind, debootstrap for scripts/bed.sh (apt-get), and older versions of the devcontainer CLI
+#   test    the above, strace, valgrind, debootstrap for scripts/bed.sh (apt-get), older versions of the devcontainer CLI,
+#           and what tests drive Chromium with (npm)
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
 #
@@ -17,6 +18,7 @@ set -eu
 
 cli_version=0.89.0
 older_cli_versions="0.58.0 0.72.0 0.80.0" # for tests/e2e/cli_versions.rs, each in target/tools/cli-VERSION
+page_tools="playwright-core@1.65.1 axe-core@4.14.1" # for tests/e2e/page.rs
 node_major=22
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -76,9 +78,10 @@ npm_install_into() { # $1: the directory, $2: the package
     npm install --prefix "$1" --no-audit --no-fund --no-update-notifier --loglevel=error "$2" >/dev/null
 }
 npm_install() { npm_install_into "$tools" "$1" || fail "npm could not install $1"; }
-is_cli() { # $1: the directory, $2: the version
-    grep -qs "\"version\": \"$2\"" "$1/node_modules/@devcontainers/cli/package.json"
+is_installed() { # $1: the directory, $2: the package, $3: the version
+    grep -qs "\"version\": \"$3\"" "$1/node_modules/$2/package.json"
 }
+is_cli() { is_installed "$1" @devcontainers/cli "$2"; } # $1: the directory, $2: the version
 
 # build: Rust, and a linker with the static C library.
 
@@ -175,8 +178,8 @@ if [ $level -ge 3 ]; then
     done
 fi
 
-# test: programs that count what the daemon does, the one that makes the Debian root of scripts/bed.sh, and older versions
-# of the devcontainer CLI.
+# test: programs that count what the daemon does, the one that makes the Debian root of scripts/bed.sh, older versions of
+# the devcontainer CLI, and the two packages that open and judge the status page in the Chromium of that root.
 
 if [ $level -ge 4 ]; then
     for program in strace valgrind; do
@@ -194,6 +197,13 @@ if [ $level -ge 4 ]; then
             missing "the devcontainer CLI $version" "npm: @devcontainers/cli@$version, into target/tools/cli-$version"
             npm_install_into "$tools/cli-$version" "@devcontainers/cli@$version" ||
                 echo "setup: npm could not install @devcontainers/cli@$version; continuing without it" >&2
+        fi
+    done
+    for package in $page_tools; do
+        if ! is_installed "$tools" "${package%@*}" "${package#*@}"; then
+            missing "${package%@*}" "npm: $package, into target/tools"
+            npm_install_into "$tools" "$package" ||
+                echo "setup: npm could not install $package; continuing without it" >&2
         fi
     done
 fi

@@ -37,7 +37,7 @@ run_binary() {
         echo "test: NOT RUN, because no private Docker engine can be started:" >>"$dir/notes"
         echo "$all" >"$dir/not-run"
     fi
-    for pair in podman:podman browser:Chromium; do # MODULE:PROGRAM
+    for pair in podman:podman browser:Chromium page:playwright-core; do # MODULE:PROGRAM
         module=${pair%:*} program=${pair#*:}
         if [ -n "$versions" ] && [[ $versions != *"$program"* ]]; then
             skip+=(--skip "$module::")
@@ -98,7 +98,9 @@ describe='docker=$(docker version --format "{{.Server.Version}}")
 compose=$({ docker compose version --short || docker-compose version --short; } 2>/dev/null) || compose=none
 podman=$(scripts/podman.sh "$TMPDIR/podman" && podman --version) || podman=
 chromium=$(chromium --version 2>/dev/null | sed "s/ built on.*//") || chromium=
-echo "Docker $docker, compose $compose${podman:+, $podman}${chromium:+, $chromium}"'
+tools=target/tools/node_modules
+{ [ -n "$chromium" ] && [ -e $tools/axe-core ] && [ -e $tools/playwright-core ]; } || tools=
+echo "Docker $docker, compose $compose${podman:+, $podman}${chromium:+, $chromium}${tools:+, playwright-core}"'
 { scripts/bed.sh make && scripts/bed.sh run scripts/with-engine.sh sh -c "$describe" >"$dir/current"; } \
     2>"$dir/why-not-current" || : >"$dir/current"
 scripts/with-engine.sh sh -c "$describe" >"$dir/machine" 2>"$dir/why-not-machine" || : >"$dir/machine"

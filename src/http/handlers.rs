@@ -121,7 +121,7 @@ impl Service {
             Action::Page(file) => page::answer(file, request).map(Reply::from),
             Action::Containers => {
                 let mut answer = self.containers(request, is_there)?;
-                answer.varies_by_accept = request.path == "/";
+                answer.varies_by_accept = page::may_be_wanted(request);
                 Ok(answer.into())
             }
             Action::Container(name) => self.container(&name, request, is_there).map(Reply::from),

@@ -2,17 +2,17 @@
 
 use super::request::{Flaw, Framing, HeadError, Persistence, Version};
 
-/// The names of the headers that are read.
+/// The names of the headers that are read. Those that most requests have come first, and are found first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
+    Host,
     Accept,
+    Connection,
     AcceptEncoding,
     Authorization,
-    Connection,
     ContentLength,
     ContentType,
     Expect,
-    Host,
     IfNoneMatch,
     LastEventId,
     Origin,
@@ -35,14 +35,14 @@ pub(super) struct Headers<'s, 'h> {
 
 impl Name {
     const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Host, "Host"),
         (Self::Accept, "Accept"),
+        (Self::Connection, "Connection"),
         (Self::AcceptEncoding, "Accept-Encoding"),
         (Self::Authorization, "Authorization"),
-        (Self::Connection, "Connection"),
         (Self::ContentLength, "Content-Length"),
         (Self::ContentType, "Content-Type"),
         (Self::Expect, "Expect"),
-        (Self::Host, "Host"),
         (Self::IfNoneMatch, "If-None-Match"),
         (Self::LastEventId, "Last-Event-ID"),
         (Self::Origin, "Origin"),
@@ -95,6 +95,9 @@ impl<'s, 'h> Headers<'s, 'h> {
     }
 
     pub(super) fn first(&self, name: Name) -> Option<&'h str> {
+        if !self.has(name) {
+            return None;
+        }
         let value = self.all(name).next()?;
         std::str::from_utf8(value).ok()
     }

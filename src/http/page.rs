@@ -36,6 +36,8 @@ const HEADERS: [(&str, &str); 5] = [
     ("X-Frame-Options", "DENY"),
 ];
 
+const HTML: &str = "text/html";
+
 /// Returns a file by its name.
 pub(super) fn file(name: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.name == name)
@@ -50,8 +52,17 @@ pub(super) fn index() -> Option<&'static File> {
 /// that names JSON, too, gets JSON.
 pub(super) fn is_wanted(request: &Request<'_>) -> bool {
     request.accept.is_some_and(|accept| {
-        request.path == "/" && accepts(accept, "text/html") && !accepts(accept, "application/json")
+        // Most clients accept anything, and get their answer fast.
+        accept.len() >= HTML.len()
+            && may_be_wanted(request)
+            && accepts(accept, HTML)
+            && !accepts(accept, "application/json")
     })
+}
+
+/// Returns whether `Accept` decides between the page and the list: it does at `/`, which is the shortest path.
+pub(super) fn may_be_wanted(request: &Request<'_>) -> bool {
+    request.path.len() == 1
 }
 
 /// Returns whether a browser opens the page in a tab or a window of its own, wherever the link to it is.

@@ -9,7 +9,8 @@ use crate::common::{Daemon, Sandbox, eventually};
 
 /// The name of the container, which the daemon's answers contain, and no request does.
 const SECRET: &str = "box1";
-const READ: &str = "/devcontainers,/events";
+/// The last one is also the address of the status page, which no page gets but by opening it in a window.
+const READ: &str = "/devcontainers,/events,/";
 const ACT: &str = "/devcontainers/app/recreate,/devcontainers/app/stop";
 /// Names of this machine, and one whose owner lets it resolve to it.
 const HOSTS: [&str; 4] = ["localhost", "127.0.0.1", "0.0.0.0", "rebound.example"];
@@ -209,8 +210,8 @@ fn p17_a_page_prefetches_and_prerenders_nothing() {
     for host in ["evil.example", "localhost"] {
         let stage = Stage::new();
         let port = stage.relay.port;
-        let url = |host| format!("http://{host}:{port}/devcontainers");
-        let urls = ["localhost", "127.0.0.1"].map(url).join(",");
+        let url = |path| format!("http://localhost:{port}{path},http://127.0.0.1:{port}{path}");
+        let urls = ["/devcontainers", "/"].map(url).join(",");
         let page = format!("/attack-speculate.html?urls={urls}");
         let _browser = Chromium::open(&stage.sandbox, &stage.at_site(host, &page));
         for purpose in ["prefetch", "prefetch;prerender"] {

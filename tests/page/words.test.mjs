@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { emptyState, reduce } from '../../src/http/page/state.mjs';
 import {
   LONGEST_LINE, MOST_LINES, announcements, changeText, clean, duration, explain, filterWords, jobSeconds, jobText,
-  matches, milliseconds, overflow, pathBelow, plain, searchable, summary, title,
+  matches, milliseconds, overflow, pathBelow, plain, searchable, sentence, summary, title,
 } from '../../src/http/page/words.mjs';
 import { ENDED, RUNNING, SNAPSHOT, after, container, devcontainer } from './examples.mjs';
 
@@ -48,6 +48,12 @@ test('a log keeps its newest lines within two bounds', () => {
 test('durations', () => {
   const expected = [[0, '0.0 s'], [3.64, '3.6 s'], [9.96, '10 s'], [59.6, '1 min 0 s'], [125, '2 min 5 s'], [7260, '2 h 1 min'], [-1, '0.0 s'], [NaN, '']];
   for (const [seconds, text] of expected) assert.equal(duration(seconds), text);
+});
+
+test('a text of the daemon becomes a sentence', () => {
+  for (const [text, expected] of [['why', 'Why.'], ['Done!', 'Done!'], ['docker ps failed', 'docker ps failed.'], ['', '']]) {
+    assert.equal(sentence(text), expected);
+  }
 });
 
 test('paths are shown as seen from the folder', () => {

@@ -38,11 +38,11 @@ export function begin(draw) {
  * Draws the dev containers of `page.state`. `page.log` is the log that is shown, `page.asked` has the ids whose operation
  * is not answered yet, `page.refusals` says why one was refused, and `page.now()` is the daemon's time.
  */
-export function drawDevcontainers(page, waiting) {
+export function drawDevcontainers(page) {
   const all = sortedDevcontainers(page.state.devcontainers);
   const found = drawList('devcontainers', all, createCard, (entry, one) => drawCard(entry, one, page));
   let empty = '';
-  if (page.state.revision === null) empty = waiting;
+  if (page.state.revision === null) empty = 'The page waits for the list of containers.';
   else if (all.length === 0) empty = 'There is none. One that “devcontainer up” makes appears here by itself.';
   else if (found === 0) empty = 'None matches the filter.';
   setTextOrHide($('devcontainers-empty'), empty);
@@ -109,8 +109,12 @@ function drawCard(entry, one, page) {
     setText(parts.refusal, refusal);
   }
   const hasLog = page.log?.id === one.id;
-  if (hasLog && page.log.panel.parentNode !== node) node.append(page.log.panel);
   node.classList.toggle('open', hasLog);
+  if (hasLog && page.log.panel.parentNode !== node) {
+    node.append(page.log.panel);
+    // The card may have moved, as an open one takes a whole row.
+    node.scrollIntoView({ block: 'nearest' });
+  }
   parts.actions.querySelector('[data-action=log]').setAttribute('aria-expanded', String(hasLog));
   drawJob(parts, one, page);
 }
@@ -119,18 +123,27 @@ function drawFacts(node, parts, one) {
   const name = clean(one.name, 200);
   node.setAttribute('aria-label', name);
   setText(parts.name, name);
-  setText(parts.status, clean(one.status));
+  setText(parts.status, clean(one.status, 40));
   setTone(parts.status, TONES[one.status] ?? 'idle');
   setShown(parts.dirty, one.dirty === true);
   setShown(parts['unchecked-chip'], Boolean(one.unchecked));
   const config = one.config_path ? ` (${pathBelow(one.config_path, one.workspace_folder)})` : '';
   setText(parts.folder, `${clean(one.workspace_folder)}${config}`);
   const { container } = one;
-  setTextOrHide(parts.container, container ? `${clean(container.name, 200)}: ${clean(container.status)}` : '');
-  setTextOrHide(parts.error, one.error ? clean(one.error) : '');
+  setTextOrHide(parts.container, container ? `${clean(container.name, 200)}: ${clean(container.status, 200)}` : '');
+  setLongText(parts.error, clean(one.error));
   setTextOrHide(parts.unchecked, one.unchecked ? `Not everything could be compared: ${clean(one.unchecked)}` : '');
   drawChanges(parts, one);
   drawPorts(parts.ports, container?.ports);
+}
+
+/** A long text has bounds, within which the keyboard can scroll it. */
+function setLongText(node, text) {
+  setTextOrHide(node, text);
+  const isLong = text.length > 400;
+  node.classList.toggle('long', isLong);
+  if (isLong) node.tabIndex = 0;
+  else node.removeAttribute('tabindex');
 }
 
 function drawChanges(parts, one) {
@@ -224,7 +237,8 @@ function drawRow(entry, one, owner) {
   entry.owner = owner;
   const { parts } = entry;
   setText(parts.name, clean(one.name, 200));
-  setText(parts.status, clean(one.status));
+  setText(parts.status, clean(one.status, 80));
+  parts.status.title = clean(one.status);
   setTone(parts.status, one.running ? 'good' : 'idle');
   setShown(parts.dirty, one.devcontainer_dirty === true);
   setText(parts.image, clean(one.image, 300));

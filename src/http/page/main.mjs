@@ -118,7 +118,10 @@ function take(events) {
 function forgetAll() {
   closeLog();
   page.state = emptyState();
+  page.refusals.clear();
   announced = page.state;
+  unsaid = [];
+  $('announcer').textContent = '';
   draw();
 }
 
@@ -154,7 +157,7 @@ function draw() {
     document.title = title(page.state);
     drawConnection();
     drawWarnings();
-    drawDevcontainers(page, connection.kind === 'failed' ? '' : 'The page waits for the list of containers.');
+    drawDevcontainers(page);
     drawContainers(page.state);
     announce();
   });
@@ -164,7 +167,8 @@ function drawConnection() {
   const { failure: outage } = splitWarnings(page.state.warnings);
   const { kind, failure } = connection;
   const needsToken = failure?.kind === 'token';
-  setText($('connection'), kind === 'failed' ? 'not connected' : kind);
+  const failed = failure?.kind === 'gone' ? 'not connected' : 'waiting';
+  setText($('connection'), kind === 'failed' ? failed : kind);
   setTone($('connection'), kind === 'live' ? 'good' : kind === 'failed' ? 'bad' : 'idle');
   let said = null;
   if (failure && !needsToken) {
@@ -180,7 +184,9 @@ function drawConnection() {
   setShown($('banner-retry'), said !== null && kind !== 'live');
   drawToken(failure, needsToken);
   setText($('summary'), page.state.revision === null ? '' : summary(page.state));
-  setShown($('lists'), !needsToken);
+  const hasLists = !needsToken && (page.state.revision !== null || kind !== 'failed');
+  setShown($('lists'), hasLists);
+  setShown($('find'), hasLists);
   $('lists').classList.toggle('old', kind === 'failed');
 }
 
@@ -242,7 +248,7 @@ const CONFIRM = {
   delete: (name) => [
     `Delete the container of ${name}?`,
     'It is stopped and removed. Volumes and the workspace folder stay; other files that were written inside the ' +
-      'container are lost.',
+      'container are lost. If no definition names the dev container, it is not listed any more.',
     'Delete',
   ],
 };

@@ -114,7 +114,9 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Returns a text of the daemon, which begins without a capital and ends without a full stop, as a sentence. */
 export function sentence(text) {
-  const whole = capital(clean(text).trim());
+  const said = clean(text).trim();
+  // The name of a program is not changed.
+  const whole = /^(docker|podman|devcontainer) /.test(said) ? said : capital(said);
   return whole === '' || /[.!?…]$/.test(whole) ? whole : `${whole}.`;
 }
 

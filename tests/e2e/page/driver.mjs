@@ -37,10 +37,20 @@ page.on('request', (request) => {
   }
 });
 
+/** Waits until a text is not shown any more. */
+const vanish = (text) => page.getByText(text).filter({ visible: true }).first().waitFor({ state: 'hidden' });
 const article = (name) => page.getByRole('article', { name, exact: true });
 /** Waits until a text is shown, below `at`. */
 const see = (text, at = page) => at.getByText(text).filter({ visible: true }).first().waitFor();
 const press = (name) => page.getByRole('button', { name, exact: true }).click();
+
+/** Presses a button and the one of the dialog that it opens, which takes no double click. */
+async function confirm(name, yes) {
+  await press(name);
+  await page.getByRole('dialog').waitFor();
+  await page.waitForTimeout(450);
+  await press(yes);
+}
 
 /** Waits until the page has drawn what it knows, as far as it does that frame by frame. */
 const drawn = () => page.evaluate(() => new Promise((resolve) => {
@@ -50,9 +60,9 @@ const drawn = () => page.evaluate(() => new Promise((resolve) => {
 /** Returns what axe finds, in the light and in the dark colours. */
 async function axe() {
   const found = [];
+  await page.evaluate(`self.axe ?? (() => { ${AXE} })(); undefined`);
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-    await page.evaluate(`${AXE}; undefined`);
     const { violations } = await page.evaluate(() => axe.run({ resultTypes: ['violations'] }));
     for (const { id, nodes } of violations) {
       found.push(...nodes.map(({ html, failureSummary }) => `${colorScheme}: ${id}: ${html}: ${failureSummary}`));
@@ -68,7 +78,7 @@ async function overflow(width) {
   return page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 }
 
-const known = { page, context, problems, article, see, press, drawn, axe, overflow };
+const known = { page, context, problems, article, see, vanish, press, confirm, drawn, axe, overflow };
 const AsyncFunction = (async () => {}).constructor;
 for await (const line of createInterface({ input: process.stdin })) {
   let answer;
