@@ -19,6 +19,8 @@ use crate::state::Fact;
 /// How much longer than a search the rest is that follows it, so that a program that makes directories all the time does
 /// not keep the daemon busy.
 const REST: u32 = 4;
+/// The longest rest.
+const MAX_REST: Duration = Duration::from_secs(2);
 /// The age from which a search is made anew where the kernel does not tell of all changes.
 const UNTOLD_AGE: Duration = Duration::from_secs(1);
 
@@ -123,13 +125,23 @@ impl Discovery {
         let is_due = self.is_due.load(Ordering::Acquire);
         let is_told = self.is_told.load(Ordering::Acquire);
         let is_old = || last.age().is_none_or(|age| age >= UNTOLD_AGE);
-        if !(is_due && last.rest().is_zero() || !is_told && is_old()) {
-            return;
+        if is_due && last.rest().is_zero() || !is_told && is_old() {
+            self.search_now(&mut last);
         }
+    }
+
+    /// Searches, as what was to be watched does not answer.
+    pub(super) fn refresh_silent(&self) {
+        if !self.directories.is_empty() {
+            self.search_now(&mut self.last());
+        }
+    }
+
+    fn search_now(&self, last: &mut LastSearch) {
         // What comes from now on is for the next search.
         self.is_due.store(false, Ordering::Release);
         let begun = Instant::now();
-        self.search(&mut last);
+        self.search(last);
         last.ended = Some((Instant::now(), begun.elapsed()));
         if self.is_due.load(Ordering::Acquire) {
             self.rescan_signal.request();
@@ -139,13 +151,14 @@ impl Discovery {
     fn search(&self, last: &mut LastSearch) {
         last.searches.resize_with(self.directories.len(), || None);
         let mut warnings = Vec::new();
-        let mut watch_list = WatchList {
-            places: self.directories.clone(),
-            ..WatchList::default()
-        };
+        let mut watch_list = WatchList::default();
         for (directory, known) in self.directories.iter().zip(&mut last.searches) {
             let shown = directory.display();
-            match self.disk.search(directory, self.global.clone()) {
+            let found = self.disk.search(directory, self.global.clone());
+            if found.is_ok() {
+                watch_list.places.push(directory.clone());
+            }
+            match found {
                 Ok(Ok(search)) => {
                     watch_list.directories.extend(search.directories.iter().cloned());
                     watch_list.files.extend(search.ignore_files.iter().cloned());
@@ -193,7 +206,16 @@ impl Discovery {
             config: Some(one.config.clone()),
             source: Source::Discovery,
         });
-        let found = self.disk.resolve_found(declared.collect());
+        let found = self.disk.resolve_found(declared.collect()).into_iter();
+        let found = found.filter_map(|(declared, found)| match found {
+            Ok(found) => Some((declared, found?)),
+            // It stays where it was.
+            Err(Silent) => last.found.contains(&declared).then(|| {
+                let place = self.shared.read(|state| state.silent_place(&declared));
+                (declared, place)
+            }),
+        });
+        let found: Vec<_> = found.collect();
         for warning in warnings.iter().filter(|one| !last.warnings.contains(one)) {
             log::warn!("{warning}");
         }
@@ -220,7 +242,7 @@ impl LastSearch {
     fn rest(&self) -> Duration {
         let left = self
             .ended
-            .map(|(at, took)| (took * REST).saturating_sub(at.elapsed()));
+            .map(|(at, took)| (took * REST).min(MAX_REST).saturating_sub(at.elapsed()));
         left.unwrap_or_default()
     }
 }

@@ -114,8 +114,11 @@ impl Disk {
             })
     }
 
-    /// Resolves what a search has found, without what is no file, below no workspace root, or does not answer.
-    pub fn resolve_found(&self, declared: Vec<Declared>) -> Vec<(Declared, Resolved)> {
+    /// Resolves what a search has found. `None` is what is no file, or below no workspace root.
+    pub fn resolve_found(
+        &self,
+        declared: Vec<Declared>,
+    ) -> Vec<(Declared, Result<Option<Resolved>, Silent>)> {
         let items: Arc<[Declared]> = declared.iter().cloned().collect();
         let roots = self.roots();
         let look = move |declared: &Declared| {
@@ -126,9 +129,7 @@ impl Disk {
             (is_there && is_allowed).then_some(resolved)
         };
         let found = self.looks.each(items, look, |_| {});
-        let all = declared.into_iter().zip(found);
-        all.filter_map(|(declared, found)| Some((declared, found.ok()??)))
-            .collect()
+        declared.into_iter().zip(found).collect()
     }
 
     /// Returns those of `folders` that certainly do not exist ([`exists`]).

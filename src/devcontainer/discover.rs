@@ -103,6 +103,7 @@ pub fn discover(
             ignored: ignored.clone(),
         }));
     }
+    search.is_cut |= names_left == 0 || search.candidates.len() > MAX_FOUND;
     search.candidates.truncate(MAX_FOUND);
     Ok(search)
 }

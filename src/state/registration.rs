@@ -41,16 +41,16 @@ pub enum KeptListed {
 
 impl State {
     /// Lists the dev container at a place that a client has asked for, also after a restart, until it is forgotten.
-    pub fn add(&mut self, declared: &Declared, resolved: Resolved) -> Added {
+    pub fn add(&mut self, declared: &Declared, mut resolved: Resolved) -> Added {
         let requested = self.fleet.entries.iter();
         let requested = requested.filter(|entry| entry.is_requested).count();
-        let (key, is_new) = match self.fleet.place_of(declared, resolved) {
-            Ok(key) if self.fleet.get(key).is_some_and(|entry| entry.is_requested) => {
+        let (key, is_new) = match self.fleet.known_at(declared, &mut resolved) {
+            Some(key) if self.fleet.get(key).is_some_and(|entry| entry.is_requested) => {
                 return Added::Known(key);
             }
             _ if requested >= MAX_REQUESTED => return Added::TooMany(MAX_REQUESTED),
-            Ok(key) => (key, false),
-            Err(resolved) => (self.fleet.list(declared, resolved), true),
+            Some(key) => (key, false),
+            None => (self.fleet.list(declared, resolved), true),
         };
         if let Some(entry) = self.fleet.get_mut(key) {
             entry.is_requested = true;
@@ -97,10 +97,9 @@ impl State {
     /// something else keeps it.
     pub(super) fn discover(&mut self, found: Vec<(Declared, Resolved)>, warnings: Vec<String>) {
         let mut current = HashSet::new();
-        for (declared, resolved) in found {
-            let known = self.fleet.place_of(&declared, resolved);
-            let key = known.unwrap_or_else(|resolved| self.fleet.list(&declared, resolved));
-            current.insert(key);
+        for (declared, mut resolved) in found {
+            let known = self.fleet.known_at(&declared, &mut resolved);
+            current.insert(known.unwrap_or_else(|| self.fleet.list(&declared, resolved)));
         }
         // What an operation works on stays until a later search.
         let is_busy = |entry: &Entry| entry.is_busy() || entry.queued.is_some();
@@ -134,8 +133,8 @@ impl State {
             // By their words, and the links that were known: a folder that does not answer must not hold up the start.
             let mut place = Resolved::as_written(&declared);
             place.become_silent(&declared.folder);
-            let known = self.fleet.place_of(&declared, place);
-            let key = known.unwrap_or_else(|place| self.fleet.list(&declared, place));
+            let known = self.fleet.known_at(&declared, &mut place);
+            let key = known.unwrap_or_else(|| self.fleet.list(&declared, place));
             if let Some(entry) = self.fleet.get_mut(key) {
                 entry.is_requested = true;
             }
@@ -171,12 +170,12 @@ impl State {
 }
 
 impl Fleet {
-    /// Returns the dev container at a place, or the place itself, as far as that can be told.
-    fn place_of(&mut self, declared: &Declared, mut resolved: Resolved) -> Result<Key, Resolved> {
-        self.settle(declared, &mut resolved);
+    /// Returns the dev container at a place, which becomes the right one as far as that can be told.
+    fn known_at(&mut self, declared: &Declared, resolved: &mut Resolved) -> Option<Key> {
+        self.settle(declared, resolved);
         let mut entries = self.entries.iter();
-        let same = entries.find(|entry| entry.resolved.is_same(&resolved));
-        same.map(|entry| entry.key).ok_or(resolved)
+        let same = entries.find(|entry| entry.resolved.is_same(resolved));
+        same.map(|entry| entry.key)
     }
 
     /// Adds a dev container, and gives it a name.

@@ -41,7 +41,8 @@ fn assert_refused(sandbox: &Sandbox, daemon: &Daemon, headers: &str, detail: &st
     for path in READS {
         request(daemon, "GET", path, headers).assert_error(403, "Forbidden", detail);
     }
-    for path in [WAIT, RECREATE, "/devcontainers/app/recreate", "/nope"] {
+    let add = "/devcontainers";
+    for path in [WAIT, RECREATE, add, "/devcontainers/app/recreate", "/nope"] {
         request(daemon, "POST", path, headers).assert_error(403, "Forbidden", detail);
     }
     for method in ["OPTIONS", "DELETE", "PUT"] {
@@ -54,16 +55,19 @@ fn assert_refused(sandbox: &Sandbox, daemon: &Daemon, headers: &str, detail: &st
 #[test]
 fn p17_no_body_is_asked_for_or_awaited_that_a_refused_request_announces() {
     let (sandbox, daemon) = start("");
-    let line = "POST /devcontainers/app/recreate HTTP/1.1";
+    let paths = ["/devcontainers/app/recreate", "/devcontainers"];
     let evil = "Host: evil.example";
     let page = format!("Host: {}\r\nOrigin: http://evil.example", daemon.address);
-    for headers in [evil, &page] {
+    let requests = paths
+        .iter()
+        .flat_map(|path| [(path, evil), (path, page.as_str())]);
+    for (path, headers) in requests {
         for framing in [
             "Content-Length: 5",
             "Content-Length: 5\r\nExpect: 100-continue",
             "Transfer-Encoding: chunked\r\nExpect: 100-continue",
         ] {
-            let head = format!("{line}\r\n{headers}\r\n{framing}\r\n\r\n");
+            let head = format!("POST {path} HTTP/1.1\r\n{headers}\r\n{framing}\r\n\r\n");
             let answer = parse(&daemon.raw(head.as_bytes()));
             answer.assert_error(403, "Forbidden", "evil.example");
             assert_eq!(answer.headers["connection"], "close", "{head}");

@@ -3,6 +3,7 @@
 //! Mostly one thread looks at all, one after the other. An item that takes long is left to its thread, and another one
 //! goes on with the rest. What is on the mount of such an item waits until that thread is done with it, or hangs.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,22 +19,26 @@ use super::{
 };
 use crate::daemon::mounts::Mounts;
 
-pub(super) struct Batch<I, T> {
-    items: Arc<[I]>,
-    look: Box<dyn Fn(&I) -> T + Send + Sync>,
+/// What was found at an item, of whatever type. So this code is compiled once, and not for each kind of look.
+pub(super) type Sighting = Box<dyn Any + Send>;
+
+pub(super) struct Batch {
+    /// Returns the paths of an item.
+    paths: Box<dyn Fn(usize) -> Vec<PathBuf> + Send + Sync>,
+    look: Box<dyn Fn(usize) -> Option<Sighting> + Send + Sync>,
     /// Takes what a thread that was left behind has found in the end.
-    take_late: Box<dyn Fn(T) + Send + Sync>,
-    progress: Mutex<Progress<T>>,
+    take_late: Box<dyn Fn(Sighting) + Send + Sync>,
+    progress: Mutex<Progress>,
     changed: Condvar,
 }
 
-struct Progress<T> {
+struct Progress {
     /// The indexes of the items that no thread looks at yet.
     left: VecDeque<usize>,
     /// The threads at work; others were left behind.
     workers: Vec<Worker>,
     /// For each item, what was found.
-    found: Vec<Option<Result<T, Silent>>>,
+    found: Vec<Option<Result<Sighting, Silent>>>,
 }
 
 /// A helper thread at work.
@@ -54,34 +59,40 @@ struct Work {
     time: Instant,
 }
 
-impl<I, T> Batch<I, T>
-where
-    I: Located + Send + Sync + 'static,
-    T: Send + 'static,
-{
-    pub(super) fn new(
+impl Batch {
+    pub(super) fn new<I, T>(
         items: Arc<[I]>,
         look: impl Fn(&I) -> T + Send + Sync + 'static,
         take_late: impl Fn(T) + Send + Sync + 'static,
-    ) -> Self {
+    ) -> Self
+    where
+        I: Located + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let located = items.clone();
+        let number = items.len();
         Self {
-            look: Box::new(look),
-            take_late: Box::new(take_late),
+            paths: Box::new(move |index| located.get(index).map(paths_of).unwrap_or_default()),
+            look: Box::new(move |index| Some(Box::new(look(items.get(index)?)) as Sighting)),
+            take_late: Box::new(move |found| {
+                if let Ok(found) = found.downcast() {
+                    take_late(*found);
+                }
+            }),
             progress: Mutex::new(Progress {
-                left: (0..items.len()).collect(),
+                left: (0..number).collect(),
                 workers: Vec::new(),
-                found: items.iter().map(|_| None).collect(),
+                found: (0..number).map(|_| None).collect(),
             }),
             changed: Condvar::new(),
-            items,
         }
     }
 
     /// Looks at all items, and returns what was found when that is done or takes too long.
-    pub(super) fn run(self: &Arc<Self>, common: &Arc<Common>) -> Vec<Result<T, Silent>> {
+    pub(super) fn run(self: &Arc<Self>, common: &Arc<Common>) -> Vec<Result<Sighting, Silent>> {
         let deadline = Instant::now() + LONGEST;
         loop {
-            let needs_worker = self.progress().needs_worker(&self.items);
+            let needs_worker = self.progress().needs_worker(&self.paths);
             let is_alone = needs_worker && !self.start(common);
             if is_alone && self.progress().workers.is_empty() {
                 break;
@@ -124,12 +135,9 @@ where
         }
         while let Some(index) = self.next(&mut progress, id, common) {
             drop(progress);
-            let item = self.items.get(index);
             // A panic is a bug. Those who wait must not wait for it.
-            let found = item.and_then(|item| {
-                let look = || self.look_at(item, common);
-                catch_unwind(AssertUnwindSafe(look)).ok()?
-            });
+            let look = || self.look_at(index, common);
+            let found = catch_unwind(AssertUnwindSafe(look)).ok().flatten();
             progress = self.progress();
             if progress.worker(id).is_none() {
                 drop(progress);
@@ -146,24 +154,23 @@ where
     }
 
     /// Looks at an item, unless links lead it to a silent place.
-    fn look_at(&self, item: &I, common: &Common) -> Option<T> {
-        let is_silent = common.silences.are_behind(|| paths_of(item));
-        (!is_silent).then(|| (self.look)(item))
+    fn look_at(&self, index: usize, common: &Common) -> Option<Sighting> {
+        let is_silent = common.silences.are_behind(|| (self.paths)(index));
+        (!is_silent).then(|| (self.look)(index)).flatten()
     }
 
     /// Returns the next item for a worker, which is not at a silent place.
-    fn next(&self, progress: &mut Progress<T>, id: Id, common: &Common) -> Option<usize> {
+    fn next(&self, progress: &mut Progress, id: Id, common: &Common) -> Option<usize> {
         progress.worker(id)?.leave();
         loop {
-            let index = progress.next(&self.items)?;
+            let index = progress.next(&self.paths)?;
             // Mostly it is the first one.
             if progress.left.front() == Some(&index) {
                 progress.left.pop_front();
             } else {
                 progress.left.retain(|left| *left != index);
             }
-            let item = self.items.get(index)?;
-            if !common.silences.include(|| paths_of(item)) {
+            if !common.silences.include(|| (self.paths)(index)) {
                 progress.worker(id)?.at = Some((index, Instant::now()));
                 return Some(index);
             }
@@ -223,7 +230,7 @@ where
 
     /// Returns the remote mounts that an item is on. Links are read by a thread that may hang; otherwise words count.
     fn mounts_of(&self, index: usize, common: &Common) -> Vec<PathBuf> {
-        let paths = self.items.get(index).map(paths_of).unwrap_or_default();
+        let paths = (self.paths)(index);
         let (sender, receiver) = channel();
         let paths_to_read = paths.clone();
         let read = move || {
@@ -244,12 +251,12 @@ where
         })
     }
 
-    fn leave_behind(&self, worker: Worker, progress: &mut Progress<T>, common: &Common) {
-        let item = worker.at.and_then(|(index, _)| {
+    fn leave_behind(&self, worker: Worker, progress: &mut Progress, common: &Common) {
+        let paths = worker.at.map(|(index, _)| {
             progress.take(index, Err(Silent));
-            self.items.get(index)
+            (self.paths)(index)
         });
-        let paths = item.map(paths_of).unwrap_or_default();
+        let paths = paths.unwrap_or_default();
         if let Some(path) = paths.first() {
             log::warn!(
                 "the file system of {} does not answer; nothing is read there until it does",
@@ -261,7 +268,7 @@ where
     }
 
     /// Ends a worker that was left behind, now that its place has answered.
-    fn come_back(&self, id: Id, found: Option<T>, common: &Common) {
+    fn come_back(&self, id: Id, found: Option<Sighting>, common: &Common) {
         if let Some(found) = found {
             (self.take_late)(found);
         }
@@ -269,17 +276,17 @@ where
         common.rescan_signal.request_retrace();
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress<T>> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Progress<T> {
+impl Progress {
     fn worker(&mut self, id: Id) -> Option<&mut Worker> {
         self.workers.iter_mut().find(|worker| worker.id == id)
     }
 
-    fn take(&mut self, index: usize, found: Result<T, Silent>) {
+    fn take(&mut self, index: usize, found: Result<Sighting, Silent>) {
         if let Some(slot) = self.found.get_mut(index) {
             *slot = Some(found);
         }
@@ -290,25 +297,20 @@ impl<T> Progress<T> {
     }
 
     /// Returns the next item that is on no mount where another one takes long.
-    fn next<I: Located>(&self, items: &[I]) -> Option<usize> {
+    fn next(&self, paths: &dyn Fn(usize) -> Vec<PathBuf>) -> Option<usize> {
         let mounts = self.workers.iter().filter_map(|one| one.mounts.as_ref());
         let busy: Vec<&PathBuf> = mounts.flatten().collect();
         let mut left = self.left.iter().copied();
         left.find(|index| {
-            let is_busy = |item: &I| {
-                let paths = item.paths();
-                paths
-                    .iter()
-                    .any(|path| busy.iter().any(|mount| path.starts_with(mount)))
-            };
-            busy.is_empty() || !items.get(*index).is_some_and(is_busy)
+            let is_busy = |path: &PathBuf| busy.iter().any(|mount| path.starts_with(mount));
+            busy.is_empty() || !paths(*index).iter().any(is_busy)
         })
     }
 
     /// Returns whether there are items that no worker is about to come to.
-    fn needs_worker<I: Located>(&self, items: &[I]) -> bool {
+    fn needs_worker(&self, paths: &dyn Fn(usize) -> Vec<PathBuf>) -> bool {
         let are_slow = self.workers.iter().all(|worker| worker.mounts.is_some());
-        are_slow && self.next(items).is_some()
+        are_slow && self.next(paths).is_some()
     }
 }
 

@@ -111,7 +111,12 @@ impl Looks {
         if items.is_empty() {
             return Vec::new();
         }
-        Arc::new(Batch::new(items, look, take_late)).run(&self.common)
+        let found = Arc::new(Batch::new(items, look, take_late)).run(&self.common);
+        let found = found.into_iter().map(|found| {
+            let found = found?.downcast();
+            found.map_or(Err(Silent), |found| Ok(*found))
+        });
+        found.collect()
     }
 }
 

@@ -258,10 +258,7 @@ impl Watcher {
             }
             // The next scan finds that place, so that the next plan is without it.
             Ok(None) | Err(Silent) => {
-                if !self.discovery.watch_list().places.is_empty() {
-                    self.discovery.become_due();
-                    self.discovery.refresh();
-                }
+                self.discovery.refresh_silent();
                 Armed::failed(true, WatchError::Silent)
             }
         }
