@@ -3,7 +3,6 @@
 //! The watcher tells when something has come or gone there. That alone costs nothing: only a request, or interest in what
 //! changes, leads to a search (P9). A directory that does not answer keeps what was found in it before (P22).
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -197,16 +196,17 @@ impl Discovery {
 
     /// Tells the state what was found, if it is something else than before.
     fn report(&self, last: &mut LastSearch, warnings: Vec<String>) {
+        // Directories may overlap. The state knows what it has taken already.
         let searches = last.searches.iter().flatten();
         let candidates = searches.flat_map(|search| &search.candidates);
-        let mut seen = HashSet::new();
-        let new = candidates.filter(|one| seen.insert(*one));
-        let declared = new.map(|one| Declared {
-            folder: one.folder.clone(),
-            config: Some(one.config.clone()),
-            source: Source::Discovery,
-        });
-        let found = self.disk.resolve_found(declared.collect()).into_iter();
+        let declared: Vec<Declared> = candidates
+            .map(|one| Declared {
+                folder: one.folder.clone(),
+                config: Some(one.config.clone()),
+                source: Source::Discovery,
+            })
+            .collect();
+        let found = self.disk.resolve_found(declared).into_iter();
         let found = found.filter_map(|(declared, found)| match found {
             Ok(found) => Some((declared, found?)),
             // It stays where it was.

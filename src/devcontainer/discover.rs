@@ -1,6 +1,6 @@
 //! Finds folders with a configuration below a directory.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub const MAX_FOUND: usize = 1000;
 const PACKAGES: &str = "node_modules";
 
 /// A configuration, and the folder that it is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The workspace folder.
     pub folder: PathBuf,
@@ -73,39 +73,57 @@ pub fn discover(
     fs::read_dir(directory)?;
     let mut search = Search::default();
     let mut names_left = MAX_NAMES;
-    let mut queue = VecDeque::from([Folder {
+    let mut level = vec![Folder {
         path: directory.to_path_buf(),
         depth: 0,
         ignored: IgnoreFiles::around(directory, global),
-    }]);
+    }];
     let mut looked_at = 0;
-    while let Some(folder) = queue.pop_front() {
-        if looked_at >= MAX_FOLDERS || search.candidates.len() >= MAX_FOUND || names_left == 0 {
-            search.is_cut = true;
-            break;
+    while !level.is_empty() && !search.is_cut {
+        let mut below = Vec::new();
+        for folder in level {
+            if looked_at >= MAX_FOLDERS || search.candidates.len() >= MAX_FOUND || names_left == 0 {
+                search.is_cut = true;
+                break;
+            }
+            looked_at += 1;
+            let Ok(names) = Names::read(&folder, &mut names_left) else {
+                continue;
+            };
+            search.take(&folder.path, &names);
+            below.extend(folder.below(names, elsewhere, global));
         }
-        looked_at += 1;
-        let Ok(names) = Names::read(&folder, &mut names_left) else {
-            continue;
-        };
-        search.take(&folder.path, &names);
-        let ignored = folder.ignored.within(
-            &folder.path,
-            names.is_repository,
-            names.has_ignore_file,
-            global,
-        );
-        let below = names.directories.into_iter();
-        let below = below.filter(|path| !elsewhere.contains(path) && !ignored.ignore(path));
-        queue.extend(below.map(|path| Folder {
-            path,
-            depth: folder.depth + 1,
-            ignored: ignored.clone(),
-        }));
+        level = below;
     }
     search.is_cut |= names_left == 0 || search.candidates.len() > MAX_FOUND;
     search.candidates.truncate(MAX_FOUND);
     Ok(search)
+}
+
+impl Folder {
+    /// Returns the folders in it that are to be looked at.
+    fn below(
+        &self,
+        names: Names,
+        elsewhere: &HashSet<PathBuf>,
+        global: Option<&Path>,
+    ) -> impl Iterator<Item = Self> {
+        let is_repository = names.is_repository;
+        let ignored = self
+            .ignored
+            .within(&self.path, is_repository, names.has_ignore_file, global);
+        let depth = self.depth + 1;
+        let below = names.directories.into_iter();
+        below.filter_map(move |path| {
+            let is_left_out = elsewhere.contains(&path) || ignored.ignore(&path);
+            let ignored = ignored.clone();
+            (!is_left_out).then_some(Self {
+                path,
+                depth,
+                ignored,
+            })
+        })
+    }
 }
 
 impl Names {

@@ -152,8 +152,8 @@ fn p7_a_file_that_cannot_be_used_is_set_aside_with_a_warning() {
         ("", "EOF while parsing"),
         (r#"{"version":2,"operations":[],"base"#, "EOF while parsing"),
         (
-            r#"{"version":5,"operations":[]}"#,
-            "it has version 5, not 1 to 4",
+            r#"{"version":6,"operations":[]}"#,
+            "it has version 6, not 1 to 5",
         ),
         ("not ours", "expected"),
     ] {
@@ -194,7 +194,7 @@ fn p7_a_file_of_the_first_version_is_read() {
     let daemon = sandbox.daemon().start();
     assert_eq!(daemon.devcontainer()["job"]["state"], "failed");
     assert_eq!(daemon.changes(), json!([]));
-    assert_eq!(written(&sandbox)["version"], 4);
+    assert_eq!(written(&sandbox)["version"], 5);
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn p7_a_full_disk_leaves_the_file_of_before_and_is_tried_again() {
     let inside = PathBuf::from(format!("/proc/{}/root", daemon.pid()));
     let path = inside.join(state_file(&sandbox).strip_prefix("/").unwrap());
     let state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    assert_eq!(state["version"], 4);
+    assert_eq!(state["version"], 5);
     assert_eq!(daemon.log_count("cannot be written"), 1, "it is said once");
     let grown = format!(
         "mount -o remount,size=1m '{}'",
