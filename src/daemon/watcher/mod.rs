@@ -202,8 +202,8 @@ impl Watcher {
             } = self.arm(targets.clone(), searched.clone());
             self.searched = searched;
             self.discovery.set_told(tells_search);
-            if added_for_search {
-                // Something may have come before it was watched.
+            if added || added_for_search {
+                // Something may have come before it was watched, also one of the directories of --discover themselves.
                 self.discovery.become_due();
             }
             if added {
