@@ -212,7 +212,7 @@ fn outages_and_tokens_are_explained_until_they_end() {
     );
     assert_fits(tab, "down");
     stage.sandbox.docker("");
-    tab.run("await see('running', article('app')); await vanish('Docker does not answer.')");
+    tab.run("await press('Try now'); await see('running', article('app')); await vanish('Docker does not answer.')");
     stage.sandbox.docker(down);
     stage.sandbox.event(1, "pause");
     tab.run(
@@ -234,7 +234,7 @@ fn outages_and_tokens_are_explained_until_they_end() {
         .of(&stage.sandbox.path("work/app"));
     app.set("State", state).save();
     stage.start_again("");
-    stage.tab.run("await see('live'); await see(/box1: paused/, article('app')); await vanish('The daemon does not answer.')");
+    stage.tab.run("await press('Try now'); await see('live'); await see(/box1: paused/, article('app')); await vanish('The daemon does not answer.')");
 
     stage.daemon.signal("TERM");
     assert!(stage.daemon.wait().success());
