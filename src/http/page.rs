@@ -38,14 +38,16 @@ const HEADERS: [(&str, &str); 5] = [
 
 const HTML: &str = "text/html";
 
-/// Returns a file by its name.
+/// Returns a style or a script by its name.
 pub(super) fn file(name: &str) -> Option<&'static File> {
-    FILES.iter().find(|file| file.name == name)
+    let mut files = FILES.iter();
+    files.find(|file| file.name == name && file.content_type() != ContentType::Html)
 }
 
-/// Returns the file of the page itself.
+/// Returns the file of the page itself, whose address is `/`.
 pub(super) fn index() -> Option<&'static File> {
-    file("index.html")
+    let mut files = FILES.iter();
+    files.find(|file| file.content_type() == ContentType::Html)
 }
 
 /// Returns whether a request for the list of containers is that of a browser, which shows the page in its place. A client

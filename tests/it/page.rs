@@ -207,6 +207,7 @@ fn a_client_without_gzip_is_told_so() {
         "/page",
         "/page/",
         "/page/x.mjs",
+        "/page/index.html",
         "/page/main",
         "/page/..%2fpage.rs",
     ] {
