@@ -9,6 +9,15 @@ pub fn to_line<T: Serialize>(value: &T) -> Vec<u8> {
     line
 }
 
+/// Encodes an object as a line of JSON, with more fields before its own: `fields` is their text, with a comma at the end.
+pub fn to_line_after<T: Serialize>(fields: &str, object: &T) -> Vec<u8> {
+    let mut line = Vec::with_capacity(512);
+    write_line(object, &mut line);
+    // The object begins with a brace, and is never empty.
+    line.splice(1..1, fields.bytes());
+    line
+}
+
 /// Adds `value` to `out` as one line of JSON that ends with a line feed.
 pub fn write_line<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     let begin = out.len();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::base::json::to_line;
+use crate::base::json::{to_line, to_line_after};
 use crate::model::api::{ContainerList, DevcontainerList, Event};
 use crate::state::{Change, View};
 
@@ -123,14 +123,14 @@ pub(super) fn encode_snapshot(view: &View) -> Vec<u8> {
 
 fn encode_change(revision: u64, change: &Change) -> Vec<u8> {
     to_line(&match change {
-        Change::Container(container) => Event::Container {
-            revision,
-            container,
-        },
-        Change::Devcontainer(devcontainer) => Event::Devcontainer {
-            revision,
-            devcontainer,
-        },
+        Change::Container(container) => {
+            let fields = format!(r#""type":"container","revision":{revision},"#);
+            return to_line_after(&fields, container);
+        }
+        Change::Devcontainer(devcontainer) => {
+            let fields = format!(r#""type":"devcontainer","revision":{revision},"#);
+            return to_line_after(&fields, devcontainer);
+        }
         Change::ContainerRemoved(id) => Event::ContainerRemoved { revision, id },
         Change::DevcontainerRemoved(id) => Event::DevcontainerRemoved { revision, id: *id },
         Change::Warnings(warnings) => Event::Warnings { revision, warnings },

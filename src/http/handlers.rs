@@ -23,11 +23,12 @@ use super::request::Request;
 use super::response::Answer;
 use super::routes::{self, Action, RouteError};
 use super::service::Service;
+use crate::base::json::to_line_after;
 use crate::daemon::current::Current;
 use crate::daemon::operations::OperationRequest;
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::wanted::{ALWAYS, IsWanted};
-use crate::model::api::{API_VERSION, BuildInfo, DevcontainerList, Health, Revised};
+use crate::model::api::{API_VERSION, BuildInfo, DevcontainerList, Health};
 use crate::model::ids::Key;
 use crate::model::operation::OperationKind;
 use crate::model::origin::Origin;
@@ -427,7 +428,8 @@ impl Answer {
         stale: Option<(Duration, String)>,
         request: &Request<'_>,
     ) -> Self {
-        let answer = || Self::json(200, &Revised { object, revision });
+        let line = || to_line_after(&format!(r#""revision":{revision},"#), object);
+        let answer = || Self::line(200, line());
         match stale {
             Some(_) => answer().aged(stale),
             None if request.has_revision(revision) => Self::not_modified(revision),

@@ -14,29 +14,39 @@ use crate::model::operation::{OperationKind, OperationState};
 use crate::model::phase::Phase;
 
 /// A container as the answers show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     /// The facts that docker knows.
-    #[serde(flatten)]
     pub info: Arc<ContainerInfo>,
     /// True if it was made from other inputs than those on disk.
     pub devcontainer_dirty: bool,
     /// The dev container that it belongs to.
-    #[serde(flatten)]
     pub owner: Option<Owner>,
 }
 
+/// Writes all facts as fields of one object.
+impl Serialize for Container {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Container", ContainerInfo::FIELDS + 4)?;
+        self.info.serialize_fields(&mut fields)?;
+        fields.serialize_field("devcontainer_dirty", &self.devcontainer_dirty)?;
+        if let Some(owner) = &self.owner {
+            fields.serialize_field("devcontainer_id", &owner.id)?;
+            fields.serialize_field("devcontainer_name", &owner.name)?;
+            fields.serialize_field("devcontainer_status", &owner.status)?;
+        }
+        fields.end()
+    }
+}
+
 /// The dev container that a container belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Its id.
-    #[serde(rename = "devcontainer_id")]
     pub id: Uuid,
     /// Its name.
-    #[serde(rename = "devcontainer_name")]
     pub name: Arc<str>,
     /// Its status.
-    #[serde(rename = "devcontainer_status")]
     pub status: Status,
 }
 
@@ -181,16 +191,6 @@ pub struct Devcontainer {
     pub job: Option<Job>,
 }
 
-/// The body of a route that shows one object.
-#[derive(Debug, Serialize)]
-pub struct Revised<'a, T> {
-    /// The container or dev container.
-    #[serde(flatten)]
-    pub object: &'a T,
-    /// The number of its last change.
-    pub revision: u64,
-}
-
 /// The body of `GET /`.
 #[derive(Debug, Serialize)]
 pub struct ContainerList<'a> {
@@ -211,7 +211,7 @@ pub struct DevcontainerList<'a> {
     pub warnings: Vec<&'a str>,
 }
 
-/// A line of `GET /events`.
+/// A line of `GET /events`, other than for a new or changed object, whose line has the fields of that object.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event<'a> {
@@ -225,22 +225,6 @@ pub enum Event<'a> {
         devcontainers: &'a [Arc<Devcontainer>],
         /// All warnings.
         warnings: &'a [String],
-    },
-    /// A new or changed container.
-    Container {
-        /// The number of the change.
-        revision: u64,
-        /// The container after it.
-        #[serde(flatten)]
-        container: &'a Container,
-    },
-    /// A new or changed dev container.
-    Devcontainer {
-        /// The number of the change.
-        revision: u64,
-        /// The dev container after it.
-        #[serde(flatten)]
-        devcontainer: &'a Devcontainer,
     },
     /// A container that is no longer listed.
     ContainerRemoved {

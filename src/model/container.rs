@@ -246,10 +246,12 @@ impl Serialize for Volumes<'_> {
     }
 }
 
-/// Writes the fields as the answers show them, `status` in words.
-impl Serialize for ContainerInfo {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("ContainerInfo", 12)?;
+impl ContainerInfo {
+    /// The number of fields at most.
+    pub const FIELDS: usize = 12;
+
+    /// Writes the fields as the answers show them, `status` in words, into an object that may have others.
+    pub fn serialize_fields<S: SerializeStruct>(&self, fields: &mut S) -> Result<(), S::Error> {
         fields.serialize_field("created_at", &self.created_at)?;
         fields.serialize_field("id", &self.id)?;
         fields.serialize_field("name", &self.name)?;
@@ -265,8 +267,7 @@ impl Serialize for ContainerInfo {
             fields.serialize_field("health", &health)?;
         }
         fields.serialize_field("volumes", &Volumes(&self.mounts))?;
-        fields.serialize_field("mounts", &self.mounts.0)?;
-        fields.end()
+        fields.serialize_field("mounts", &self.mounts.0)
     }
 }
 

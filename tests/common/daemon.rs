@@ -63,6 +63,12 @@ impl DaemonBuilder {
         self
     }
 
+    /// Adds no address, so that it listens on its default ones.
+    pub fn listening_by_default(mut self) -> Self {
+        self.listens = true;
+        self
+    }
+
     /// Gives it two descriptors, as its standard input and output, among which it has a socket that listens.
     pub fn inheriting(mut self, first: OwnedFd, second: OwnedFd) -> Self {
         self.listens = true;

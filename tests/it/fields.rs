@@ -68,6 +68,7 @@ fn the_fields_are_exactly_those_of_the_contract() {
         "config_path",
         "container",
         "dirty",
+        "forward_ports",
         "id",
         "name",
         "remote_user",
@@ -111,7 +112,7 @@ fn the_fields_are_exactly_those_of_the_contract() {
     assert_eq!(daemon.json("/readyz"), json!({"status": "ready"}));
     assert_eq!(
         fields(&daemon.json("/version")),
-        ["arch", "commit", "os", "version"]
+        ["api_version", "arch", "commit", "os", "version"]
     );
 }
 

@@ -290,7 +290,8 @@ fn queries_that_make_no_sense_are_refused() {
         "/healthz",
         "/readyz",
         "/version",
-        "/devcontainers/app",
+        "/openapi.json",
+        "/containers/box1",
         "/api/v0/containers",
     ] {
         for name in ["wait", "x"] {
@@ -301,7 +302,11 @@ fn queries_that_make_no_sense_are_refused() {
         assert_eq!(daemon.get(&format!("{path}?&")).status, 200, "{path}");
     }
     let events = daemon.get("/events?follow=true");
-    events.assert_error(400, "Bad request", "the route takes format");
+    events.assert_error(
+        400,
+        "Bad request",
+        "the route takes format, name, type, until",
+    );
     let logs = daemon.get("/devcontainers/app/logs?wait=true");
     logs.assert_error(400, "Bad request", "the route takes follow, format, offset");
     let cancel = daemon.post("/devcontainers/app/cancel?wait=true");

@@ -1,7 +1,7 @@
 //! The addresses on which the daemon listens.
 
 use crate::common::client::Client;
-use crate::common::{Daemon, LONGEST, Sandbox, parse};
+use crate::common::{BINARY, Daemon, DaemonBuilder, LONGEST, Sandbox, parse};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -154,4 +154,62 @@ fn a_port_in_use_and_a_bad_address_are_said_in_one_line() {
     let (status, _) = sandbox.daemon().args(&both).run();
     assert_eq!(status.code(), Some(2));
     assert!(!socket.exists());
+}
+
+/// A daemon without `--listen`, in a network of its own, so that nothing else has the default port.
+fn by_default(sandbox: &Sandbox, runtime: &Path) -> DaemonBuilder {
+    let builder = DaemonBuilder::of("unshare").args("--user --map-root-user --net sh -c");
+    let code = "ip link set lo up; exec \"$0\" \"$@\"";
+    sandbox
+        .daemon_of(builder.arg(code).arg(BINARY))
+        .env("XDG_RUNTIME_DIR", runtime.to_str().unwrap())
+        .listening_by_default()
+}
+
+#[test]
+fn without_an_address_it_also_listens_where_programs_look_for_it() {
+    let sandbox = Sandbox::with_app();
+    let runtime = sandbox.path("run");
+    let socket = runtime.join("devcontainerd.sock");
+    fs::create_dir(&runtime).unwrap();
+    fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).unwrap();
+    drop(UnixListener::bind(&socket).unwrap());
+    let mut daemon = by_default(&sandbox, &runtime).start();
+    let expected = [
+        "http://127.0.0.1:3382".to_owned(),
+        format!("unix:{}", socket.display()),
+    ];
+    assert_eq!(
+        addresses(&daemon, 2),
+        expected,
+        "a stale socket is replaced"
+    );
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut client = unix(&socket);
+    client.send("GET /devcontainers HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+
+    let second = by_default(&sandbox, &runtime).start();
+    second.log.wait_for("cannot listen on ");
+    assert_eq!(addresses(&second, 1), expected[..1], "it serves without");
+    drop(second);
+    client.send(REQUEST);
+    assert_eq!(
+        client.answer().status,
+        200,
+        "the socket is still the first one's"
+    );
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    assert!(!socket.exists());
+
+    for mode in [0o770, 0o707] {
+        fs::set_permissions(&runtime, fs::Permissions::from_mode(mode)).unwrap();
+        let daemon = by_default(&sandbox, &runtime)
+            .args("--log-level debug")
+            .start();
+        daemon.log.wait_for("is no directory of this user's own");
+        assert!(!socket.exists(), "{mode:o}");
+    }
 }

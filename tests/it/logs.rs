@@ -69,7 +69,9 @@ fn a_log_is_json_lines() {
         .collect();
     let expected = json!({
         "log_source_id": FALLBACK_SOURCE,
-        "created_at": "2023-11-14T22:13:20Z",
+        "devcontainer_id": daemon.devcontainer()["id"],
+        "devcontainer_name": "app",
+        "created_at": "2023-11-14T22:13:20.000Z",
         "level": "info",
         "output": "first",
     });
@@ -108,7 +110,10 @@ fn a_log_is_plain_text_when_asked_for() {
     );
     let start = "first\nsecond\nthird\nmade it\nrecreate succeeded after ";
     assert!(response.body.starts_with(start), "{response:?}");
-    assert!(response.body.ends_with(" s\n"), "{response:?}");
+    assert!(
+        response.body.ends_with(" s\noutcome: succeeded\n"),
+        "{response:?}"
+    );
 }
 
 #[test]
@@ -122,19 +127,30 @@ fn a_log_is_server_sent_events_when_asked_for() {
         .body
         .lines()
         .enumerate()
-        .map(|(number, line)| format!("id: {number}\ndata: {line}\n\n"))
+        .map(|(number, line)| {
+            let event = if line.contains("\"outcome\"") {
+                "outcome"
+            } else {
+                "line"
+            };
+            format!("id: {number}\nevent: {event}\ndata: {line}\n\n")
+        })
         .collect();
+    let begin = "retry: 1000\n\n";
+    let expected = format!("{begin}{expected}");
     assert_eq!(events.body, expected);
+    assert_eq!(events.headers["x-accel-buffering"], "no");
     let resumed = daemon.request("GET", LOGS, &format!("{accept}Last-Event-ID: 1\r\n"));
     let from = expected.find("id: 2\n").unwrap();
-    assert_eq!(resumed.body, expected[from..]);
+    let rest = format!("{begin}{}", &expected[from..]);
+    assert_eq!(resumed.body, rest);
     // The header wins over the query, as a browser that reconnects repeats the URL unchanged.
     let both = daemon.request(
         "GET",
         &format!("{LOGS}?offset=0"),
         &format!("{accept}Last-Event-ID: 1\r\n"),
     );
-    assert_eq!(both.body, expected[from..]);
+    assert_eq!(both.body, rest);
     let nonsense = daemon.request("GET", LOGS, &format!("{accept}Last-Event-ID: x\r\n"));
     assert_eq!(nonsense.body, expected);
 }
@@ -167,10 +183,13 @@ fn a_follower_gets_each_line_when_it_is_written_and_the_outcome_last() {
         &format!("{LOGS}?follow=true"),
         "Accept: text/event-stream\r\n",
     );
+    assert_eq!(events.line().unwrap(), "retry: 1000");
+    assert_eq!(events.line().unwrap(), "");
     for expected in ["first", "second"] {
         assert_eq!(next_output(&mut json), expected);
         assert_eq!(text.line().unwrap(), expected);
         assert!(events.line().unwrap().starts_with("id: "));
+        assert_eq!(events.line().unwrap(), "event: line");
         let data = events.line().unwrap();
         assert!(
             data.starts_with("data: {") && data.contains(expected),
@@ -192,6 +211,7 @@ fn a_follower_gets_each_line_when_it_is_written_and_the_outcome_last() {
     );
     assert_eq!(text.line().unwrap(), "third");
     assert_eq!(events.line().unwrap(), "id: 2");
+    assert_eq!(events.line().unwrap(), "event: line");
     assert_eq!(next_output(&mut json), "made it");
     let last = json.json_line().unwrap();
     assert_eq!(last["outcome"], "succeeded");
@@ -229,13 +249,9 @@ fn recreate_can_be_followed_to_its_outcome() {
         "{last}"
     );
     let text = daemon.post(&format!("{RECREATE}?follow=true&format=text"));
-    assert!(
-        text.body
-            .lines()
-            .last()
-            .unwrap()
-            .starts_with("recreate failed after")
-    );
+    let mut lines = text.body.lines().rev();
+    assert_eq!(lines.next(), Some("outcome: failed"));
+    assert!(lines.next().unwrap().starts_with("recreate failed after"));
 }
 
 #[test]
@@ -334,6 +350,8 @@ fn a_quiet_stream_sends_a_heartbeat_every_15_s() {
     let begun = Stopwatch::start();
     assert_eq!(json.line().unwrap(), "{\"type\":\"heartbeat\"}");
     assert_eq!(text.line().unwrap(), "");
+    assert_eq!(events.line().unwrap(), "retry: 1000");
+    assert_eq!(events.line().unwrap(), "");
     assert_eq!(events.line().unwrap(), ": heartbeat");
     assert_eq!(events.line().unwrap(), "");
     let (least, waited) = (begun.by_the_clock(), begun.elapsed());

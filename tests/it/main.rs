@@ -52,6 +52,7 @@ mod replacing;
 mod restart;
 mod restoring;
 mod same_place;
+mod scripts;
 mod sink;
 mod slow_docker;
 mod structure;

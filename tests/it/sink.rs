@@ -62,6 +62,8 @@ fn the_sink_gets_each_line_as_json_with_the_fallback_source() {
     assert_eq!(got.len(), 3, "{got:?}");
     let expected = serde_json::json!({
         "log_source_id": FALLBACK,
+        "devcontainer_id": daemon.devcontainer()["id"],
+        "devcontainer_name": "app",
         "created_at": "2023-11-14T22:13:20.123Z",
         "level": "error",
         "output": "wrong",

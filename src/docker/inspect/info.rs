@@ -114,6 +114,7 @@ fn mount(mount: super::Mount) -> Option<Mount> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::api::Container;
     use proptest::prelude::*;
 
     /// All that can be read, and all warnings.
@@ -127,6 +128,16 @@ mod tests {
             read.info
         });
         Ok(infos.collect())
+    }
+
+    /// The container as answers show it.
+    fn shown(container: &ContainerInfo) -> Value {
+        let container = Container {
+            info: container.clone().into(),
+            devcontainer_dirty: false,
+            owner: None,
+        };
+        serde_json::to_value(container).unwrap()
     }
 
     fn status(state: &str) -> (String, bool) {
@@ -241,7 +252,7 @@ mod tests {
                 .iter()
                 .map(|port| format!("{port} "))
                 .collect::<String>(),
-            serde_json::to_value(container).unwrap()["volumes"].to_string(),
+            shown(container)["volumes"].to_string(),
             serde_json::to_string(&container.labels).unwrap(),
         )
     }
@@ -366,7 +377,7 @@ mod tests {
             {"Type":"tmpfs","Source":"","Destination":"/t"}]}]"#;
         let container = parse(json, &mut Vec::new()).unwrap().pop().unwrap();
         assert_eq!(
-            serde_json::to_value(container).unwrap()["volumes"].to_string(),
+            shown(&container)["volumes"].to_string(),
             r#"{"/src":"/dst","v":"/v"}"#
         );
     }
@@ -398,7 +409,7 @@ mod tests {
             let json =
                 format!(r#"[{{"Id":"a","Created":"2026-01-01T00:00:00Z","State":{state}}}]"#);
             let container = parse(json.as_bytes(), &mut Vec::new()).unwrap().remove(0);
-            let shown = serde_json::to_value(&container).unwrap();
+            let shown = shown(&container);
             assert_eq!(
                 shown.get("health").and_then(Value::as_str),
                 expected,
@@ -415,7 +426,7 @@ mod tests {
             {"Type":"bind","Source":"/src","Destination":"/a"},
             {"Type":"tmpfs","Destination":"/t"},{"Type":"bind","Source":"/nowhere"}]}]"#;
         let container = parse(json, &mut Vec::new()).unwrap().remove(0);
-        let shown = serde_json::to_value(&container).unwrap();
+        let shown = shown(&container);
         assert_eq!(
             shown["volumes"],
             serde_json::json!({"/src": "/a", "/vol": "/v"})
