@@ -14,8 +14,19 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 target=${host%-gnu}-musl
 [ -d "$(rustc --print target-libdir --target "$target" 2>/dev/null)" ] || target=$host
 
+# Packed relocations take 44 kB less, where the linker makes them and the C library knows them (musl 1.2.4, Rust 1.93).
+packed="-C link-arg=-Wl,-z,pack-relative-relocs"
+probe=$(mktemp -d)
+trap 'rm -rf "$probe"' EXIT
+echo 'static WORDS: [&str; 2] = ["", ""]; fn main() { assert!(std::hint::black_box(&WORDS)[1].is_empty()) }' >"$probe/probe.rs"
+# shellcheck disable=SC2086 # the flags are several words
+if ! { rustc --target "$target" -C target-feature=+crt-static $packed -o "$probe/probe" "$probe/probe.rs" && "$probe/probe"; } \
+    >/dev/null 2>&1; then
+    packed=
+fi
+
 # Without an explicit target, the flag would also apply to build scripts and procedural macros.
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --release --locked --target "$target"
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static $packed" cargo build --release --locked --target "$target"
 
 binary=target/static/devcontainerd
 mkdir -p target/static
