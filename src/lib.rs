@@ -19,6 +19,7 @@ pub use process::end_leftovers;
 
 mod base;
 pub mod cli;
+mod client;
 mod daemon;
 mod devcontainer;
 mod docker;
@@ -33,3 +34,4 @@ pub mod serve;
 pub mod shim;
 mod state;
 mod store;
+pub mod words;

@@ -12,8 +12,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use devcontainerd::cli::{self, Config, Task, healthcheck};
-use devcontainerd::{logging, one_line, serve, shim};
+use devcontainerd::cli::{self, Config, Task};
+use devcontainerd::{logging, one_line, serve, shim, words};
 
 /// The exit status for a command line, a variable or a manifest that cannot be used.
 const USAGE: u8 = 2;
@@ -24,12 +24,9 @@ fn main() -> ExitCode {
     }
     let arguments = std::env::args_os().skip(1);
     match cli::parse(arguments, &|name| std::env::var_os(name)) {
-        Ok(Task::Help) => print(&cli::help()),
-        Ok(Task::Version) => print(concat!("devcontainerd ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Task::Healthcheck(check)) => match healthcheck::run(&check) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error, ExitCode::FAILURE),
-        },
+        Ok(Task::Print(text)) => print(&text),
+        Ok(Task::Healthcheck(target)) => words::healthcheck(&target),
+        Ok(Task::Ask(target, question)) => words::run(&target, question),
         Ok(Task::Serve(config)) => serve(*config),
         Err(error) => fail(&error, USAGE.into()),
     }

@@ -15,6 +15,7 @@ pub mod poll;
 pub mod pool;
 pub mod regular_file;
 pub mod sd_notify;
+pub mod similar;
 #[cfg(test)]
 pub mod test_dir;
 pub mod text;

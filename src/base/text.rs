@@ -16,6 +16,21 @@ pub fn one_line(message: &str) -> String {
     line
 }
 
+/// Escapes control characters, and those that turn the direction of text, so that a name or a path can neither move the
+/// cursor of a terminal nor look like another one.
+pub fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            line.extend(c.escape_unicode());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
 /// How many names a warning lists.
 pub const NAMED: usize = 5;
 /// How many characters [`shorten`] keeps.
@@ -117,6 +132,12 @@ mod tests {
     #[test]
     fn one_line_has_no_control_characters() {
         assert_eq!(one_line("a\nb\u{1b}[1m é \n"), "a\\nb\\u{1b}[1m é");
+    }
+
+    #[test]
+    fn printable_text_turns_nothing() {
+        let text = "a\u{202e}b\u{1b}[2J\u{9b}c\u{7f} é";
+        assert_eq!(printable(text), "a\\u{202e}b\\u{1b}[2J\\u{9b}c\\u{7f} é");
     }
 
     #[test]

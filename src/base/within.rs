@@ -1,8 +1,20 @@
 //! Work that must not take too long.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
+
+/// The result of work on another thread. Unlike a channel, it needs little code for each type of results.
+struct Slot<T> {
+    result: Mutex<Progress<T>>,
+    ended: Condvar,
+}
+
+enum Progress<T> {
+    Working,
+    Done(T),
+    Panicked,
+}
 
 /// Does `work` on a thread of its own. One that takes longer than `time` is left behind, as nothing can end a call that
 /// does not return.
@@ -14,19 +26,44 @@ pub fn within<T: Send + 'static>(
     time: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
-    let (sender, receiver) = channel();
-    let run = move || {
-        // Nobody takes the result any more once the time is over.
-        let _ = sender.send(work());
-    };
+    let slot = Arc::new(Slot {
+        result: Mutex::new(Progress::Working),
+        ended: Condvar::new(),
+    });
+    let end = End(slot.clone());
+    let run: Box<dyn FnOnce() + Send> = Box::new(move || end.set(Progress::Done(work())));
     thread::Builder::new().name("within".into()).spawn(run)?;
-    receiver.recv_timeout(time).map_err(|error| match error {
-        RecvTimeoutError::Timeout => {
+    let result = slot.result.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_working = |result: &mut Progress<T>| matches!(result, Progress::Working);
+    let waited = slot.ended.wait_timeout_while(result, time, is_working);
+    let (mut result, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    match std::mem::replace(&mut *result, Progress::Panicked) {
+        Progress::Done(value) => Ok(value),
+        Progress::Working => {
             let text = format!("no answer within {} s", time.as_secs());
-            io::Error::new(io::ErrorKind::TimedOut, text)
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
         }
-        RecvTimeoutError::Disconnected => io::Error::other("the thread has panicked"),
-    })
+        Progress::Panicked => Err(io::Error::other("the thread has panicked")),
+    }
+}
+
+/// The end of the work, also by a panic.
+struct End<T>(Arc<Slot<T>>);
+
+impl<T> End<T> {
+    fn set(&self, progress: Progress<T>) {
+        let mut result = self.0.result.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*result, Progress::Working) {
+            *result = progress;
+        }
+        self.0.ended.notify_one();
+    }
+}
+
+impl<T> Drop for End<T> {
+    fn drop(&mut self) {
+        self.set(Progress::Panicked);
+    }
 }
 
 #[cfg(test)]
@@ -35,10 +72,12 @@ mod tests {
 
     #[test]
     fn work_that_takes_too_long_is_left_behind() {
-        let (sender, receiver) = channel::<()>();
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
         let hangs = within(Duration::from_millis(1), move || receiver.recv().is_ok());
         assert_eq!(hangs.unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(sender);
         assert_eq!(within(Duration::from_secs(60), || 1).unwrap(), 1);
+        let panics = within(Duration::from_secs(60), || panic!("on purpose"));
+        assert_eq!(panics.unwrap_err().kind(), io::ErrorKind::Other);
     }
 }

@@ -2,7 +2,6 @@
 //! `serve.rs`, and a row in `docs/configuration.md`.
 
 use std::ffi::OsStr;
-use std::fmt::Write;
 
 use super::config::Config;
 use super::values::{
@@ -18,7 +17,7 @@ pub(super) struct Flag {
     /// The default for the help, or an empty text.
     pub(super) default: &'static str,
     /// The meaning for the help, in lines.
-    help: &'static str,
+    pub(super) help: &'static str,
 }
 
 /// The values that a flag takes, and the field that they set.
@@ -39,9 +38,14 @@ type SetValue = fn(&mut Config, &OsStr) -> Read<()>;
 impl Flag {
     /// Returns the name of the environment variable.
     pub(super) fn variable(&self) -> String {
-        let name = self.name.to_uppercase().replace('-', "_");
-        format!("DEVCONTAINERD_{name}")
+        variable_of(self.name)
     }
+}
+
+/// Returns the environment variable of a flag with this name.
+pub(super) fn variable_of(name: &str) -> String {
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    format!("DEVCONTAINERD_{name}")
 }
 
 pub(super) const LISTEN: Flag = Flag {
@@ -210,49 +214,11 @@ fn push<T>(field: &mut Vec<T>, value: Read<T>) -> Read<()> {
     Ok(())
 }
 
-const BEFORE_FLAGS: &str = "\
-Lists containers and dev containers, says which dev containers no longer match their configuration,
-and recreates, starts, stops and removes them.
-
-Usage: devcontainerd [serve] [flags]           run the daemon
-       devcontainerd healthcheck [--url URL] [--token-file FILE]
-                                               exit 0 if the daemon answers
-
-Flags:
-";
-
-const AFTER_FLAGS: &str = "  --help, --version
-
-Each flag is also an environment variable: --cache-duration is DEVCONTAINERD_CACHE_DURATION. A flag
-takes precedence over its variable. The variable of a repeatable flag separates values by commas,
-that of --up-arg by spaces.
-
-Signals: TERM and INT stop the daemon, HUP makes it read the manifest and the token again.
-";
-
-/// The column of the meanings of flags.
-const COLUMN: usize = 29;
-/// The length up to which a default stands on the last line of the meaning.
-const LENGTH: usize = 70;
-
-/// Returns the text that `--help` prints.
-pub fn help() -> String {
-    let mut text = BEFORE_FLAGS.to_owned();
-    for flag in FLAGS {
-        let mut left = flag.usage();
-        for line in flag.meaning().lines() {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {left:COLUMN$}{line}");
-            left.clear();
-        }
-    }
-    text + AFTER_FLAGS
-}
-
 impl Flag {
-    fn usage(&self) -> String {
+    /// Returns the flag with the placeholder of its value.
+    pub(super) fn usage(&self) -> String {
         match self.setting {
-            Setting::Switch(_) => format!("--{} ", self.name),
+            Setting::Switch(_) => format!("--{}", self.name),
             Setting::Single(value, _)
             | Setting::Repeatable(value, _)
             | Setting::Words(value, _) => {
@@ -261,15 +227,14 @@ impl Flag {
         }
     }
 
-    fn meaning(&self) -> String {
+    /// Returns the meaning with the default.
+    pub(super) fn meaning(&self) -> String {
         let mut text = self.help.to_owned();
         if let Setting::Repeatable(..) | Setting::Words(..) = self.setting {
             text += "; repeatable";
         }
         if !self.default.is_empty() {
-            let length = text.lines().last().unwrap_or_default().len() + self.default.len();
-            text += if length > LENGTH { "\n" } else { " " };
-            text += &format!("[{}]", self.default);
+            text += &format!(" [{}]", self.default);
         }
         text
     }

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::flags::FLAGS;
+use super::words::WORDS;
 use super::*;
 use crate::base::logging::LogFormat;
+use crate::base::test_dir::TestDir;
 use crate::model::allow_uid::AllowUid;
+use crate::model::operation::OperationKind;
 use crate::process::Priority;
 
 fn run(arguments: &str, environment: &[(&str, &str)]) -> Result<Task, UsageError> {
@@ -117,9 +121,8 @@ fn an_error_names_the_flag_the_value_and_the_fix() {
         ("bogus", "unexpected argument \"bogus\"; see --help"),
         (
             "serve healthcheck",
-            "unexpected argument \"healthcheck\"; see --help",
+            "serve takes no further argument \"healthcheck\"; see devcontainerd serve --help",
         ),
-        ("--url x", "unknown flag --url; see --help"),
         (
             "--listen",
             "missing argument for option '--listen'; see --help",
@@ -194,30 +197,205 @@ fn an_error_names_the_flag_the_value_and_the_fix() {
     }
 }
 
+fn text(arguments: &str) -> String {
+    match run(arguments, &[]) {
+        Ok(Task::Print(text)) => text,
+        other => panic!("{arguments}: {other:?}"),
+    }
+}
+
+fn target(arguments: &str, environment: &[(&str, &str)]) -> Target {
+    match run(arguments, environment) {
+        Ok(Task::Healthcheck(target) | Task::Ask(target, _)) => target,
+        other => panic!("{arguments}: {other:?}"),
+    }
+}
+
+fn question(arguments: &str) -> Question {
+    match run(arguments, &[]) {
+        Ok(Task::Ask(_, question)) => question,
+        other => panic!("{arguments}: {other:?}"),
+    }
+}
+
 #[test]
-fn other_tasks() {
-    assert!(matches!(run("--help", &[]), Ok(Task::Help)));
-    assert!(matches!(run("serve --version", &[]), Ok(Task::Version)));
-    let url = |arguments, environment: &[_]| match run(arguments, environment) {
-        Ok(Task::Healthcheck(check)) => check.url,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(url("healthcheck", &[]), "http://127.0.0.1:3382");
-    assert_eq!(
-        url("healthcheck --url http://[::1]:80/x", &[]),
-        "http://[::1]:80/x"
-    );
-    let environment = [("DEVCONTAINERD_LISTEN", "unix:/s,127.0.0.1:1")];
-    assert_eq!(url("healthcheck", &environment), "unix:/s");
+fn help_and_version_are_texts() {
+    for arguments in ["--help", "-h", "help", "--listen unix:/x --help"] {
+        assert_eq!(text(arguments), text("--help"), "{arguments}");
+    }
+    assert_eq!(text("serve --version"), text("-V"));
+    for entry in WORDS {
+        let own = text(&format!("help {}", entry.name));
+        assert_eq!(text(&format!("{} --help", entry.name)), own);
+        assert!(own.starts_with(&format!("Usage: devcontainerd {} [FLAGS]", entry.name)));
+    }
+    assert!(text("help --man").starts_with(".TH DEVCONTAINERD 1 "));
+    assert!(text("completions bash").contains("complete -o default"));
+}
+
+#[test]
+fn the_daemon_is_where_the_flags_or_the_environment_say() {
+    for (arguments, environment, expected) in [
+        ("ls", &[][..], &["http://127.0.0.1:3382"][..]),
+        ("ls --url http://[::1]:80/x", &[], &["http://[::1]:80/x"]),
+        (
+            "--url unix:/s ls",
+            &[("DEVCONTAINERD_URL", "unix:/t")],
+            &["unix:/s"],
+        ),
+        (
+            "ls",
+            &[
+                ("DEVCONTAINERD_URL", "unix:/t"),
+                ("DEVCONTAINERD_LISTEN", "[::1]:1"),
+            ],
+            &["unix:/t"],
+        ),
+        (
+            "ls",
+            &[("DEVCONTAINERD_LISTEN", "unix:/s,127.0.0.1:1")],
+            &["unix:/s", "http://127.0.0.1:1"],
+        ),
+        ("healthcheck", &[], &["http://127.0.0.1:3382"]),
+        ("healthcheck --listen unix:/s", &[], &["unix:/s"]),
+        (
+            "ls",
+            &[("XDG_RUNTIME_DIR", "/nonexistent")],
+            &["http://127.0.0.1:3382"],
+        ),
+    ] {
+        assert_eq!(target(arguments, environment).urls, expected, "{arguments}");
+    }
+    let dir = TestDir::new();
+    let socket = dir.write("devcontainerd.sock", "");
+    let environment = [("XDG_RUNTIME_DIR", dir.path().to_str().unwrap())];
+    let socket = format!("unix:{}", socket.display());
+    let urls = target("ls", &environment).urls;
+    assert_eq!(urls, [&*socket, "http://127.0.0.1:3382"]);
     for (arguments, variable) in [
         ("healthcheck --token-file /t", ""),
-        ("healthcheck --url unix:/s", "/t"),
+        ("ls --url unix:/s", "/t"),
     ] {
         let environment = [("DEVCONTAINERD_TOKEN_FILE", variable)];
-        match run(arguments, &environment) {
-            Ok(Task::Healthcheck(check)) => assert_eq!(check.token_file, Some("/t".into())),
-            other => panic!("{other:?}"),
-        }
+        let found = target(arguments, &environment).token_file;
+        assert_eq!(found, Some("/t".into()), "{arguments}");
+    }
+}
+
+#[test]
+fn words_become_questions() {
+    let operate = |kind, all| Question::Operate {
+        kind,
+        name: "app".to_owned(),
+        all,
+    };
+    let wait = |clean, running, idle, timeout| Question::Wait {
+        name: "app".to_owned(),
+        clean,
+        running,
+        idle,
+        timeout: Some(Duration::from_millis(timeout)).filter(|time| !time.is_zero()),
+    };
+    let exec = |flags: &[&'static str], docker: &str, command: &[&str]| Question::Exec {
+        name: "app".to_owned(),
+        flags: flags.to_vec(),
+        docker: Some(docker.into()).filter(|_| !docker.is_empty()),
+        command: command.iter().map(OsString::from).collect(),
+    };
+    let both = ["--interactive", "--tty"];
+    for (arguments, expected) in [
+        ("ls", Question::List(ListForm::Table)),
+        ("ls -q", Question::List(ListForm::Names)),
+        ("--json ls", Question::List(ListForm::Json)),
+        ("recreate app", operate(OperationKind::Recreate, false)),
+        ("start app", operate(OperationKind::Start, false)),
+        ("stop app --all", operate(OperationKind::Stop, true)),
+        ("rm --all app", operate(OperationKind::Delete, true)),
+        ("cancel app", Question::Cancel("app".to_owned())),
+        ("wait app", wait(false, false, true, 0)),
+        (
+            "wait app --clean --timeout 1.5",
+            wait(true, false, false, 1500),
+        ),
+        ("wait --idle --running app", wait(false, true, true, 0)),
+        ("exec app -- ls -l", exec(&[], "", &["ls", "-l"])),
+        ("exec app ls --help", exec(&[], "", &["ls", "--help"])),
+        ("exec -it app -- -x", exec(&both, "", &["-x"])),
+        (
+            "exec app -ti -- ls -- x",
+            exec(&both, "", &["ls", "--", "x"]),
+        ),
+        ("exec --docker podman app ls", exec(&[], "podman", &["ls"])),
+        (
+            "__complete recreate a",
+            Question::CompleteName("a".to_owned()),
+        ),
+    ] {
+        assert_eq!(question(arguments), expected, "{arguments}");
+    }
+    let logs = Question::Logs {
+        name: ".".to_owned(),
+        follow: true,
+    };
+    assert_eq!(question("logs -f ."), logs);
+}
+
+#[test]
+fn a_mistake_in_a_word_is_named_with_what_was_meant() {
+    for (arguments, expected) in [
+        (
+            "recrate app",
+            "unexpected argument \"recrate\"; did you mean recreate? See --help",
+        ),
+        (
+            "ls --jsn",
+            "unknown flag --jsn; did you mean --json? See --help",
+        ),
+        (
+            "--lisen x",
+            "unknown flag --lisen; did you mean --listen? See --help",
+        ),
+        (
+            "ls --timeout 3",
+            "ls takes no --timeout; see devcontainerd ls --help",
+        ),
+        (
+            "ls --listen [::1]:1",
+            "ls takes no --listen; see devcontainerd ls --help",
+        ),
+        (
+            "--url x",
+            "serve takes no --url; see devcontainerd serve --help",
+        ),
+        ("ls -x", "invalid option '-x'; see --help"),
+        (
+            "recreate",
+            "recreate needs the NAME or the FOLDER of a dev container; see devcontainerd recreate --help",
+        ),
+        (
+            "recreate a b",
+            "recreate takes no further argument \"b\"; see devcontainerd recreate --help",
+        ),
+        (
+            "exec app --",
+            "exec needs NAME -- COMMAND; see devcontainerd exec --help",
+        ),
+        (
+            "wait a --timeout -1",
+            "--timeout -1: it should be a number of seconds from 0 to 31622400",
+        ),
+        ("ls --json=1", "--json takes no value; see --help"),
+        (
+            "help nope",
+            "help knows no word \"nope\"; see devcontainerd help --help",
+        ),
+        (
+            "completions csh",
+            "completions knows the shells bash, zsh, fish; see devcontainerd completions --help",
+        ),
+    ] {
+        let error = run(arguments, &[]).unwrap_err().to_string();
+        assert_eq!(error, expected, "{arguments}");
     }
 }
 
@@ -244,10 +422,44 @@ fn users_are_numbers() {
 }
 
 #[test]
-fn the_help_names_every_flag() {
+fn the_help_names_every_word_and_flag_in_80_columns() {
+    let help = text("--help");
+    for name in WORDS.iter().map(|entry| entry.name) {
+        assert!(help.contains(&format!("\n  {name}")), "{name}");
+    }
     for flag in FLAGS {
-        let name = format!("\n  --{} ", flag.name);
-        assert!(help().contains(&name), "{name}");
+        let name = format!("\n  {}", flag.usage());
+        assert!(help.contains(&name), "{name}");
+        assert!(text("help serve").contains(&name), "{name}");
+    }
+    let of_words = WORDS
+        .iter()
+        .map(|entry| text(&format!("help {}", entry.name)));
+    for page in of_words.chain([help]) {
+        assert!(page.contains("\nExamples:\n") && page.contains("\nExit status:\n"));
+        let long = page.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None);
+    }
+}
+
+#[test]
+fn the_docs_name_every_word_and_flag() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    for entry in WORDS {
+        let row = docs.lines().find(|line| {
+            let rest = line
+                .strip_prefix("| `")
+                .and_then(|rest| rest.strip_prefix(entry.name));
+            rest.is_some_and(|rest| rest.starts_with(['`', ' ']))
+        });
+        let row = row.unwrap_or_else(|| panic!("{} has no row", entry.name));
+        for flag in entry.flags {
+            assert!(row.contains(&format!("`--{}", flag.name)), "{}", flag.name);
+        }
+    }
+    for (status, _) in words::STATUSES {
+        assert!(docs.contains(&format!("\n| {status} |")), "{status}");
     }
 }
 

@@ -22,6 +22,7 @@ mod orphans;
 mod pipes;
 mod priority;
 pub mod programs;
+mod replace;
 pub mod signals;
 mod stdin_writer;
 mod table;
@@ -32,6 +33,7 @@ pub use operation::{
 };
 pub use orphans::{adopt_orphans, reap_orphans};
 pub use priority::{Priority, PriorityError, set_priority};
+pub use replace::{become_program, on_interrupt};
 pub use stdin_writer::StdinWriter;
 
 /// The time that pipes are drained after the group has been killed. A process outside the group can hold them open.

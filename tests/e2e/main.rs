@@ -39,4 +39,5 @@ mod remote;
 mod reopening;
 mod scratch;
 mod soak;
+mod words;
 mod workspace;

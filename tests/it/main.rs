@@ -63,3 +63,4 @@ mod users;
 mod watching;
 mod ways;
 mod wire;
+mod words;

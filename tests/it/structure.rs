@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 9] = [
     &["base"],
     &["model"],
-    &["process"],
+    &["process", "client"],
     &["docker", "state", "devcontainer", "manifest", "cli"],
-    &["proxy", "shim", "store"],
+    &["proxy", "shim", "store", "words"],
     &["daemon"],
     &["http"],
     &["serve"],
