@@ -94,7 +94,7 @@ fn folders_with_a_configuration_are_listed_and_can_be_started() {
 fn p8_folders_are_found_when_they_come_and_go() {
     let sandbox = Sandbox::new();
     sandbox.workspace("a");
-    let daemon = daemon(&sandbox, "");
+    let daemon = daemon(&sandbox, "--cache-duration 0");
     let (_, mut stream) = daemon.stream("GET", "/events", "");
     let snapshot = stream.json_line().unwrap();
     assert_eq!(snapshot["devcontainers"].as_array().unwrap().len(), 1);
@@ -112,7 +112,7 @@ fn p8_folders_are_found_when_they_come_and_go() {
         ),
         ("mkdir -p n/m/c; echo {} >n/m/c/.devcontainer.json", "c"),
         (
-            "mkdir .new; echo {} >.new/.devcontainer.json; mv .new d",
+            "mkdir ../new; echo {} >../new/.devcontainer.json; mv ../new d",
             "d",
         ),
         (

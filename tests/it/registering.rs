@@ -122,8 +122,8 @@ fn p4_a_container_that_comes_later_is_that_of_the_folder_that_was_asked_for() {
     let one = daemon.devcontainer();
     assert_eq!((&one["id"], &one["running"]), (&id, &json!(true)));
     // One that is known by its container gets the same id, and is known already.
-    fs::remove_dir_all(sandbox.state_home()).unwrap();
     drop(daemon);
+    fs::remove_dir_all(sandbox.state_home()).unwrap();
     let daemon = sandbox.daemon().start();
     let known = add(&daemon, &folder);
     assert_eq!((known.status, &known.json()["id"]), (200, &id));
