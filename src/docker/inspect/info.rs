@@ -252,7 +252,7 @@ mod tests {
                 .iter()
                 .map(|port| format!("{port} "))
                 .collect::<String>(),
-            shown(container)["volumes"].to_string(),
+            shown(container)["volumes"],
             serde_json::to_string(&container.labels).unwrap(),
         )
     }
