@@ -212,7 +212,7 @@ fn outages_and_tokens_are_explained_until_they_end() {
     );
     assert_fits(tab, "down");
     stage.sandbox.docker("");
-    tab.run("await press('Try now'); await see('running', article('app')); await vanish('Docker does not answer.')");
+    tab.run("await page.evaluate(() => dispatchEvent(new Event('online'))); await see('running', article('app')); await vanish('Docker does not answer.')");
     stage.sandbox.docker(down);
     stage.sandbox.event(1, "pause");
     tab.run(
@@ -224,7 +224,7 @@ fn outages_and_tokens_are_explained_until_they_end() {
     stage.daemon.signal("TERM");
     assert!(stage.daemon.wait().success());
     stage.tab.run(
-        "await see('The daemon does not answer.'); await see('not connected'); await see('app')",
+        "await see('The daemon does not answer.'); await see('not connected'); await press('Try now'); await see('app')",
     );
     assert_fits(&mut stage.tab, "away");
     let state = json!({"Status": "paused", "Running": true});
@@ -234,7 +234,7 @@ fn outages_and_tokens_are_explained_until_they_end() {
         .of(&stage.sandbox.path("work/app"));
     app.set("State", state).save();
     stage.start_again("");
-    stage.tab.run("await press('Try now'); await see('live'); await see(/box1: paused/, article('app')); await vanish('The daemon does not answer.')");
+    stage.tab.run("await page.evaluate(() => dispatchEvent(new Event('online'))); await see('live'); await see(/box1: paused/, article('app')); await vanish('The daemon does not answer.')");
 
     stage.daemon.signal("TERM");
     assert!(stage.daemon.wait().success());
