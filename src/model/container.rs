@@ -1,5 +1,6 @@
 //! A container as docker describes it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::ser::SerializeStruct;
@@ -59,7 +60,7 @@ pub struct Port {
 pub struct Mount {
     /// `bind`, `volume`, `tmpfs`, or another word of the engine.
     #[serde(rename = "type")]
-    pub kind: Box<str>,
+    pub kind: Cow<'static, str>,
     /// The name of a volume; never empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,

@@ -14,7 +14,7 @@ use crate::workspace::{WAITING_HOOK, Workspace, container_of};
 fn assert_clean(workspace: &Workspace, daemon: &Daemon, when: &str) {
     let one = workspace.devcontainer(daemon);
     assert_eq!(one["dirty"], false, "{when}: {one:#}");
-    assert!(one.get("changes").is_none(), "{when}: {one:#}");
+    assert_eq!(one["changes"], json!([]), "{when}: {one:#}");
     let container = listed(daemon, &container_of(&one)).unwrap();
     assert_eq!(container["devcontainer_dirty"], false, "{when}");
 }

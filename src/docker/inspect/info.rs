@@ -1,5 +1,7 @@
 //! A container as it is shown, from `docker inspect`.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::Inspected;
@@ -103,7 +105,14 @@ fn mount(mount: super::Mount) -> Option<Mount> {
         text.map(String::into_boxed_str)
     };
     Some(Mount {
-        kind: text(mount.kind).unwrap_or_else(|| "bind".into()),
+        kind: match mount.kind {
+            None => "bind".into(),
+            Some(word) => {
+                let mut known = ["bind", "volume", "tmpfs"].into_iter();
+                let known = known.find(|known| *known == word);
+                known.map_or(word.into(), Cow::Borrowed)
+            }
+        },
         name: text(mount.name),
         source: text(mount.source),
         destination: text(mount.destination)?,
