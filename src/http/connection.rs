@@ -95,8 +95,9 @@ struct Connection<'a> {
 impl Connection<'_> {
     fn serve_next(&mut self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
         let service = self.service;
-        match requests.next(idle, |request| service.admit_body(request)) {
-            Ok(request) => match self.place.begin() {
+        let mut request = Request::new();
+        match requests.next(&mut request, idle, |request| service.admit_body(request)) {
+            Ok(()) => match self.place.begin() {
                 Some(Turn::Any) => self.serve(&request, request.persistence),
                 Some(Turn::Last) => self.serve(&request, Persistence::Close),
                 Some(Turn::LastReserved) => self.serve_reserved(&request),

@@ -51,8 +51,9 @@ fn requests(parts: &[&[u8]], act: fn(&Request<'_>)) -> (Vec<String>, bool) {
         });
         let mut reader = Reader::new(&socket);
         loop {
-            match reader.next(Duration::from_secs(60), |_| Ok(Body::Kept)) {
-                Ok(request) => {
+            let mut request = Request::new();
+            match reader.next(&mut request, Duration::from_secs(60), |_| Ok(Body::Kept)) {
+                Ok(()) => {
                     act(&request);
                     requests.push(format!("{request:?}"));
                 }

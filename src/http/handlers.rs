@@ -41,10 +41,10 @@ pub(super) enum Reply {
     Result(Arc<Journal>, OperationKind),
     /// The answer is 204 once the operation that writes this log has ended, with any result.
     End(Arc<Journal>),
-    Log(LogStream),
-    Events(EventStream),
+    Log(Box<LogStream>),
+    Events(Box<EventStream>),
     /// The answer is the dev container once it has changed.
-    Poll(LongPoll),
+    Poll(Box<LongPoll>),
 }
 
 /// The action that a request asks for, if a route serves it.
@@ -106,6 +106,9 @@ impl Service {
             method: request.method.clone(),
             path: request.path.to_owned(),
         })?;
+        if action == Action::Containers && request.query.is_empty() && !request.has_content {
+            return self.containers(request, is_there).map(Reply::from);
+        }
         let query = Query::parse(request.query, action.parameters()).map_err(Error::Query)?;
         if action.operates() {
             query.check_forget().map_err(Error::Query)?;
@@ -120,11 +123,7 @@ impl Service {
             Action::Version => Ok(version().into()),
             Action::Openapi => Ok(Answer::line(200, openapi::DOCUMENT.as_bytes()).into()),
             Action::Page(file) => page::answer(file, request).map(Reply::from),
-            Action::Containers => {
-                let mut answer = self.containers(request, is_there)?;
-                answer.varies_by_accept = page::may_be_wanted(request);
-                Ok(answer.into())
-            }
+            Action::Containers => self.containers(request, is_there).map(Reply::from),
             Action::Container(name) => self.container(&name, request, is_there).map(Reply::from),
             Action::Devcontainers => match &query.workspace_folder {
                 None => self.devcontainers(request, is_there).map(Reply::from),
@@ -175,9 +174,12 @@ impl Service {
                 } else {
                     LogEnd::Now
                 };
-                Ok(Reply::Log(log(journal, end, &query, request)))
+                Ok(Reply::Log(Box::new(log(journal, end, &query, request))))
             }
-            Action::Events => self.events(&query, request, is_there).map(Reply::Events),
+            Action::Events => {
+                let events = self.events(&query, request, is_there)?;
+                Ok(Reply::Events(Box::new(events)))
+            }
         }
     }
 
@@ -192,17 +194,19 @@ impl Service {
 
     fn containers(&self, request: &Request<'_>, is_there: IsWanted<'_>) -> Result<Answer, Error> {
         let Current { view, stale } = self.current(is_there, Error::NoContainers)?;
-        let body = match stale.as_ref().map(stale_warning) {
-            None if request.has_revision(view.revision) => {
-                return Ok(Answer::not_modified(view.revision));
-            }
+        let mut answer = match stale.as_ref().map(stale_warning) {
+            None if request.has_revision(view.revision) => Answer::not_modified(view.revision),
             None => {
                 let answer = Answer::line(200, self.bodies.containers(&view));
-                return Ok(answer.of_revision(view.revision));
+                answer.of_revision(view.revision)
             }
-            Some(warning) => containers_with_warning(&view, &warning),
+            Some(warning) => {
+                let body = containers_with_warning(&view, &warning);
+                Answer::line(200, body).aged(stale)
+            }
         };
-        Ok(Answer::line(200, body).aged(stale))
+        answer.varies_by_accept = page::may_be_wanted(request);
+        Ok(answer)
     }
 
     fn devcontainers(
@@ -312,13 +316,13 @@ impl Service {
         let Some((found, _)) = known.filter(|(_, now)| *now == revision) else {
             return Ok(answer.into());
         };
-        Ok(Reply::Poll(LongPoll {
+        Ok(Reply::Poll(Box::new(LongPoll {
             id: found.id.to_string(),
             revision,
             deadline: Instant::now() + time,
             notifier: self.notifier()?,
             _permit: self.stream_permit()?,
-        }))
+        })))
     }
 
     fn operate(
@@ -336,7 +340,8 @@ impl Service {
             // A stream that cannot be opened is refused before the operation begins.
             let end = self.end_of_operation()?;
             let journal = self.start(key, operation, origin)?;
-            return Ok(Reply::Log(log(Some(journal), end, query, request)));
+            let log = log(Some(journal), end, query, request);
+            return Ok(Reply::Log(Box::new(log)));
         }
         let before = self.shown(key);
         let journal = self.start(key, operation, origin)?;

@@ -136,7 +136,7 @@ mod tests {
 
     fn request<R>(target: &str, headers: &str, check: impl FnOnce(&Request<'_>) -> R) -> R {
         let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
-        check(&Request::parse(head.as_bytes()).unwrap().unwrap().0)
+        check(&Request::of(head.as_bytes()))
     }
 
     #[test]

@@ -329,7 +329,7 @@ mod tests {
     fn the_form_of_a_stream() {
         let format = |query: &str, accept: &str| {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
-            let (request, _) = Request::parse(head.as_bytes()).unwrap().unwrap();
+            let request = Request::of(head.as_bytes());
             parse(query).format(&request)
         };
         let events = "Accept: text/html, text/event-stream\r\n";

@@ -75,25 +75,25 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a request, and its body as `admit` says, if that does not reject it. Waits at most `idle` for its first byte.
-    pub(super) fn next(
-        &mut self,
+    pub(super) fn next<'r>(
+        &'r mut self,
+        request: &mut Request<'r>,
         idle: Duration,
         admit: impl FnOnce(&Request<'_>) -> Result<Body, Error>,
-    ) -> Result<Request<'_>, NoRequest> {
+    ) -> Result<(), NoRequest> {
         self.body = Vec::new();
         self.input.read_head(idle, &mut self.head)?;
-        let parsed = Request::parse(&self.head)?;
-        let (mut request, _) = parsed.ok_or(NoRequest::Closed)?;
+        request.parse(&self.head)?.ok_or(NoRequest::Closed)?;
         if request.has_body() {
             // Nobody waits for the body of a client that may not use the daemon, nor asks for it.
-            let kept = match admit(&request).map_err(NoRequest::Rejected)? {
+            let kept = match admit(request).map_err(NoRequest::Rejected)? {
                 Body::Kept => Some(&mut self.body),
                 Body::Dropped => None,
             };
-            request.has_content = self.input.read_body(&request, kept)? > 0;
+            request.has_content = self.input.read_body(request, kept)? > 0;
             request.body = &self.body;
         }
-        Ok(request)
+        Ok(())
     }
 }
 
@@ -112,7 +112,7 @@ impl Input<'_> {
                 self.fill(idle)?;
             } else {
                 // A flaw is reported as soon as it shows.
-                Request::parse(&self.buffer)?;
+                Request::new().parse(&self.buffer)?;
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + READ_TIMEOUT);
                 self.fill_until(deadline)?;
             }
