@@ -33,13 +33,8 @@ fn a_failing_hook_leaves_a_running_container_and_an_error() {
         .get(&format!("{}?format=text", workspace.logs()))
         .body;
     assert!(log.lines().any(|line| line == "about to fail"), "{log}");
-    assert!(
-        log.lines()
-            .last()
-            .unwrap()
-            .starts_with("recreate failed after "),
-        "{log}"
-    );
+    assert!(log.contains("\nrecreate failed after "), "{log}");
+    assert!(log.ends_with("\noutcome: failed\n"), "{log}");
     assert!(
         !log.contains("hunter2") && !failed.body.contains("hunter2"),
         "{log}"

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::common::{Daemon, eventually, operation_processes};
 use crate::engine::{Containers, IMAGE, daemon, docker, inspect, try_docker};
@@ -162,12 +162,12 @@ fn an_edit_of_a_compose_file_or_what_it_names_is_dirty_until_it_is_made_from_tha
     let (project, _) = Project::up("dirty", 47006);
     let daemon = daemon().start();
     let changes = || project.workspace.devcontainer(&daemon)["changes"].clone();
-    assert_eq!(changes(), Value::Null);
+    assert_eq!(changes(), json!([]));
     project.compose("two", project.port);
     let file = project.workspace.config().with_file_name("compose.yml");
     assert_eq!(changes(), json!([{"path": file, "change": "modified"}]));
     project.compose("one", project.port);
-    assert_eq!(changes(), Value::Null, "undone");
+    assert_eq!(changes(), json!([]), "undone");
     project.write("dev.env", "FROM_FILE=one\n");
     project.compose_with("two", project.port, |file| {
         file["services"]["dev"]["env_file"] = json!(["dev.env"]);
@@ -175,22 +175,22 @@ fn an_edit_of_a_compose_file_or_what_it_names_is_dirty_until_it_is_made_from_tha
     });
     let answer = project.post(&daemon, "recreate?wait");
     assert_eq!(answer.status, 204, "{answer:?}");
-    assert_eq!(changes(), Value::Null, "made from it");
+    assert_eq!(changes(), json!([]), "made from it");
     project.dockerfile("ENV BUILT=two");
     let file = file.with_file_name("Dockerfile");
     assert_eq!(changes(), json!([{"path": file, "change": "modified"}]));
     project.dockerfile("");
-    assert_eq!(changes(), Value::Null, "undone, too");
+    assert_eq!(changes(), json!([]), "undone, too");
     let file = file.with_file_name("dev.env");
     project.write("dev.env", "FROM_FILE=two\n");
     assert_eq!(changes(), json!([{"path": file, "change": "modified"}]));
     project.write("dev.env", "# A comment.\nFROM_FILE=one\n");
-    assert_eq!(changes(), Value::Null, "undone, but for a comment");
+    assert_eq!(changes(), json!([]), "undone, but for a comment");
     let file = file.with_file_name(".env");
     project.write(".env", "SET=yes\n");
     assert_eq!(changes(), json!([{"path": file, "change": "created"}]));
     fs::remove_file(file).unwrap();
-    assert_eq!(changes(), Value::Null, "removed again");
+    assert_eq!(changes(), json!([]), "removed again");
     let id = container_of(&project.workspace.devcontainer(&daemon));
     let environment = inspect(&id, "json .Config.Env");
     for variable in ["GREETING=two", "FROM_FILE=one", "SET=no"] {

@@ -18,7 +18,9 @@ fn p21_two_folders_with_the_same_last_part_have_two_names_and_keep_them() {
         let all = workspaces.each_ref().map(|one| one.devcontainer(daemon));
         for one in &all {
             let name = one["name"].as_str().unwrap();
-            assert_eq!(daemon.json(&format!("/devcontainers/{name}")), *one);
+            let mut alone = daemon.json(&format!("/devcontainers/{name}"));
+            alone.as_object_mut().unwrap().remove("revision");
+            assert_eq!(alone, *one);
         }
         assert_ne!(all[0]["id"], all[1]["id"]);
         all.map(|one| one["name"].as_str().unwrap().to_owned())

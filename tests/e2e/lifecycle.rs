@@ -182,9 +182,10 @@ fn each_is_accepted_and_seen_while_it_runs() {
             docker(&["kill", &id]);
         }
         let log = log.finish();
-        let last = log.body.lines().last().unwrap_or_default();
-        let succeeded = format!("{kind} succeeded after ");
-        assert!(last.starts_with(&succeeded), "{kind}: {}", log.body);
+        let summary = format!("{kind} succeeded after ");
+        let is_there = log.body.lines().any(|line| line.starts_with(&summary));
+        assert!(is_there, "{kind}: {}", log.body);
+        assert!(log.body.ends_with("\noutcome: succeeded\n"), "{}", log.body);
     }
     assert!(
         !try_docker(&["inspect", &id]).status.success(),

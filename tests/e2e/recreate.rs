@@ -210,12 +210,15 @@ fn follow_answers_a_recreate_with_its_log() {
     workspace.release();
     let response = live.finish();
     assert_eq!(response.status, 200);
-    let last = response.body.lines().last().unwrap_or_default();
+    let lines: Vec<&str> = response.body.lines().collect();
+    let [.., summary, outcome] = lines[..] else {
+        panic!("{lines:?}");
+    };
     assert!(
-        last.starts_with("recreate succeeded after "),
-        "{}",
-        response.body
+        summary.starts_with("recreate succeeded after "),
+        "{lines:?}"
     );
+    assert_eq!(outcome, "outcome: succeeded");
     assert!(!response.body.contains(SECRET), "{}", response.body);
     let one = workspace.devcontainer(&daemon);
     assert_eq!(

@@ -33,7 +33,7 @@ fn reopen(workspace: &Workspace, daemon: &Daemon, commands: &str) -> Output {
     fs::write(&input, commands).unwrap();
     let command = Command::new(&path)
         .arg(workspace.shown())
-        .env("DEVCONTAINERD", format!("http://{}", daemon.address))
+        .env("DEVCONTAINERD_URL", format!("http://{}", daemon.address))
         .stdin(Stdio::from(fs::File::open(&input).unwrap()))
         .output();
     command.unwrap()

@@ -174,7 +174,7 @@ fn lines_may_be_split_anywhere() {
     let log = daemon.log_of("app");
     let outputs = outputs(&log);
     assert_eq!(outputs[..3], ["café", "one", "two"]);
-    assert_eq!(log[0]["created_at"], "2023-11-14T22:13:20Z");
+    assert_eq!(log[0]["created_at"], "2023-11-14T22:13:20.000Z");
     assert_eq!(outputs.len(), 4, "{outputs:?}");
 }
 
