@@ -218,9 +218,9 @@ fn p4_ids_and_names_are_the_same_after_a_restart() {
 /// The number of voluntary context switches of each thread. A thread that sleeps again has been woken.
 pub(super) fn switches(daemon: &Daemon) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
-    let status = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")));
-    let line = |status: std::io::Result<String>| {
-        let status = status.unwrap();
+    // A thread may end while it is looked at.
+    let status = tasks.flat_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let line = |status: String| {
         let found = status.lines().find(|line| line.starts_with("voluntary"));
         found.unwrap().to_owned()
     };
