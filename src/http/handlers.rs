@@ -194,17 +194,11 @@ impl Service {
 
     fn containers(&self, request: &Request<'_>, is_there: IsWanted<'_>) -> Result<Answer, Error> {
         let Current { view, stale } = self.current(is_there, Error::NoContainers)?;
-        let mut answer = match stale.as_ref().map(stale_warning) {
-            None if request.has_revision(view.revision) => Answer::not_modified(view.revision),
-            None => {
-                let answer = Answer::line(200, self.bodies.containers(&view));
-                answer.of_revision(view.revision)
-            }
-            Some(warning) => {
-                let body = containers_with_warning(&view, &warning);
-                Answer::line(200, body).aged(stale)
-            }
+        let body = |warning: Option<&str>| match warning {
+            None => self.bodies.containers(&view),
+            Some(warning) => containers_with_warning(&view, warning).into(),
         };
+        let mut answer = Answer::revised(view.revision, stale, request, body);
         answer.varies_by_accept = page::may_be_wanted(request);
         Ok(answer)
     }
@@ -215,17 +209,11 @@ impl Service {
         is_there: IsWanted<'_>,
     ) -> Result<Answer, Error> {
         let Current { view, stale } = self.current(is_there, Error::NoListing)?;
-        let body = match stale.as_ref().map(stale_warning) {
-            None if request.has_revision(view.revision) => {
-                return Ok(Answer::not_modified(view.revision));
-            }
-            None => {
-                let answer = Answer::line(200, self.bodies.devcontainers(&view));
-                return Ok(answer.of_revision(view.revision));
-            }
-            Some(warning) => devcontainers_with_warning(&view, &warning),
+        let body = |warning: Option<&str>| match warning {
+            None => self.bodies.devcontainers(&view),
+            Some(warning) => devcontainers_with_warning(&view, warning).into(),
         };
-        Ok(Answer::line(200, body).aged(stale))
+        Ok(Answer::revised(view.revision, stale, request, body))
     }
 
     fn container(
@@ -236,13 +224,13 @@ impl Service {
     ) -> Result<Answer, Error> {
         let Current { stale, .. } = self.current(is_there, Error::NoListing)?;
         match self.shown_container(id_or_name) {
-            Ok((found, revision)) => return Ok(Answer::revised(&found, revision, stale, request)),
+            Ok((found, revision)) => return Ok(Answer::object(&found, revision, stale, request)),
             Err(ContainerError::NotFound(_)) => {}
             Err(error) => return Err(Error::Container(error)),
         }
         self.newer(is_there)?;
         match self.shown_container(id_or_name) {
-            Ok((found, revision)) => Ok(Answer::revised(&found, revision, None, request)),
+            Ok((found, revision)) => Ok(Answer::object(&found, revision, None, request)),
             Err(error) => Err(self.absent(Error::Container(error))),
         }
     }
@@ -255,13 +243,10 @@ impl Service {
     ) -> Result<Answer, Error> {
         let Current { stale, .. } = self.current(is_there, Error::NoListing)?;
         if let Some((found, revision)) = self.shown_devcontainer(id_or_name) {
-            return Ok(Answer::revised(&*found, revision, stale, request));
+            return Ok(Answer::object(&*found, revision, stale, request));
         }
-        self.newer(is_there)?;
-        match self.shown_devcontainer(id_or_name) {
-            Some((found, revision)) => Ok(Answer::revised(&*found, revision, None, request)),
-            None => Err(self.absent(Error::NoDevcontainer(id_or_name.to_owned()))),
-        }
+        let (found, revision) = self.newer_devcontainer(id_or_name, is_there)?;
+        Ok(Answer::object(&*found, revision, None, request))
     }
 
     /// Answers with the dev containers of one folder. None are told of by a list that began after the request only.
@@ -387,14 +372,11 @@ impl Service {
     }
 
     fn id_of(&self, id_or_name: &str, is_there: IsWanted<'_>) -> Result<Uuid, Error> {
-        if let Some((found, _)) = self.shown_devcontainer(id_or_name) {
-            return Ok(found.id);
-        }
-        let found = self
-            .newer(is_there)?
-            .devcontainer(id_or_name)
-            .map(|found| found.id);
-        found.ok_or_else(|| self.absent(Error::NoDevcontainer(id_or_name.to_owned())))
+        let (found, _) = match self.shown_devcontainer(id_or_name) {
+            Some(shown) => shown,
+            None => self.newer_devcontainer(id_or_name, is_there)?,
+        };
+        Ok(found.id)
     }
 
     fn end_of_operation(&self) -> Result<LogEnd, Error> {
@@ -425,20 +407,30 @@ fn log(
 }
 
 impl Answer {
-    /// Shows an object with the revision of its last change, or says that the client has that. A stale list says nothing
-    /// about now.
-    fn revised<T: Serialize>(
+    /// Shows an object with the revision of its last change, or says that the client has that.
+    fn object<T: Serialize>(
         object: &T,
         revision: u64,
         stale: Option<(Duration, String)>,
         request: &Request<'_>,
     ) -> Self {
-        let line = || to_line_after(&format!(r#""revision":{revision},"#), object);
-        let answer = || Self::line(200, line());
-        match stale {
-            Some(_) => answer().aged(stale),
+        Self::revised(revision, stale, request, |_| {
+            to_line_after(&format!(r#""revision":{revision},"#), object).into()
+        })
+    }
+
+    /// Answers with the body of a revision, or says that the client has it. A stale list says nothing about now: it has an age
+    /// in place of the revision, and `body` takes the warning about that.
+    fn revised(
+        revision: u64,
+        stale: Option<(Duration, String)>,
+        request: &Request<'_>,
+        body: impl FnOnce(Option<&str>) -> Arc<[u8]>,
+    ) -> Self {
+        match stale.as_ref().map(stale_warning) {
+            Some(warning) => Self::line(200, body(Some(&warning))).aged(stale),
             None if request.has_revision(revision) => Self::not_modified(revision),
-            None => answer().of_revision(revision),
+            None => Self::line(200, body(None)).of_revision(revision),
         }
     }
 

@@ -157,6 +157,17 @@ impl Service {
             .shown(|state| state.shown_devcontainer(id_or_name))
     }
 
+    /// Finds a dev container in a list that begins after the request, as answers show it.
+    pub(super) fn newer_devcontainer(
+        &self,
+        id_or_name: &str,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<(Arc<Devcontainer>, u64), Error> {
+        self.newer(is_wanted)?;
+        let shown = self.shown_devcontainer(id_or_name);
+        shown.ok_or_else(|| self.absent(Error::NoDevcontainer(id_or_name.to_owned())))
+    }
+
     /// Finds a container as answers show it now, with the revision of its last change.
     pub(super) fn shown_container(
         &self,
