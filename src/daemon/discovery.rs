@@ -47,14 +47,14 @@ pub struct Discovery {
 struct LastSearch {
     /// When it ended, and how long it took.
     ended: Option<(Instant, Duration)>,
-    /// What was found in each directory.
+    /// The finds in each directory.
     searches: Vec<Option<Search>>,
     /// The dev containers that the state has.
     found: Vec<Declared>,
     warnings: Vec<String>,
 }
 
-/// What is to be watched, so that the kernel tells of what comes and goes.
+/// The paths to watch, so that the kernel tells of what comes and goes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct WatchList {
     /// The directories of `--discover`, which may not exist.
@@ -137,7 +137,7 @@ impl Discovery {
     }
 
     fn search_now(&self, last: &mut LastSearch) {
-        // What comes from now on is for the next search.
+        // Changes from now on are for the next search.
         self.is_due.store(false, Ordering::Release);
         let begun = Instant::now();
         self.search(last);

@@ -28,7 +28,7 @@ pub struct Candidate {
     pub config: PathBuf,
 }
 
-/// What was found below a directory.
+/// The finds below a directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// The configurations, those of the upper folders first.

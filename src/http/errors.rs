@@ -22,7 +22,7 @@ use crate::model::labels::LABEL_FOLDER;
 use crate::model::operation::{End, Ending, OperationKind};
 use crate::state::{KeptListed, Refusal};
 
-/// What the body of a request for a dev container should be.
+/// The form that the body of a request for a dev container should have.
 const BODY_EXAMPLE: &str = r#"the body should be {"workspace_folder":"/…"}, with "config_path" where the folder has several configurations"#;
 
 /// Characters of the text of a `Warning` header.

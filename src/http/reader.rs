@@ -31,7 +31,7 @@ pub(super) struct Reader<'a> {
     body: Vec<u8>,
 }
 
-/// What becomes of the body of a request.
+/// The fate of the body of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     /// The route takes it.

@@ -25,7 +25,7 @@ pub(super) struct Answer {
     pub(super) is_last: bool,
 }
 
-/// Whether a client may keep an answer. If it may, it has to ask each time whether the answer still holds.
+/// Permission to keep an answer. A client that keeps one has to ask each time whether it still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caching {
     Never,

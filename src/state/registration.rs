@@ -101,7 +101,7 @@ impl State {
             let known = self.fleet.known_at(&declared, &mut resolved);
             current.insert(known.unwrap_or_else(|| self.fleet.list(&declared, resolved)));
         }
-        // What an operation works on stays until a later search.
+        // A dev container that an operation works on stays until a later search.
         let is_busy = |entry: &Entry| entry.is_busy() || entry.queued.is_some();
         let is_other = |entry: &Entry| match current.contains(&entry.key) {
             true => !entry.is_discovered,

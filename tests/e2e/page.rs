@@ -12,7 +12,7 @@ use crate::common::{Daemon, Sandbox};
 use crate::engine::{daemon, listed};
 use crate::workspace::{Workspace, container_of};
 
-/// What Chromium itself says of answers that are errors, and of connections that fail.
+/// The lines that Chromium itself prints about answers that are errors and about connections that fail.
 const FAILED_REQUESTS: [&str; 1] = ["Failed to load resource"];
 const TOKEN: &str = "correct-horse-battery-staple-0123456789";
 
@@ -243,7 +243,7 @@ fn outages_and_tokens_are_explained_until_they_end() {
     stage.start_again(&flag);
     let tab = &mut stage.tab;
     tab.run("await see('The daemon needs a token.')");
-    // What was shown without one does not stay readable.
+    // The list that was shown without one does not stay readable.
     tab.run("await vanish('app')");
     assert_fits(tab, "token");
     let enter = |token: &str| {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::daemon::mounts::Mounts;
 
-/// What was found at an item, of whatever type. So this code is compiled once, and not for each kind of look.
+/// The find at an item, of any type, so that this code is compiled once and not for each kind of look.
 pub(super) type Sighting = Box<dyn Any + Send>;
 
 pub(super) struct Batch {

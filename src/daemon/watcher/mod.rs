@@ -43,7 +43,7 @@ pub struct Watcher {
     watches: Option<Watches>,
     /// The targets whose paths are completely watched, or `None` if they must be traced again.
     traced: Option<Targets>,
-    /// What is watched for the search below the directories of `--discover`.
+    /// The paths that are watched for the search below the directories of `--discover`.
     searched: Arc<WatchList>,
     /// Those of which the kernel does not tell all. `None` if it does not of any.
     untold: Option<Vec<Key>>,

@@ -80,7 +80,7 @@ function drawList(name, objects, create, update) {
     entry.data = one;
     after.set(one.id, entry);
   }
-  // What is no longer listed is forgotten with its node.
+  // An object that is no longer listed is forgotten with its node.
   drawn[name] = after;
   arrange($(name), [...after.values()].map((entry) => entry.node));
   const hidden = found.length - shown.length;
@@ -196,7 +196,7 @@ function drawActions(parts, one, isAsked) {
   };
   const name = clean(one.name, 200);
   parts.actions.setAttribute('aria-label', `Actions for ${name}`);
-  // What appears comes first, so that focus finds a place when something else goes.
+  // Buttons that appear come first, so that focus finds a place when another one goes.
   const buttons = [...parts.actions.children];
   buttons.sort((a, b) => Number(available[b.dataset.action]) - Number(available[a.dataset.action]));
   for (const button of buttons) {

@@ -120,7 +120,7 @@ export class Log {
       }
     }
     this.#drawSoon();
-    // What floods the page waits in the daemon, which keeps the newest lines. A tab that is hidden draws nothing.
+    // A flood waits in the daemon, which keeps the newest lines. A tab that is hidden draws nothing.
     if (this.#pending.length > 500 && !document.hidden) await new Promise(requestAnimationFrame);
     else if (this.#pending.length > 500) this.#draw();
   }

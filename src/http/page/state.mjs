@@ -1,4 +1,4 @@
-// What the page knows of the daemon, without DOM, network or clock, so that node can test it.
+// The page's knowledge of the daemon, without DOM, network or clock, so that node can test it.
 
 /** How many steps of a job are kept. */
 export const MOST_STEPS = 32;
