@@ -12,7 +12,9 @@ use std::{fs, io, thread};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, listen, socket_with,
+};
 
 use super::limits::Permit;
 use super::peer;
@@ -21,6 +23,10 @@ use super::socket::{Socket, Stream};
 use crate::base::pool::{Pool, Settings};
 use crate::model::listen::ListenAddress;
 
+/// The connections in the kernel's queue that are not accepted yet. Where the queue is full, the kernel drops what a TCP
+/// client sends to connect, and the client tries again after a second. The queue of `bind` has 128 places, which a burst on a
+/// busy machine fills. The kernel takes as many as `net.core.somaxconn` allows.
+const QUEUE: i32 = 4096;
 /// The pause of accepting while the process has no descriptors or memory left.
 const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);
 /// The pause in which the thread of an idle connection ends, and gives its descriptor back.
@@ -69,6 +75,7 @@ impl Bound {
         match address {
             ListenAddress::Tcp(address) => {
                 let listener = TcpListener::bind(address)?;
+                listen(&listener, QUEUE)?;
                 listener.set_nonblocking(true)?;
                 let address = ListenAddress::Tcp(listener.local_addr()?);
                 let listener = Listener::Tcp(listener);
@@ -81,6 +88,7 @@ impl Bound {
                 let bound = UnixListener::bind(path);
                 rustix::process::umask(before);
                 let listener = bound?;
+                listen(&listener, QUEUE)?;
                 listener.set_nonblocking(true)?;
                 Ok(Self {
                     listener: Listener::Unix(listener, Some(SocketFile(path.clone()))),
@@ -215,6 +223,8 @@ fn serve(
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
     use crate::base::test_dir::TestDir;
 
@@ -227,7 +237,7 @@ mod tests {
         let address = SocketAddrUnix::new(&path).unwrap();
         let listener = socket();
         rustix::net::bind(&listener, &address).unwrap();
-        rustix::net::listen(&listener, 1).unwrap();
+        listen(&listener, 1).unwrap();
         let mut waiting = Vec::new();
         let full = loop {
             let client = socket();
@@ -239,6 +249,21 @@ mod tests {
         assert_eq!(full, Errno::AGAIN);
         let error = Bound::new(&ListenAddress::Unix(path)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn p19_a_burst_waits_in_the_queue() {
+        let most = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let burst = most.trim().parse::<usize>().unwrap().min(300);
+        let any = "127.0.0.1:0".parse().unwrap();
+        let bound = Bound::new(&ListenAddress::Tcp(any)).unwrap();
+        let ListenAddress::Tcp(address) = bound.address else {
+            panic!("not TCP: {}", bound.address);
+        };
+        // The kernel would answer nothing to those that find the queue full.
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_secs(20)).unwrap();
+        let clients: Vec<TcpStream> = (0..burst).map(connect).collect();
+        assert_eq!(clients.len(), burst);
     }
 
     #[test]
