@@ -58,8 +58,10 @@ pub(super) enum Stranger {
     User { uid: u32, own: u32 },
     /// It is of a user without a number in the daemon's user namespace.
     Unmapped,
-    /// The kernel knows of no process at the other end.
-    NoProcess,
+    /// Its client has closed it.
+    Gone,
+    /// The kernel knows of no such socket.
+    NoSocket,
     /// The kernel does not answer.
     Unknown(io::Error),
 }
@@ -143,7 +145,7 @@ impl AllowedUsers {
                     .peer_addr()
                     .and_then(|peer| Ok((peer, tcp.local_addr()?)));
                 // The client has reset the connection.
-                let (peer, local) = addresses.map_err(|_| Stranger::NoProcess)?;
+                let (peer, local) = addresses.map_err(|_| Stranger::Gone)?;
                 // Only a process of this machine has a loopback address at either end. Everyone else needs the token,
                 // without which the daemon listens on loopback addresses only.
                 if !is_loopback(peer.ip()) && !is_loopback(local.ip()) {
@@ -152,7 +154,8 @@ impl AllowedUsers {
                 let owner = self.owner(&Ends::new(peer, local));
                 match owner.map_err(Stranger::Unknown)? {
                     Owner::User(uid) => Ok(Some(Credentials { uid, pid: None })),
-                    Owner::NoProcess | Owner::NoSocket => Err(Stranger::NoProcess),
+                    Owner::NoProcess => Err(Stranger::Gone),
+                    Owner::NoSocket => Err(Stranger::NoSocket),
                 }
             }
         }
@@ -227,9 +230,12 @@ fn await_place(socket: &Socket, service: &Service) -> Option<Place> {
 }
 
 fn refuse(socket: &Socket, service: &Service, arrival: Permit, stranger: Stranger) {
-    // A client that closed its end before it was looked at has no process any more.
-    let has_closed = socket.peer() != Peer::Present;
-    let is_there = !(has_closed && matches!(stranger, Stranger::NoProcess));
+    // A client that closed its end before it was looked at has no process any more, and soon no socket.
+    let is_there = match stranger {
+        Stranger::Gone => false,
+        Stranger::NoSocket => socket.peer() == Peer::Present,
+        _ => true,
+    };
     service.access.users.log(&stranger, is_there);
     let patience = service.limits.refusal();
     if patience.is_some() {
@@ -289,7 +295,8 @@ impl fmt::Display for Stranger {
             Self::Unmapped => f.write_str(
                 "the user at the other end has no number in the daemon's user namespace, so that it may be anyone; start the daemon with --allow-uid any to serve everyone",
             ),
-            Self::NoProcess => f.write_str(
+            Self::Gone => f.write_str("its client has closed it"),
+            Self::NoSocket => f.write_str(
                 "the kernel knows of no process at the other end in the daemon's network namespace, so that it may be anyone; use a unix socket, or start the daemon with --allow-uid any to serve everyone",
             ),
             Self::Unknown(error) => write!(
