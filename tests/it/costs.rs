@@ -24,6 +24,18 @@ const OF_REQUESTS: [&str; 16] = [
     "ppoll", "ioctl", "mmap", "munmap", "brk", "madvise", "clone3",
 ];
 
+/// The system calls by which dev containers are looked at, and programs are run. How many of the others fall into a change
+/// depends on how busy the machine is: the thread of a program that has been read may end before the change or after it.
+const OF_LOOKS: [&str; 7] = [
+    "statx",
+    "newfstatat",
+    "readlink",
+    "openat",
+    "getdents64",
+    "inotify_add_watch",
+    "clone3",
+];
+
 /// The system calls of a daemon, which strace(1) writes to a file.
 struct Trace {
     path: PathBuf,
@@ -134,9 +146,9 @@ fn counted<'a>(names: &[&'a String]) -> std::collections::BTreeMap<&'a str, usiz
     counts
 }
 
-/// Returns how many system calls the cheapest of several changes takes among so many dev containers.
+/// Returns how many looks the cheapest of several changes takes among so many dev containers.
 #[track_caller]
-fn calls_of_a_change(devcontainers: u32) -> usize {
+fn looks_of_a_change(devcontainers: u32) -> usize {
     let sandbox = Sandbox::new();
     for number in 1..=devcontainers {
         let folder = sandbox.workspace(&format!("app{number}"));
@@ -165,17 +177,19 @@ fn calls_of_a_change(devcontainers: u32) -> usize {
         while !shows(&stream.line().unwrap()) {}
     }
     mark(&daemon, &mut client, "end.");
-    let calls = (0..CHANGES).map(|number| {
+    let looks = (0..CHANGES).map(|number| {
         let (begin, end) = (format!("/mark{number}."), format!("/mark{}.", number + 1));
-        trace.between(&begin, &end).len()
+        let calls = trace.between(&begin, &end);
+        let is_look = |name: &&String| OF_LOOKS.contains(&name.as_str());
+        calls.iter().filter(is_look).count()
     });
-    calls.min().unwrap()
+    looks.min().unwrap()
 }
 
 #[test]
-fn a_change_takes_as_many_system_calls_among_many_as_among_few() {
-    let (few, many) = (calls_of_a_change(FEW), calls_of_a_change(MANY));
-    // Reading the state of a dev container takes several: if each were looked at, there would be hundreds more.
+fn a_change_looks_at_as_much_among_many_as_among_few() {
+    let (few, many) = (looks_of_a_change(FEW), looks_of_a_change(MANY));
+    // A look at a dev container takes several: if each were looked at, there would be hundreds more.
     let more = many.saturating_sub(few);
     assert!(
         more < MANY as usize / 4,
