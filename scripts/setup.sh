@@ -9,7 +9,7 @@
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
 #   test    the above, strace, valgrind, debootstrap for scripts/bed.sh (apt-get), older versions of the devcontainer CLI,
-#           and what tests drive Chromium with (npm)
+#           what tests drive Chromium with (npm), and what sends requests by the description of the API (pip)
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
 #
@@ -19,6 +19,7 @@ set -eu
 cli_version=0.89.0
 older_cli_versions="0.58.0 0.72.0 0.80.0" # for tests/e2e/cli_versions.rs, each in target/tools/cli-VERSION
 page_tools="playwright-core@1.65.1 axe-core@4.14.1" # for tests/e2e/page.rs
+schemathesis_version=4.32.5                         # for tests/it/described.rs
 node_major=22
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -206,6 +207,20 @@ if [ $level -ge 4 ]; then
                 echo "setup: npm could not install $package; continuing without it" >&2
         fi
     done
+fi
+
+# test: what sends requests that are made from the description of the API.
+
+schemathesis=$tools/schemathesis
+if [ $level -ge 4 ] && ! grep -qs "^Version: $schemathesis_version$" "$schemathesis"/lib/*/site-packages/schemathesis-*/METADATA; then
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        missing python3-venv "apt-get"
+        apt_install python3-venv
+    fi
+    missing schemathesis "pip: schemathesis==$schemathesis_version, into target/tools/schemathesis"
+    { python3 -m venv --clear "$schemathesis" && "$schemathesis/bin/pip" install -q --disable-pip-version-check \
+        "schemathesis==$schemathesis_version"; } ||
+        echo "setup: pip could not install schemathesis; continuing without it" >&2
 fi
 
 # check: the two cargo commands that a minimal Rust installation lacks.

@@ -17,6 +17,7 @@ mod command_line;
 mod costs;
 mod daemon;
 mod dead_file_system;
+mod described;
 mod dirty;
 mod discovering;
 mod documents;
