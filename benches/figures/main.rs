@@ -8,6 +8,7 @@ mod changes;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod fleet;
+mod host;
 mod load;
 mod peers;
 mod report;
@@ -47,7 +48,7 @@ const BURST: usize = 50;
 
 type Section = fn(&mut Bench);
 
-const SECTIONS: [(&str, Section); 12] = [
+const SECTIONS: [(&str, Section); 13] = [
     ("size", size),
     ("start", start),
     ("connect", connect),
@@ -58,6 +59,7 @@ const SECTIONS: [(&str, Section); 12] = [
     ("recreate", recreate),
     ("watched", watched),
     ("many", many),
+    ("host", host::host),
     ("scale", scale::scale),
     ("streams", streams::streams),
 ];
@@ -478,7 +480,11 @@ fn cpu_time_of(pid: &str) -> Duration {
 
 /// Returns the CPU time of the children of a daemon that have ended.
 fn children_cpu_time(daemon: &Daemon) -> Duration {
-    ticks(&daemon.pid().to_string(), 13)
+    children_cpu_time_of(&daemon.pid().to_string())
+}
+
+fn children_cpu_time_of(pid: &str) -> Duration {
+    ticks(pid, 13)
 }
 
 fn ticks(pid: &str, field: usize) -> Duration {
@@ -490,7 +496,11 @@ fn ticks(pid: &str, field: usize) -> Duration {
 
 /// Returns how often the threads of a daemon have gone to sleep.
 fn switches(daemon: &Daemon) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    switches_of(daemon.pid())
+}
+
+fn switches_of(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let switches_of = |task: fs::DirEntry| {
         let status = fs::read_to_string(task.path().join("status")).unwrap();
         let mut lines = status.lines();

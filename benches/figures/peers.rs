@@ -81,6 +81,10 @@ impl Peer {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn cpu_time(&self) -> Duration {
         let pids = self.pids.iter();
         pids.map(|pid| cpu_time_of(&pid.to_string())).sum()
