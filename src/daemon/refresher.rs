@@ -149,13 +149,25 @@ impl Refresher {
         let keeps_members = |state: &State| state.keeps_members(&listed.containers);
         let places = match is_quiet {
             true if self.shared.read(keeps_members) => None,
-            true => Some(self.places(&listed, EntryPlaces::AsBefore, State::known_places)),
+            true => {
+                let known = self.shared.read(State::known_places);
+                Some(self.places(&listed, EntryPlaces::AsBefore, known))
+            }
             false => {
-                let known = self.shared.read(State::addresses);
-                let found = self.disk.resolve_all(known).into_iter();
-                let found = found.map(|(key, _, found)| (key, found.ok())).collect();
-                let found = EntryPlaces::Found(found);
-                Some(self.places(&listed, found, |_| HashMap::new()))
+                let mut known = HashMap::new();
+                let mut of_entries = Vec::new();
+                for (key, declared, found) in
+                    self.disk.resolve_all(self.shared.read(State::addresses))
+                {
+                    let found = found.ok();
+                    // The label of a container mostly names the same location.
+                    if let Some(place) = found.clone() {
+                        known.insert(declared, place);
+                    }
+                    of_entries.push((key, found));
+                }
+                let of_entries = EntryPlaces::Found(of_entries);
+                Some(self.places(&listed, of_entries, known))
             }
         };
         Ok(Inventory {
@@ -166,18 +178,17 @@ impl Refresher {
         })
     }
 
-    /// Finds where the containers of dev containers lead, but for those at these known places.
+    /// Finds where the containers of dev containers lead, but for those whose places are known.
     fn places(
         &self,
         listed: &Listed,
         of_entries: EntryPlaces,
-        known: fn(&State) -> HashMap<Declared, Resolved>,
+        known: HashMap<Declared, Resolved>,
     ) -> Places {
-        let (known, labelled) = self.shared.read(|state| {
+        let labelled: Vec<_> = self.shared.read(|state| {
             let declared =
                 |info: &Arc<ContainerInfo>| Some((info.id.clone(), state.label_address(info)?));
-            let labelled: Vec<_> = listed.containers.iter().filter_map(declared).collect();
-            (known(state), labelled)
+            listed.containers.iter().filter_map(declared).collect()
         });
         let mut of_containers = HashMap::new();
         let mut others = Vec::new();
