@@ -1,7 +1,8 @@
 //! Resolves folders and configurations on disk, and decides which operations are allowed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
 
 use super::config::search;
 use crate::model::inputs::file_id;
@@ -27,6 +28,24 @@ pub fn canonical(path: &Path) -> PathBuf {
     }
 }
 
+/// Returns what [`canonical`] does, with fewer looks at a path below `base`, whose canonical form is known.
+fn canonical_below(path: &Path, base: &Path, canonical_base: &Path) -> PathBuf {
+    let Ok(rest) = path.strip_prefix(base) else {
+        return canonical(path);
+    };
+    let mut resolved = canonical_base.to_path_buf();
+    for part in rest.components() {
+        resolved.push(part);
+        // This is how readlink(2) says that something is there, and is no link.
+        let is_plain = matches!(part, Component::Normal(_))
+            && fs::read_link(&resolved).is_err_and(|e| e.kind() == ErrorKind::InvalidInput);
+        if !is_plain {
+            return canonical(path);
+        }
+    }
+    resolved
+}
+
 /// Resolves the folder and the configuration of a dev container on disk. `roots` are the folders of `--workspace-root`, as
 /// they are written and resolved; without any, every folder is allowed. With some, a path that the operator has not named is
 /// looked at only if its words are below one of them: what is elsewhere may be on a file system that does not answer.
@@ -47,7 +66,7 @@ pub fn resolve(declared: &Declared, roots: &[PathBuf]) -> Resolved {
         .or_else(|| search::find(&declared.folder));
     let canonical_config = config.as_deref().map(|config| {
         if may_be_looked_at(config, declared, roots) {
-            canonical(config)
+            canonical_below(config, &declared.folder, &folder)
         } else {
             normal(config)
         }
@@ -145,6 +164,49 @@ fn leads_up(declared: &Declared) -> Option<Why> {
 mod tests {
     use super::*;
     use crate::base::test_dir::TestDir;
+
+    #[test]
+    fn a_path_below_a_folder_is_resolved_as_any_other() {
+        let dir = TestDir::new();
+        let real = dir.path().join("real");
+        fs::create_dir_all(real.join("a/b")).unwrap();
+        fs::write(real.join("a/file"), "").unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, dir.path().join(name));
+        link("real", "folder").unwrap();
+        link("a", "real/to-directory").unwrap();
+        link("file", "real/a/to-file").unwrap();
+        link("nowhere", "real/dangling").unwrap();
+        link("loop", "real/loop").unwrap();
+        for base in ["real", "folder", "missing"] {
+            let base = dir.path().join(base);
+            for below in [
+                "",
+                "a/file",
+                "a/./file",
+                "a/b/../file",
+                "a/to-file",
+                "to-directory/file",
+                "to-directory/to-file",
+                "to-directory/../a/file",
+                "a/missing/file",
+                "a/file/below-a-file",
+                "dangling",
+                "dangling/file",
+                "loop/file",
+                "../real/a",
+            ] {
+                let path = base.join(below);
+                let resolved = canonical_below(&path, &base, &canonical(&base));
+                assert_eq!(resolved, canonical(&path), "{}", path.display());
+            }
+        }
+        let elsewhere = dir.path().join("real/a/to-file");
+        let folder = dir.path().join("other");
+        assert_eq!(
+            canonical_below(&elsewhere, &folder, &folder),
+            canonical(&elsewhere)
+        );
+    }
 
     fn resolve(
         folder: &Path,
