@@ -8,8 +8,9 @@
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
-#   test    the above, strace, valgrind, debootstrap for scripts/bed.sh (apt-get), older versions of the devcontainer CLI,
-#           what tests drive Chromium with (npm), and what sends requests by the description of the API (pip)
+#   test    the above, strace, valgrind, Prometheus with promtool, debootstrap for scripts/bed.sh (apt-get), older versions
+#           of the devcontainer CLI, what tests drive Chromium with (npm), and what sends requests by the description of the
+#           API (pip)
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
 #
@@ -179,8 +180,9 @@ if [ $level -ge 3 ]; then
     done
 fi
 
-# test: programs that count what the daemon does, the one that makes the Debian root of scripts/bed.sh, older versions of
-# the devcontainer CLI, and the two packages that open and judge the status page in the Chromium of that root.
+# test: programs that count what the daemon does, the one that scrapes its metrics, the one that makes the Debian root of
+# scripts/bed.sh, older versions of the devcontainer CLI, and the two packages that open and judge the status page in the
+# Chromium of that root.
 
 if [ $level -ge 4 ]; then
     for program in strace valgrind; do
@@ -189,6 +191,10 @@ if [ $level -ge 4 ]; then
             apt_install $program
         fi
     done
+    if ! { has prometheus && has promtool; }; then
+        missing prometheus "apt-get"
+        apt_install prometheus
+    fi
     if ! has debootstrap; then
         missing debootstrap "apt-get"
         apt_install debootstrap debian-archive-keyring

@@ -1,5 +1,6 @@
 //! Small tools that know nothing of containers.
 
+pub mod count;
 #[cfg(any(test, fuzzing))]
 pub mod cut;
 pub mod flock;

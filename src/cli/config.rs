@@ -26,6 +26,8 @@ pub struct Config {
     pub listen: Vec<ListenAddress>,
     /// A unix socket to listen on besides, if that can be done: where programs look for the daemon.
     pub runtime_socket: Option<PathBuf>,
+    /// The addresses at which only the metrics and the health of the daemon are served.
+    pub metrics_listen: Vec<ListenAddress>,
     /// The docker or podman program. If it is `None`, it is found on `PATH`.
     pub docker: Option<PathBuf>,
     /// The devcontainer CLI. If it is `None`, it is found on `PATH`.
@@ -75,6 +77,7 @@ impl Default for Config {
         Self {
             listen: Vec::new(),
             runtime_socket: None,
+            metrics_listen: Vec::new(),
             docker: None,
             devcontainer: None,
             manifest: None,

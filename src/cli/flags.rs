@@ -65,6 +65,12 @@ pub(super) const TOKEN_FILE: Flag = Flag {
 pub(super) const FLAGS: &[Flag] = &[
     LISTEN,
     Flag {
+        name: "metrics-listen",
+        setting: Setting::Repeatable("ADDR", |c, v| push(&mut c.metrics_listen, address(v))),
+        default: "",
+        help: "serve only /metrics and /healthz here, without the token on\nloopback addresses and unix sockets",
+    },
+    Flag {
         name: "docker",
         setting: Setting::Single("PATH", |c, v| put(&mut c.docker, program(v))),
         default: "found on PATH",

@@ -15,6 +15,7 @@ use super::vigil::{News, Quiet, Targets, Vigil};
 use super::wanted::{ALWAYS, IsWanted, WANTED_INTERVAL};
 use crate::base::notify::RescanSignal;
 use crate::docker::lister::LONGEST;
+use crate::model::counters::COUNTERS;
 use crate::model::inputs::ForceReread;
 use crate::state::{Applied, Fact, Found, Freshness, Need, State, View};
 
@@ -272,8 +273,20 @@ impl Observer {
         force_reread: ForceReread,
         finding: &Cell<Finding>,
     ) -> Scanned {
-        let force_reread = Arc::new(force_reread);
         let begun = Instant::now();
+        let scanned = self.scan_until_whole(targets, force_reread, finding, begun);
+        COUNTERS.scans.observe(begun.elapsed());
+        scanned
+    }
+
+    fn scan_until_whole(
+        &self,
+        targets: &dyn Fn() -> Targets,
+        force_reread: ForceReread,
+        finding: &Cell<Finding>,
+        begun: Instant,
+    ) -> Scanned {
+        let force_reread = Arc::new(force_reread);
         // Another thread may have taken a listing in between, and a configuration that was just found names more inputs.
         for _ in 0..MAX_SCANS {
             let shared = self.shared.clone();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::current::{Observer, report_dirty};
 use super::disk::{Disk, Silent};
@@ -17,6 +17,7 @@ use crate::base::time::Timestamp;
 use crate::docker::lister::Lister;
 use crate::docker::{self, events};
 use crate::model::container::ContainerInfo;
+use crate::model::counters::COUNTERS;
 use crate::model::listing::{Fault, Listed, Scope};
 use crate::model::location::{Declared, Resolved};
 use crate::process::programs::Programs;
@@ -103,12 +104,16 @@ impl Refresher {
     fn stop_events(&mut self, fault: Option<Fault>) {
         self.events.stop();
         self.events.report_fault(fault.as_ref());
+        if fault.is_some() {
+            COUNTERS.events_restarts.add();
+        }
         self.shared.apply(Fact::EventsStopped(fault));
     }
 
     /// Lists containers. `leftovers` ends the processes of an earlier operation, which may have changed what a listing finds.
     fn list(&mut self, scope: &Scope, leftovers: Option<JoinHandle<bool>>) {
         let now = self.observer.quiet();
+        let begun = Instant::now();
         let may_be_quiet = matches!(scope, Scope::Named(_)) && now.is_some();
         let is_quiet = may_be_quiet && now == self.quiet && !self.shared.read(State::has_unscanned);
         let mut inventory = self.take_inventory(scope, is_quiet);
@@ -118,6 +123,7 @@ impl Refresher {
         if self.shared.read(State::is_closing) {
             return;
         }
+        count(scope, inventory.as_ref().err(), begun.elapsed());
         let is_listed = inventory.is_ok();
         let fact = Fact::Listed(inventory.map_err(|e| e.to_string()));
         let before = self.shared.view();
@@ -271,6 +277,17 @@ impl OutageLog {
                 log::warn!("containers cannot be listed: {reason}");
             }
         }
+    }
+}
+
+fn count(scope: &Scope, error: Option<&docker::Error>, took: Duration) {
+    let seconds = match scope {
+        Scope::All(_) | Scope::Changed(_) => &COUNTERS.listings,
+        Scope::Named(_) => &COUNTERS.readings,
+    };
+    seconds.observe(took);
+    if let Some(why) = error.and_then(docker::Error::listing_failure) {
+        COUNTERS.listing_failed(why);
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::base::notify::Notifier;
-use crate::state::{Applied, Fact, Freshness, Need, Next, ScanTarget, State, Step, Update, View};
+use crate::state::{
+    Applied, Fact, Freshness, Need, Next, ScanTarget, Scraped, State, Step, Update, View,
+};
 
 /// The state as all threads share it.
 ///
@@ -105,6 +107,15 @@ impl Shared {
             self.to_do.notify_all();
         }
         freshness
+    }
+
+    /// Returns what a scrape of the metrics shows. Wakes the refresher alone, if the list is so old that another one is made.
+    pub fn scrape(&self) -> Scraped {
+        let scraped = self.lock().scrape(Instant::now());
+        if scraped.wants_list {
+            self.to_do.notify_all();
+        }
+        scraped
     }
 
     /// Repeats a request after every change until it is answered or `deadline` has come.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use crate::model::counters::ListingFailure;
 use crate::process::SpawnError;
 
 /// A docker command that brought no answer. Each `command` is named with its verb, such as `docker ps`.
@@ -65,6 +66,19 @@ impl Error {
     /// Returns whether the command was ended because its caller needs it no more.
     pub fn is_aborted(&self) -> bool {
         matches!(self, Self::Aborted { .. })
+    }
+
+    /// Returns the reason as it is counted; `None` where the command was ended early, which is no failure.
+    pub fn listing_failure(&self) -> Option<ListingFailure> {
+        match self {
+            Self::Spawn(_) | Self::NoResources(_) => Some(ListingFailure::Spawn),
+            Self::TimedOut { .. } => Some(ListingFailure::Timeout),
+            Self::Failed { .. } => Some(ListingFailure::Exit),
+            Self::TooLong { .. } | Self::Unreadable { .. } | Self::NotAnId { .. } => {
+                Some(ListingFailure::Output)
+            }
+            Self::Aborted { .. } => None,
+        }
     }
 
     /// The error of a command of a listing, for each of which docker gets at most `timeout`.

@@ -12,11 +12,12 @@ use super::presence::Presence;
 use super::reader::{NoRequest, Reader};
 use super::request::{Persistence, Request, Version};
 use super::response::{Answer, Delivery, HeadWriter};
-use super::routes::{self, Action};
+use super::routes::{self, Action, Scope};
 use super::service::Service;
 use super::socket::Socket;
 use super::stream::{Format, StreamWriter};
 use crate::daemon::operations::journal::Journal;
+use crate::model::counters::COUNTERS;
 use crate::model::operation::End;
 use crate::model::origin::{Credentials, Origin};
 
@@ -27,9 +28,11 @@ const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) fn serve(
     socket: Socket,
     service: &Service,
+    scope: Scope,
     place: &Place,
     credentials: Option<Credentials>,
 ) {
+    COUNTERS.connections.add();
     let mut connection = Connection {
         origin: Origin {
             address: socket.client_address(),
@@ -37,6 +40,7 @@ pub(super) fn serve(
         },
         socket: &socket,
         service,
+        scope,
         place,
         heads: HeadWriter::default(),
     };
@@ -88,22 +92,27 @@ struct Connection<'a> {
     origin: Origin,
     socket: &'a Socket,
     service: &'a Service,
+    scope: Scope,
     place: &'a Place,
     heads: HeadWriter,
 }
 
 impl Connection<'_> {
     fn serve_next(&mut self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
-        let service = self.service;
+        let (service, scope) = (self.service, self.scope);
+        let admit = |request: &Request<'_>| service.admit_body(request, scope);
         let mut request = Request::new();
-        match requests.next(&mut request, idle, |request| service.admit_body(request)) {
-            Ok(()) => match self.place.begin() {
-                Some(Turn::Any) => self.serve(&request, request.persistence),
-                Some(Turn::Last) => self.serve(&request, Persistence::Close),
-                Some(Turn::LastReserved) => self.serve_reserved(&request),
-                // Another connection has got its place since the request was read.
-                None => self.refuse(&request),
-            },
+        match requests.next(&mut request, idle, admit) {
+            Ok(()) => {
+                COUNTERS.requests.add();
+                match self.place.begin() {
+                    Some(Turn::Any) => self.serve(&request, request.persistence),
+                    Some(Turn::Last) => self.serve(&request, Persistence::Close),
+                    Some(Turn::LastReserved) => self.serve_reserved(&request),
+                    // Another connection has got its place since the request was read.
+                    None => self.refuse(&request),
+                }
+            }
             Err(NoRequest::Closed) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(NoRequest::Rejected(error)) => self.write(&error.into(), Delivery::LAST),
         }
@@ -112,7 +121,7 @@ impl Connection<'_> {
     /// Serves a request that comes while every regular connection is being answered.
     fn serve_reserved(&mut self, request: &Request<'_>) -> io::Result<Persistence> {
         let _waits = match routes::route(&request.method, request.path) {
-            Ok(Action::Healthz) => None,
+            Ok(Action::Healthz | Action::Metrics) => None,
             Ok(Action::Readyz | Action::Cancel(_)) => match self.service.limits.reserved_wait() {
                 Some(permit) => Some(permit),
                 None => return self.refuse(request),
@@ -136,7 +145,8 @@ impl Connection<'_> {
         let _answering = service.limits.request();
         let presence = Presence::new(self.socket, request.version);
         let is_there = || presence.may_be_there();
-        let answer = match self.service.reply(request, &self.origin, &is_there) {
+        let reply = service.reply(request, self.scope, &self.origin, &is_there);
+        let answer = match reply {
             Reply::Answer(answer) => answer,
             Reply::Result(journal, kind) => self
                 .await_end(&journal, &presence)?

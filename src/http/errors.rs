@@ -17,6 +17,7 @@ use super::routes::RouteError;
 use crate::daemon::operations::StartError;
 use crate::daemon::registry::AddError;
 use crate::model::api::ErrorBody;
+use crate::model::counters::COUNTERS;
 use crate::model::error_code::ErrorCode;
 use crate::model::labels::LABEL_FOLDER;
 use crate::model::operation::{End, Ending, OperationKind};
@@ -263,6 +264,7 @@ impl From<Error> for Answer {
         let header = error.header();
         let is_last = error.is_refusal();
         let (code, message, detail) = error.into_row();
+        COUNTERS.error(code);
         let (status, _) = code.row();
         let body = ErrorBody {
             code,
@@ -315,7 +317,7 @@ fn limit_row(limit: Limit) -> Row {
     match limit {
         Limit::Connections => {
             let detail = format!(
-                "at most {MAX_CONNECTIONS} requests are answered at once, streams included, and further ones only if they are for /healthz, /readyz or a cancel; try again"
+                "at most {MAX_CONNECTIONS} requests are answered at once, streams included, and further ones only if they are for /healthz, /readyz, /metrics or a cancel; try again"
             );
             row(
                 ErrorCode::TooManyConnections,

@@ -21,7 +21,7 @@ use super::query::{Query, QueryError, last_event_id};
 use super::reader::Body;
 use super::request::Request;
 use super::response::Answer;
-use super::routes::{self, Action, RouteError};
+use super::routes::{self, Action, RouteError, Scope};
 use super::service::Service;
 use crate::base::json::to_line_after;
 use crate::daemon::current::Current;
@@ -62,16 +62,17 @@ impl Service {
     pub(super) fn reply(
         &self,
         request: &Request<'_>,
+        scope: Scope,
         origin: &Origin,
         is_there: IsWanted<'_>,
     ) -> Reply {
-        let admitted = self.admit(request);
+        let admitted = self.admit(request, scope);
         let reply = admitted.and_then(|route| self.act(route, request, origin, is_there));
         reply.unwrap_or_else(|error| Reply::Answer(error.into()))
     }
 
-    /// Admits a request, or refuses it. Returns its route.
-    pub(super) fn admit(&self, request: &Request<'_>) -> Result<Route, Error> {
+    /// Admits a request, or refuses it. Returns its route, if the socket that it came on serves it.
+    pub(super) fn admit(&self, request: &Request<'_>, scope: Scope) -> Result<Route, Error> {
         if self.is_closing() {
             return Err(Error::Closing);
         }
@@ -80,7 +81,8 @@ impl Service {
         if matches!(route, Ok(Action::Containers)) && page::is_wanted(request) {
             route = page::index().map(Action::Page).ok_or(RouteError::NotFound);
         }
-        if route.as_ref().map_or(true, Action::needs_token) {
+        let route = scope.limit(route);
+        if scope.needs_token(&route) {
             let authorized = self.access.authorize(request);
             authorized.map_err(Error::Unauthorized)?;
         }
@@ -88,8 +90,8 @@ impl Service {
     }
 
     /// Admits a request with a body, or refuses it. Returns whether its route takes the body.
-    pub(super) fn admit_body(&self, request: &Request<'_>) -> Result<Body, Error> {
-        let route = self.admit(request)?;
+    pub(super) fn admit_body(&self, request: &Request<'_>, scope: Scope) -> Result<Body, Error> {
+        let route = self.admit(request, scope)?;
         let is_kept = route.is_ok_and(|action| action.takes_body());
         Ok(if is_kept { Body::Kept } else { Body::Dropped })
     }
@@ -122,6 +124,7 @@ impl Service {
             Action::Readyz => self.readyz(is_there).map(Reply::from),
             Action::Version => Ok(version().into()),
             Action::Openapi => Ok(Answer::line(200, openapi::DOCUMENT.as_bytes()).into()),
+            Action::Metrics => Ok(self.metrics(request).into()),
             Action::Page(file) => page::answer(file, request).map(Reply::from),
             Action::Containers => self.containers(request, is_there).map(Reply::from),
             Action::Container(name) => self.container(&name, request, is_there).map(Reply::from),

@@ -12,6 +12,7 @@ use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 
 use super::listener::{Bound, Listener};
+use super::routes::Scope;
 use crate::model::listen::ListenAddress;
 
 /// An inherited socket that cannot be served.
@@ -60,6 +61,7 @@ fn take(socket: OwnedFd) -> Result<Bound, Cause> {
             Ok(Bound {
                 listener: Listener::Tcp(listener),
                 address,
+                scope: Scope::All,
             })
         }
         AddressFamily::UNIX => {
@@ -69,6 +71,7 @@ fn take(socket: OwnedFd) -> Result<Bound, Cause> {
             Ok(Bound {
                 listener: Listener::Unix(listener, None),
                 address,
+                scope: Scope::All,
             })
         }
         _ => Err(Cause::Kind),

@@ -78,6 +78,11 @@ impl Limits {
         Permit::take(&self.refusals, MAX_REFUSALS)
     }
 
+    /// Returns how many streams are open.
+    pub(super) fn streaming(&self) -> usize {
+        self.streams.load(Ordering::Acquire)
+    }
+
     /// Returns how many requests are being answered.
     pub fn answering(&self) -> usize {
         self.requests.load(Ordering::Acquire)

@@ -18,6 +18,7 @@ use rustix::net::{
 
 use super::limits::Permit;
 use super::peer;
+use super::routes::Scope;
 use super::service::Service;
 use super::socket::{Socket, Stream};
 use crate::base::pool::{Pool, Settings};
@@ -50,6 +51,8 @@ pub struct Bound {
     pub(super) listener: Listener,
     /// Its address. For port 0 it has the port that the kernel chose.
     pub address: ListenAddress,
+    /// What is served there.
+    pub(super) scope: Scope,
 }
 
 pub(super) enum Listener {
@@ -78,8 +81,11 @@ impl Bound {
                 listen(&listener, QUEUE)?;
                 listener.set_nonblocking(true)?;
                 let address = ListenAddress::Tcp(listener.local_addr()?);
-                let listener = Listener::Tcp(listener);
-                Ok(Self { listener, address })
+                Ok(Self {
+                    listener: Listener::Tcp(listener),
+                    address,
+                    scope: Scope::All,
+                })
             }
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
@@ -93,9 +99,17 @@ impl Bound {
                 Ok(Self {
                     listener: Listener::Unix(listener, Some(SocketFile(path.clone()))),
                     address: address.clone(),
+                    scope: Scope::All,
                 })
             }
         }
+    }
+
+    /// Serves nothing but the metrics of the daemon there, and its health.
+    pub fn for_metrics(self) -> Self {
+        let needs_token = self.address.is_exposed();
+        let scope = Scope::Metrics { needs_token };
+        Self { scope, ..self }
     }
 
     fn accept(&self) -> io::Result<Stream> {
@@ -161,7 +175,7 @@ pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
                 break;
             };
             let error = match bound.accept() {
-                Ok(stream) => serve(stream, service, arrival, &threads).err(),
+                Ok(stream) => serve(stream, service, bound.scope, arrival, &threads).err(),
                 // Any other error means that the client has gone away in between.
                 Err(e) => Some(e).filter(is_exhausted),
             };
@@ -210,6 +224,7 @@ impl Exhaustion {
 fn serve(
     stream: Stream,
     service: &Arc<Service>,
+    scope: Scope,
     arrival: Permit,
     threads: &Arc<Pool>,
 ) -> io::Result<()> {
@@ -218,7 +233,9 @@ fn serve(
         return Ok(());
     };
     let service = service.clone();
-    threads.run(Box::new(move || peer::serve(socket, &service, arrival)))
+    threads.run(Box::new(move || {
+        peer::serve(socket, &service, scope, arrival)
+    }))
 }
 
 #[cfg(test)]

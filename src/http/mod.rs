@@ -27,6 +27,7 @@ mod limits;
 mod listener;
 mod logs;
 mod long_poll;
+mod metrics;
 mod openapi;
 mod page;
 mod peer;

@@ -113,7 +113,7 @@ impl File {
 }
 
 /// Returns whether a list of media ranges or codings has `name`, unless with a weight of 0 (RFC 9110, section 12.4.2).
-fn accepts(list: &str, name: &str) -> bool {
+pub(super) fn accepts(list: &str, name: &str) -> bool {
     list.split(',').any(|item| {
         let mut parts = item.split(';').map(str::trim);
         let is_named = parts

@@ -69,6 +69,9 @@ pub(super) enum ContentType {
     JsonLines,
     EventStream,
     Text,
+    /// The text format of Prometheus.
+    Prometheus,
+    OpenMetrics,
     Html,
     Css,
     JavaScript,
@@ -227,6 +230,8 @@ impl ContentType {
             Self::JsonLines => "application/x-ndjson",
             Self::EventStream => "text/event-stream",
             Self::Text => "text/plain; charset=utf-8",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Html => "text/html; charset=utf-8",
             Self::Css => "text/css; charset=utf-8",
             Self::JavaScript => "text/javascript; charset=utf-8",

@@ -36,6 +36,7 @@ pub(super) enum Action {
     Readyz,
     Version,
     Openapi,
+    Metrics,
     /// Gives a file of the status page.
     Page(&'static File),
 }
@@ -66,6 +67,7 @@ impl Action {
             | Self::Readyz
             | Self::Version
             | Self::Openapi
+            | Self::Metrics
             | Self::Page(_) => &[],
         }
     }
@@ -83,6 +85,34 @@ impl Action {
     /// Returns whether the action begins an operation.
     pub(super) fn operates(&self) -> bool {
         matches!(self, Self::Operate(..) | Self::RecreateContainer(_))
+    }
+}
+
+/// The routes that are served on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    All,
+    /// Only the metrics and the health of the daemon: nothing that acts, or shows names.
+    Metrics {
+        /// True if other machines may reach the socket.
+        needs_token: bool,
+    },
+}
+
+impl Scope {
+    /// Leaves a route out that is not served.
+    pub(super) fn limit(self, route: Result<Action, RouteError>) -> Result<Action, RouteError> {
+        let is_served = |action: &Action| matches!(action, Action::Metrics | Action::Healthz);
+        match (self, route) {
+            (Self::Metrics { .. }, Ok(action)) if !is_served(&action) => Err(RouteError::NotFound),
+            (_, route) => route,
+        }
+    }
+
+    /// Returns whether a client may need the token for what it asks for.
+    pub(super) fn needs_token(self, route: &Result<Action, RouteError>) -> bool {
+        let is_needed = !matches!(self, Self::Metrics { needs_token: false });
+        is_needed && route.as_ref().map_or(true, Action::needs_token)
     }
 }
 
@@ -121,6 +151,7 @@ fn action(verb: Verb, segments: &[&str]) -> Option<Action> {
         (Get, ["readyz"]) => Readyz,
         (Get, ["version"]) => Version,
         (Get, ["openapi.json"]) => Openapi,
+        (Get, ["metrics"]) => Metrics,
         (Get, ["events"]) => Events,
         (Get, ["containers", id]) => Container(id.to_string()),
         (Get, ["page", name]) => Page(page::file(name)?),
@@ -279,6 +310,7 @@ mod tests {
             (Method::Get, "/readyz", Readyz),
             (Method::Get, "/version", Version),
             (Method::Get, "/openapi.json", Openapi),
+            (Method::Get, "/metrics", Metrics),
             (
                 Method::Head,
                 "/page/style.css",

@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::places::Places;
 use crate::base::notify::Notifier;
 use crate::base::text::enumerate;
+use crate::base::time::Timestamp;
 use crate::daemon::current::{Current, NoView, Observer};
 use crate::daemon::operations::journal::Journal;
 use crate::daemon::operations::{OperationRequest, Operations, StartError};
@@ -23,7 +24,7 @@ use crate::model::labels::LABEL_FOLDER;
 use crate::model::origin::Origin;
 use crate::process;
 use crate::process::programs::Programs;
-use crate::state::{Fact, Selected, State, Update, View};
+use crate::state::{Fact, Scraped, Selected, State, Update, View};
 
 /// The reason why a client that has most likely gone away gets no list.
 const UNWANTED: &str = "the client closed the connection before there was a list";
@@ -39,6 +40,8 @@ pub struct Service {
     pub(super) limits: Arc<Limits>,
     pub(super) places: Arc<Places>,
     pub(super) bodies: Bodies,
+    /// When the daemon was started.
+    pub(super) started: Timestamp,
 }
 
 /// Keeps the daemon following docker's events for as long as a client follows changes.
@@ -65,6 +68,7 @@ impl Service {
             limits,
             places: Arc::default(),
             bodies: Bodies::default(),
+            started: Timestamp::now(),
         }
     }
 
@@ -251,6 +255,11 @@ impl Service {
         }
         missing.extend(self.watcher_warning().map(|why| format!("watcher: {why}")));
         Ok(missing)
+    }
+
+    /// Returns what a scrape of the metrics shows of the state.
+    pub(super) fn scrape(&self) -> Scraped {
+        self.shared.scrape()
     }
 
     /// Returns the reason why the watcher notices no changes of files, if there is one.

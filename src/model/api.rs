@@ -69,6 +69,16 @@ pub enum Status {
 }
 
 impl Status {
+    /// All statuses.
+    pub const ALL: [Self; 6] = [
+        Self::Running,
+        Self::Stopped,
+        Self::Starting,
+        Self::Stopping,
+        Self::Deleting,
+        Self::Error,
+    ];
+
     /// Returns the word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -159,6 +159,30 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// The words of [`RunState::word`].
+    pub const WORDS: [&'static str; 7] = [
+        "created",
+        "running",
+        "paused",
+        "restarting",
+        "exited",
+        "dead",
+        "other",
+    ];
+
+    /// Returns one of a fixed set of words for the state.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running | Self::Stopping => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Exited(_) => "exited",
+            Self::Dead => "dead",
+            Self::Other(_) => "other",
+        }
+    }
+
     /// Returns the exit code, if it has ended.
     pub fn exit_code(&self) -> Option<i64> {
         match self {

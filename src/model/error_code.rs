@@ -126,7 +126,6 @@ impl ErrorCode {
     }
 
     /// All codes.
-    #[cfg(test)]
     pub const ALL: [Self; 37] = [
         Self::BadRequest,
         Self::MissingContainer,

@@ -6,6 +6,7 @@ pub mod api;
 pub mod build;
 pub mod compose;
 pub mod container;
+pub mod counters;
 pub mod error_code;
 pub mod ids;
 pub mod inputs;

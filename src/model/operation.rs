@@ -21,6 +21,9 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Recreate, Self::Start, Self::Stop, Self::Delete];
+
     /// Returns the verb, as it stands in messages.
     pub fn verb(self) -> &'static str {
         match self {
@@ -56,6 +59,14 @@ pub enum OperationState {
 }
 
 impl OperationState {
+    /// The states after the end of an operation.
+    pub const ENDS: [Self; 4] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Interrupted,
+    ];
+
     /// Returns the word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -24,10 +24,10 @@ pub enum ServeError {
     ListenFds(ListenFdsError),
     /// A socket of a service manager cannot be served.
     Inherited(InheritedError),
-    /// Other machines could reach the address, and there is no token.
-    Exposed(ListenAddress),
-    /// An address cannot be listened on.
-    Listen(ListenAddress, io::Error),
+    /// Other machines could reach the address of this flag, and there is no token.
+    Exposed(ListenFlag, ListenAddress),
+    /// An address of this flag cannot be listened on.
+    Listen(ListenFlag, ListenAddress, io::Error),
     /// Signal handlers cannot be installed.
     Signals(io::Error),
     /// The process may open too few files to serve anyone.
@@ -36,6 +36,15 @@ pub enum ServeError {
     Descriptors(io::Error),
     /// The thread of this name cannot be started.
     Thread(&'static str, io::Error),
+}
+
+/// A flag with an address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenFlag {
+    /// Of everything that the daemon serves.
+    Listen,
+    /// Of the metrics alone.
+    MetricsListen,
 }
 
 impl ServeError {
@@ -47,7 +56,7 @@ impl ServeError {
             | Self::Token(..)
             | Self::ListenFds(_)
             | Self::Inherited(_)
-            | Self::Exposed(_)
+            | Self::Exposed(..)
             | Self::OpenFiles(_)
             | Self::Listen(..) => true,
             Self::Signals(_) | Self::Descriptors(_) | Self::Thread(..) => false,
@@ -63,13 +72,15 @@ impl fmt::Display for ServeError {
             Self::Token(path, error) => write!(f, "--token-file {}: {error}", path.display()),
             Self::ListenFds(error) => error.fmt(f),
             Self::Inherited(error) => error.fmt(f),
-            Self::Exposed(address) => write!(
+            Self::Exposed(flag, address) => write!(
                 f,
-                "--listen {}: it is not a loopback address: anyone who can reach it could run programs on this machine; require a token with --token-file, or use 127.0.0.1, [::1] or unix:/path",
-                as_given(address)
+                "{} {}: it is not a loopback address: anyone who can reach it could {}; require a token with --token-file, or use 127.0.0.1, [::1] or unix:/path",
+                flag.name(),
+                as_given(address),
+                flag.danger()
             ),
-            Self::Listen(address, error) => {
-                write!(f, "--listen {}: {error}", as_given(address))?;
+            Self::Listen(flag, address, error) => {
+                write!(f, "{} {}: {error}", flag.name(), as_given(address))?;
                 if error.kind() == io::ErrorKind::AddrInUse {
                     f.write_str("; is a daemon running already? Choose another address")?;
                 }
@@ -84,6 +95,23 @@ impl fmt::Display for ServeError {
 }
 
 impl std::error::Error for ServeError {}
+
+impl ListenFlag {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Listen => "--listen",
+            Self::MetricsListen => "--metrics-listen",
+        }
+    }
+
+    /// Returns what anyone could do who reaches the address.
+    fn danger(self) -> &'static str {
+        match self {
+            Self::Listen => "run programs on this machine",
+            Self::MetricsListen => "read the metrics of this machine",
+        }
+    }
+}
 
 fn as_given(address: &ListenAddress) -> String {
     let url = address.to_string();

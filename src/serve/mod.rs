@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use self::autostart::Autostart;
+use self::error::ListenFlag;
 pub use self::error::ServeError;
 use crate::base::listen_fds;
 use crate::base::notify::{Notifier, RescanSignal};
@@ -78,6 +79,7 @@ pub fn run(config: Config) -> Result<(), ServeError> {
             .as_deref()
             .and_then(runtime_socket::bind),
     );
+    bound.extend(bind_metrics(&config.metrics_listen, token.is_some())?);
     log_problems(&manifest);
     let daemon = Daemon::build(config, token).map_err(ServeError::Descriptors)?;
     let starts_some = manifest.devcontainers.iter().any(|one| one.autostart);
@@ -115,16 +117,34 @@ fn bind(
         .map_err(ServeError::Inherited)?;
     let mut all = bound.iter().map(|bound| &bound.address).chain(addresses);
     if let Some(exposed) = all.find(|address| address.is_exposed() && !has_token) {
-        return Err(ServeError::Exposed(exposed.clone()));
+        return Err(ServeError::Exposed(ListenFlag::Listen, exposed.clone()));
     }
     for address in addresses {
-        let listener = Bound::new(address);
-        bound.push(listener.map_err(|e| ServeError::Listen(address.clone(), e))?);
+        bound.push(bind_one(ListenFlag::Listen, address)?);
     }
     for bound in &bound {
         log::info!("listening on {}", bound.address);
     }
     Ok(bound)
+}
+
+/// Listens on the addresses at which only the metrics and the health of the daemon are served.
+fn bind_metrics(addresses: &[ListenAddress], has_token: bool) -> Result<Vec<Bound>, ServeError> {
+    let flag = ListenFlag::MetricsListen;
+    let bind = |address: &ListenAddress| {
+        if address.is_exposed() && !has_token {
+            return Err(ServeError::Exposed(flag, address.clone()));
+        }
+        let bound = bind_one(flag, address)?.for_metrics();
+        log::info!("serving metrics on {}", bound.address);
+        Ok(bound)
+    };
+    addresses.iter().map(bind).collect()
+}
+
+fn bind_one(flag: ListenFlag, address: &ListenAddress) -> Result<Bound, ServeError> {
+    let listener = Bound::new(address);
+    listener.map_err(|error| ServeError::Listen(flag, address.clone(), error))
 }
 
 fn read_manifest(path: Option<&Path>) -> Result<Manifest, ManifestError> {

@@ -15,6 +15,10 @@ const SERVED_FOR: Duration = Duration::from_secs(60);
 /// Minimum pause between attempts while listing fails, however many requests come.
 const TRIED_EVERY: Duration = Duration::from_secs(1);
 
+/// How many times as old as a request allows a list may be for a scrape. With the default of `--cache-duration` that is a
+/// minute, so that an idle daemon that is scraped often runs docker once a minute.
+const SCRAPED_AT: u32 = 6;
+
 /// The answer to a request for the container list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Freshness {
@@ -217,6 +221,31 @@ impl Listing {
         let (failure, good) = self.failure.as_ref().zip(self.good.as_ref())?;
         let age = now.saturating_duration_since(good.as_of);
         Some((age, failure.reason.clone()))
+    }
+
+    /// Returns the age of the last good list. It is 0 while events keep that true.
+    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+        let good = self.good.as_ref()?;
+        let age = now.saturating_duration_since(good.as_of);
+        Some(if self.follows_events() {
+            Duration::ZERO
+        } else {
+            age
+        })
+    }
+
+    /// Takes a scrape of the metrics, which shows what is known and waits for nothing. If it is long since docker was last
+    /// asked, a listing is wanted from now on, so that the next scrape shows whether docker answers. Returns whether one is.
+    pub(super) fn scraped(&mut self, now: Instant) -> bool {
+        let failed = self.failure.as_ref().map(|failure| failure.ended);
+        let tried = failed.or(self.good.as_ref().map(|good| good.begun));
+        let patience = TRIED_EVERY.max(self.cache_for * SCRAPED_AT);
+        let is_old = tried.is_some_and(|tried| now >= tried + patience);
+        let wants_list = is_old && self.running.is_none() && !self.follows_events();
+        if wants_list {
+            self.want(now);
+        }
+        wants_list
     }
 
     /// Returns true if the last good list does not show what operations have done.

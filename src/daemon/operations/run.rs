@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ThreadGuard;
 use super::abort::Abort;
@@ -16,6 +16,7 @@ use crate::base::time::Timestamp;
 use crate::devcontainer::cli::line::Line;
 use crate::docker::{self, Client, Snapshot};
 use crate::model::api::LogLevel;
+use crate::model::counters::COUNTERS;
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::labels::IdLabels;
@@ -309,6 +310,7 @@ impl OperationRun {
             settlement: outcome.settlement,
         };
         operations.release(self.key);
+        self.count(&end);
         // Readers of either log find the end in the state.
         let fact = Fact::OperationEnded(self.key, ended, after);
         operations.shared.update(|state| state.apply(fact, now));
@@ -318,8 +320,18 @@ impl OperationRun {
         self.journal.end(end, summary);
     }
 
+    fn seconds(&self, end: &End) -> f64 {
+        end.finished_at.seconds_since(self.id.began_at()).max(0.0)
+    }
+
+    fn count(&self, end: &End) {
+        let took = Duration::try_from_secs_f64(self.seconds(end)).ok();
+        let took = took.filter(|_| self.queued_at.is_none());
+        COUNTERS.operation_ended(self.kind, &end.ending, took);
+    }
+
     fn summary(&self, end: &End) -> String {
-        let seconds = end.finished_at.seconds_since(self.id.began_at()).max(0.0);
+        let seconds = self.seconds(end);
         let (verb, state) = (self.kind.verb(), end.ending.state().as_str());
         let summary = format!("{verb} {state} after {seconds:.1} s");
         match end.explanation(self.kind) {

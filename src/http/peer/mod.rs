@@ -22,6 +22,7 @@ use super::connection;
 use super::errors::Error;
 use super::limits::Permit;
 use super::places::Place;
+use super::routes::Scope;
 use super::service::Service;
 use super::socket::{Peer, Socket, Stream};
 use crate::model::allow_uid::AllowUid;
@@ -205,12 +206,12 @@ impl AllowedUsers {
 
 /// Serves a connection if its user is allowed. Anyone else gets an error before a request is read, and takes no place
 /// meanwhile, so that no connection of an allowed user gives way to one of another user.
-pub(super) fn serve(socket: Socket, service: &Service, arrival: Permit) {
+pub(super) fn serve(socket: Socket, service: &Service, scope: Scope, arrival: Permit) {
     match service.access.users.check(socket.stream()) {
         Ok(credentials) => {
             if let Some(place) = await_place(&socket, service) {
                 drop(arrival);
-                connection::serve(socket, service, &place, credentials);
+                connection::serve(socket, service, scope, &place, credentials);
             }
         }
         Err(stranger) => refuse(&socket, service, arrival, stranger),

@@ -102,6 +102,11 @@ impl Places {
         Kind::ALL.into_iter().any(|kind| table.end_one(kind))
     }
 
+    /// Returns how many connections there are that were admitted.
+    pub(super) fn count(&self) -> usize {
+        self.lock().taken.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

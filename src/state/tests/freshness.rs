@@ -53,6 +53,42 @@ fn a_list_serves_for_its_time_and_then_is_read_anew() {
 }
 
 #[test]
+fn p9_scrapes_want_a_listing_once_a_minute_and_show_no_interest() {
+    let (mut listing, t) = start();
+    assert!(!listing.scraped(t), "the first list is wanted anyway");
+    assert_eq!(listing.age(t), None);
+    let mut begun = Vec::new();
+    for second in (0..200).step_by(5) {
+        let now = t + seconds(second);
+        let wants = listing.scraped(now);
+        // The first list is wanted from the start.
+        assert_eq!(wants, listing.due() == Some(now), "{second}");
+        assert!(!listing.interest.is_there(now));
+        if listing.begin(now).is_some() {
+            assert!(!listing.scraped(now), "one is under way");
+            listing.end(Ok(()), now);
+            begun.push(second);
+        }
+    }
+    assert_eq!(begun, [0, 60, 120, 180]);
+    assert_eq!(listing.age(t + seconds(200)), Some(seconds(20)));
+    assert_eq!(listing.due(), None, "no timer runs between scrapes");
+}
+
+#[test]
+fn scrapes_ask_again_while_listing_fails_and_not_while_events_are_followed() {
+    let (mut listing, t) = start();
+    attempt(&mut listing, t, false);
+    assert!(!listing.scraped(t + seconds(59)));
+    assert!(listing.scraped(t + seconds(60)));
+    attempt(&mut listing, t + seconds(60), true);
+    listing.events_started(t + seconds(61));
+    attempt(&mut listing, t + seconds(61), true);
+    assert!(!listing.scraped(t + seconds(150)), "events keep it true");
+    assert_eq!(listing.age(t + seconds(150)), Some(Duration::ZERO));
+}
+
+#[test]
 fn p10_one_listing_at_a_time_serves_all_who_wait() {
     let (mut listing, t) = start();
     assert!(listing.begin(t).is_some());
