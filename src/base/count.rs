@@ -10,19 +10,17 @@ const MAX_BOUNDS: usize = 12;
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
-/// The largest duration that a bucket of a histogram takes: as text, in seconds, and in microseconds.
-pub type Bound = (&'static str, u64);
-
 /// How often something took how long.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Histogram {
-    /// In ascending order.
-    bounds: &'static [Bound],
     /// The number of durations for each bound, and after those of the bounds that of the longer ones.
     buckets: [Counter; MAX_BOUNDS + 1],
     /// In microseconds.
     sum: Counter,
 }
+
+/// The largest duration that each bucket of a histogram takes, in microseconds and ascending. There are at most 12.
+pub type Bounds = &'static [u64];
 
 impl Counter {
     /// Returns a counter at 0.
@@ -46,34 +44,27 @@ impl Counter {
 }
 
 impl Histogram {
-    /// Returns an empty histogram with at most 12 bounds.
-    pub const fn new(bounds: &'static [Bound]) -> Self {
-        assert!(bounds.len() <= MAX_BOUNDS);
+    /// Returns an empty histogram.
+    pub const fn new() -> Self {
         Self {
-            bounds,
             buckets: [const { Counter::new() }; MAX_BOUNDS + 1],
             sum: Counter::new(),
         }
     }
 
-    /// Counts a duration.
-    pub fn observe(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let fits = self.bounds.iter().position(|(_, bound)| micros <= *bound);
-        if let Some(bucket) = self.buckets.get(fits.unwrap_or(self.bounds.len())) {
+    /// Counts a duration. The bounds are always the same.
+    pub fn observe(&self, took: Duration, bounds: Bounds) {
+        let micros = took.as_micros() as u64;
+        let fits = bounds.iter().position(|bound| micros <= *bound);
+        if let Some(bucket) = self.buckets.get(fits.unwrap_or(bounds.len())) {
             bucket.add();
         }
         self.sum.add_many(micros);
     }
 
-    /// Returns each bound as text, with the number of durations that are no longer.
-    pub fn cumulative(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let names = self.bounds.iter().map(|(text, _)| *text);
-        let numbers = self.buckets.iter().scan(0, |sum, bucket| {
-            *sum += bucket.get();
-            Some(*sum)
-        });
-        names.chain(["+Inf"]).zip(numbers)
+    /// Returns the number of durations in the bucket of each bound, and the number of the longer ones.
+    pub fn buckets(&self) -> &[Counter] {
+        &self.buckets
     }
 
     /// Returns the sum of all durations, in microseconds.
@@ -87,13 +78,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_counts_for_its_bound_and_all_larger_ones() {
-        let histogram = Histogram::new(&[("0.5", 500_000), ("1.0", 1_000_000)]);
+    fn a_duration_counts_for_the_first_bound_that_it_does_not_exceed() {
+        let histogram = Histogram::new();
         for millis in [0, 500, 501, 1000, 1001, 90_000] {
-            histogram.observe(Duration::from_millis(millis));
+            histogram.observe(Duration::from_millis(millis), &[500_000, 1_000_000]);
         }
-        let buckets: Vec<_> = histogram.cumulative().collect();
-        assert_eq!(buckets, [("0.5", 2), ("1.0", 4), ("+Inf", 6)]);
+        let buckets = histogram.buckets().iter().map(Counter::get);
+        assert_eq!(buckets.take(4).collect::<Vec<_>>(), [2, 2, 2, 0]);
         assert_eq!(histogram.sum(), 93_002_000);
     }
 }

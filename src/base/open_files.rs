@@ -17,11 +17,20 @@ pub struct TooFew {
 
 /// Checks that the process may open as many files as the daemon needs to serve anyone.
 pub fn check() -> Result<(), TooFew> {
-    let Some(limit) = getrlimit(Resource::Nofile).current else {
+    let Some(limit) = limit() else {
         return Ok(());
     };
-    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    check_limit(limit, open as u64)
+    check_limit(limit, count())
+}
+
+/// Returns the number of open files, with the directory of them that is read for that.
+pub fn count() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as u64
+}
+
+/// Returns the limit of open files, if there is one.
+pub fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
 fn check_limit(limit: u64, open: u64) -> Result<(), TooFew> {

@@ -275,7 +275,7 @@ impl Observer {
     ) -> Scanned {
         let begun = Instant::now();
         let scanned = self.scan_until_whole(targets, force_reread, finding, begun);
-        COUNTERS.scans.observe(begun.elapsed());
+        COUNTERS.scanned(begun.elapsed());
         scanned
     }
 

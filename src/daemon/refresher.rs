@@ -281,11 +281,10 @@ impl OutageLog {
 }
 
 fn count(scope: &Scope, error: Option<&docker::Error>, took: Duration) {
-    let seconds = match scope {
-        Scope::All(_) | Scope::Changed(_) => &COUNTERS.listings,
-        Scope::Named(_) => &COUNTERS.readings,
-    };
-    seconds.observe(took);
+    match scope {
+        Scope::All(_) | Scope::Changed(_) => COUNTERS.listed(took),
+        Scope::Named(_) => COUNTERS.reread(took),
+    }
     if let Some(why) = error.and_then(docker::Error::listing_failure) {
         COUNTERS.listing_failed(why);
     }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fs, io, thread};
+use std::{fmt, fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
@@ -117,6 +117,16 @@ impl Bound {
             Listener::Tcp(listener) => listener.accept().map(|(tcp, _)| Stream::Tcp(tcp)),
             Listener::Unix(listener, _) => listener.accept().map(|(unix, _)| Stream::Unix(unix)),
         }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.scope {
+            Scope::All => "listening on ",
+            Scope::Metrics { .. } => "serving metrics on ",
+        })?;
+        self.address.fmt(f)
     }
 }
 

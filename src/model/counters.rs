@@ -6,56 +6,59 @@
 use std::time::Duration;
 
 use super::error_code::ErrorCode;
-use super::operation::{Ending, OperationKind, OperationState};
-use crate::base::count::{Bound, Counter, Histogram};
+use super::operation::{OperationKind, OperationState};
+use crate::base::count::{Bounds, Counter, Histogram};
 
 /// The counters of this process.
 pub static COUNTERS: Counters = Counters::new();
 
-/// The bounds of the seconds of operations.
-const OPERATIONS: &[Bound] = &[
-    ("0.5", 500_000),
-    ("1.0", 1_000_000),
-    ("2.5", 2_500_000),
-    ("5.0", 5_000_000),
-    ("10.0", 10_000_000),
-    ("30.0", 30_000_000),
-    ("60.0", 60_000_000),
-    ("120.0", 120_000_000),
-    ("300.0", 300_000_000),
-    ("600.0", 600_000_000),
-    ("1800.0", 1_800_000_000),
-    ("3600.0", 3_600_000_000),
+const MILLI: u64 = 1000;
+const SECOND: u64 = 1000 * MILLI;
+
+/// The bounds of the time of operations.
+pub const OPERATIONS: Bounds = &[
+    SECOND / 2,
+    SECOND,
+    5 * SECOND / 2,
+    5 * SECOND,
+    10 * SECOND,
+    30 * SECOND,
+    60 * SECOND,
+    120 * SECOND,
+    300 * SECOND,
+    600 * SECOND,
+    1800 * SECOND,
+    3600 * SECOND,
 ];
 
-/// The bounds of the seconds of listings.
-const LISTINGS: &[Bound] = &[
-    ("0.01", 10_000),
-    ("0.025", 25_000),
-    ("0.05", 50_000),
-    ("0.1", 100_000),
-    ("0.25", 250_000),
-    ("0.5", 500_000),
-    ("1.0", 1_000_000),
-    ("2.5", 2_500_000),
-    ("5.0", 5_000_000),
-    ("10.0", 10_000_000),
+/// The bounds of the time of listings.
+pub const LISTINGS: Bounds = &[
+    10 * MILLI,
+    25 * MILLI,
+    50 * MILLI,
+    100 * MILLI,
+    250 * MILLI,
+    500 * MILLI,
+    SECOND,
+    5 * SECOND / 2,
+    5 * SECOND,
+    10 * SECOND,
 ];
 
-/// The bounds of the seconds of scans.
-const SCANS: &[Bound] = &[
-    ("0.0001", 100),
-    ("0.00025", 250),
-    ("0.0005", 500),
-    ("0.001", 1_000),
-    ("0.0025", 2_500),
-    ("0.005", 5_000),
-    ("0.01", 10_000),
-    ("0.05", 50_000),
-    ("0.1", 100_000),
-    ("0.5", 500_000),
-    ("1.0", 1_000_000),
-    ("5.0", 5_000_000),
+/// The bounds of the time of scans.
+pub const SCANS: Bounds = &[
+    100,
+    250,
+    500,
+    MILLI,
+    5 * MILLI / 2,
+    5 * MILLI,
+    10 * MILLI,
+    50 * MILLI,
+    100 * MILLI,
+    500 * MILLI,
+    SECOND,
+    5 * SECOND,
 ];
 
 const KINDS: usize = OperationKind::ALL.len();
@@ -66,23 +69,20 @@ const FAILURES: usize = ListingFailure::ALL.len();
 /// All counters.
 #[derive(Debug)]
 pub struct Counters {
-    /// By kind, then by the state after the end.
-    operations: [[Counter; ENDS]; KINDS],
+    /// By kind and end.
+    operations: [Counter; KINDS * ENDS],
+    /// By kind.
     operation_seconds: [Histogram; KINDS],
-    /// The seconds of listings of all containers, the failed ones included.
-    pub listings: Histogram,
-    /// The seconds of readings of the containers that events have named.
-    pub readings: Histogram,
+    listings: Histogram,
+    readings: Histogram,
     listing_failures: [Counter; FAILURES],
     /// The events children that were at fault and ended.
     pub events_restarts: Counter,
-    /// The seconds of scans of inputs.
-    pub scans: Histogram,
+    scans: Histogram,
     /// The connections that were served.
     pub connections: Counter,
     /// The requests that were read.
     pub requests: Counter,
-    /// The answers that were errors.
     errors: [Counter; CODES],
 }
 
@@ -117,65 +117,98 @@ impl ListingFailure {
 impl Counters {
     const fn new() -> Self {
         Self {
-            operations: [const { [const { Counter::new() }; ENDS] }; KINDS],
-            operation_seconds: [const { Histogram::new(OPERATIONS) }; KINDS],
-            listings: Histogram::new(LISTINGS),
-            readings: Histogram::new(LISTINGS),
+            operations: [const { Counter::new() }; KINDS * ENDS],
+            operation_seconds: [const { Histogram::new() }; KINDS],
+            listings: Histogram::new(),
+            readings: Histogram::new(),
             listing_failures: [const { Counter::new() }; FAILURES],
             events_restarts: Counter::new(),
-            scans: Histogram::new(SCANS),
+            scans: Histogram::new(),
             connections: Counter::new(),
             requests: Counter::new(),
             errors: [const { Counter::new() }; CODES],
         }
     }
 
-    /// Counts the end of an operation, which took this long; `None` where it never began.
-    pub fn operation_ended(&self, kind: OperationKind, ending: &Ending, took: Option<Duration>) {
-        let ends = self.operations.get(kind as usize);
-        let end = OperationState::ENDS
-            .iter()
-            .position(|state| *state == ending.state());
-        if let Some(counter) = ends.zip(end).and_then(|(ends, end)| ends.get(end)) {
-            counter.add();
-        }
-        let seconds = self.operation_seconds.get(kind as usize);
-        if let Some((seconds, took)) = seconds.zip(took) {
-            seconds.observe(took);
-        }
-    }
-
-    /// Returns each kind of operation, with the number of those in each state after the end, and their seconds.
-    pub fn operations(
+    /// Counts an operation that is in this state after its end. It took so long; `None` where it never began.
+    pub fn operation_ended(
         &self,
-    ) -> impl Iterator<Item = (OperationKind, &[Counter; ENDS], &Histogram)> {
-        let kinds = OperationKind::ALL.into_iter();
-        let all = kinds.zip(&self.operations).zip(&self.operation_seconds);
-        all.map(|((kind, ends), seconds)| (kind, ends, seconds))
-    }
-
-    /// Counts a listing that failed.
-    pub fn listing_failed(&self, why: ListingFailure) {
-        if let Some(counter) = self.listing_failures.get(why as usize) {
-            counter.add();
+        kind: OperationKind,
+        state: OperationState,
+        took: Option<Duration>,
+    ) {
+        let end = OperationState::ENDS.iter().position(|end| *end == state);
+        let at = end.map(|end| kind as usize * ENDS + end);
+        add(&self.operations, at.unwrap_or(usize::MAX));
+        if let (Some(seconds), Some(took)) = (self.operation_seconds.get(kind as usize), took) {
+            seconds.observe(took, OPERATIONS);
         }
     }
 
-    /// Returns the number of listings that failed, by the reason.
-    pub fn listing_failures(&self) -> impl Iterator<Item = (ListingFailure, &Counter)> {
-        ListingFailure::ALL.into_iter().zip(&self.listing_failures)
+    /// Returns the number of operations that ended: of each kind in turn, those with each end.
+    pub fn operations(&self) -> &[Counter] {
+        &self.operations
+    }
+
+    /// Returns the time of the operations of each kind, with bounds as in [`OPERATIONS`].
+    pub fn operation_seconds(&self) -> &[Histogram] {
+        &self.operation_seconds
+    }
+
+    /// Counts a listing of all containers, which may have failed.
+    pub fn listed(&self, took: Duration) {
+        self.listings.observe(took, LISTINGS);
+    }
+
+    /// Returns the time of listings of all containers, with bounds as in [`LISTINGS`].
+    pub fn listings(&self) -> &Histogram {
+        &self.listings
+    }
+
+    /// Counts a reading of the containers that events have named, which may have failed.
+    pub fn reread(&self, took: Duration) {
+        self.readings.observe(took, LISTINGS);
+    }
+
+    /// Returns the time of such readings, with bounds as in [`LISTINGS`].
+    pub fn readings(&self) -> &Histogram {
+        &self.readings
+    }
+
+    /// Counts a listing or reading that failed.
+    pub fn listing_failed(&self, why: ListingFailure) {
+        add(&self.listing_failures, why as usize);
+    }
+
+    /// Returns the number of those that failed, for each reason in turn.
+    pub fn listing_failures(&self) -> &[Counter] {
+        &self.listing_failures
+    }
+
+    /// Counts a scan of inputs.
+    pub fn scanned(&self, took: Duration) {
+        self.scans.observe(took, SCANS);
+    }
+
+    /// Returns the time of scans, with bounds as in [`SCANS`].
+    pub fn scans(&self) -> &Histogram {
+        &self.scans
     }
 
     /// Counts an answer that is an error.
     pub fn error(&self, code: ErrorCode) {
-        if let Some(counter) = self.errors.get(code as usize) {
-            counter.add();
-        }
+        add(&self.errors, code as usize);
     }
 
-    /// Returns the number of answers that were errors, by the code.
-    pub fn errors(&self) -> impl Iterator<Item = (ErrorCode, &Counter)> {
-        ErrorCode::ALL.into_iter().zip(&self.errors)
+    /// Returns the number of answers that were errors, for each code in turn.
+    pub fn errors(&self) -> &[Counter] {
+        &self.errors
+    }
+}
+
+fn add(counters: &[Counter], at: usize) {
+    if let Some(counter) = counters.get(at) {
+        counter.add();
     }
 }
 
@@ -183,38 +216,20 @@ impl Counters {
 mod tests {
     use super::*;
 
+    fn numbers(counters: &[Counter]) -> Vec<u64> {
+        counters.iter().map(Counter::get).collect()
+    }
+
     #[test]
     fn an_operation_counts_for_its_kind_and_end() {
         let counters = Counters::new();
-        let failed = Ending::Failed("no image".into());
         let took = Duration::from_secs(3);
-        counters.operation_ended(OperationKind::Start, &failed, Some(took));
-        counters.operation_ended(OperationKind::Start, &Ending::Cancelled, None);
-        let all: Vec<_> = counters.operations().collect();
-        let of_start = all.iter().find(|(kind, ..)| *kind == OperationKind::Start);
-        let (_, ends, seconds) = of_start.unwrap();
-        let ends = OperationState::ENDS
-            .map(OperationState::as_str)
-            .into_iter()
-            .zip(*ends);
-        let ends: Vec<_> = ends.map(|(end, counter)| (end, counter.get())).collect();
-        let expected = [
-            ("succeeded", 0),
-            ("failed", 1),
-            ("cancelled", 1),
-            ("interrupted", 0),
-        ];
-        assert_eq!(ends, expected);
-        assert_eq!(seconds.cumulative().last(), Some(("+Inf", 1)), "one ran");
-        assert_eq!(seconds.sum(), 3_000_000);
-        let others = all
-            .iter()
-            .filter(|(kind, ..)| *kind != OperationKind::Start);
-        assert!(
-            others
-                .flat_map(|(_, ends, _)| *ends)
-                .all(|counter| counter.get() == 0)
-        );
+        counters.operation_ended(OperationKind::Start, OperationState::Failed, Some(took));
+        counters.operation_ended(OperationKind::Start, OperationState::Cancelled, None);
+        let expected = [0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(numbers(counters.operations()), expected);
+        let sums = counters.operation_seconds().iter().map(Histogram::sum);
+        assert_eq!(sums.collect::<Vec<_>>(), [0, 3_000_000, 0, 0], "one ran");
     }
 
     #[test]
@@ -223,17 +238,26 @@ mod tests {
             assert_eq!(kind as usize, index);
         }
         let counters = Counters::new();
+        for kind in OperationKind::ALL {
+            for end in OperationState::ENDS {
+                counters.operation_ended(kind, end, None);
+            }
+        }
         for why in ListingFailure::ALL {
             counters.listing_failed(why);
         }
         for code in ErrorCode::ALL {
             counters.error(code);
         }
-        assert!(
-            counters
-                .listing_failures()
-                .all(|(_, counter)| counter.get() == 1)
-        );
-        assert!(counters.errors().all(|(_, counter)| counter.get() == 1));
+        assert_eq!(numbers(counters.operations()), [1; 16]);
+        assert_eq!(numbers(counters.listing_failures()), [1; 4]);
+        assert_eq!(numbers(counters.errors()), [1; 37]);
+    }
+
+    #[test]
+    fn bounds_ascend_and_are_not_more_than_a_histogram_has() {
+        for bounds in [OPERATIONS, LISTINGS, SCANS] {
+            assert!(bounds.is_sorted() && bounds.len() < Histogram::new().buckets().len());
+        }
     }
 }

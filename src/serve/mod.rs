@@ -72,14 +72,13 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         log::warn!("processes that leave an operation's group cannot be adopted: {e}");
     }
     let token = config.token_file.as_deref().map(read_token).transpose()?;
-    let mut bound = bind(inherited, &config.listen, token.is_some())?;
+    let mut bound = bind(inherited, &config, token.is_some())?;
     bound.extend(
         config
             .runtime_socket
             .as_deref()
             .and_then(runtime_socket::bind),
     );
-    bound.extend(bind_metrics(&config.metrics_listen, token.is_some())?);
     log_problems(&manifest);
     let daemon = Daemon::build(config, token).map_err(ServeError::Descriptors)?;
     let starts_some = manifest.devcontainers.iter().any(|one| one.autostart);
@@ -108,43 +107,46 @@ fn read_token(path: &Path) -> Result<Arc<TokenFile>, ServeError> {
 /// Listens on the addresses, and on the sockets that a service manager has opened.
 fn bind(
     inherited: Vec<OwnedFd>,
-    addresses: &[ListenAddress],
+    config: &Config,
     has_token: bool,
 ) -> Result<Vec<Bound>, ServeError> {
     let inherited = inherited.into_iter().map(Bound::inherited);
     let mut bound: Vec<Bound> = inherited
         .collect::<Result<_, _>>()
         .map_err(ServeError::Inherited)?;
-    let mut all = bound.iter().map(|bound| &bound.address).chain(addresses);
-    if let Some(exposed) = all.find(|address| address.is_exposed() && !has_token) {
+    let mut inherited = bound.iter().map(|bound| &bound.address);
+    if let Some(exposed) = inherited.find(|address| address.is_exposed() && !has_token) {
         return Err(ServeError::Exposed(ListenFlag::Listen, exposed.clone()));
     }
-    for address in addresses {
-        bound.push(bind_one(ListenFlag::Listen, address)?);
-    }
+    bind_all(ListenFlag::Listen, &config.listen, has_token, &mut bound)?;
+    let flag = ListenFlag::MetricsListen;
+    bind_all(flag, &config.metrics_listen, has_token, &mut bound)?;
     for bound in &bound {
-        log::info!("listening on {}", bound.address);
+        log::info!("{bound}");
     }
     Ok(bound)
 }
 
-/// Listens on the addresses at which only the metrics and the health of the daemon are served.
-fn bind_metrics(addresses: &[ListenAddress], has_token: bool) -> Result<Vec<Bound>, ServeError> {
-    let flag = ListenFlag::MetricsListen;
-    let bind = |address: &ListenAddress| {
-        if address.is_exposed() && !has_token {
-            return Err(ServeError::Exposed(flag, address.clone()));
-        }
-        let bound = bind_one(flag, address)?.for_metrics();
-        log::info!("serving metrics on {}", bound.address);
-        Ok(bound)
-    };
-    addresses.iter().map(bind).collect()
-}
-
-fn bind_one(flag: ListenFlag, address: &ListenAddress) -> Result<Bound, ServeError> {
-    let listener = Bound::new(address);
-    listener.map_err(|error| ServeError::Listen(flag, address.clone(), error))
+/// Listens on the addresses of a flag.
+fn bind_all(
+    flag: ListenFlag,
+    addresses: &[ListenAddress],
+    has_token: bool,
+    all: &mut Vec<Bound>,
+) -> Result<(), ServeError> {
+    let mut exposed = addresses.iter().filter(|address| address.is_exposed());
+    if let Some(exposed) = exposed.next().filter(|_| !has_token) {
+        return Err(ServeError::Exposed(flag, exposed.clone()));
+    }
+    for address in addresses {
+        let bound = Bound::new(address);
+        let bound = bound.map_err(|error| ServeError::Listen(flag, address.clone(), error))?;
+        all.push(match flag {
+            ListenFlag::Listen => bound,
+            ListenFlag::MetricsListen => bound.for_metrics(),
+        });
+    }
+    Ok(())
 }
 
 fn read_manifest(path: Option<&Path>) -> Result<Manifest, ManifestError> {

@@ -15,9 +15,10 @@ const SERVED_FOR: Duration = Duration::from_secs(60);
 /// Minimum pause between attempts while listing fails, however many requests come.
 const TRIED_EVERY: Duration = Duration::from_secs(1);
 
-/// How many times as old as a request allows a list may be for a scrape. With the default of `--cache-duration` that is a
-/// minute, so that an idle daemon that is scraped often runs docker once a minute.
+/// How many times as old as a request allows a list may be for a scrape, and the age from which it is too old in any case. An
+/// idle daemon that is scraped often runs docker once a minute.
 const SCRAPED_AT: u32 = 6;
+const SCRAPED_LAST: Duration = Duration::from_secs(60);
 
 /// The answer to a request for the container list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,7 +240,7 @@ impl Listing {
     pub(super) fn scraped(&mut self, now: Instant) -> bool {
         let failed = self.failure.as_ref().map(|failure| failure.ended);
         let tried = failed.or(self.good.as_ref().map(|good| good.begun));
-        let patience = TRIED_EVERY.max(self.cache_for * SCRAPED_AT);
+        let patience = (self.cache_for * SCRAPED_AT).clamp(TRIED_EVERY, SCRAPED_LAST);
         let is_old = tried.is_some_and(|tried| now >= tried + patience);
         let wants_list = is_old && self.running.is_none() && !self.follows_events();
         if wants_list {

@@ -73,6 +73,14 @@ fn a_bad_flag_or_value_is_one_line_and_status_2() {
             &["--listen 0.0.0.0:0", "loopback"],
         ),
         (&["--listen", "[::]:0"], &["--listen [::]:0", "loopback"]),
+        (
+            &["--metrics-listen", "9382"],
+            &["--metrics-listen 9382", "HOST:PORT"],
+        ),
+        (
+            &["--metrics-listen", "0.0.0.0:0"],
+            &["--metrics-listen 0.0.0.0:0", "loopback", "--token-file"],
+        ),
         (&["--docker", ""], &["--docker"]),
         (&["--docker=-v"], &["--docker -v"]),
         (

@@ -4,12 +4,13 @@ use crate::common::{Daemon, Response, Sandbox, parse};
 
 pub(super) const RECREATE: &str = "/devcontainers/container/box1/recreate";
 const WAIT: &str = "/devcontainers/app/recreate?wait=true";
-const READS: [&str; 6] = [
+const READS: [&str; 7] = [
     "/",
     "/devcontainers",
     "/devcontainers/app",
     "/devcontainers/app/logs?follow=true",
     "/healthz",
+    "/metrics",
     "/nope",
 ];
 

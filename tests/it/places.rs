@@ -140,6 +140,7 @@ fn p19_a_reserve_answers_while_all_connections_are_busy() {
     daemon
         .post("/devcontainers/app/cancel")
         .assert_error(409, nothing, "");
+    assert_eq!(daemon.get("/metrics").status, 200);
     // Silent connections do not shut others out of the reserve.
     let silent = daemon.connections(100);
     daemon.assert_prompt(&[200]);

@@ -58,6 +58,7 @@ fn every_route_but_healthz_needs_the_token() {
         ("GET", "/events"),
         ("GET", "/readyz"),
         ("GET", "/version"),
+        ("GET", "/metrics"),
         ("GET", "/nope"),
         ("GET", "/healthz/x"),
         ("GET", "/page/x"),

@@ -320,18 +320,15 @@ impl OperationRun {
         self.journal.end(end, summary);
     }
 
-    fn seconds(&self, end: &End) -> f64 {
-        end.finished_at.seconds_since(self.id.began_at()).max(0.0)
-    }
-
     fn count(&self, end: &End) {
-        let took = Duration::try_from_secs_f64(self.seconds(end)).ok();
-        let took = took.filter(|_| self.queued_at.is_none());
-        COUNTERS.operation_ended(self.kind, &end.ending, took);
+        let millis = end.finished_at.as_millis() - self.id.began_at().as_millis();
+        let took = Duration::from_millis(millis.max(0).unsigned_abs());
+        let took = Some(took).filter(|_| self.queued_at.is_none());
+        COUNTERS.operation_ended(self.kind, end.ending.state(), took);
     }
 
     fn summary(&self, end: &End) -> String {
-        let seconds = self.seconds(end);
+        let seconds = end.finished_at.seconds_since(self.id.began_at()).max(0.0);
         let (verb, state) = (self.kind.verb(), end.ending.state().as_str());
         let summary = format!("{verb} {state} after {seconds:.1} s");
         match end.explanation(self.kind) {

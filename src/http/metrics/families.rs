@@ -1,10 +1,14 @@
-//! The table of all metrics. A new one is a row here, and a row in `docs/metrics.md`.
+//! All metrics. Each has a row in `docs/metrics.md`, too.
+//!
+//! Labels have values from fixed sets, so that the number of samples is the same for every daemon.
 
 use super::process::Process;
 use super::text::{Kind, Text};
-use crate::model::api::Status;
+use crate::base::count::Counter;
+use crate::model::api::{Devcontainer, Status};
 use crate::model::container::RunState;
-use crate::model::counters::COUNTERS;
+use crate::model::counters::{COUNTERS, LISTINGS, ListingFailure, OPERATIONS, SCANS};
+use crate::model::error_code::ErrorCode;
 use crate::model::operation::{OperationKind, OperationState};
 use crate::state::Scraped;
 
@@ -16,261 +20,216 @@ pub(super) struct Figures {
     pub(super) process: Process,
 }
 
-/// A metric.
-pub(super) struct Family {
-    /// The name of its samples, but for the endings of a histogram.
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) help: &'static str,
-    /// Writes its samples. There may be none.
-    pub(super) samples: fn(&Figures, &mut Text),
+/// Writes all metrics.
+pub(super) fn write(now: &Figures, text: &mut Text) {
+    engine(&now.scraped, text);
+    containers(&now.scraped, text);
+    operations(&now.scraped, text);
+    clients(now, text);
+    process(&now.process, text);
 }
 
-/// The metrics, in the order in which they are written. Labels have values from fixed sets, so that the number of samples is
-/// the same for every daemon.
-pub(super) const FAMILIES: &[Family] = &[
-    Family {
-        name: "devcontainerd_build_info",
-        kind: Kind::Gauge,
-        help: "Version of the daemon; the value is 1.",
-        samples: |_, text| text.labelled(&[("version", env!("CARGO_PKG_VERSION"))], 1),
-    },
-    Family {
-        name: "devcontainerd_engine_up",
-        kind: Kind::Gauge,
-        help: "1 if containers could be listed the last time.",
-        samples: |now, text| {
-            if let Some(lists) = now.scraped.lists {
-                text.number(lists.into());
-            }
-        },
-    },
-    Family {
-        name: "devcontainerd_listing_age_seconds",
-        kind: Kind::Gauge,
-        help: "Age of the list that the other metrics show.",
-        samples: |now, text| {
-            if let Some(age) = now.scraped.age {
-                text.micros(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
-            }
-        },
-    },
-    Family {
-        name: "devcontainerd_listing_duration_seconds",
-        kind: Kind::Histogram,
-        help: "Time that listing all containers took.",
-        samples: |_, text| text.histogram(None, &COUNTERS.listings),
-    },
-    Family {
-        name: "devcontainerd_reading_duration_seconds",
-        kind: Kind::Histogram,
-        help: "Time that reading the containers took that events named.",
-        samples: |_, text| text.histogram(None, &COUNTERS.readings),
-    },
-    Family {
-        name: "devcontainerd_listing_failures_total",
-        kind: Kind::Counter,
-        help: "Listings and readings in which docker failed.",
-        samples: |_, text| {
-            for (why, counter) in COUNTERS.listing_failures() {
-                text.labelled(&[("reason", why.as_str())], counter.get());
-            }
-        },
-    },
-    Family {
-        name: "devcontainerd_events_followed",
-        kind: Kind::Gauge,
-        help: "1 if docker events keeps the list current.",
-        samples: |now, text| text.number(now.scraped.follows_events.into()),
-    },
-    Family {
-        name: "devcontainerd_events_restarts_total",
-        kind: Kind::Counter,
-        help: "Times that docker events failed and had to be replaced.",
-        samples: |_, text| text.number(COUNTERS.events_restarts.get()),
-    },
-    Family {
-        name: "devcontainerd_containers",
-        kind: Kind::Gauge,
-        help: "Containers by state.",
-        samples: |now, text| {
-            let all = now.scraped.view.containers.iter();
-            let found: Vec<&str> = all.map(|one| one.info.run_state.word()).collect();
-            text.tally("state", &RunState::WORDS, &found);
-        },
-    },
-    Family {
-        name: "devcontainerd_devcontainers",
-        kind: Kind::Gauge,
-        help: "Dev containers by status.",
-        samples: |now, text| {
-            let all = now.scraped.view.devcontainers.iter();
-            let found: Vec<&str> = all.map(|one| one.status.as_str()).collect();
-            text.tally("status", &Status::ALL.map(Status::as_str), &found);
-        },
-    },
-    Family {
-        name: "devcontainerd_devcontainers_dirty",
-        kind: Kind::Gauge,
-        help: "Dev containers that no longer match their configuration.",
-        samples: |now, text| {
-            let all = now.scraped.view.devcontainers.iter();
-            text.number(all.filter(|one| one.dirty).count() as u64);
-        },
-    },
-    Family {
-        name: "devcontainerd_devcontainers_unchecked",
-        kind: Kind::Gauge,
-        help: "Dev containers of which not everything could be compared.",
-        samples: |now, text| {
-            let all = now.scraped.view.devcontainers.iter();
-            text.number(all.filter(|one| one.unchecked.is_some()).count() as u64);
-        },
-    },
-    Family {
-        name: "devcontainerd_warnings",
-        kind: Kind::Gauge,
-        help: "Warnings that the list of containers has.",
-        samples: |now, text| text.number(now.scraped.view.warnings.len() as u64),
-    },
-    Family {
-        name: "devcontainerd_watcher_up",
-        kind: Kind::Gauge,
-        help: "1 if changes of files are noticed at once.",
-        samples: |now, text| text.number(now.scraped.watches.into()),
-    },
-    Family {
-        name: "devcontainerd_scan_duration_seconds",
-        kind: Kind::Histogram,
-        help: "Time that comparing the inputs of dev containers took.",
-        samples: |_, text| text.histogram(None, &COUNTERS.scans),
-    },
-    Family {
-        name: "devcontainerd_operations_running",
-        kind: Kind::Gauge,
-        help: "Operations that run, by kind.",
-        samples: |now, text| operations(now, OperationState::Running, text),
-    },
-    Family {
-        name: "devcontainerd_operations_queued",
-        kind: Kind::Gauge,
-        help: "Operations that wait for their turn, by kind.",
-        samples: |now, text| operations(now, OperationState::Queued, text),
-    },
-    Family {
-        name: "devcontainerd_operations_total",
-        kind: Kind::Counter,
-        help: "Operations that ended, by kind and outcome.",
-        samples: |_, text| {
-            for (kind, ends, _) in COUNTERS.operations() {
-                for (end, counter) in OperationState::ENDS.into_iter().zip(ends) {
-                    let labels = [("kind", kind.verb()), ("outcome", end.as_str())];
-                    text.labelled(&labels, counter.get());
-                }
-            }
-        },
-    },
-    Family {
-        name: "devcontainerd_operation_duration_seconds",
-        kind: Kind::Histogram,
-        help: "Time that operations took, without that in the queue.",
-        samples: |_, text| {
-            for (kind, _, seconds) in COUNTERS.operations() {
-                text.histogram(Some(("kind", kind.verb())), seconds);
-            }
-        },
-    },
-    Family {
-        name: "devcontainerd_connections_open",
-        kind: Kind::Gauge,
-        help: "Connections that are open.",
-        samples: |now, text| text.number(now.connections as u64),
-    },
-    Family {
-        name: "devcontainerd_streams_open",
-        kind: Kind::Gauge,
-        help: "Streams of changes and logs that are open.",
-        samples: |now, text| text.number(now.streams as u64),
-    },
-    Family {
-        name: "devcontainerd_connections_total",
-        kind: Kind::Counter,
-        help: "Connections that were served.",
-        samples: |_, text| text.number(COUNTERS.connections.get()),
-    },
-    Family {
-        name: "devcontainerd_requests_total",
-        kind: Kind::Counter,
-        help: "Requests that were read.",
-        samples: |_, text| text.number(COUNTERS.requests.get()),
-    },
-    Family {
-        name: "devcontainerd_request_errors_total",
-        kind: Kind::Counter,
-        help: "Answers that were errors, by code; refused requests among them.",
-        samples: |_, text| {
-            for (code, counter) in COUNTERS.errors() {
-                text.labelled(&[("code", code.row().1)], counter.get());
-            }
-        },
-    },
-    Family {
-        name: "process_cpu_seconds_total",
-        kind: Kind::Counter,
-        help: "Time on a processor, without that of other programs that it ran.",
-        samples: |now, text| text.micros(now.process.cpu),
-    },
-    Family {
-        name: "process_resident_memory_bytes",
-        kind: Kind::Gauge,
-        help: "Resident memory.",
-        samples: |now, text| text.number(now.process.resident),
-    },
-    Family {
-        name: "process_virtual_memory_bytes",
-        kind: Kind::Gauge,
-        help: "Virtual memory.",
-        samples: |now, text| text.number(now.process.virtual_memory),
-    },
-    Family {
-        name: "process_open_fds",
-        kind: Kind::Gauge,
-        help: "Open file descriptors.",
-        samples: |now, text| text.number(now.process.open_files),
-    },
-    Family {
-        name: "process_max_fds",
-        kind: Kind::Gauge,
-        help: "Limit of open file descriptors.",
-        samples: |now, text| {
-            if let Some(max) = now.process.max_files {
-                text.number(max);
-            }
-        },
-    },
-    Family {
-        name: "process_threads",
-        kind: Kind::Gauge,
-        help: "Threads.",
-        samples: |now, text| text.number(now.process.threads),
-    },
-    Family {
-        name: "process_start_time_seconds",
-        kind: Kind::Gauge,
-        help: "Start of the daemon, since 1970.",
-        samples: |now, text| text.micros(now.process.started),
-    },
-];
+fn engine(now: &Scraped, text: &mut Text) {
+    text.begin(
+        Kind::Gauge,
+        "devcontainerd_build_info",
+        "Version of the daemon.",
+    );
+    text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.begin(
+        Kind::Gauge,
+        "devcontainerd_engine_up",
+        "1 if containers could be listed the last time.",
+    );
+    if let Some(lists) = now.lists {
+        text.sample(&[], lists.into());
+    }
+    text.begin(
+        Kind::Gauge,
+        "devcontainerd_listing_age_seconds",
+        "Age of the list that the other metrics show.",
+    );
+    if let Some(age) = now.age {
+        text.micros(age.as_micros() as u64);
+    }
+    text.histogram(
+        "devcontainerd_listing_duration_seconds",
+        "Time of listings of all containers.",
+        COUNTERS.listings(),
+        LISTINGS,
+    );
+    text.histogram(
+        "devcontainerd_reading_duration_seconds",
+        "Time of readings of containers that events named.",
+        COUNTERS.readings(),
+        LISTINGS,
+    );
+    text.begin(
+        Kind::Counter,
+        "devcontainerd_listing_failures_total",
+        "Listings and readings in which docker failed.",
+    );
+    for (why, counter) in ListingFailure::ALL.iter().zip(COUNTERS.listing_failures()) {
+        text.sample(&[("reason", why.as_str())], counter.get());
+    }
+    text.gauge(
+        "devcontainerd_events_followed",
+        "1 if docker events keeps the list current.",
+        now.follows_events.into(),
+    );
+    text.counter(
+        "devcontainerd_events_restarts_total",
+        "Times that docker events had to be replaced.",
+        COUNTERS.events_restarts.get(),
+    );
+}
 
-/// Writes the number of operations in a state, by kind.
-fn operations(now: &Figures, state: OperationState, text: &mut Text) {
-    let jobs = now
-        .scraped
-        .view
-        .devcontainers
-        .iter()
-        .filter_map(|one| one.job);
-    let jobs = jobs.filter(|job| job.state == state);
-    let found: Vec<&str> = jobs.map(|job| job.kind.verb()).collect();
-    text.tally("kind", &OperationKind::ALL.map(OperationKind::verb), &found);
+fn containers(now: &Scraped, text: &mut Text) {
+    let view = &now.view;
+    text.begin(Kind::Gauge, "devcontainerd_containers", "Containers.");
+    text.tally("state", &RunState::WORDS, &|at| {
+        Some(view.containers.get(at)?.info.run_state.word())
+    });
+    text.begin(
+        Kind::Gauge,
+        "devcontainerd_devcontainers",
+        "Dev containers.",
+    );
+    text.tally("status", &Status::ALL.map(Status::as_str), &|at| {
+        Some(view.devcontainers.get(at)?.status.as_str())
+    });
+    let count = |is: fn(&Devcontainer) -> bool| {
+        let all = view.devcontainers.iter();
+        all.filter(|one| is(one)).count() as u64
+    };
+    text.gauge(
+        "devcontainerd_devcontainers_dirty",
+        "Dev containers that no longer match their configuration.",
+        count(|one| one.dirty),
+    );
+    text.gauge(
+        "devcontainerd_devcontainers_unchecked",
+        "Dev containers that could not be compared whole.",
+        count(|one| one.unchecked.is_some()),
+    );
+    text.gauge(
+        "devcontainerd_warnings",
+        "Warnings of the list of containers.",
+        view.warnings.len() as u64,
+    );
+    text.gauge(
+        "devcontainerd_watcher_up",
+        "1 if changes of files are noticed at once.",
+        now.watches.into(),
+    );
+    text.histogram(
+        "devcontainerd_scan_duration_seconds",
+        "Time of scans of the inputs of dev containers.",
+        COUNTERS.scans(),
+        SCANS,
+    );
+}
+
+fn operations(now: &Scraped, text: &mut Text) {
+    let kinds = OperationKind::ALL.map(OperationKind::verb);
+    for (state, name, help) in [
+        (
+            OperationState::Running,
+            "devcontainerd_operations_running",
+            "Operations that run.",
+        ),
+        (
+            OperationState::Queued,
+            "devcontainerd_operations_queued",
+            "Operations that wait for their turn.",
+        ),
+    ] {
+        text.begin(Kind::Gauge, name, help);
+        text.tally("kind", &kinds, &|at| {
+            let job = now.view.devcontainers.get(at)?.job;
+            let job = job.filter(|job| job.state == state);
+            Some(job.map_or("", |job| job.kind.verb()))
+        });
+    }
+    text.begin(
+        Kind::Counter,
+        "devcontainerd_operations_total",
+        "Operations that ended.",
+    );
+    let mut counters = COUNTERS.operations().iter().map(Counter::get);
+    for kind in kinds {
+        for (end, number) in OperationState::ENDS.iter().zip(&mut counters) {
+            text.sample(&[("kind", kind), ("outcome", end.as_str())], number);
+        }
+    }
+    text.begin(
+        Kind::Histogram,
+        "devcontainerd_operation_duration_seconds",
+        "Time of operations, without that in the queue.",
+    );
+    for (kind, seconds) in kinds.iter().zip(COUNTERS.operation_seconds()) {
+        text.buckets(&[("kind", kind)], seconds, OPERATIONS);
+    }
+}
+
+fn clients(now: &Figures, text: &mut Text) {
+    text.gauge(
+        "devcontainerd_connections_open",
+        "Open connections.",
+        now.connections as u64,
+    );
+    text.gauge(
+        "devcontainerd_streams_open",
+        "Open streams of changes and logs.",
+        now.streams as u64,
+    );
+    text.counter(
+        "devcontainerd_connections_total",
+        "Connections that were served.",
+        COUNTERS.connections.get(),
+    );
+    text.counter(
+        "devcontainerd_requests_total",
+        "Requests that were read.",
+        COUNTERS.requests.get(),
+    );
+    text.begin(
+        Kind::Counter,
+        "devcontainerd_request_errors_total",
+        "Answers that were errors.",
+    );
+    for (code, counter) in ErrorCode::ALL.iter().zip(COUNTERS.errors()) {
+        text.sample(&[("code", code.row().1)], counter.get());
+    }
+}
+
+/// The names are those that libraries for Prometheus use.
+fn process(now: &Process, text: &mut Text) {
+    text.begin(
+        Kind::Counter,
+        "process_cpu_seconds_total",
+        "Time on a processor.",
+    );
+    text.micros(now.cpu);
+    text.gauge(
+        "process_resident_memory_bytes",
+        "Resident memory.",
+        now.resident,
+    );
+    text.gauge(
+        "process_virtual_memory_bytes",
+        "Virtual memory.",
+        now.virtual_memory,
+    );
+    text.gauge("process_open_fds", "Open files.", now.open_files);
+    if let Some(max) = now.max_files {
+        text.gauge("process_max_fds", "Limit of open files.", max);
+    }
+    text.gauge("process_threads", "Threads.", now.threads);
+    text.begin(
+        Kind::Gauge,
+        "process_start_time_seconds",
+        "Start of the daemon, since 1970.",
+    );
+    text.micros(now.started);
 }

@@ -6,7 +6,7 @@ mod families;
 mod process;
 mod text;
 
-use self::families::{FAMILIES, Figures};
+use self::families::Figures;
 use self::process::Process;
 use self::text::Text;
 use super::page::accepts;
@@ -61,10 +61,7 @@ impl Service {
 
 fn written(figures: &Figures, format: Format) -> Vec<u8> {
     let mut text = Text::new(format);
-    for family in FAMILIES {
-        text.begin(family.name, family.kind, family.help);
-        (family.samples)(figures, &mut text);
-    }
+    families::write(figures, &mut text);
     text.end()
 }
 

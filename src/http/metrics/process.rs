@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use rustix::process::{Resource, getrlimit};
-
+use crate::base::open_files;
 use crate::base::time::Timestamp;
 
 /// The microseconds of a tick, in which the kernel counts the time of processors: it has 100 a second for every program
@@ -31,15 +30,14 @@ impl Process {
     pub(super) fn read(started: Timestamp) -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let files = fs::read_dir("/proc/self/fd");
         Self {
             cpu: ticks(&stat).saturating_mul(TICK),
             resident: value(&status, "VmRSS:") << 10,
             virtual_memory: value(&status, "VmSize:") << 10,
             threads: value(&status, "Threads:"),
             // The directory that is read is one of them.
-            open_files: files.map_or(0, |files| files.count().saturating_sub(1) as u64),
-            max_files: getrlimit(Resource::Nofile).current,
+            open_files: open_files::count().saturating_sub(1),
+            max_files: open_files::limit(),
             started: started.as_millis().unsigned_abs() * 1000,
         }
     }

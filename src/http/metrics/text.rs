@@ -1,7 +1,7 @@
 //! The two text formats of metrics.
 
 use super::Format;
-use crate::base::count::Histogram;
+use crate::base::count::{Bounds, Counter, Histogram};
 
 /// The kind of a metric, which says how its samples are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) enum Kind {
 }
 
 /// A label and its value. No value has a character that would have to be escaped.
-pub(super) type Label = (&'static str, &'static str);
+pub(super) type Label<'a> = (&'static str, &'a str);
 
 const TOTAL: &str = "_total";
 const MICROS: u64 = 1_000_000;
@@ -27,7 +27,7 @@ pub(super) struct Text {
 }
 
 impl Kind {
-    pub(super) fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
@@ -46,12 +46,13 @@ impl Text {
     }
 
     /// Begins a metric. `name` is that of its samples, but for the endings of a histogram.
-    pub(super) fn begin(&mut self, name: &'static str, kind: Kind, help: &str) {
+    pub(super) fn begin(&mut self, kind: Kind, name: &'static str, help: &str) {
         self.name = name;
         let family = match self.format {
             Format::OpenMetrics => name.strip_suffix(TOTAL).unwrap_or(name),
             Format::Prometheus => name,
         };
+        let kind = kind.as_str();
         self.put(&[
             "# HELP ",
             family,
@@ -60,46 +61,83 @@ impl Text {
             "\n# TYPE ",
             family,
             " ",
-            kind.as_str(),
+            kind,
             "\n",
         ]);
     }
 
-    /// Writes the sample of a metric without labels.
-    pub(super) fn number(&mut self, value: u64) {
-        self.sample("", &[], value);
+    /// Writes a gauge without labels.
+    pub(super) fn gauge(&mut self, name: &'static str, help: &str, value: u64) {
+        self.begin(Kind::Gauge, name, help);
+        self.sample(&[], value);
     }
 
-    /// Writes a sample with labels.
-    pub(super) fn labelled(&mut self, labels: &[Label], value: u64) {
-        self.sample("", labels, value);
+    /// Writes a counter without labels.
+    pub(super) fn counter(&mut self, name: &'static str, help: &str, value: u64) {
+        self.begin(Kind::Counter, name, help);
+        self.sample(&[], value);
     }
 
-    /// Writes a sample for each of `words`, as the value of `label`: how often `found` has it.
-    pub(super) fn tally(&mut self, label: &'static str, words: &[&'static str], found: &[&str]) {
-        for word in words {
-            let count = found.iter().filter(|one| *one == word).count();
-            self.labelled(&[(label, word)], count as u64);
-        }
+    /// Writes a sample of the metric that was begun last.
+    pub(super) fn sample(&mut self, labels: &[Label<'_>], value: u64) {
+        self.head("", labels, "");
+        self.whole(value);
     }
 
-    /// Writes the sample of a metric without labels, in seconds.
+    /// Writes a sample without labels, in seconds.
     pub(super) fn micros(&mut self, micros: u64) {
-        self.head("", &[], None);
+        self.head("", &[], "");
         self.seconds(micros);
     }
 
-    /// Writes the samples of a histogram, which has at most one label.
-    pub(super) fn histogram(&mut self, label: Option<Label>, histogram: &Histogram) {
-        let labels = label.as_slice();
-        let mut count = 0;
-        for (bound, number) in histogram.cumulative() {
-            count = number;
-            self.head("_bucket", labels, Some(bound));
-            self.whole(number);
+    /// Writes a sample for each of `words`, the value of `label`: how often `found` returns it. That is called with 0, 1, 2,
+    /// …, until it returns `None`.
+    pub(super) fn tally(
+        &mut self,
+        label: &'static str,
+        words: &[&'static str],
+        found: &dyn Fn(usize) -> Option<&'static str>,
+    ) {
+        let mut counts = [0; 8];
+        for word in (0..).map_while(found) {
+            let at = words.iter().position(|one| *one == word);
+            if let Some(count) = at.and_then(|at| counts.get_mut(at)) {
+                *count += 1;
+            }
         }
-        self.sample("_count", labels, count);
-        self.head("_sum", labels, None);
+        for (word, count) in words.iter().zip(counts) {
+            self.sample(&[(label, word)], count);
+        }
+    }
+
+    /// Writes a histogram without labels.
+    pub(super) fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        histogram: &Histogram,
+        bounds: Bounds,
+    ) {
+        self.begin(Kind::Histogram, name, help);
+        self.buckets(&[], histogram, bounds);
+    }
+
+    /// Writes the samples of a histogram.
+    pub(super) fn buckets(&mut self, labels: &[Label<'_>], histogram: &Histogram, bounds: Bounds) {
+        let mut count = 0;
+        let numbers = histogram.buckets().iter().map(Counter::get);
+        for (at, number) in numbers.take(bounds.len() + 1).enumerate() {
+            count += number;
+            let bound = bounds
+                .get(at)
+                .copied()
+                .map_or_else(|| "+Inf".into(), decimal);
+            self.head("_bucket", labels, &bound);
+            self.whole(count);
+        }
+        self.head("_count", labels, "");
+        self.whole(count);
+        self.head("_sum", labels, "");
         self.seconds(histogram.sum());
     }
 
@@ -111,25 +149,19 @@ impl Text {
         self.bytes
     }
 
-    fn sample(&mut self, ending: &str, labels: &[Label], value: u64) {
-        self.head(ending, labels, None);
-        self.whole(value);
-    }
-
-    /// Writes all of a sample but its value. `bound` is that of a bucket.
-    fn head(&mut self, ending: &str, labels: &[Label], bound: Option<&'static str>) {
-        let name = self.name;
-        self.put(&[name, ending]);
+    /// Writes all of a sample but its value. `bound` is that of a bucket, or empty.
+    fn head(&mut self, ending: &str, labels: &[Label<'_>], bound: &str) {
+        self.put(&[self.name, ending]);
         let mut before = "{";
-        for (label, value) in labels
-            .iter()
-            .copied()
-            .chain(bound.map(|bound| ("le", bound)))
-        {
+        for (label, value) in labels {
             self.put(&[before, label, "=\"", value, "\""]);
             before = ",";
         }
-        self.put(&[if before == "{" { " " } else { "} " }]);
+        if !bound.is_empty() {
+            self.put(&[before, "le=\"", bound, "\""]);
+            before = ",";
+        }
+        self.put(&[if before == "," { "} " } else { " " }]);
     }
 
     fn whole(&mut self, value: u64) {
@@ -137,16 +169,43 @@ impl Text {
     }
 
     fn seconds(&mut self, micros: u64) {
-        self.put(&[itoa::Buffer::new().format(micros / MICROS), "."]);
-        // The leading 1 is left out, and the zeros after it stay.
-        let mut digits = itoa::Buffer::new();
-        let decimals = digits.format(MICROS + micros % MICROS);
-        self.put(&[decimals.get(1..).unwrap_or_default(), "\n"]);
+        self.put(&[&decimal(micros), "\n"]);
     }
 
     fn put(&mut self, parts: &[&str]) {
         for part in parts {
             self.bytes.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
+/// Returns microseconds as seconds, with one decimal at least.
+fn decimal(micros: u64) -> String {
+    let mut text = itoa::Buffer::new().format(micros / MICROS).to_owned();
+    // The leading 1 keeps the zeros after it.
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(MICROS + micros % MICROS);
+    let decimals = digits.get(1..).unwrap_or_default().trim_end_matches('0');
+    text.push('.');
+    text.push_str(if decimals.is_empty() { "0" } else { decimals });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn microseconds_are_decimals_of_seconds() {
+        for (micros, expected) in [
+            (0, "0.0"),
+            (100, "0.0001"),
+            (2_500_000, "2.5"),
+            (10_000_000, "10.0"),
+            (1_000_001, "1.000001"),
+            (1_700_000_000_050_000, "1700000000.05"),
+        ] {
+            assert_eq!(decimal(micros), expected);
         }
     }
 }
