@@ -68,7 +68,7 @@ pub(super) const FLAGS: &[Flag] = &[
         name: "metrics-listen",
         setting: Setting::Repeatable("ADDR", |c, v| push(&mut c.metrics_listen, address(v))),
         default: "",
-        help: "serve only /metrics and /healthz here, without the token on\nloopback addresses and unix sockets",
+        help: "serve only /metrics and /healthz here",
     },
     Flag {
         name: "docker",

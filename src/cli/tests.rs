@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::flags::FLAGS;
+use super::flags::{FLAGS, Setting};
 use super::words::WORDS;
 use super::*;
 use crate::base::logging::LogFormat;
@@ -94,6 +94,36 @@ fn the_number_of_operations_at_once_is_given() {
     assert_eq!(config("", &variable).max_operations, Some(7));
     let flag = config("--max-operations 1000", &variable);
     assert_eq!(flag.max_operations, Some(1000));
+}
+
+#[test]
+fn every_flag_has_its_row_in_the_documentation() {
+    let page = include_str!("../../docs/configuration.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `--"));
+    let documented = rows.map(|row| row.split(" | ").next().unwrap().to_owned());
+    let expected = FLAGS.iter().map(|flag| {
+        let usage = flag.usage();
+        let usage = usage.trim_start_matches('-');
+        match flag.setting {
+            Setting::Repeatable(..) | Setting::Words(..) => format!("{usage}` (repeatable)"),
+            Setting::Switch(_) | Setting::Single(..) => format!("{usage}`"),
+        }
+    });
+    let (mut documented, mut expected) =
+        (documented.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    documented.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(documented, expected);
+}
+
+#[test]
+fn addresses_of_metrics_are_separate_ones() {
+    let given = config(
+        "--metrics-listen 127.0.0.1:1 --metrics-listen unix:/m",
+        &[("DEVCONTAINERD_METRICS_LISTEN", "127.0.0.1:2")],
+    );
+    assert_eq!(given.metrics_listen.len(), 2);
+    assert_eq!(given.listen[0].to_string(), "http://127.0.0.1:3382");
 }
 
 #[test]

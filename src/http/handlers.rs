@@ -81,7 +81,9 @@ impl Service {
         if matches!(route, Ok(Action::Containers)) && page::is_wanted(request) {
             route = page::index().map(Action::Page).ok_or(RouteError::NotFound);
         }
-        let route = scope.limit(route);
+        if !scope.serves(&route) {
+            route = Err(RouteError::NotFound);
+        }
         if scope.needs_token(&route) {
             let authorized = self.access.authorize(request);
             authorized.map_err(Error::Unauthorized)?;

@@ -100,13 +100,9 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    /// Leaves a route out that is not served.
-    pub(super) fn limit(self, route: Result<Action, RouteError>) -> Result<Action, RouteError> {
-        let is_served = |action: &Action| matches!(action, Action::Metrics | Action::Healthz);
-        match (self, route) {
-            (Self::Metrics { .. }, Ok(action)) if !is_served(&action) => Err(RouteError::NotFound),
-            (_, route) => route,
-        }
+    /// Returns whether a route is served.
+    pub(super) fn serves(self, route: &Result<Action, RouteError>) -> bool {
+        self == Self::All || matches!(route, Ok(Action::Metrics | Action::Healthz) | Err(_))
     }
 
     /// Returns whether a client may need the token for what it asks for.

@@ -114,9 +114,8 @@ fn bind(
     let mut bound: Vec<Bound> = inherited
         .collect::<Result<_, _>>()
         .map_err(ServeError::Inherited)?;
-    let mut inherited = bound.iter().map(|bound| &bound.address);
-    if let Some(exposed) = inherited.find(|address| address.is_exposed() && !has_token) {
-        return Err(ServeError::Exposed(ListenFlag::Listen, exposed.clone()));
+    for inherited in &bound {
+        check_exposure(ListenFlag::Listen, &inherited.address, has_token)?;
     }
     bind_all(ListenFlag::Listen, &config.listen, has_token, &mut bound)?;
     let flag = ListenFlag::MetricsListen;
@@ -134,9 +133,8 @@ fn bind_all(
     has_token: bool,
     all: &mut Vec<Bound>,
 ) -> Result<(), ServeError> {
-    let mut exposed = addresses.iter().filter(|address| address.is_exposed());
-    if let Some(exposed) = exposed.next().filter(|_| !has_token) {
-        return Err(ServeError::Exposed(flag, exposed.clone()));
+    for address in addresses {
+        check_exposure(flag, address, has_token)?;
     }
     for address in addresses {
         let bound = Bound::new(address);
@@ -145,6 +143,18 @@ fn bind_all(
             ListenFlag::Listen => bound,
             ListenFlag::MetricsListen => bound.for_metrics(),
         });
+    }
+    Ok(())
+}
+
+/// Other machines may reach an address only if there is a token.
+fn check_exposure(
+    flag: ListenFlag,
+    address: &ListenAddress,
+    has_token: bool,
+) -> Result<(), ServeError> {
+    if address.is_exposed() && !has_token {
+        return Err(ServeError::Exposed(flag, address.clone()));
     }
     Ok(())
 }

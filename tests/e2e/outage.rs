@@ -41,6 +41,13 @@ fn p2_a_hung_engine_is_bridged_by_the_last_good_list_and_recovers() {
         "P1: {:?}",
         begun.elapsed()
     );
+    let metrics = daemon.get("/metrics").body;
+    assert!(
+        metrics.contains("\ndevcontainerd_engine_up 0\n"),
+        "{metrics}"
+    );
+    let failures = "devcontainerd_listing_failures_total{reason=\"timeout\"}";
+    assert!(!metrics.contains(&format!("{failures} 0\n")), "{metrics}");
     engine.signal("CONT");
     eventually("the list is fresh again", || {
         let answer = daemon.get("/");

@@ -39,7 +39,7 @@ fn engine(now: &Scraped, text: &mut Text) {
     text.begin(
         Kind::Gauge,
         "devcontainerd_engine_up",
-        "1 if containers could be listed the last time.",
+        "1 if the last listing succeeded.",
     );
     if let Some(lists) = now.lists {
         text.sample(&[], lists.into());
@@ -47,39 +47,39 @@ fn engine(now: &Scraped, text: &mut Text) {
     text.begin(
         Kind::Gauge,
         "devcontainerd_listing_age_seconds",
-        "Age of the list that the other metrics show.",
+        "Age of the list.",
     );
     if let Some(age) = now.age {
         text.micros(age.as_micros() as u64);
     }
     text.histogram(
         "devcontainerd_listing_duration_seconds",
-        "Time of listings of all containers.",
+        "Time of listings.",
         COUNTERS.listings(),
         LISTINGS,
     );
     text.histogram(
         "devcontainerd_reading_duration_seconds",
-        "Time of readings of containers that events named.",
+        "Time of readings after events.",
         COUNTERS.readings(),
         LISTINGS,
     );
     text.begin(
         Kind::Counter,
         "devcontainerd_listing_failures_total",
-        "Listings and readings in which docker failed.",
+        "Listings that failed.",
     );
     for (why, counter) in ListingFailure::ALL.iter().zip(COUNTERS.listing_failures()) {
         text.sample(&[("reason", why.as_str())], counter.get());
     }
     text.gauge(
         "devcontainerd_events_followed",
-        "1 if docker events keeps the list current.",
+        "1 if events keep the list current.",
         now.follows_events.into(),
     );
     text.counter(
         "devcontainerd_events_restarts_total",
-        "Times that docker events had to be replaced.",
+        "Times that docker events failed.",
         COUNTERS.events_restarts.get(),
     );
 }
@@ -104,27 +104,27 @@ fn containers(now: &Scraped, text: &mut Text) {
     };
     text.gauge(
         "devcontainerd_devcontainers_dirty",
-        "Dev containers that no longer match their configuration.",
+        "Dev containers that are dirty.",
         count(|one| one.dirty),
     );
     text.gauge(
         "devcontainerd_devcontainers_unchecked",
-        "Dev containers that could not be compared whole.",
+        "Dev containers that are unchecked.",
         count(|one| one.unchecked.is_some()),
     );
     text.gauge(
         "devcontainerd_warnings",
-        "Warnings of the list of containers.",
+        "Warnings of the list.",
         view.warnings.len() as u64,
     );
     text.gauge(
         "devcontainerd_watcher_up",
-        "1 if changes of files are noticed at once.",
+        "1 if files are watched.",
         now.watches.into(),
     );
     text.histogram(
         "devcontainerd_scan_duration_seconds",
-        "Time of scans of the inputs of dev containers.",
+        "Time of scans of inputs.",
         COUNTERS.scans(),
         SCANS,
     );
@@ -141,7 +141,7 @@ fn operations(now: &Scraped, text: &mut Text) {
         (
             OperationState::Queued,
             "devcontainerd_operations_queued",
-            "Operations that wait for their turn.",
+            "Operations that wait.",
         ),
     ] {
         text.begin(Kind::Gauge, name, help);
@@ -165,7 +165,7 @@ fn operations(now: &Scraped, text: &mut Text) {
     text.begin(
         Kind::Histogram,
         "devcontainerd_operation_duration_seconds",
-        "Time of operations, without that in the queue.",
+        "Time of operations.",
     );
     for (kind, seconds) in kinds.iter().zip(COUNTERS.operation_seconds()) {
         text.buckets(&[("kind", kind)], seconds, OPERATIONS);
@@ -180,7 +180,7 @@ fn clients(now: &Figures, text: &mut Text) {
     );
     text.gauge(
         "devcontainerd_streams_open",
-        "Open streams of changes and logs.",
+        "Open streams.",
         now.streams as u64,
     );
     text.counter(
@@ -229,7 +229,7 @@ fn process(now: &Process, text: &mut Text) {
     text.begin(
         Kind::Gauge,
         "process_start_time_seconds",
-        "Start of the daemon, since 1970.",
+        "Start of the daemon.",
     );
     text.micros(now.started);
 }

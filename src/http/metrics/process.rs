@@ -28,8 +28,8 @@ pub(super) struct Process {
 impl Process {
     /// Reads the figures of now. Those are 0 that the kernel does not give, as without `/proc`.
     pub(super) fn read(started: Timestamp) -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let status = read("/proc/self/status");
+        let stat = read("/proc/self/stat");
         Self {
             cpu: ticks(&stat).saturating_mul(TICK),
             resident: value(&status, "VmRSS:") << 10,
@@ -43,19 +43,27 @@ impl Process {
     }
 }
 
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
 /// Returns the number in the line of `/proc/PID/status` that begins with `name`.
 fn value(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|rest| rest.split_ascii_whitespace().next());
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+    number(line.unwrap_or_default(), 0)
 }
 
 /// Returns the ticks for which the process was on a processor, by `/proc/PID/stat`: the fields 14 and 15, `utime` and
 /// `stime`. The second field is its name, which may have spaces.
 fn ticks(stat: &str) -> u64 {
     let (_, after_name) = stat.rsplit_once(')').unwrap_or_default();
-    let fields = after_name.split_ascii_whitespace().skip(11).take(2);
-    fields.filter_map(|field| field.parse::<u64>().ok()).sum()
+    number(after_name, 11).saturating_add(number(after_name, 12))
+}
+
+/// Returns the number in one of the fields of a line, 0 where there is none.
+fn number(line: &str, field: usize) -> u64 {
+    let field = line.split_ascii_whitespace().nth(field);
+    field.and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
