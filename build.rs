@@ -1,15 +1,58 @@
-//! Compresses the files of the status page, and lists them for `src/http/page.rs`.
+//! Compresses the files of the status page, lists them for `src/http/page.rs`, and finds the commit that `--version` names.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use flate2::{Compression, GzBuilder};
 
+use self::commit::Commit;
+
+#[path = "build/commit.rs"]
+mod commit;
+
 const PAGE: &str = "src/http/page";
 
 fn main() -> io::Result<()> {
+    compress_page()?;
+    describe()
+}
+
+/// Sets what `--version` and `/version` say.
+fn describe() -> io::Result<()> {
+    let variable = |name: &str| env::var(name).map_err(io::Error::other);
+    // A build for debugging names no commit. Otherwise, each commit would compile all of it again, and all tests.
+    let is_release = variable("PROFILE")? == "release";
+    let found = if is_release { find_commit() } else { None };
+    let mut line = variable("CARGO_PKG_VERSION")?;
+    if let Some(Commit { name, date }) = found {
+        println!("cargo::rustc-env=DEVCONTAINERD_BUILD_COMMIT={name}");
+        line = format!("{line} ({name}");
+        if let Some(date) = date {
+            println!("cargo::rustc-env=DEVCONTAINERD_BUILD_DATE={date}");
+            line = format!("{line} {date}");
+        }
+        line.push(')');
+    }
+    println!("cargo::rustc-env=DEVCONTAINERD_BUILD={line}");
+    Ok(())
+}
+
+fn find_commit() -> Option<Commit> {
+    let root = Path::new(".");
+    for name in commit::VARIABLES {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let sources = commit::SOURCES.iter().map(Path::new);
+    let git = commit::watched(root);
+    for path in sources.chain(git.iter().map(PathBuf::as_path)) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    Commit::find(root, |name| env::var(name).ok())
+}
+
+fn compress_page() -> io::Result<()> {
     println!("cargo::rerun-if-changed={PAGE}");
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
     let entries = fs::read_dir(PAGE)?.collect::<io::Result<Vec<_>>>()?;

@@ -24,7 +24,7 @@ pub use self::task::{ListForm, Question, Target, Task};
 
 /// The word by which the completion of a shell calls this program.
 const COMPLETE: &str = "__complete";
-const VERSION: &str = concat!("devcontainerd ", env!("CARGO_PKG_VERSION"), "\n");
+const VERSION: &str = concat!("devcontainerd ", env!("DEVCONTAINERD_BUILD"), "\n");
 
 /// Reads a command line without the program's name. `environment` looks up a variable.
 ///

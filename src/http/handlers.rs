@@ -460,7 +460,8 @@ fn version() -> Answer {
         &BuildInfo {
             version: env!("CARGO_PKG_VERSION"),
             api_version: API_VERSION,
-            commit: option_env!("DEVCONTAINERD_COMMIT").unwrap_or("unknown"),
+            commit: option_env!("DEVCONTAINERD_BUILD_COMMIT").unwrap_or("unknown"),
+            commit_date: option_env!("DEVCONTAINERD_BUILD_DATE"),
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,
         },

@@ -299,8 +299,11 @@ pub struct BuildInfo {
     pub version: &'static str,
     /// The version of the API.
     pub api_version: &'static str,
-    /// The commit that it was built from.
+    /// The commit that it was built from; `unknown` where the build knew none.
     pub commit: &'static str,
+    /// The day of the commit, as in `2026-11-29`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit_date: Option<&'static str>,
     /// The operating system that it was built for.
     pub os: &'static str,
     /// The architecture that it was built for.
