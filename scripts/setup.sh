@@ -2,15 +2,17 @@
 # Installs the programs that are missing to build and try devcontainerd, and prints a line for each. Made for Debian 12
 # and its derivatives. Rust must be installed already.
 #
-#   scripts/setup.sh [build | cli | engine | test | check | fuzz]
+#   scripts/setup.sh [build | install | dist | cli | engine | test | check | fuzz]
 #
 #   build   a C linker that can link statically (apt-get), and the musl target (rustup)
+#   install the above, and Python, which collects licenses (apt-get)
+#   dist    the above, the musl targets of both architectures (rustup), and dpkg-deb (apt-get)
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
-#   test    the above, strace, valgrind, Prometheus with promtool, debootstrap for scripts/bed.sh (apt-get), older versions
-#           of the devcontainer CLI, what tests drive Chromium with (npm), and what sends requests by the description of the
-#           API (pip)
+#   test    the above, what dist installs, lintian, strace, valgrind, Prometheus with promtool, debootstrap for scripts/bed.sh
+#           (apt-get), older versions of the devcontainer CLI, what tests drive Chromium with (npm), and what sends requests
+#           by the description of the API (pip)
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
 #
@@ -27,14 +29,16 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/target/tools
 PATH=$tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-lints=false fuzzes=false
+lints=false fuzzes=false installs=false packs=false
 case ${1:-engine} in
 build) level=1 ;;
 check) level=1 lints=true ;;
 fuzz) level=1 fuzzes=true ;;
+install) level=1 installs=true ;;
+dist) level=1 installs=true packs=true ;;
 cli) level=2 ;;
 engine) level=3 ;;
-test) level=4 ;;
+test) level=4 installs=true packs=true ;;
 *) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
@@ -96,11 +100,30 @@ if ! links_statically; then
     apt_install gcc libc6-dev
 fi
 
+add_target() { # $1: the target, $2: what becomes of the build without it
+    if has rustup && ! [ -d "$(rustc --print target-libdir --target "$1")" ]; then
+        missing "the target $1" "rustup"
+        timeout 120 rustup target add "$1" >/dev/null 2>&1 || echo "setup: rustup could not add $1; continuing $2" >&2
+    fi
+}
 # Without rustup or a network, the static binary is linked with glibc.
 musl=$(rustc -vV | sed -n 's/^host: \(.*\)-gnu$/\1-musl/p')
-if [ -n "$musl" ] && has rustup && ! [ -d "$(rustc --print target-libdir --target "$musl")" ]; then
-    missing "the target $musl" "rustup"
-    timeout 120 rustup target add "$musl" >/dev/null 2>&1 || echo "setup: rustup could not add $musl; continuing with glibc" >&2
+[ -z "$musl" ] || add_target "$musl" "with glibc"
+
+# install, dist: what lays out files and makes packages.
+
+if $installs && ! has python3; then
+    missing python3 "apt-get"
+    apt_install python3
+fi
+if $packs; then
+    for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do
+        add_target $target "without packages for ${target%%-*}"
+    done
+    if ! has dpkg-deb; then
+        missing dpkg-deb "apt-get: dpkg"
+        apt_install dpkg
+    fi
 fi
 
 # cli: Node, the devcontainer CLI, curl, and the busybox from which the sample's image is made.
@@ -180,12 +203,12 @@ if [ $level -ge 3 ]; then
     done
 fi
 
-# test: programs that count what the daemon does, the one that scrapes its metrics, the one that makes the Debian root of
-# scripts/bed.sh, older versions of the devcontainer CLI, and the two packages that open and judge the status page in the
-# Chromium of that root.
+# test: programs that count what the daemon does or check its packages, the one that scrapes its metrics, the one that makes
+# the Debian root of scripts/bed.sh, older versions of the devcontainer CLI, and the two packages that open and judge the
+# status page in the Chromium of that root.
 
 if [ $level -ge 4 ]; then
-    for program in strace valgrind; do
+    for program in strace valgrind lintian; do
         if ! has $program; then
             missing $program "apt-get"
             apt_install $program
