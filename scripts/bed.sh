@@ -4,7 +4,11 @@
 #
 #   scripts/bed.sh make                        make it (debootstrap, apt-get; some minutes and 1.5 GB), unless it is there
 #   scripts/bed.sh run COMMAND [ARGUMENT...]   run COMMAND in it, in the current directory and as root
+#   scripts/bed.sh fresh COMMAND [ARGUMENT...] the same, but the whole root can be written to; what is written is in
+#                                              memory, and ends with COMMAND
 #   scripts/bed.sh remove                      remove it
+#
+# BED_SUITE=bookworm keeps a second one, of Debian 12, with its older Docker and without the other programs.
 #
 # In the root, this repository has its path, and so have the binaries that were built outside; cargo is missing. The
 # rest of it is read-only, but for empty directories in memory, as /tmp, /run, /root. All mounts are in a mount namespace
@@ -13,10 +17,17 @@
 # Exit status 3: this machine cannot have or enter such a root, and COMMAND was not run.
 set -eu
 
-suite=trixie # Debian 13
-packages=docker.io,docker-cli,docker-compose,docker-buildx,podman # scripts/engine.sh needs the next ones, then tests
-packages=$packages,iptables,iproute2,busybox-static,nodejs,curl,procps
-browser=chromium # the root is used without it if it cannot be installed
+suite=${BED_SUITE:-trixie}
+browser=
+case $suite in
+trixie) # Debian 13
+    packages=docker.io,docker-cli,docker-compose,docker-buildx,podman
+    browser=chromium # the root is used without it if it cannot be installed
+    ;;
+bookworm) packages=docker.io ;; # Debian 12
+*) echo "bed: BED_SUITE is bookworm or trixie, not $suite" >&2 && exit 2 ;;
+esac
+packages=$packages,iptables,iproute2,busybox-static,nodejs,curl,procps # the first three are for scripts/engine.sh
 version="2 $suite $packages,$browser" # a root that was made with another one is made anew
 
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
@@ -31,7 +42,7 @@ cannot() { echo "bed: cannot use a Debian root with current engines here: $*" >&
 become_root() {
     [ "$(id -u)" -ne 0 ] || return 0
     sudo -n true 2>/dev/null || cannot "not root, and sudo asks for a password or is missing"
-    exec sudo -n env ${CARGO_TARGET_DIR:+"CARGO_TARGET_DIR=$CARGO_TARGET_DIR"} \
+    exec sudo -n env BED_SUITE="$suite" ${CARGO_TARGET_DIR:+"CARGO_TARGET_DIR=$CARGO_TARGET_DIR"} \
         ${DEVCONTAINERD_STATIC_BIN:+"DEVCONTAINERD_STATIC_BIN=$DEVCONTAINERD_STATIC_BIN"} "$self" "$@"
 }
 
@@ -100,7 +111,7 @@ make() {
         cannot "debootstrap failed: $(tail -n 1 "$bed.log") (its log is $bed.log)"
     fi
     child=
-    add_browser
+    [ -z "$browser" ] || add_browser
     rm -rf "$new"/var/cache/apt/* "$new"/var/lib/apt/lists/* "$bed.log"
     printf '127.0.0.1 localhost\n::1 localhost\n' >"$new/etc/hosts"
     echo "$version" >"$new/${stamp#"$bed/"}"
@@ -128,7 +139,13 @@ add_browser() {
 # Becomes COMMAND in the root, which becomes /, as a container's root has to be a mount point. Runs in a mount namespace
 # of its own, outside of which no mount is seen.
 enter() {
-    mount --bind "$bed" "$bed"
+    if $fresh; then
+        mount -t tmpfs tmpfs "$bed/mnt"
+        mkdir "$bed/mnt/written" "$bed/mnt/work"
+        mount -t overlay -o "lowerdir=$bed,upperdir=$bed/mnt/written,workdir=$bed/mnt/work" overlay "$bed"
+    else
+        mount --bind "$bed" "$bed"
+    fi
     for directory in tmp run root opt var/cache var/tmp; do
         mount -t tmpfs tmpfs "$bed/$directory"
     done
@@ -140,7 +157,7 @@ enter() {
         mkdir -p "$bed$directory"
         mount --bind "$directory" "$bed$directory"
     done
-    mount -o remount,bind,ro "$bed"
+    $fresh || mount -o remount,bind,ro "$bed"
     from=$PWD
     cd "$bed"
     pivot_root . mnt
@@ -161,14 +178,15 @@ command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
 make) make ;;
-run)
+run | fresh)
     [ $# -gt 0 ] || usage
-    become_root run "$@"
+    become_root "$command" "$@"
     is_made || cannot "there is none (scripts/bed.sh make makes it)"
     reason=$(unshare --mount true 2>&1) || cannot "no permission to create namespaces ($reason)"
-    exec unshare --mount --propagation private "$self" enter "$@"
+    exec unshare --mount --propagation private "$self" "enter-$command" "$@"
     ;;
-enter) enter "$@" ;; # called by run, in its own namespace
+enter-run) fresh=false && enter "$@" ;; # called by the above, in its own namespace
+enter-fresh) fresh=true && enter "$@" ;;
 remove) remove ;;
 *) usage ;;
 esac
