@@ -27,6 +27,8 @@ speaks=target/static/devcontainerd
 [ -x $speaks ] || fail "$speaks is missing, which prints the manual page; scripts/static.sh builds it"
 
 about=$directory/about
+exec 9>$directory/about.lock
+flock 9
 if [ ! -e $about/devcontainerd.cdx.json ] || [ $binary -nt $about/devcontainerd.cdx.json ]; then
     for tool in cargo python3; do
         command -v $tool >/dev/null || fail "$tool is missing, which collects the licenses (sudo may have another PATH)"
@@ -36,6 +38,7 @@ if [ ! -e $about/devcontainerd.cdx.json ] || [ $binary -nt $about/devcontainerd.
     [ -d "$(rustc --print target-libdir --target "$target" 2>/dev/null)" ] || built_for=${target%-musl}-gnu
     SOURCE_DATE_EPOCH=$(scripts/epoch.sh) scripts/crates.py "$built_for" $binary $about
 fi
+flock -u 9
 
 install -D -m 755 $binary "$out/bin/devcontainerd"
 text() { # $1: the path, $2...: words of the binary

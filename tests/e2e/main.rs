@@ -20,6 +20,7 @@ mod endurance;
 mod engine;
 mod events;
 mod exclusion;
+mod feature;
 mod identity;
 mod jsonc;
 mod keeping;

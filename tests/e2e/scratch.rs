@@ -1,4 +1,4 @@
-//! The static binary in an image without any other file.
+//! The image that `make image` builds: the static binary and its licenses, and nothing else.
 
 use std::fs;
 use std::time::Duration;
@@ -10,22 +10,23 @@ use crate::engine::{Containers, Directory, docker, inspect, try_docker, unique};
 struct Image(String);
 
 impl Image {
-    /// `FROM scratch`, with the static binary.
+    /// From `packaging/image/Dockerfile`, with the static binary.
     fn build() -> Self {
         let binary = std::env::var("DEVCONTAINERD_STATIC_BIN");
         let binary =
             binary.expect("DEVCONTAINERD_STATIC_BIN names the binary that `make static` makes");
         let directory = Directory::new("scratch");
         fs::copy(binary, directory.path().join("devcontainerd")).unwrap();
-        let dockerfile =
-            "FROM scratch\nCOPY devcontainerd /devcontainerd\nENTRYPOINT [\"/devcontainerd\"]\n";
-        fs::write(directory.path().join("Dockerfile"), dockerfile).unwrap();
         let name = unique("devcontainerd-scratch");
         docker(&[
             "build",
             "--quiet",
             "--tag",
             &name,
+            "--build-arg",
+            "VERSION=1.2.3",
+            "--file",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/image/Dockerfile"),
             directory.path().to_str().unwrap(),
         ]);
         Self(name)
@@ -56,6 +57,10 @@ fn the_static_binary_serves_from_scratch_without_any_right() {
         let checked = try_docker(&["exec", &id, "/devcontainerd", "healthcheck"]);
         checked.status.success().then_some(())
     });
+    let label = r#"index .Config.Labels "org.opencontainers.image.version""#;
+    assert_eq!(inspect(&id, label), "1.2.3");
+    let checks = inspect(&id, ".Config.Healthcheck.Test");
+    assert_eq!(checks, "[CMD /devcontainerd healthcheck]");
     let ready = ["exec", &id, "/devcontainerd", "healthcheck", "--url"];
     let healthcheck = |url| try_docker(&[&ready[..], &[url]].concat());
     assert!(

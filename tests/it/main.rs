@@ -14,6 +14,7 @@ mod bounds;
 mod cancel;
 mod causes;
 mod command_line;
+mod commit;
 mod costs;
 mod daemon;
 mod dead_file_system;
@@ -44,6 +45,8 @@ mod metrics;
 mod only_target;
 mod operations;
 mod output;
+#[cfg(feature = "e2e")]
+mod packages;
 mod page;
 mod phases;
 mod places;
