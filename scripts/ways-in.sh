@@ -108,7 +108,6 @@ try_image() {
 }
 
 # The Feature, in a dev container with an engine of its own, which another local Feature starts as docker-in-docker does.
-# With privileged, the container would ask for a capability that some machines do not have.
 try_feature() {
     import_root
     folder=$TMPDIR/outer
@@ -116,11 +115,15 @@ try_feature() {
     cp -R "$made/dist/feature/devcontainerd" "$folder/.devcontainer/"
     # The CLI asks a registry about each Feature after which this one is installed, and there is none here.
     sed -i '/"installsAfter"/,/]/d' "$folder/.devcontainer/devcontainerd/devcontainer-feature.json"
-    cat >"$folder/.devcontainer/devcontainer.json" <<'END'
+    rights='"--privileged"'
+    # Docker 20.10 asks for all capabilities then, and some machines do not have this one.
+    docker run --rm --privileged workspace true 2>/dev/null ||
+        rights='"--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined", "--security-opt=systempaths=unconfined"'
+    cat >"$folder/.devcontainer/devcontainer.json" <<END
 {
     "image": "workspace:latest",
     "remoteUser": "dev",
-    "runArgs": ["--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined", "--security-opt=systempaths=unconfined"],
+    "runArgs": [$rights],
     "features": {
         "./engine": {},
         "./devcontainerd": {"cli": "none", "discover": "/home/dev/projects"}
@@ -188,8 +191,8 @@ fi
 for way; do
     case " $ways " in *" $way "*) ;; *) fail "a way is one of: $ways" ;; esac
 done
-#trap 'rm -rf "$made"' EXIT
-[ -n "${WAYS_IN_PREPARED:-}" ] || prepare
+trap 'rm -rf "$made"' EXIT
+prepare
 for suite in ${SUITES:-bookworm trixie}; do
     BED_SUITE=$suite scripts/bed.sh make
     for way; do
