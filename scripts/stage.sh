@@ -58,7 +58,7 @@ for kind in system user; do
     for unit in $from/*.service $from/*.socket; do
         [ -e "$unit" ] || continue
         mkdir -p "$out/lib/systemd/$kind"
-        sed "s|/usr/\(local/\)\{0,1\}bin/devcontainerd|$prefix/bin/devcontainerd|g" "$unit" \
+        sed "s#^\(Exec[A-Za-z]*=[-@:+!]*\)\(/usr/\(local/\)\{0,1\}bin/\)\{0,1\}devcontainerd#\1$prefix/bin/devcontainerd#" "$unit" \
             >"$out/lib/systemd/$kind/${unit##*/}"
     done
 done
