@@ -60,7 +60,7 @@ for more in "-C link-arg=$wl--icf=all" "-C link-arg=$wl-zpack-relative-relocs"; 
 done
 
 # Directories of this machine are in messages of panics, and so in the bytes. Their names may have spaces.
-cargo fetch --locked --quiet
+cargo fetch --locked --quiet || : # cargo build says what is wrong
 flags=$(echo "${RUSTFLAGS:-} $flags" | sed 's/^ *//; s/ *$//' | tr -s ' ' '\037')
 separator=$(printf '\037')
 remap() { # $1: a directory, $2: its name in the binary
