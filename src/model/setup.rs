@@ -61,7 +61,7 @@ impl Setup {
 
 /// Reads the metadata: a list, or its only entry.
 fn entries(metadata: &str) -> Vec<Entry> {
-    match serde_json::from_str::<Value>(metadata) {
+    match serde_json::from_slice::<Value>(metadata.as_bytes()) {
         Ok(Value::Array(all)) => {
             let all = all.into_iter();
             all.filter_map(|one| serde_json::from_value(one).ok())

@@ -113,7 +113,7 @@ fn label_filters(query: &str) -> Vec<String> {
     let filters = filters.map(|(_, value)| value.replace('+', " "));
     let filters = filters.as_deref().and_then(percent_decode);
     let filters: Value = filters
-        .and_then(|filters| serde_json::from_str(&filters).ok())
+        .and_then(|filters| serde_json::from_slice(filters.as_bytes()).ok())
         .unwrap_or_default();
     match filters.get("label") {
         Some(Value::Array(labels)) => {

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::message::{Answer, Request};
 use super::sockets::{Registered, Sockets};
+use crate::base::json::to_text;
 use crate::base::text::percent_encode;
 use crate::docker::Endpoint;
 use crate::model::ids::OperationId;
@@ -95,7 +96,7 @@ impl Engine {
 
     /// The path of the list of containers with all of these labels (`KEY=VALUE`), running or not.
     pub(super) fn list_path(labels: &[String]) -> String {
-        let filters = json!({ "label": labels }).to_string();
+        let filters = to_text(&json!({ "label": labels }));
         format!(
             "/containers/json?all=1&filters={}",
             percent_encode(&filters)

@@ -130,7 +130,7 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let plan = std::env::var(VARIABLE).ok()?;
     let called = arguments.next()?;
     let arguments: Vec<OsString> = arguments.collect();
-    let result = match serde_json::from_str::<Plan>(&plan) {
+    let result = match serde_json::from_slice::<Plan>(plan.as_bytes()) {
         // As words: both spellings are equal as paths.
         Ok(plan) if called == plan.called_docker.as_os_str() => plan.docker(&arguments),
         Ok(plan) if called == plan.called_compose.as_os_str() => {

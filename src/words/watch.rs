@@ -7,6 +7,7 @@ use super::devcontainer::Devcontainer;
 use super::feed::{Change, Feed};
 use super::find::find;
 use super::output::{Colour, Output, safe_json};
+use crate::base::json::to_text;
 use crate::base::text::printable;
 use crate::base::time::Timestamp;
 use crate::client::Client;
@@ -100,7 +101,7 @@ impl Watch {
         };
         let Known { name, .. } = self.known.swap_remove(at);
         let line = match self.json {
-            true => json!({"type": "devcontainer_removed", "id": id}).to_string(),
+            true => to_text(&json!({"type": "devcontainer_removed", "id": id})),
             false => format!("{} removed", printable(&name)),
         };
         self.print(&line, Colour::Plain, out)
@@ -124,5 +125,5 @@ fn of_object(one: &Devcontainer) -> String {
         fields.remove("revision");
         fields.insert("type".to_owned(), "devcontainer".into());
     }
-    value.to_string()
+    to_text(&value)
 }

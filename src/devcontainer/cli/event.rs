@@ -3,8 +3,10 @@
 //! The objects are those of `src/spec-utils/log.ts` in <https://github.com/devcontainers/cli>.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::base::time::Timestamp;
 use crate::model::api::LogLevel;
@@ -13,62 +15,192 @@ use crate::model::api::LogLevel;
 const SHOWN_FROM: u8 = 3;
 const ERROR: u8 = 5;
 
-/// One event, with the fields that are read. Other fields are ignored, and `type` may stand anywhere in the object.
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
+/// One event, with the fields that are read.
+#[derive(Debug, PartialEq)]
 pub(super) enum CliEvent<'a> {
     /// A piece of a program's output, as one read of a pipe brought it.
-    #[serde(borrow)]
     Raw(Message<'a>),
     /// One or more whole lines.
-    #[serde(borrow)]
     Text(Message<'a>),
     /// The start of a step; `text` may be a command line.
     Start {
-        #[serde(default, borrow)]
         text: Cow<'a, str>,
-        #[serde(default, borrow)]
         channel: Option<Cow<'a, str>>,
     },
     /// The end of a step, with the text of its start.
-    #[serde(rename_all = "camelCase")]
     Stop {
-        #[serde(flatten, borrow)]
         message: Message<'a>,
         /// In milliseconds since 1970.
-        #[serde(default)]
         start_timestamp: i64,
     },
     /// The state of a step that has a name for people.
-    #[serde(rename_all = "camelCase")]
     Progress {
-        #[serde(default, borrow)]
         name: Cow<'a, str>,
         /// `running`, `succeeded` or `failed`.
-        #[serde(default, borrow)]
         status: Cow<'a, str>,
-        #[serde(default, borrow)]
         step_detail: Option<Cow<'a, str>>,
-        #[serde(default, borrow)]
         channel: Option<Cow<'a, str>>,
     },
     /// An event of an unknown type.
-    #[serde(other)]
     Other,
 }
 
 /// A text with its level and time.
-#[derive(Debug, PartialEq, Deserialize)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Message<'a> {
-    #[serde(default)]
     level: u8,
     /// In milliseconds since 1970; 0 where there is none.
-    #[serde(default)]
     timestamp: i64,
-    #[serde(default, borrow)]
     pub(super) text: Cow<'a, str>,
-    #[serde(default, borrow)]
     channel: Option<Cow<'a, str>>,
+}
+
+/// The fields of all types of events, in any order. Other fields are ignored. Those of another type than the event's may
+/// have any value.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Fields<'a> {
+    #[serde(borrow)]
+    r#type: Field<'a>,
+    level: Field<'a>,
+    timestamp: Field<'a>,
+    text: Field<'a>,
+    channel: Field<'a>,
+    start_timestamp: Field<'a>,
+    name: Field<'a>,
+    status: Field<'a>,
+    step_detail: Field<'a>,
+}
+
+/// The value of a field. An enum that serde tells apart by `type` would keep copies of all values until it finds that, for
+/// which it takes five times as much code.
+#[derive(Default)]
+enum Field<'a> {
+    #[default]
+    Absent,
+    Null,
+    Text(Cow<'a, str>),
+    Number(i64),
+    /// A value that no field should have.
+    Other,
+}
+
+impl<'a> Fields<'a> {
+    /// Returns the event; `None` where it has no type, or a field has another value than it should.
+    fn event(mut self) -> Option<CliEvent<'a>> {
+        let Field::Text(kind) = std::mem::take(&mut self.r#type) else {
+            return None;
+        };
+        Some(match &*kind {
+            "raw" => CliEvent::Raw(self.message()?),
+            "text" => CliEvent::Text(self.message()?),
+            "start" => CliEvent::Start {
+                text: self.text.text()?,
+                channel: self.channel.optional()?,
+            },
+            "stop" => CliEvent::Stop {
+                start_timestamp: self.start_timestamp.number()?,
+                message: self.message()?,
+            },
+            "progress" => CliEvent::Progress {
+                name: self.name.text()?,
+                status: self.status.text()?,
+                step_detail: self.step_detail.optional()?,
+                channel: self.channel.optional()?,
+            },
+            _ => CliEvent::Other,
+        })
+    }
+
+    fn message(self) -> Option<Message<'a>> {
+        Some(Message {
+            level: self.level.number()?.try_into().ok()?,
+            timestamp: self.timestamp.number()?,
+            text: self.text.text()?,
+            channel: self.channel.optional()?,
+        })
+    }
+}
+
+impl<'a> Field<'a> {
+    fn text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Absent => Some(Cow::default()),
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The outer `None` stands for a value that is no text.
+    fn optional(self) -> Option<Option<Cow<'a, str>>> {
+        match self {
+            Self::Absent | Self::Null => Some(None),
+            Self::Text(text) => Some(Some(text)),
+            _ => None,
+        }
+    }
+
+    fn number(&self) -> Option<i64> {
+        match self {
+            Self::Absent => Some(0),
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Field::Text(text.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Field::Text(text.to_owned().into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Field::Number(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(number.try_into().map_or(Field::Other, Field::Number))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Self::Value, A::Error> {
+        while all.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Self::Value, A::Error> {
+        while all.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
 }
 
 impl CliEvent<'_> {
@@ -111,9 +243,10 @@ impl Message<'_> {
 
 /// Reads one line of the log; `None` where it is not an event.
 pub(super) fn parse(line: &str) -> Option<CliEvent<'_>> {
-    line.starts_with('{')
-        .then(|| serde_json::from_str(line))?
-        .ok()
+    let fields: Option<Fields<'_>> = line
+        .starts_with('{')
+        .then(|| serde_json::from_slice(line.as_bytes()).ok())?;
+    fields?.event()
 }
 
 #[cfg(test)]
@@ -193,7 +326,22 @@ mod tests {
         for line in ["", "{}", "{", "[]", " {\"type\":\"text\"}", "text"] {
             assert_eq!(parse(line), None, "{line}");
         }
-        assert_eq!(parse(r#"{"type":"text","text":7}"#), None);
+        for wrong in [
+            r#"{"type":"text","text":7}"#,
+            r#"{"type":"text","text":null}"#,
+            r#"{"type":"text","level":256}"#,
+            r#"{"type":"text","level":"3"}"#,
+            r#"{"type":"raw","timestamp":1.5}"#,
+            r#"{"type":"stop","startTimestamp":true}"#,
+            r#"{"type":"progress","name":[]}"#,
+            r#"{"type":"start","channel":{}}"#,
+            r#"{"type":7,"text":"x"}"#,
+            r#"{"type":"text","text":"x","text":"y"}"#,
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+        let null = parse(r#"{"type":"start","channel":null,"level":[{}],"name":{"a":[1]}}"#);
+        assert!(!null.unwrap().is_of_hook());
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl UpResult {
     pub fn parse(line: &str) -> Option<Self> {
         let line = line.trim();
         line.starts_with('{')
-            .then(|| serde_json::from_str(line))?
+            .then(|| serde_json::from_slice(line.as_bytes()))?
             .ok()
     }
 

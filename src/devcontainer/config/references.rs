@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::build_options::{BuildOptions, values};
 use super::dockerfile::is_remote;
 use super::substitute::{Environment, substitute};
+use crate::base::json::to_text;
 use crate::model::build::{Build, Dockerfile};
 use crate::model::compose::ComposeSetup;
 use crate::model::inputs::{MAX_INPUTS, Reference};
@@ -121,7 +122,7 @@ fn build(
     let args = args.into_iter().flatten().map(|(name, value)| {
         let value = match value {
             Value::String(value) => text(value),
-            other => other.to_string(),
+            other => to_text(other),
         };
         (name.clone(), value)
     });

@@ -255,7 +255,9 @@ impl Reader<'_> {
             .filter_map(|pattern| self.expand(pattern))
             .collect();
         // The rest after a list is left out.
-        let list = serde_json::Deserializer::from_str(rest).into_iter().next();
+        let list = serde_json::Deserializer::from_slice(rest.as_bytes())
+            .into_iter()
+            .next();
         let mut words = match list {
             Some(Ok(words)) => words,
             _ => rest
