@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Ok(Task::Healthcheck(target)) => words::healthcheck(&target),
         Ok(Task::Ask(target, question)) => words::run(&target, question),
         Ok(Task::Serve(config)) => serve(*config),
+        Ok(Task::Check(config, problems)) => serve::check(config, problems),
         Err(error) => fail(&error, USAGE.into()),
     }
 }

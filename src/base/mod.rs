@@ -3,6 +3,7 @@
 pub mod count;
 #[cfg(any(test, fuzzing))]
 pub mod cut;
+pub mod event;
 pub mod flock;
 pub mod json;
 pub mod lines;

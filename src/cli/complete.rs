@@ -6,7 +6,7 @@ use super::error::UsageError;
 use super::flags::{FLAGS, Setting};
 use super::line::Line;
 use super::task::{Question, Task};
-use super::words::{Entry, Operands, SHELLS, WORDS, Word, flag_named, serve};
+use super::words::{Entry, Operands, SHELLS, WORDS, flag_named, serve};
 
 /// Returns the code that makes a shell complete.
 pub(super) fn script(shell: &str) -> Option<&'static str> {
@@ -113,7 +113,7 @@ fn flags(entry: &'static Entry, begun: &str) -> String {
     let own = entry
         .all_flags()
         .map(|flag| (format!("--{}", flag.name), flag.help));
-    let daemon = FLAGS.iter().filter(|_| entry.word == Word::Serve);
+    let daemon = FLAGS.iter().filter(|_| entry.configures_daemon());
     let daemon = daemon.map(|flag| (format!("--{}", flag.name), flag.help));
     let general = [("--help".to_owned(), "explain it")];
     let all: Vec<(String, &str)> = own.chain(daemon).chain(general).collect();

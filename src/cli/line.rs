@@ -84,6 +84,10 @@ impl<'a> Line<'a> {
         self.check_operands(entry)?;
         match entry.word {
             Word::Serve => self.serve(),
+            Word::Check => {
+                let (config, problems) = self.config();
+                Ok(Task::Check(Box::new(config), problems))
+            }
             Word::Healthcheck => Ok(Task::Healthcheck(self.target()?)),
             Word::Help => self.help(entry),
             Word::Completions => self.completions(entry),
@@ -110,12 +114,21 @@ impl<'a> Line<'a> {
     }
 
     fn serve(&self) -> Result<Task, UsageError> {
-        let mut config = Config::default();
+        let (config, problems) = self.config();
+        match problems.into_iter().next() {
+            Some(first) => Err(first),
+            None => Ok(Task::Serve(Box::new(config))),
+        }
+    }
+
+    /// Returns the configuration of the daemon, and all values that cannot be used, in whose place there are defaults.
+    fn config(&self) -> (Config, Vec<UsageError>) {
+        let (mut config, mut problems) = (Config::default(), Vec::new());
         for flag in FLAGS {
-            self.set(flag, &mut config)?;
+            self.set(flag, &mut config, &mut problems);
         }
         config.complete(self.environment);
-        Ok(Task::Serve(Box::new(config)))
+        (config, problems)
     }
 
     fn help(&self, entry: &Entry) -> Result<Task, UsageError> {
@@ -248,8 +261,11 @@ impl<'a> Line<'a> {
 
     /// Returns the addresses that a daemon with this environment listens on.
     fn addresses(&self) -> Result<Vec<String>, UsageError> {
-        let mut config = Config::default();
-        self.set(&LISTEN, &mut config)?;
+        let (mut config, mut problems) = (Config::default(), Vec::new());
+        self.set(&LISTEN, &mut config, &mut problems);
+        if let Some(first) = problems.into_iter().next() {
+            return Err(first);
+        }
         let mut urls: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         if urls.is_empty() {
             let directory = self.variable(RUNTIME_DIR).map(PathBuf::from);
@@ -262,26 +278,27 @@ impl<'a> Line<'a> {
         Ok(urls)
     }
 
-    /// Sets the values that the command line or the environment has for `flag`.
-    fn set(&self, flag: &Flag, config: &mut Config) -> Result<(), UsageError> {
+    /// Sets the values that the command line or the environment has for `flag`. Adds those that cannot be used to `problems`.
+    fn set(&self, flag: &Flag, config: &mut Config, problems: &mut Vec<UsageError>) {
         match flag.setting {
             Setting::Switch(set) => {
                 if self.given.iter().any(|(name, _)| *name == flag.name) {
                     set(config, true);
                 } else if let Some(value) = self.variable(&flag.variable()) {
-                    let read = values::truth(&value);
-                    let invalid = |problem| invalid(flag.variable(), value, problem);
-                    set(config, read.map_err(invalid)?);
+                    match values::truth(&value) {
+                        Ok(is_set) => set(config, is_set),
+                        Err(problem) => problems.push(invalid(flag.variable(), value, problem)),
+                    }
                 }
             }
             Setting::Single(_, set) | Setting::Repeatable(_, set) | Setting::Words(_, set) => {
                 for (source, value) in self.values_of(flag) {
-                    let result = set(config, &value);
-                    result.map_err(|problem| invalid(source, value, problem))?;
+                    if let Err(problem) = set(config, &value) {
+                        problems.push(invalid(source, value, problem));
+                    }
                 }
             }
         }
-        Ok(())
     }
 
     /// Returns all values of `flag`, each with its source: those of the command line, or else those of the variable.

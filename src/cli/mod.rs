@@ -68,5 +68,13 @@ pub fn parse(
     line.task()
 }
 
+/// Returns whether a variable of this name sets a flag.
+pub fn knows_variable(name: &str) -> bool {
+    let word_flags = words::WORDS.iter().flat_map(Entry::all_flags);
+    let mut of_words = word_flags.filter(|flag| flag.is_variable);
+    flags::FLAGS.iter().any(|flag| flag.variable() == name)
+        || of_words.any(|flag| flag.variable() == name)
+}
+
 #[cfg(test)]
 mod tests;

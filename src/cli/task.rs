@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::Config;
+use super::error::UsageError;
 use crate::model::operation::OperationKind;
 
 /// The task that a command line asks for.
@@ -18,6 +19,8 @@ pub enum Task {
     Ask(Target, Question),
     /// Run the daemon.
     Serve(Box<Config>),
+    /// Say what a daemon with this configuration would find, besides the values that cannot be used.
+    Check(Box<Config>, Vec<UsageError>),
 }
 
 /// The daemon to ask.

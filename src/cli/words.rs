@@ -18,6 +18,7 @@ pub(super) enum Word {
     Watch,
     Wait,
     Exec,
+    Check,
     Healthcheck,
     Completions,
     Help,
@@ -276,6 +277,20 @@ pub(super) const WORDS: &[Entry] = &[
         ],
     },
     Entry {
+        word: Word::Check,
+        name: "check",
+        operands: Operands::None,
+        summary: "say what is there, and what is wrong, before a start",
+        about: "Reads flags, variables and manifest as serve does, and looks for everything that the daemon needs. Prints a \
+            line for each thing, with the mend of what is wrong. It takes the flags of serve, starts nothing that stays, and \
+            changes nothing. The exit status is 1 if something is wrong.",
+        flags: &[],
+        examples: &[(
+            "devcontainerd check",
+            "would a daemon find all that it needs?",
+        )],
+    },
+    Entry {
         word: Word::Healthcheck,
         name: "healthcheck",
         operands: Operands::None,
@@ -338,7 +353,12 @@ impl Entry {
 
     /// Returns whether the word asks a running daemon.
     pub(super) fn asks_daemon(&self) -> bool {
-        !matches!(self.word, Word::Serve | Word::Completions | Word::Help)
+        !self.configures_daemon() && !matches!(self.word, Word::Completions | Word::Help)
+    }
+
+    /// Returns whether the word takes the flags of the daemon.
+    pub(super) fn configures_daemon(&self) -> bool {
+        matches!(self.word, Word::Serve | Word::Check)
     }
 
     /// Returns all flags, those that name the daemon last.
@@ -354,7 +374,7 @@ impl Entry {
     /// Returns the names of all flags that it takes, also those of the daemon.
     pub(super) fn flag_names(&self) -> impl Iterator<Item = &'static str> {
         let daemon: &[Flag] = match self.word {
-            Word::Serve => FLAGS,
+            Word::Serve | Word::Check => FLAGS,
             // The address of the daemon in the same image.
             Word::Healthcheck => std::slice::from_ref(&LISTEN),
             _ => &[],

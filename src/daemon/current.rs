@@ -13,6 +13,7 @@ use super::shared::{Shared, Unanswered};
 use super::turns::{Scanned, Turns};
 use super::vigil::{News, Quiet, Targets, Vigil};
 use super::wanted::{ALWAYS, IsWanted, WANTED_INTERVAL};
+use crate::base::event::{Event, Value};
 use crate::base::notify::RescanSignal;
 use crate::docker::lister::LONGEST;
 use crate::model::counters::COUNTERS;
@@ -336,14 +337,13 @@ pub(super) fn report_dirty(before: &View, after: &View) {
     for now in &after.devcontainers {
         let was_dirty = dirty.contains(&now.id);
         if now.dirty && !was_dirty {
-            let paths: Vec<&str> = now.changes.iter().map(|c| c.path.as_str()).collect();
-            log::info!(
-                "dev container {} no longer matches its configuration: {} changed",
-                now.name,
-                paths.join(", ")
-            );
+            let paths: Vec<String> = now.changes.iter().map(|c| c.path.clone()).collect();
+            Event::BecameDirty.log(&[
+                ("devcontainer", Value::Text(&now.name)),
+                ("paths", Value::List(&paths)),
+            ]);
         } else if was_dirty && !now.dirty && now.container.is_some() && now.unchecked.is_none() {
-            log::info!("dev container {} matches its configuration", now.name);
+            Event::BecameClean.log(&[("devcontainer", Value::Text(&now.name))]);
         }
     }
 }

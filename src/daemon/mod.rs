@@ -10,6 +10,7 @@ pub mod persist;
 pub mod refresher;
 pub mod registry;
 pub mod shared;
+pub mod surroundings;
 mod turns;
 pub mod vigil;
 pub mod wanted;

@@ -33,6 +33,8 @@ pub(super) struct Mounts(Vec<Mount>);
 struct Mount {
     /// The number of the device, as the kernel writes it.
     device: Vec<u8>,
+    /// The directory or file of the device that is mounted.
+    root: PathBuf,
     point: PathBuf,
     is_remote: bool,
 }
@@ -42,7 +44,7 @@ impl Mounts {
         Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
     }
 
-    fn parse(mountinfo: &[u8]) -> Self {
+    pub(super) fn parse(mountinfo: &[u8]) -> Self {
         let lines = mountinfo.split(|byte| *byte == b'\n');
         Self(lines.filter_map(mount).collect())
     }
@@ -53,6 +55,22 @@ impl Mounts {
         // With the root directory, all would be one place.
         let is_place = innermost.is_remote && innermost.point.parent().is_some();
         is_place.then_some(&innermost.point)
+    }
+
+    /// Returns the point of the mount that `path` is on, by the words of both.
+    pub(super) fn point_around(&self, path: &Path) -> Option<&Path> {
+        self.innermost(path).map(|mount| &*mount.point)
+    }
+
+    /// Returns the names on the way to what is mounted at one of these points, as far as `is_one` takes them.
+    pub(super) fn names_of(&self, points: &[&Path], is_one: fn(&str) -> bool) -> Vec<String> {
+        let at_points = self.0.iter().filter(|one| points.contains(&&*one.point));
+        let names = at_points.flat_map(|one| one.root.iter());
+        let names = names.filter_map(|name| name.to_str());
+        names
+            .filter(|name| is_one(name))
+            .map(str::to_owned)
+            .collect()
     }
 
     fn innermost(&self, path: &Path) -> Option<&Mount> {
@@ -104,11 +122,13 @@ impl Mounts {
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let device = fields.nth(2)?.to_vec();
-    let point = unescaped(fields.nth(1)?);
+    let root = unescaped(fields.next()?);
+    let point = unescaped(fields.next()?);
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
     let is_remote = kind.starts_with(b"fuse") || REMOTE.iter().any(|one| one.as_bytes() == kind);
     Some(Mount {
         device,
+        root,
         point,
         is_remote,
     })

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,7 +13,9 @@ use super::disk::{Disk, Silent};
 use super::operations::{self, Operations};
 use super::persist::Persister;
 use super::shared::Shared;
+use super::surroundings::Surroundings;
 use super::vigil::Quiet;
+use crate::base::event::{Event, Value};
 use crate::base::notify::{Notifier, RescanSignal};
 use crate::base::time::Timestamp;
 use crate::docker::lister::Lister;
@@ -20,9 +24,12 @@ use crate::model::container::ContainerInfo;
 use crate::model::counters::COUNTERS;
 use crate::model::listing::{Fault, Listed, Scope};
 use crate::model::location::{Declared, Resolved};
+use crate::process;
 use crate::process::programs::Programs;
 use crate::state::{EntryPlaces, Fact, Inventory, Places, State, Step, View};
 
+/// The time for the engine to tell its version.
+const VERSION_PATIENCE: Duration = Duration::from_secs(10);
 /// How many reasons of one outage are logged.
 const MAX_REASONS: usize = 16;
 
@@ -34,6 +41,10 @@ pub struct Refresher {
     pub observer: Arc<Observer>,
     /// The path of docker.
     pub programs: Arc<Programs>,
+    /// The container that the daemon runs in.
+    pub surroundings: Arc<Surroundings>,
+    /// Logs the version of the engine.
+    pub engine: EngineVersion,
     /// Lists containers.
     pub docker: Lister,
     /// The folders of dev containers.
@@ -55,6 +66,13 @@ pub struct Refresher {
 /// The reasons of an outage that the log has, each once.
 #[derive(Default)]
 pub struct OutageLog(Vec<String>);
+
+/// The thread that asks the engine for its version, once it has made a list. No answer waits for it.
+pub struct EngineVersion {
+    stop: Arc<Notifier>,
+    is_asked: bool,
+    thread: Option<JoinHandle<()>>,
+}
 
 /// The thread that reads from the events child, if there is one.
 #[derive(Default)]
@@ -84,6 +102,7 @@ impl Refresher {
             }
         }
         self.events.stop();
+        self.engine.join();
     }
 
     fn start_events(&mut self) {
@@ -131,13 +150,23 @@ impl Refresher {
             state.apply(fact, Instant::now());
             state.view()
         });
-        self.outage.report(after.failure.as_deref());
+        let docker = self.programs.docker();
+        if self.outage.report(after.failure.as_deref())
+            && let Some(why) = docker::why_no_access(&docker)
+        {
+            let reason = format!("docker: {why}");
+            Event::Advice.log(&[("reason", Value::Text(&reason))]);
+        }
         report_listing(&before, &after);
         self.report_settled_events();
         if is_listed {
             self.quiet = now;
             self.observer.scan_listed(is_quiet);
             self.persister.save_what_is_new();
+            self.engine.log_once(&docker);
+            if !matches!(scope, Scope::Named(_)) {
+                self.surroundings.report(&self.shared, &after);
+            }
         }
         if !is_quiet || self.observer.needs_watcher() {
             self.rescan_signal.request();
@@ -222,7 +251,7 @@ impl Refresher {
         let is_settled = |state: &State| state.has_stable_events(Instant::now());
         if self.events.is_fault_logged && self.shared.read(is_settled) {
             self.events.is_fault_logged = false;
-            log::info!("events are followed again");
+            Event::EventsRecovered.log(&[]);
         }
     }
 }
@@ -253,20 +282,72 @@ impl EventsThread {
             Some(fault) if self.is_fault_logged => log::debug!("{fault}"),
             Some(fault) => {
                 self.is_fault_logged = true;
-                log::warn!("{fault}; polling until events can be followed again");
+                let reason = fault.to_string();
+                Event::EventsFailed.log(&[("reason", Value::Text(&reason))]);
             }
         }
     }
 }
 
+impl EngineVersion {
+    /// Takes a notifier of the end of the daemon, at which a question to the engine ends early.
+    pub fn new(stop: Arc<Notifier>) -> Self {
+        Self {
+            stop,
+            is_asked: false,
+            thread: None,
+        }
+    }
+
+    fn log_once(&mut self, program: &Path) {
+        if self.is_asked {
+            if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+                self.join();
+            }
+            return;
+        }
+        self.is_asked = true;
+        let Some(program) = process::find(program) else {
+            return;
+        };
+        let stop = self.stop.clone();
+        let thread = thread::Builder::new().name("version".into());
+        let ask: Box<dyn FnOnce() + Send> = Box::new(move || {
+            let docker = docker::Client {
+                program: &program,
+                deadline: Instant::now() + VERSION_PATIENCE,
+                abort: Some(stop.as_fd()),
+                operation: None,
+                thorough: false,
+            };
+            match docker.version() {
+                Ok(version) => Event::EngineFound.log(&[
+                    ("docker", Value::Text(&program.to_string_lossy())),
+                    ("engine_version", Value::Text(&version)),
+                ]),
+                Err(error) => log::debug!("the version of the engine is not known: {error}"),
+            }
+        });
+        self.thread = thread.spawn(ask).ok();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been reported.
+            let _ = thread.join();
+        }
+    }
+}
+
 impl OutageLog {
-    /// Logs the reason for which listing fails, unless the log has it, and the end of an outage.
-    fn report(&mut self, failure: Option<&str>) {
+    /// Logs the reason for which listing fails, unless the log has it, and the end of an outage. Returns whether it has
+    /// logged a reason.
+    fn report(&mut self, failure: Option<&str>) -> bool {
         match failure {
             None if self.0.is_empty() => {}
             None => {
                 self.0.clear();
-                log::info!("containers can be listed again");
+                Event::ListingRecovered.log(&[]);
             }
             Some(reason) if self.0.iter().any(|logged| logged == reason) => {}
             Some(reason) if self.0.len() >= MAX_REASONS => {
@@ -274,9 +355,11 @@ impl OutageLog {
             }
             Some(reason) => {
                 self.0.push(reason.to_owned());
-                log::warn!("containers cannot be listed: {reason}");
+                Event::ListingFailed.log(&[("reason", Value::Text(reason))]);
+                return true;
             }
         }
+        false
     }
 }
 

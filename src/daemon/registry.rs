@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::disk::{Disk, Silent};
 use super::persist::Persister;
 use super::shared::Shared;
+use crate::base::event::{Event, Value};
 use crate::devcontainer::config::search;
 use crate::devcontainer::resolve::{canonical, is_below, resolve};
 use crate::model::ids::Key;
@@ -60,16 +61,24 @@ impl Registry {
             folder,
             source: Source::Request,
         };
-        let shown = format!("{:?}", declared.folder);
+        let wanted = declared.clone();
         let added = self.add_declared(declared);
         match &added {
-            Ok((key, true)) => {
-                let named = self.shared.read(|state| state.describe(*key));
-                let name = named.map(|named| named.name).unwrap_or_default();
-                log::info!("dev container {name} in {shown}: listed for {origin}");
+            Ok((key, is_new)) => {
+                let outcome = if *is_new { "listed" } else { "listed already" };
+                self.log(Event::Registered, *key, origin, ("outcome", outcome));
             }
-            Ok((_, false)) => {}
-            Err(why) => log::warn!("{shown}: not listed for {origin}: {why}"),
+            Err(why) => {
+                let folder = wanted.folder.to_string_lossy();
+                let config = wanted.config.as_ref().map(|one| one.to_string_lossy());
+                let why = why.to_string();
+                let fields = [
+                    ("folder", Value::Text(&folder)),
+                    ("config", config.as_deref().into()),
+                    ("reason", Value::Text(&why)),
+                ];
+                Event::RegisterRefused.log_with(&origin.fields(), &fields);
+            }
         }
         added
     }
@@ -93,17 +102,30 @@ impl Registry {
 
     /// Forgets that a dev container was asked for.
     pub fn forget(&self, key: Key, origin: &Origin) -> Result<(), KeptListed> {
-        let named = self.shared.read(|state| state.describe(key));
-        self.shared.update(|state| state.forget_requested(key))?;
+        let identity = self.shared.read(|state| state.identity(key));
+        let forgotten = self.shared.update(|state| state.forget_requested(key));
         self.persister.save_what_is_new();
-        if let Some(named) = named {
-            let folder = &named.workspace_folder;
-            log::info!(
-                "dev container {} in {folder:?}: forgotten for {origin}",
-                named.name
-            );
+        if let Some(identity) = identity {
+            match &forgotten {
+                Ok(()) => log(
+                    Event::Forgotten,
+                    &identity,
+                    origin,
+                    ("outcome", "forgotten"),
+                ),
+                Err(why) => {
+                    let why = why.to_string();
+                    log(Event::ForgetRefused, &identity, origin, ("reason", &why));
+                }
+            }
         }
-        Ok(())
+        forgotten
+    }
+
+    fn log(&self, event: Event, key: Key, origin: &Origin, more: (&'static str, &str)) {
+        if let Some(identity) = self.shared.read(|state| state.identity(key)) {
+            log(event, &identity, origin, more);
+        }
     }
 
     /// Returns the folder that an absolute path leads to. One outside of the workspace roots is not looked at.
@@ -117,6 +139,25 @@ impl Registry {
         let found = self.disk.within(path, look);
         found.map_err(|Silent| Why::Silent(path.to_path_buf()).to_string())
     }
+}
+
+/// Logs an event of a dev container with one more field.
+fn log(
+    event: Event,
+    (name, place): &(String, Resolved),
+    origin: &Origin,
+    (field, value): (&'static str, &str),
+) {
+    let folder = place.folder.to_string_lossy();
+    let config = place.canonical_config.as_ref();
+    let config = config.map(|config| config.to_string_lossy());
+    let fields = [
+        ("devcontainer", Value::Text(name)),
+        ("folder", Value::Text(&folder)),
+        ("config", config.as_deref().into()),
+        (field, Value::Text(value)),
+    ];
+    event.log_with(&origin.fields(), &fields);
 }
 
 /// Finds the dev container that a client asks for on disk.

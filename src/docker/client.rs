@@ -232,7 +232,7 @@ impl Client<'_> {
         Some(ids.filter(|id| existing.contains(plain_id(id))).collect())
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<Output, Error> {
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<Output, Error> {
         self.runner().run(arguments, self.deadline)?.checked()
     }
 

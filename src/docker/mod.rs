@@ -1,5 +1,6 @@
 //! docker and podman: their command lines, and how their answers are read.
 
+mod access;
 mod aside;
 mod backoff;
 mod client;
@@ -18,7 +19,9 @@ pub mod lister;
 mod ports;
 #[cfg(test)]
 mod tests;
+mod version;
 
+pub use access::why_no_access;
 pub use client::Client;
 pub use command::is_id;
 pub use endpoint::{Endpoint, VARIABLES_OF_CLIENT};

@@ -114,7 +114,10 @@ impl Connection<'_> {
                 }
             }
             Err(NoRequest::Closed) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(NoRequest::Rejected(error)) => self.write(&error.into(), Delivery::LAST),
+            Err(NoRequest::Rejected(error)) => {
+                service.refusals.note(&error, &self.origin, &request);
+                self.write(&error.into(), Delivery::LAST)
+            }
         }
     }
 
@@ -133,6 +136,7 @@ impl Connection<'_> {
 
     fn refuse(&mut self, request: &Request<'_>) -> io::Result<Persistence> {
         let error = Error::Limit(Limit::Connections);
+        self.service.refusals.note(&error, &self.origin, request);
         self.write(&error.into(), Delivery::to(request, Persistence::Close))
     }
 

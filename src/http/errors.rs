@@ -11,6 +11,7 @@ use super::guard::Forbidden;
 use super::limits::{MAX_BODY, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, MAX_STREAMS, READ_TIMEOUT};
 use super::peer::Stranger;
 use super::query::QueryError;
+use super::refusals::Reason;
 use super::request::HeadError;
 use super::response::Answer;
 use super::routes::RouteError;
@@ -237,6 +238,18 @@ impl Error {
             self,
             Self::Stranger(_) | Self::Forbidden(_) | Self::Unauthorized(_)
         )
+    }
+
+    /// Returns the reason for which the log counts the error as a refused request, with its detail, if it does.
+    pub(super) fn refusal(&self) -> Option<(Reason, Cow<'static, str>)> {
+        Some(match self {
+            Self::Stranger(who) => (Reason::User, who.to_string().into()),
+            Self::Forbidden(why) => (Reason::Guard, why.to_string().into()),
+            Self::Unauthorized(why) => (Reason::Token, unauthorized_row(*why).2),
+            Self::Limit(limit) => (Reason::Limit, limit_row(*limit).2),
+            Self::Head(error) => (Reason::Request, head_row(error).2),
+            _ => return None,
+        })
     }
 
     /// The header that tells a client how to go on, if there is one for the error.

@@ -68,7 +68,10 @@ impl Service {
     ) -> Reply {
         let admitted = self.admit(request, scope);
         let reply = admitted.and_then(|route| self.act(route, request, origin, is_there));
-        reply.unwrap_or_else(|error| Reply::Answer(error.into()))
+        reply.unwrap_or_else(|error| {
+            self.refusals.note(&error, origin, request);
+            Reply::Answer(error.into())
+        })
     }
 
     /// Admits a request, or refuses it. Returns its route, if the socket that it came on serves it.
@@ -189,9 +192,9 @@ impl Service {
     }
 
     fn readyz(&self, is_there: IsWanted<'_>) -> Result<Answer, Error> {
-        let missing = self.missing(is_there)?;
+        let (missing, warnings) = self.missing(is_there)?;
         if missing.is_empty() {
-            Ok(Answer::json(200, &Health::Ready))
+            Ok(Answer::json(200, &Health::Ready { warnings }))
         } else {
             Err(Error::NotReady(missing))
         }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fmt, fs, io, thread};
+use std::{fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
@@ -21,6 +21,7 @@ use super::peer;
 use super::routes::Scope;
 use super::service::Service;
 use super::socket::{Socket, Stream};
+use crate::base::event::Event;
 use crate::base::pool::{Pool, Settings};
 use crate::model::listen::ListenAddress;
 
@@ -112,21 +113,19 @@ impl Bound {
         Self { scope, ..self }
     }
 
+    /// The event that it listens.
+    pub fn event(&self) -> Event {
+        match self.scope {
+            Scope::All => Event::Listening,
+            Scope::Metrics { .. } => Event::ServingMetrics,
+        }
+    }
+
     fn accept(&self) -> io::Result<Stream> {
         match &self.listener {
             Listener::Tcp(listener) => listener.accept().map(|(tcp, _)| Stream::Tcp(tcp)),
             Listener::Unix(listener, _) => listener.accept().map(|(unix, _)| Stream::Unix(unix)),
         }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.scope {
-            Scope::All => "listening on ",
-            Scope::Metrics { .. } => "serving metrics on ",
-        })?;
-        self.address.fmt(f)
     }
 }
 
@@ -139,16 +138,24 @@ impl AsFd for Bound {
     }
 }
 
-/// Removes a socket that an ended daemon left behind. Any other file, and a socket that is served, means that the
-/// address is in use.
+/// Removes a socket that an ended daemon left behind.
 fn remove_stale(path: &Path) -> io::Result<()> {
+    if is_stale(path)? {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// Returns whether an ended daemon left a socket behind. Any other file, and a socket that is served, means that the
+/// address is in use.
+pub fn is_stale(path: &Path) -> io::Result<bool> {
     let is_socket = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type().is_socket(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
     };
     if is_socket && is_unserved(path)? {
-        fs::remove_file(path)
+        Ok(true)
     } else {
         Err(io::ErrorKind::AddrInUse.into())
     }

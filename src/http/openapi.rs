@@ -162,7 +162,10 @@ mod tests {
             outcome,
         };
         check("LogLine", &[line(None), line(Some(OperationState::Failed))]);
-        check("Health", &[Health::Ok]);
+        let ready = |warnings: &[&str]| Health::Ready {
+            warnings: warnings.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        check("Health", &[Health::Ok, ready(&[]), ready(&["w"])]);
         check(
             "Error",
             &[ErrorBody {

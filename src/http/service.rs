@@ -9,6 +9,7 @@ use super::encode::Bodies;
 use super::errors::{ContainerError, Error};
 use super::limits::Limits;
 use super::places::Places;
+use super::refusals::Refusals;
 use crate::base::notify::Notifier;
 use crate::base::text::enumerate;
 use crate::base::time::Timestamp;
@@ -17,7 +18,9 @@ use crate::daemon::operations::journal::Journal;
 use crate::daemon::operations::{OperationRequest, Operations, StartError};
 use crate::daemon::registry::Registry;
 use crate::daemon::shared::Shared;
+use crate::daemon::surroundings::Surroundings;
 use crate::daemon::wanted::{ALWAYS, IsWanted};
+use crate::docker::why_no_access;
 use crate::model::api::{Container, Devcontainer};
 use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
@@ -36,12 +39,14 @@ pub struct Service {
     operations: Arc<Operations>,
     pub(super) registry: Registry,
     programs: Arc<Programs>,
+    surroundings: Arc<Surroundings>,
     pub(super) access: Access,
     pub(super) limits: Arc<Limits>,
     pub(super) places: Arc<Places>,
     pub(super) bodies: Bodies,
     /// When the daemon was started.
     pub(super) started: Timestamp,
+    pub(super) refusals: Refusals,
 }
 
 /// Keeps the daemon following docker's events for as long as a client follows changes.
@@ -55,6 +60,7 @@ impl Service {
         operations: Arc<Operations>,
         registry: Registry,
         programs: Arc<Programs>,
+        surroundings: Arc<Surroundings>,
         access: Access,
         limits: Arc<Limits>,
     ) -> Self {
@@ -64,11 +70,13 @@ impl Service {
             operations,
             registry,
             programs,
+            surroundings,
             access,
             limits,
             places: Arc::default(),
             bodies: Bodies::default(),
             started: Timestamp::now(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -235,26 +243,30 @@ impl Service {
 
     /// Ends the running operation of a dev container for a client. Returns its log.
     pub(super) fn cancel(&self, key: Key, origin: &Origin) -> Result<Arc<Journal>, Error> {
-        let name = self.shown(key).map(|shown| shown.name).unwrap_or_default();
-        log::info!("cancel: asked for by {origin}; dev container {name:?}");
-        self.operations.cancel(key).ok_or(Error::NothingToCancel)
+        let cancelled = self.operations.cancel(key, origin);
+        cancelled.ok_or(Error::NothingToCancel)
     }
 
-    /// Returns the parts of the daemon that are missing, each with its reason.
-    pub(super) fn missing(&self, is_wanted: IsWanted<'_>) -> Result<Vec<String>, Error> {
+    /// Returns the parts of the daemon that are missing, each with its reason, and what should be otherwise all the same.
+    pub(super) fn missing(
+        &self,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<(Vec<String>, Vec<String>), Error> {
         let mut missing = self.programs.missing();
-        let failure = match self.observer.probe(is_wanted) {
+        let (failure, view) = match self.observer.probe(is_wanted) {
             Err(NoView::Closing) => return Err(Error::Closing),
-            Err(NoView::Failed(reason)) => Some(reason),
-            Err(NoView::Unwanted) => Some(UNWANTED.into()),
-            Ok(current) => current.stale.map(|(_, reason)| reason),
+            Err(NoView::Failed(reason)) => (Some(reason), None),
+            Err(NoView::Unwanted) => (Some(UNWANTED.into()), None),
+            Ok(Current { view, stale }) => (stale.map(|(_, reason)| reason), Some(view)),
         };
-        let has_docker = process::find(&self.programs.docker()).is_some();
-        if let Some(reason) = failure.filter(|_| has_docker) {
+        let docker = self.programs.docker();
+        if let Some(reason) = failure.filter(|_| process::find(&docker).is_some()) {
             missing.push(format!("docker: {reason}"));
+            missing.extend(why_no_access(&docker).map(|why| format!("docker: {why}")));
         }
         missing.extend(self.watcher_warning().map(|why| format!("watcher: {why}")));
-        Ok(missing)
+        let advice = view.map(|view| self.surroundings.of_view(&self.shared, &view));
+        Ok((missing, advice.unwrap_or_default()))
     }
 
     /// Returns what a scrape of the metrics shows of the state.

@@ -280,13 +280,17 @@ pub struct ErrorBody<'a> {
 }
 
 /// The body of `GET /healthz` and of `GET /readyz`.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Health {
     /// The process serves requests.
     Ok,
     /// Everything that the daemon needs is there.
-    Ready,
+    Ready {
+        /// What should be otherwise all the same, with the mends.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+    },
 }
 
 /// The version of the API: the second number grows where something is added, the first where something else changes.

@@ -84,6 +84,11 @@ impl Mounts {
         found.next().map(|one| &*one.destination)
     }
 
+    /// Returns all of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Mount> {
+        self.0.iter()
+    }
+
     /// Returns what is mounted to the place where it is; the first of several places.
     fn volumes(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut last = None;
@@ -247,6 +252,26 @@ pub struct ContainerInfo {
 }
 
 impl ContainerInfo {
+    /// A container of this name that does not run.
+    #[cfg(test)]
+    pub fn named(name: &str) -> Self {
+        Self {
+            created_at: Timestamp::new(0, 0),
+            id: name.to_owned(),
+            name: name.to_owned(),
+            image: String::new(),
+            labels: Pairs::default(),
+            foreign_labels: Box::default(),
+            running: false,
+            ports: Vec::new(),
+            run_state: RunState::Created,
+            error: None,
+            health: None,
+            mounts: Mounts::default(),
+            setup: Setup::default(),
+        }
+    }
+
     /// The value of a label of its own. One that is empty, or that it has from its image alone, counts for nothing.
     pub fn own_label(&self, key: &str) -> Option<&str> {
         let value = self.labels.get(key).filter(|value| !value.is_empty());

@@ -1,6 +1,6 @@
 //! The client that asked for something, as the log names it.
 
-use std::fmt;
+use crate::base::event::{Field, Value};
 
 /// The client that asked for an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,40 +20,15 @@ pub struct Credentials {
     pub pid: Option<i32>,
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.address)?;
-        match self.credentials {
-            Some(Credentials { uid, pid: None }) => write!(f, " (uid {uid})"),
-            Some(Credentials {
-                uid,
-                pid: Some(pid),
-            }) => write!(f, " (uid {uid}, pid {pid})"),
-            None => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_is_named_by_all_that_is_known_of_it() {
-        let named = |credentials| {
-            let address = "a unix socket".to_owned();
-            Origin {
-                address,
-                credentials,
-            }
-            .to_string()
-        };
-        let credentials = |pid| Some(Credentials { uid: 1000, pid });
-        assert_eq!(named(None), "a unix socket");
-        assert_eq!(named(credentials(None)), "a unix socket (uid 1000)");
-        assert_eq!(
-            named(credentials(Some(7))),
-            "a unix socket (uid 1000, pid 7)"
-        );
+impl Origin {
+    /// Returns the fields by which the log names it.
+    pub fn fields(&self) -> [Field<'_>; 3] {
+        let number = |number: Option<i64>| number.map_or(Value::Absent, Value::Number);
+        let pid = self.credentials.and_then(|one| one.pid);
+        [
+            ("address", Value::Text(&self.address)),
+            ("uid", number(self.credentials.map(|one| one.uid.into()))),
+            ("pid", number(pid.map(i64::from))),
+        ]
     }
 }

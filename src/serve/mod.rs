@@ -1,13 +1,14 @@
 //! Builds the parts of the daemon, starts its threads, and stops them in order.
 
 mod autostart;
+mod check;
 mod error;
 mod runtime_socket;
 
 use std::io;
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +16,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use self::autostart::Autostart;
+pub use self::check::check;
 use self::error::ListenFlag;
 pub use self::error::ServeError;
+use crate::base::event::{Event, Value};
 use crate::base::listen_fds;
 use crate::base::notify::{Notifier, RescanSignal};
 use crate::base::open_files;
@@ -29,9 +32,10 @@ use crate::daemon::disk::{Disk, Silent};
 use crate::daemon::operations::sink::Sink;
 use crate::daemon::operations::{OperationSettings, Operations};
 use crate::daemon::persist::Persister;
-use crate::daemon::refresher::{EventsThread, OutageLog, Refresher};
+use crate::daemon::refresher::{EngineVersion, EventsThread, OutageLog, Refresher};
 use crate::daemon::registry::Registry;
 use crate::daemon::shared::Shared;
+use crate::daemon::surroundings::Surroundings;
 use crate::daemon::vigil::Vigil;
 use crate::daemon::watcher::Watcher;
 use crate::docker::lister::Lister;
@@ -79,8 +83,13 @@ pub fn run(config: Config) -> Result<(), ServeError> {
             .as_deref()
             .and_then(runtime_socket::bind),
     );
+    let programs = Programs::new(config.docker.clone(), config.devcontainer.clone());
+    log_start(&config, &bound, &programs);
+    for missing in programs.missing() {
+        Event::Advice.log(&[("reason", Value::Text(&missing))]);
+    }
     log_problems(&manifest);
-    let daemon = Daemon::build(config, token).map_err(ServeError::Descriptors)?;
+    let daemon = Daemon::build(config, programs, token).map_err(ServeError::Descriptors)?;
     let starts_some = manifest.devcontainers.iter().any(|one| one.autostart);
     daemon.predefine(manifest);
     let stop = Arc::new(Notifier::new().map_err(ServeError::Descriptors)?);
@@ -94,7 +103,7 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     while signals.wait() == Signal::Reload {
         daemon.reload();
     }
-    log::info!("stopping");
+    Event::Stopping.log(&[]);
     daemon.stop(&mut signals, &stop, &threads);
     Ok(())
 }
@@ -120,9 +129,7 @@ fn bind(
     bind_all(ListenFlag::Listen, &config.listen, has_token, &mut bound)?;
     let flag = ListenFlag::MetricsListen;
     bind_all(flag, &config.metrics_listen, has_token, &mut bound)?;
-    for bound in &bound {
-        log::info!("{bound}");
-    }
+    bound.iter().for_each(log_listening);
     Ok(bound)
 }
 
@@ -159,6 +166,32 @@ fn check_exposure(
     Ok(())
 }
 
+fn log_listening(bound: &Bound) {
+    let address = bound.address.to_string();
+    bound.event().log(&[("address", Value::Text(&address))]);
+}
+
+/// Logs in one line what the daemon works with.
+fn log_start(config: &Config, bound: &[Bound], programs: &Programs) {
+    let addresses: Vec<String> = bound.iter().map(|one| one.address.to_string()).collect();
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let docker = process::find(&programs.docker()).map(text);
+    let cli = process::find(&programs.devcontainer()).map(text);
+    let state_dir = config.state_dir.clone().map(text);
+    let roots: Vec<String> = config.workspace_roots.iter().cloned().map(text).collect();
+    Event::Started.log(&[
+        ("version", Value::Text(env!("CARGO_PKG_VERSION"))),
+        ("addresses", Value::List(&addresses)),
+        ("docker", docker.as_deref().into()),
+        ("devcontainer_cli", cli.as_deref().into()),
+        ("state_dir", state_dir.as_deref().into()),
+        match roots.is_empty() {
+            true => ("roots", Value::Absent),
+            false => ("roots", Value::List(&roots)),
+        },
+    ]);
+}
+
 fn read_manifest(path: Option<&Path>) -> Result<Manifest, ManifestError> {
     path.map_or_else(|| Ok(Manifest::default()), Manifest::read)
 }
@@ -175,6 +208,7 @@ struct Daemon {
     shared: Arc<Shared>,
     observer: Arc<Observer>,
     programs: Arc<Programs>,
+    surroundings: Arc<Surroundings>,
     disk: Arc<Disk>,
     operations: Arc<Operations>,
     persister: Arc<Persister>,
@@ -187,7 +221,13 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn build(mut config: Config, token: Option<Arc<TokenFile>>) -> io::Result<Self> {
+    fn build(
+        mut config: Config,
+        programs: Programs,
+        token: Option<Arc<TokenFile>>,
+    ) -> io::Result<Self> {
+        let programs = Arc::new(programs);
+        let surroundings = Arc::new(Surroundings::read(&config));
         let state = State::new(
             &Settings {
                 cache_for: config.cache_duration,
@@ -198,10 +238,6 @@ impl Daemon {
             },
             Instant::now(),
         );
-        let programs = Arc::new(Programs::new(
-            config.docker.clone(),
-            config.devcontainer.clone(),
-        ));
         let rescan_signal = RescanSignal::new()?;
         let disk = Arc::new(Disk::new(&config.workspace_roots, rescan_signal.clone()));
         let shared = Arc::new(Shared::new(state));
@@ -244,6 +280,7 @@ impl Daemon {
             predefining,
             observer: Arc::new(observer),
             programs,
+            surroundings,
             disk,
             operations: Arc::new(operations),
             persister,
@@ -297,9 +334,12 @@ impl Daemon {
                 log_problems(&manifest);
                 self.predefine(manifest);
                 self.shared.apply(Fact::ListOutdated(Vec::new()));
-                log::info!("the manifest was read again");
+                Event::ManifestRead.log(&[]);
             }
-            Err(error) => log::error!("manifest {error}; the last good one stays in force"),
+            Err(error) => {
+                let reason = error.to_string();
+                Event::ManifestRefused.log(&[("reason", Value::Text(&reason))]);
+            }
         }
     }
 
@@ -338,6 +378,8 @@ impl Daemon {
             shared: self.shared.clone(),
             observer: self.observer.clone(),
             programs: self.programs.clone(),
+            surroundings: self.surroundings.clone(),
+            engine: EngineVersion::new(stop.clone()),
             docker: Lister::new(self.config.list_timeout, stop.clone()),
             disk: self.disk.clone(),
             operations: self.operations.clone(),
@@ -357,6 +399,7 @@ impl Daemon {
                 persister: self.persister.clone(),
             },
             self.programs.clone(),
+            self.surroundings.clone(),
             self.access(&bound),
             self.limits.clone(),
         ));

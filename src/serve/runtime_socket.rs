@@ -25,7 +25,7 @@ pub(super) fn bind(path: &Path) -> Option<Bound> {
     let address = ListenAddress::Unix(path.to_owned());
     match Bound::new(&address) {
         Ok(bound) => {
-            log::info!("{bound}");
+            super::log_listening(&bound);
             Some(bound)
         }
         Err(e) => {

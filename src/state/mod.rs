@@ -63,7 +63,7 @@ pub use self::refusal::Refusal;
 pub use self::registration::{Added, KeptListed};
 pub use self::scrape::Scraped;
 pub use self::step::{Next, Step};
-pub use self::target::Target;
+pub use self::target::{KnownPlace, Target};
 pub use self::view::View;
 pub use crate::model::ids::Key;
 

@@ -27,6 +27,19 @@ pub struct Target {
     pub labels: Option<IdLabels>,
 }
 
+/// Where a dev container is, as it was listed.
+#[derive(Clone, Debug)]
+pub struct KnownPlace {
+    /// The workspace folder as it is written.
+    pub folder: PathBuf,
+    /// The workspace folder without symbolic links.
+    pub resolved: PathBuf,
+    /// True if the folder is an existing directory.
+    pub exists: bool,
+    /// The id of the container that is shown, if there is one.
+    pub container: Option<String>,
+}
+
 impl State {
     /// Returns the target of an operation on a dev container, or on one of its containers. A spelling that may not be
     /// followed counts only if there is no other.
@@ -56,6 +69,26 @@ impl State {
             labelled,
             labels,
         })
+    }
+}
+
+impl State {
+    /// Returns the name of a dev container, and its place as it was listed.
+    pub fn identity(&self, key: Key) -> Option<(String, Resolved)> {
+        let entry = self.fleet.get(key)?;
+        Some((entry.name.clone(), entry.resolved.clone()))
+    }
+
+    /// Returns where all dev containers are.
+    pub fn places(&self) -> Vec<KnownPlace> {
+        let entries = self.fleet.entries.iter();
+        let places = entries.map(|entry| KnownPlace {
+            folder: entry.folder.clone(),
+            resolved: entry.resolved.folder.clone(),
+            exists: entry.resolved.folder_exists,
+            container: entry.container.as_ref().map(|info| info.id.clone()),
+        });
+        places.collect()
     }
 }
 

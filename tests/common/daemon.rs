@@ -114,7 +114,8 @@ impl DaemonBuilder {
         std::thread::spawn(move || collected.collect(stderr));
         let first = log.wait_for("listening on ");
         let address = first.split("http://").nth(1).unwrap_or_default();
-        let address = address.trim_end_matches(['"', '}']).to_owned();
+        // The log may be JSON.
+        let address = address.split('"').next().unwrap_or_default().to_owned();
         Daemon {
             child,
             address,

@@ -30,6 +30,7 @@ mod listing;
 mod only_target;
 mod operations;
 mod outage;
+mod outside;
 mod page;
 mod podman;
 mod project;

@@ -268,7 +268,7 @@ fn the_log_says_who_asked_for_an_operation_what_and_where() {
     let daemon = listed(&sandbox);
     assert_eq!(daemon.recreate("app").status, 204);
     let of = format!(
-        "recreate of {:?} (config {:?}) for 127.0.0.1:",
+        "recreate of \"app\" in {:?} (config {:?}) for 127.0.0.1:",
         folder,
         sandbox.config("app")
     );

@@ -100,7 +100,7 @@ fn p26_another_user_gets_the_error_before_a_request_is_read() {
     daemon
         .log
         .wait_for("a connection is refused: user 54321 is not served");
-    assert_eq!(daemon.log_count(" WARN  a connection is refused"), 1);
+    assert_eq!(daemon.log_count(" INFO  a connection is refused"), 1);
     assert_eq!(sandbox.calls("devcontainer", ""), 0);
     assert_eq!(daemon.get("/healthz").status, 200);
 }

@@ -1,68 +1,89 @@
-//! The lines of the daemon's own log that say who asked for an operation, where it works, and how it went.
+//! The events of the daemon's own log that say who asked for an operation, where it works, and how it went.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::StartError;
+use crate::base::event::{Event, Field, Value};
 use crate::model::location::Resolved;
-use crate::model::operation::OperationKind;
 use crate::model::origin::Origin;
-use crate::state::Target;
 
 /// An operation as the log names it.
 #[derive(Clone)]
 pub(super) struct Audit {
-    kind: OperationKind,
+    /// The verb.
+    operation: &'static str,
     origin: Origin,
+    /// The name of the dev container.
+    name: String,
     /// The workspace folder without symbolic links.
-    folder: PathBuf,
+    folder: String,
     /// The configuration without symbolic links.
-    config: Option<PathBuf>,
+    config: Option<String>,
 }
 
 impl Audit {
-    /// Returns the operation with its place as it was listed.
-    pub(super) fn new(kind: OperationKind, origin: &Origin, target: &Target) -> Self {
-        Self {
-            kind,
+    /// Returns the operation on the dev container of this name, with its place as it was listed.
+    pub(super) fn new(
+        operation: &'static str,
+        origin: &Origin,
+        (name, place): (String, Resolved),
+    ) -> Self {
+        let mut audit = Self {
+            operation,
             origin: origin.clone(),
-            folder: target.listed.folder.clone(),
-            config: target.listed.canonical_config.clone(),
-        }
+            name,
+            folder: String::new(),
+            config: None,
+        };
+        audit.found(&place);
+        audit
     }
 
     /// Takes the place as it was found when the operation began.
-    pub(super) fn found(&mut self, resolved: &Resolved) {
-        self.folder.clone_from(&resolved.folder);
-        self.config.clone_from(&resolved.canonical_config);
+    pub(super) fn found(&mut self, place: &Resolved) {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        self.folder = text(&place.folder);
+        self.config = place.canonical_config.as_deref().map(text);
     }
 
     pub(super) fn queued(&self, ahead: &str) {
-        log::info!("{self}: queued: {ahead}");
+        self.log(Event::OperationQueued, &[("reason", Value::Text(ahead))]);
     }
 
     pub(super) fn begun(&self) {
-        log::info!("{self}: begins");
+        self.log(Event::OperationBegun, &[]);
     }
 
     pub(super) fn refused(&self, why: &StartError) {
-        log::warn!("{self}: refused: {why}");
+        let why = why.to_string();
+        self.log(Event::OperationRefused, &[("reason", Value::Text(&why))]);
     }
 
-    pub(super) fn ended(&self, summary: &str) {
-        log::info!("{self}: {summary}");
+    /// Logs the end, of which these fields tell.
+    pub(super) fn ended(&self, end: &[Field<'_>]) {
+        self.log(Event::OperationEnded, end);
     }
-}
 
-impl fmt::Display for Audit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (verb, folder) = (self.kind.verb(), &self.folder);
-        // Paths are quoted, as they may hold anything.
-        write!(f, "{verb} of {folder:?} (config ")?;
-        match &self.config {
-            Some(config) => write!(f, "{config:?}")?,
-            None => f.write_str("none")?,
-        }
-        write!(f, ") for {}", self.origin)
+    /// Logs that a client wants to end the operation, or why there is none to end.
+    pub(super) fn cancelled(&self, refusal: Option<&str>) {
+        let event = match refusal {
+            None => Event::CancelRequested,
+            Some(_) => Event::CancelRefused,
+        };
+        self.log(event, &[("reason", refusal.into())]);
+    }
+
+    fn log(&self, event: Event, more: &[Field<'_>]) {
+        let [address, uid, pid] = self.origin.fields();
+        let own = [
+            address,
+            uid,
+            pid,
+            ("operation", Value::Text(self.operation)),
+            ("devcontainer", Value::Text(&self.name)),
+            ("folder", Value::Text(&self.folder)),
+            ("config", self.config.as_deref().into()),
+        ];
+        event.log_with(&own, more);
     }
 }

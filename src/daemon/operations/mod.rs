@@ -144,7 +144,7 @@ impl Operations {
         origin: &Origin,
     ) -> Result<Arc<Journal>, StartError> {
         let target = self.target(key, request.container.as_deref())?;
-        let mut audit = Audit::new(request.kind, origin, &target);
+        let mut audit = self.audit(key, request.kind.verb(), origin)?;
         let started = self.start_on(key, request, target, &mut audit);
         if let Err(why) = &started {
             audit.refused(why);
@@ -179,6 +179,17 @@ impl Operations {
         let journal = run.journal.clone();
         self.spawn(run);
         Ok(journal)
+    }
+
+    fn audit(
+        &self,
+        key: Key,
+        operation: &'static str,
+        origin: &Origin,
+    ) -> Result<Audit, StartError> {
+        let identity = self.shared.read(|state| state.identity(key));
+        let identity = identity.ok_or(StartError::Refused(Refusal::Gone))?;
+        Ok(Audit::new(operation, origin, identity))
     }
 
     fn target(&self, key: Key, container: Option<&str>) -> Result<Target, StartError> {
@@ -283,13 +294,20 @@ impl Operations {
             .map(|handle| handle.journal.clone())
     }
 
-    /// Ends the operation that runs, or is queued, for a dev container. Returns its log; `None` where there is none.
-    pub fn cancel(&self, key: Key) -> Option<Arc<Journal>> {
-        let handles = self.handles();
-        let handle = handles.get(&key)?;
-        handle.abort.as_ref()?.cancel();
+    /// Ends the operation that runs, or is queued, for a dev container. Returns its log; `None` where there is none. The
+    /// daemon's own log says who asked for it.
+    pub fn cancel(&self, key: Key, origin: &Origin) -> Option<Arc<Journal>> {
+        let audit = self.audit(key, "cancel", origin).ok()?;
+        let running = |handle: &Handle| Some((handle.journal.clone(), handle.abort.clone()?));
+        let running = self.handles().get(&key).and_then(running);
+        let Some((journal, abort)) = running else {
+            audit.cancelled(Some("no operation is running or queued"));
+            return None;
+        };
+        audit.cancelled(None);
+        abort.cancel();
         self.shared.wake();
-        Some(handle.journal.clone())
+        Some(journal)
     }
 
     /// Repairs what operations left that did not come to their end, in a thread for each dev container. Called after each

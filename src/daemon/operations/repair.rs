@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::run::OperationRun;
 use super::settle::{self, RestoreScope};
 use super::{Operations, end_leftovers};
+use crate::base::event::{Event, Value};
 use crate::base::time::Timestamp;
 use crate::docker;
 use crate::model::ids::Key;
@@ -105,12 +106,16 @@ fn report(result: &Result<Repaired, docker::Error>) {
     match result {
         Ok(repaired) => {
             let summary = repaired.summary.as_deref().unwrap_or_default();
-            if !repaired.complete {
-                log::warn!("containers that an operation left cannot be repaired: {summary}");
-            } else if !summary.is_empty() {
-                log::info!("containers that an operation left are repaired: {summary}");
-            }
+            let event = match repaired.complete {
+                true if summary.is_empty() => return,
+                true => Event::Repaired,
+                false => Event::RepairFailed,
+            };
+            event.log(&[("reason", Value::Text(summary))]);
         }
-        Err(e) => log::warn!("containers that an operation left cannot be repaired yet: {e}"),
+        Err(e) => Event::RepairFailed.log(&[
+            ("when", Value::Text("yet")),
+            ("reason", Value::Text(&e.to_string())),
+        ]),
     }
 }

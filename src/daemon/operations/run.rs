@@ -11,6 +11,7 @@ use super::abort::Abort;
 use super::audit::Audit;
 use super::failure::Failure;
 use super::journal::Journal;
+use crate::base::event::{ENDED, Value, sentence};
 use crate::base::flock::FolderLock;
 use crate::base::time::Timestamp;
 use crate::devcontainer::cli::line::Line;
@@ -315,9 +316,17 @@ impl OperationRun {
         let fact = Fact::OperationEnded(self.key, ended, after);
         operations.shared.update(|state| state.apply(fact, now));
         operations.settings.persister.save();
-        let summary = self.summary(&end);
-        self.audit.ended(&summary);
-        self.journal.end(end, summary);
+        let explanation = end.explanation(self.kind);
+        let seconds = end.finished_at.seconds_since(self.id.began_at()).max(0.0);
+        let fields = [
+            ("operation", Value::Text(self.kind.verb())),
+            ("outcome", Value::Text(end.ending.state().as_str())),
+            ("seconds", Value::Seconds(seconds)),
+            ("reason", explanation.as_deref().into()),
+        ];
+        // The audit names the operation itself.
+        self.audit.ended(fields.get(1..).unwrap_or_default());
+        self.journal.end(end, sentence(ENDED, &fields));
     }
 
     fn count(&self, end: &End) {
@@ -325,16 +334,6 @@ impl OperationRun {
         let took = Duration::from_millis(millis.max(0).unsigned_abs());
         let took = Some(took).filter(|_| self.queued_at.is_none());
         COUNTERS.operation_ended(self.kind, end.ending.state(), took);
-    }
-
-    fn summary(&self, end: &End) -> String {
-        let seconds = end.finished_at.seconds_since(self.id.began_at()).max(0.0);
-        let (verb, state) = (self.kind.verb(), end.ending.state().as_str());
-        let summary = format!("{verb} {state} after {seconds:.1} s");
-        match end.explanation(self.kind) {
-            Some(explanation) => format!("{summary}: {explanation}"),
-            None => summary,
-        }
     }
 }
 

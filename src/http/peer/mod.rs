@@ -9,9 +9,8 @@ mod proc_net;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, fs, io, thread};
 
 use rustix::net::sockopt::socket_peercred;
@@ -27,15 +26,12 @@ use super::service::Service;
 use super::socket::{Peer, Socket, Stream};
 use crate::model::allow_uid::AllowUid;
 use crate::model::listen::is_loopback;
-use crate::model::origin::Credentials;
+use crate::model::origin::{Credentials, Origin};
 
 /// The user that the kernel shows in place of those that a user namespace has no number for, unless it is set otherwise.
 const OVERFLOW_UID: u32 = 65534;
 /// The state of a socket that listens, in `net/tcp_states.h` of the kernel.
 const LISTENING: u8 = 10;
-/// The interval of warnings about refused connections. Those in between are logged at the level debug.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-
 /// The pause between the attempts to get a place for a connection.
 const PLACE_PAUSE: Duration = Duration::from_millis(5);
 
@@ -49,7 +45,6 @@ pub struct AllowedUsers {
     sock_diag: SockDiag,
     /// True once sock_diag has found a socket. From then on, one that it does not find is not there.
     has_sock_diag: AtomicBool,
-    warned: Mutex<Option<Instant>>,
 }
 
 /// A connection that is not served, by the reason.
@@ -109,7 +104,6 @@ impl AllowedUsers {
             overflow,
             sock_diag: SockDiag::new(),
             has_sock_diag: AtomicBool::new(false),
-            warned: Mutex::default(),
         }
     }
 
@@ -189,19 +183,6 @@ impl AllowedUsers {
             Err(_) => proc_net::owner(ends),
         }
     }
-
-    /// Logs that a connection is refused. That is no warning where nobody is left at its other end.
-    fn log(&self, stranger: &Stranger, is_there: bool) {
-        let mut warned = self.warned.lock().unwrap_or_else(|e| e.into_inner());
-        let is_due = is_there && warned.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
-        let level = if is_due {
-            *warned = Some(Instant::now());
-            log::Level::Warn
-        } else {
-            log::Level::Debug
-        };
-        log::log!(level, "a connection is refused: {stranger}");
-    }
 }
 
 /// Serves a connection if its user is allowed. Anyone else gets an error before a request is read, and takes no place
@@ -237,13 +218,22 @@ fn refuse(socket: &Socket, service: &Service, arrival: Permit, stranger: Strange
         Stranger::NoSocket => socket.peer() == Peer::Present,
         _ => true,
     };
-    service.access.users.log(&stranger, is_there);
+    let credentials = match stranger {
+        Stranger::User { uid, .. } => Some(Credentials { uid, pid: None }),
+        _ => None,
+    };
+    let origin = Origin {
+        address: socket.client_address(),
+        credentials,
+    };
+    let error = Error::Stranger(stranger);
+    service.refusals.note_connection(&error, &origin, is_there);
     let patience = service.limits.refusal();
     if patience.is_some() {
         // This takes a while. It is bounded by that permit from here on.
         drop(arrival);
     }
-    connection::refuse(socket, Error::Stranger(stranger), patience.is_some());
+    connection::refuse(socket, error, patience.is_some());
 }
 
 impl Ends {

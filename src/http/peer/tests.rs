@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use rustix::fs::fchown;
 use rustix::process::{Uid, geteuid};
