@@ -11,8 +11,8 @@
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
 #   test    the above, what dist installs, lintian, strace, valgrind, Prometheus with promtool, debootstrap for scripts/bed.sh
-#           (apt-get), older versions of the devcontainer CLI, what tests drive Chromium with (npm), and what sends requests
-#           by the description of the API (pip)
+#           (apt-get), older versions of the devcontainer CLI, what tests drive Chromium with (npm), what sends requests by
+#           the description of the API, and the schemas of Kubernetes (pip)
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
 #
@@ -21,6 +21,8 @@ set -eu
 
 cli_version=0.89.0
 older_cli_versions="0.58.0 0.72.0 0.80.0" # for tests/e2e/cli_versions.rs, each in target/tools/cli-VERSION
+kubernetes_validate=1.37.0 # for tests/it/kubernetes.rs
+kubernetes_versions="1.29.0 1.37.0" # those whose schemas it keeps
 page_tools="playwright-core@1.65.1 axe-core@4.14.1" # for tests/e2e/page.rs
 schemathesis_version=4.32.5                         # for tests/it/described.rs
 node_major=22
@@ -250,6 +252,28 @@ if [ $level -ge 4 ] && ! grep -qs "^Version: $schemathesis_version$" "$schemathe
     { python3 -m venv --clear "$schemathesis" && "$schemathesis/bin/pip" install -q --disable-pip-version-check \
         "schemathesis==$schemathesis_version"; } ||
         echo "setup: pip could not install schemathesis; continuing without it" >&2
+fi
+
+# test: the schemas of Kubernetes. The package has those of all versions, a hundred megabytes.
+
+if [ $level -ge 4 ] && [ ! -e "$tools/kubernetes/kubernetes_validate" ]; then
+    missing kubernetes-validate "pip: kubernetes-validate==$kubernetes_validate, into target/tools/kubernetes"
+    python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+    rm -rf "$tools/kubernetes.new"
+    if python3 -m pip install --quiet --no-compile --disable-pip-version-check --root-user-action=ignore \
+        --target "$tools/kubernetes.new" "kubernetes-validate==$kubernetes_validate"; then
+        for schemas in "$tools/kubernetes.new/kubernetes_validate/kubernetes-json-schema"/v*; do
+            version=${schemas##*/v}
+            case " $kubernetes_versions " in
+            *" ${version%%-*} "*) ;;
+            *) rm -rf "$schemas" ;;
+            esac
+        done
+        rm -rf "$tools/kubernetes"
+        mv "$tools/kubernetes.new" "$tools/kubernetes"
+    else
+        echo "setup: pip could not install kubernetes-validate; continuing without it" >&2
+    fi
 fi
 
 # check: the two cargo commands that a minimal Rust installation lacks.
