@@ -21,7 +21,8 @@ pub fn why_no_access(program: &Path) -> Option<String> {
         return None;
     }
     let mut groups = getegid().as_raw().to_string();
-    for group in getgroups().unwrap_or_default() {
+    let all = getgroups().unwrap_or_default().into_iter();
+    for group in all.filter(|group| *group != getegid()) {
         groups += &format!(", {}", group.as_raw());
     }
     let (user, group) = (file.uid(), file.gid());
