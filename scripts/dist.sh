@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes packages of the static binaries for x86_64 and aarch64, and their checksums, in dist/.
 #
-#   [DIST=dist] scripts/dist.sh [--built] KIND...
+#   [DIST=dist] [ARCHITECTURES="x86_64 aarch64"] scripts/dist.sh [--built] KIND...
 #
 #   tar      devcontainerd-VERSION-ARCHITECTURE.tar.gz, to be unpacked below a prefix, and its SBOM beside it (CycloneDX)
 #   deb      devcontainerd_VERSION_ARCHITECTURE.deb
@@ -25,11 +25,12 @@ done
 [ -n "$kinds" ] || { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 native=$(uname -m)
+wanted=${ARCHITECTURES:-x86_64 aarch64}
 binary_of() { # $1: the architecture
     if [ "$1" = "$native" ]; then echo target/static/devcontainerd; else echo "target/static/$1-unknown-linux-musl/devcontainerd"; fi
 }
 if $builds; then
-    for arch in x86_64 aarch64; do
+    for arch in $wanted; do
         status=0
         scripts/static.sh $arch-unknown-linux-musl || status=$?
         case $status in
@@ -40,7 +41,7 @@ if $builds; then
     done
 fi
 architectures=
-for arch in x86_64 aarch64; do
+for arch in $wanted; do
     if [ -e "$(binary_of $arch)" ]; then
         architectures="$architectures $arch"
     else

@@ -18,20 +18,20 @@ as_owner() {
     if [ -w "$existing" ]; then "$@"; else sudo "$@"; fi
 }
 
-stage=$(mktemp -d)
-trap 'rm -rf "$stage"' EXIT
-scripts/stage.sh "$stage"
 case ${1:-} in
 install)
+    stage=$(mktemp -d)
+    trap 'rm -rf "$stage"' EXIT
+    scripts/stage.sh "$stage"
     as_owner mkdir -p "$to"
     # tar replaces a file that runs, and leaves directories that exist as they are.
     (cd "$stage" && tar -cf - .) | as_owner tar --no-same-owner --no-overwrite-dir --keep-directory-symlink -xf - -C "$to"
     echo "install: $to/bin/devcontainerd, and its manual page, completions, units and documents below $to"
     ;;
 uninstall)
-    (cd "$stage" && find . ! -type d ! -path './share/doc/*') | while read -r path; do
-        as_owner rm -f "$to/$path"
-    done
+    as_owner rm -f "$to/bin/devcontainerd" "$to/share/man/man1/devcontainerd.1" \
+        "$to/share/bash-completion/completions/devcontainerd" "$to/share/zsh/site-functions/_devcontainerd" \
+        "$to/share/fish/vendor_completions.d/devcontainerd.fish" "$to"/lib/systemd/*/devcontainerd.* "$to"/lib/systemd/*/devcontainerd@.*
     as_owner rm -rf "$to/share/doc/devcontainerd"
     echo "uninstall: nothing of devcontainerd is left below $to; state directories and containers are as they were"
     ;;
