@@ -108,7 +108,7 @@ impl ListenFlag {
     fn danger(self) -> &'static str {
         match self {
             Self::Listen => "run programs on this machine",
-            Self::MetricsListen => "read the metrics of this machine",
+            Self::MetricsListen => "read the metrics",
         }
     }
 }

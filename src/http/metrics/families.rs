@@ -67,19 +67,19 @@ fn engine(now: &Scraped, text: &mut Text) {
     text.begin(
         Kind::Counter,
         "devcontainerd_listing_failures_total",
-        "Listings that failed.",
+        "Failed listings.",
     );
     for (why, counter) in ListingFailure::ALL.iter().zip(COUNTERS.listing_failures()) {
         text.sample(&[("reason", why.as_str())], counter.get());
     }
     text.gauge(
         "devcontainerd_events_followed",
-        "1 if events keep the list current.",
+        "1 if events are followed.",
         now.follows_events.into(),
     );
     text.counter(
         "devcontainerd_events_restarts_total",
-        "Times that docker events failed.",
+        "Failures of docker events.",
         COUNTERS.events_restarts.get(),
     );
 }
@@ -104,12 +104,12 @@ fn containers(now: &Scraped, text: &mut Text) {
     };
     text.gauge(
         "devcontainerd_devcontainers_dirty",
-        "Dev containers that are dirty.",
+        "Dirty dev containers.",
         count(|one| one.dirty),
     );
     text.gauge(
         "devcontainerd_devcontainers_unchecked",
-        "Dev containers that are unchecked.",
+        "Unchecked dev containers.",
         count(|one| one.unchecked.is_some()),
     );
     text.gauge(
@@ -136,12 +136,12 @@ fn operations(now: &Scraped, text: &mut Text) {
         (
             OperationState::Running,
             "devcontainerd_operations_running",
-            "Operations that run.",
+            "Running operations.",
         ),
         (
             OperationState::Queued,
             "devcontainerd_operations_queued",
-            "Operations that wait.",
+            "Queued operations.",
         ),
     ] {
         text.begin(Kind::Gauge, name, help);
@@ -154,7 +154,7 @@ fn operations(now: &Scraped, text: &mut Text) {
     text.begin(
         Kind::Counter,
         "devcontainerd_operations_total",
-        "Operations that ended.",
+        "Ended operations.",
     );
     let mut counters = COUNTERS.operations().iter().map(Counter::get);
     for kind in kinds {
@@ -185,18 +185,18 @@ fn clients(now: &Figures, text: &mut Text) {
     );
     text.counter(
         "devcontainerd_connections_total",
-        "Connections that were served.",
+        "Served connections.",
         COUNTERS.connections.get(),
     );
     text.counter(
         "devcontainerd_requests_total",
-        "Requests that were read.",
+        "Requests.",
         COUNTERS.requests.get(),
     );
     text.begin(
         Kind::Counter,
         "devcontainerd_request_errors_total",
-        "Answers that were errors.",
+        "Answers with an error.",
     );
     for (code, counter) in ErrorCode::ALL.iter().zip(COUNTERS.errors()) {
         text.sample(&[("code", code.row().1)], counter.get());
@@ -226,10 +226,6 @@ fn process(now: &Process, text: &mut Text) {
         text.gauge("process_max_fds", "Limit of open files.", max);
     }
     text.gauge("process_threads", "Threads.", now.threads);
-    text.begin(
-        Kind::Gauge,
-        "process_start_time_seconds",
-        "Start of the daemon.",
-    );
+    text.begin(Kind::Gauge, "process_start_time_seconds", "Start time.");
     text.micros(now.started);
 }
