@@ -7,13 +7,14 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::mounts::Mounts;
 use super::shared::Shared;
 use crate::base::event::{Event, Value};
 use crate::cli::Config;
 use crate::model::container::{ContainerInfo, Mount};
+use crate::process::programs::Programs;
 use crate::state::{KnownPlace, State, View};
 
 /// The files that an engine mounts into each container, from a directory that is named after its id.
@@ -25,6 +26,8 @@ const MAX_LOGGED: usize = 64;
 
 /// The container that the daemon runs in, if it runs in one, as this process sees it.
 pub struct Surroundings {
+    /// Docker and the devcontainer CLI.
+    pub programs: Arc<Programs>,
     /// Ids, or beginnings of ids, of which one may be the own container's.
     ids: Vec<String>,
     here: Mounts,
@@ -51,11 +54,14 @@ enum Seen {
 
 impl Surroundings {
     /// Reads what the kernel shows of the own container. Dev containers are below the directories of `config`.
-    pub fn read(config: &Config) -> Self {
+    pub fn read(config: &Config, programs: Arc<Programs>) -> Self {
         let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
         let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let roots = [&*config.workspace_roots, &*config.discover].concat();
-        Self::of(&mountinfo, hostname.trim(), roots, config.state_dir.clone())
+        Self {
+            programs,
+            ..Self::of(&mountinfo, hostname.trim(), roots, config.state_dir.clone())
+        }
     }
 
     fn of(
@@ -69,6 +75,7 @@ impl Surroundings {
         // By default, the name of the host is the beginning of the id.
         ids.extend(is_hex(hostname, 12).then(|| hostname.to_owned()));
         Self {
+            programs: Arc::new(Programs::new(None, None)),
             ids,
             here: mounts,
             roots,

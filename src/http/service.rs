@@ -26,7 +26,6 @@ use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
 use crate::model::origin::Origin;
 use crate::process;
-use crate::process::programs::Programs;
 use crate::state::{Fact, Scraped, Selected, State, Update, View};
 
 /// The reason why a client that has most likely gone away gets no list.
@@ -38,7 +37,6 @@ pub struct Service {
     observer: Arc<Observer>,
     operations: Arc<Operations>,
     pub(super) registry: Registry,
-    programs: Arc<Programs>,
     surroundings: Arc<Surroundings>,
     pub(super) access: Access,
     pub(super) limits: Arc<Limits>,
@@ -59,7 +57,6 @@ impl Service {
         observer: Arc<Observer>,
         operations: Arc<Operations>,
         registry: Registry,
-        programs: Arc<Programs>,
         surroundings: Arc<Surroundings>,
         access: Access,
         limits: Arc<Limits>,
@@ -69,7 +66,6 @@ impl Service {
             observer,
             operations,
             registry,
-            programs,
             surroundings,
             access,
             limits,
@@ -252,14 +248,15 @@ impl Service {
         &self,
         is_wanted: IsWanted<'_>,
     ) -> Result<(Vec<String>, Vec<String>), Error> {
-        let mut missing = self.programs.missing();
+        let programs = &self.surroundings.programs;
+        let mut missing = programs.missing();
         let (failure, view) = match self.observer.probe(is_wanted) {
             Err(NoView::Closing) => return Err(Error::Closing),
             Err(NoView::Failed(reason)) => (Some(reason), None),
             Err(NoView::Unwanted) => (Some(UNWANTED.into()), None),
             Ok(Current { view, stale }) => (stale.map(|(_, reason)| reason), Some(view)),
         };
-        let docker = self.programs.docker();
+        let docker = programs.docker();
         if let Some(reason) = failure.filter(|_| process::find(&docker).is_some()) {
             missing.push(format!("docker: {reason}"));
             missing.extend(why_no_access(&docker).map(|why| format!("docker: {why}")));

@@ -226,6 +226,8 @@ impl Report {
     /// Checks docker, the engine, and the devcontainer CLI.
     fn programs(&mut self, config: &Config, places: &[KnownPlace]) {
         let programs = Programs::new(config.docker.clone(), config.devcontainer.clone());
+        let around = Surroundings::read(config, Arc::new(programs));
+        let programs = &around.programs;
         for missing in programs.missing() {
             self.problem("programs", format_args!("{missing}"));
         }
@@ -244,7 +246,7 @@ impl Report {
         }
         let docker = programs.docker();
         if let Some(found) = process::find(&docker)
-            && let Err(error) = self.engine(config, &found, places)
+            && let Err(error) = self.engine(config, &found, &around, places)
         {
             self.problem("docker", format_args!("{error}"));
             if let Some(why) = why_no_access(&docker) {
@@ -257,6 +259,7 @@ impl Report {
         &mut self,
         config: &Config,
         docker: &Path,
+        around: &Surroundings,
         places: &[KnownPlace],
     ) -> Result<(), docker::Error> {
         let client = docker::Client {
@@ -276,7 +279,6 @@ impl Report {
             "docker",
             format_args!("{docker}, an engine of version {version} with {number} containers"),
         );
-        let around = Surroundings::read(config);
         if let Some(own) = around.own(&mut containers.iter().map(|one| &**one)) {
             self.fine(
                 "docker",

@@ -227,7 +227,7 @@ impl Daemon {
         token: Option<Arc<TokenFile>>,
     ) -> io::Result<Self> {
         let programs = Arc::new(programs);
-        let surroundings = Arc::new(Surroundings::read(&config));
+        let surroundings = Arc::new(Surroundings::read(&config, programs.clone()));
         let state = State::new(
             &Settings {
                 cache_for: config.cache_duration,
@@ -398,7 +398,6 @@ impl Daemon {
                 disk: self.disk.clone(),
                 persister: self.persister.clone(),
             },
-            self.programs.clone(),
             self.surroundings.clone(),
             self.access(&bound),
             self.limits.clone(),

@@ -1,7 +1,5 @@
 //! The events of the daemon's own log that say who asked for an operation, where it works, and how it went.
 
-use std::path::Path;
-
 use super::StartError;
 use crate::base::event::{Event, Field, Value};
 use crate::model::location::Resolved;
@@ -41,9 +39,9 @@ impl Audit {
 
     /// Takes the place as it was found when the operation began.
     pub(super) fn found(&mut self, place: &Resolved) {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        self.folder = text(&place.folder);
-        self.config = place.canonical_config.as_deref().map(text);
+        self.folder = place.folder.to_string_lossy().into_owned();
+        let config = place.canonical_config.as_ref();
+        self.config = config.map(|config| config.to_string_lossy().into_owned());
     }
 
     pub(super) fn queued(&self, ahead: &str) {
