@@ -21,6 +21,7 @@ pub mod similar;
 #[cfg(test)]
 pub mod test_dir;
 pub mod text;
+pub mod threads;
 pub mod time;
 pub mod token;
 pub mod within;

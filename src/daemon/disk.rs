@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 pub use super::looks::Silent;
 use super::looks::{Located, Looks};
 use super::mounts::Mounts;
 use crate::base::notify::RescanSignal;
+use crate::base::threads;
 use crate::devcontainer::config::search;
 use crate::devcontainer::discover::{Search, discover};
 use crate::devcontainer::resolve::{canonical, exists, resolve};
@@ -188,8 +188,7 @@ impl Roots {
                     rescan_signal.request_retrace();
                 }
             };
-            let thread = thread::Builder::new().name("root".into());
-            if let Err(error) = thread.spawn(resolve) {
+            if let Err(error) = threads::start("root", resolve) {
                 log::warn!("a --workspace-root is not resolved: no thread can be started: {error}");
             }
         }

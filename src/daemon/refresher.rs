@@ -17,6 +17,7 @@ use super::surroundings::Surroundings;
 use super::vigil::Quiet;
 use crate::base::event::{Event, Value};
 use crate::base::notify::{Notifier, RescanSignal};
+use crate::base::threads;
 use crate::base::time::Timestamp;
 use crate::docker::lister::Lister;
 use crate::docker::{self, events};
@@ -261,8 +262,7 @@ impl EventsThread {
     fn start(&mut self, follow: impl FnOnce(&Notifier) + Send + 'static) -> io::Result<()> {
         let notifier = Arc::new(Notifier::new()?);
         let stop = notifier.clone();
-        let builder = thread::Builder::new().name("events".into());
-        let thread = builder.spawn(move || follow(&stop))?;
+        let thread = threads::start("events", move || follow(&stop))?;
         self.running = Some((notifier, thread));
         Ok(())
     }

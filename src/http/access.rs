@@ -4,11 +4,12 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fmt, fs, thread};
+use std::{fmt, fs};
 
 use super::guard::AllowedHosts;
 use super::peer::AllowedUsers;
 use super::request::Request;
+use crate::base::threads;
 use crate::base::time::Timestamp;
 use crate::base::token::{Token, TokenError};
 use crate::base::within::within;
@@ -131,8 +132,7 @@ impl TokenFile {
             return;
         }
         let own = self.clone();
-        let thread = thread::Builder::new().name("token".into());
-        if let Err(error) = thread.spawn(move || own.look_here()) {
+        if let Err(error) = threads::start("token", move || own.look_here()) {
             return self.complain(&format!("no thread can be started: {error}"));
         }
         current.is_looking = true;

@@ -22,7 +22,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -34,6 +34,7 @@ use self::rules::Rules;
 use self::sockets::Sockets;
 use crate::base::notify::Notifier;
 use crate::base::poll::wait;
+use crate::base::threads;
 use crate::docker::Endpoint;
 use crate::model::ids::OperationId;
 use crate::model::original::Original;
@@ -134,8 +135,7 @@ impl Proxy {
         });
         let accepting = {
             let shared = shared.clone();
-            let thread = thread::Builder::new().name("proxy".into());
-            thread.spawn(move || shared.accept(&listener))?
+            threads::start("proxy", move || shared.accept(&listener))?
         };
         Ok(Self {
             directory,
@@ -222,8 +222,7 @@ impl Shared {
         *connections += 1;
         drop(connections);
         let guard = ConnectionGuard(self.clone());
-        let thread = thread::Builder::new().name("proxied".into());
-        let spawned = thread.spawn(move || guard.0.serve(&client));
+        let spawned = threads::start("proxied", move || guard.0.serve(&client));
         if let Err(e) = spawned {
             log::warn!("a connection of an operation is refused: no thread can be started: {e}");
         }
