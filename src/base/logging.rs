@@ -7,9 +7,9 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde::Serialize;
 
 use super::event::{Event, Field, Value, sentence};
-use super::json;
 use super::text::one_line;
 use super::time::Timestamp;
+use super::{journal, json};
 
 /// The format of the daemon's own log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,14 @@ pub enum LogFormat {
     Json,
 }
 
-/// The format that was chosen. Nothing is logged before that.
-static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+/// How lines are written. Nothing is logged before that is set.
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
+struct Output {
+    format: LogFormat,
+    /// True if standard error is the journal, which reads priorities from the beginnings of lines.
+    to_journal: bool,
+}
 
 struct Logger;
 
@@ -34,8 +40,9 @@ struct Line<'a> {
 
 /// Starts to log events of `level` and more severe ones. Later calls have no effect.
 pub fn start(level: LevelFilter, format: LogFormat) {
+    let to_journal = format == LogFormat::Text && journal::is_stderr();
     if log::set_logger(&Logger).is_ok() {
-        let _ = FORMAT.set(format);
+        let _ = OUTPUT.set(Output { format, to_journal });
         log::set_max_level(level);
     }
 }
@@ -62,8 +69,14 @@ impl Event {
 }
 
 fn write(level: Level, message: &str, event: Option<&'static str>, fields: &[Field<'_>]) {
-    let Some(format) = FORMAT.get() else { return };
-    let line = format.line(Timestamp::now(), level.as_str(), message, event, fields);
+    let Some(output) = OUTPUT.get() else { return };
+    let now = Timestamp::now();
+    let mut line = output
+        .format
+        .line(now, level.as_str(), message, event, fields);
+    if output.to_journal {
+        line.splice(..0, journal::priority(level).bytes());
+    }
     // If standard error is closed, there is no place left to report that.
     let _ = io::stderr().lock().write_all(&line);
 }

@@ -5,6 +5,7 @@ pub mod count;
 pub mod cut;
 pub mod event;
 pub mod flock;
+pub mod journal;
 pub mod json;
 pub mod lines;
 pub mod links;
