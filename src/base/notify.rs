@@ -4,8 +4,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
+
+use super::poll::wait;
 
 /// A notification between threads, based on eventfd(2). Several notifications before a `take` count as one.
 #[derive(Debug)]
@@ -34,6 +37,44 @@ impl AsFd for Notifier {
     /// Returns a descriptor that is readable while a notification is pending.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// A question to a thread that polls descriptors: does it still go round?
+pub struct Pulse {
+    asked: Notifier,
+    answered: Notifier,
+}
+
+impl Pulse {
+    /// Creates a pulse that nobody has asked for. Fails if the process has no file descriptors left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            asked: Notifier::new()?,
+            answered: Notifier::new()?,
+        })
+    }
+
+    /// Returns whether the thread answers until `deadline`.
+    pub fn beats(&self, deadline: Instant) -> bool {
+        self.answered.take();
+        self.asked.notify();
+        wait(&mut [PollFd::new(&self.answered, PollFlags::IN)], deadline);
+        self.answered.take()
+    }
+
+    /// Answers, if there is a question.
+    pub fn answer(&self) {
+        if self.asked.take() {
+            self.answered.notify();
+        }
+    }
+}
+
+impl AsFd for Pulse {
+    /// Returns a descriptor that is readable while there is a question.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.asked.as_fd()
     }
 }
 
@@ -82,5 +123,31 @@ impl AsFd for RescanSignal {
     /// Returns a descriptor that is readable while a request is pending.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.notifier.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_pulse_beats_while_it_is_answered() {
+        let pulse = Pulse::new().unwrap();
+        let soon = || Instant::now() + Duration::from_millis(1);
+        assert!(!pulse.beats(soon()));
+        // An answer that comes late is none to the next question.
+        pulse.answer();
+        assert!(!pulse.beats(soon()));
+        pulse.asked.take();
+        let far = Instant::now() + Duration::from_secs(60);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                wait(&mut [PollFd::new(&pulse, PollFlags::IN)], far);
+                pulse.answer();
+            });
+            assert!(pulse.beats(far));
+        });
     }
 }

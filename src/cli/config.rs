@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::places;
 use crate::base::listen_fds;
 use crate::base::logging::LogFormat;
 use crate::model::allow_uid::AllowUid;
@@ -14,8 +15,6 @@ use crate::model::listen::ListenAddress;
 use crate::model::up_arg::UpArg;
 use crate::process::Priority;
 
-/// The name of the unix socket in `XDG_RUNTIME_DIR` that there is without `--listen`.
-const RUNTIME_SOCKET: &str = "devcontainerd.sock";
 /// The address without `--listen`.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3382);
 
@@ -50,6 +49,8 @@ pub struct Config {
     pub events: bool,
     /// The time limit of one operation.
     pub job_timeout: Duration,
+    /// The time that running operations get to end when the daemon stops.
+    pub drain_timeout: Duration,
     /// The number of operations that may run the devcontainer CLI at once, at least 1. If it is `None`, it is the number
     /// of cores, and at least 2.
     pub max_operations: Option<usize>,
@@ -89,6 +90,7 @@ impl Default for Config {
             list_timeout: Duration::from_secs(5),
             events: true,
             job_timeout: Duration::from_secs(3600),
+            drain_timeout: Duration::from_secs(10),
             max_operations: None,
             up_args: Vec::new(),
             allow_hosts: Vec::new(),
@@ -107,22 +109,10 @@ impl Config {
     pub(super) fn complete(&mut self, environment: &dyn Fn(&str) -> Option<OsString>) {
         if self.listen.is_empty() && !listen_fds::are_given(environment) {
             self.listen.push(ListenAddress::Tcp(DEFAULT_ADDRESS));
-            // A relative path counts as unset (XDG Base Directory Specification).
-            let directory = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
-            let directory = directory.filter(|directory| directory.is_absolute());
-            self.runtime_socket = directory.map(|directory| directory.join(RUNTIME_SOCKET));
+            self.runtime_socket = places::runtime_socket(environment);
         }
         if self.state_dir.is_none() {
-            self.state_dir = default_state_dir(environment);
+            self.state_dir = places::state_dir(environment);
         }
     }
-}
-
-/// Returns the directory that the XDG Base Directory Specification names for state.
-fn default_state_dir(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let below = |variable, path: &str| {
-        let directory = PathBuf::from(environment(variable)?);
-        directory.is_absolute().then(|| directory.join(path))
-    };
-    below("XDG_STATE_HOME", "devcontainerd").or_else(|| below("HOME", ".local/state/devcontainerd"))
 }

@@ -111,7 +111,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         name: "state-dir",
         setting: Setting::Single("DIR", |c, v| put(&mut c.state_dir, path(v))),
-        default: "$XDG_STATE_HOME/devcontainerd, else ~/.local/state/devcontainerd",
+        default: "$STATE_DIRECTORY, else $XDG_STATE_HOME/devcontainerd, else ~/.local/state/devcontainerd",
         help: "where operations and the inputs of containers are kept\nacross restarts",
     },
     Flag {
@@ -137,6 +137,12 @@ pub(super) const FLAGS: &[Flag] = &[
         setting: Setting::Single("SECS", |c, v| set(&mut c.job_timeout, seconds(v, 0.1))),
         default: "3600",
         help: "time limit of one operation",
+    },
+    Flag {
+        name: "drain-timeout",
+        setting: Setting::Single("SECS", |c, v| set(&mut c.drain_timeout, seconds(v, 0.0))),
+        default: "10",
+        help: "how long running operations may go on when the daemon stops",
     },
     Flag {
         name: "max-operations",

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 
 use lexopt::{Parser, ValueExt};
 
@@ -12,14 +11,11 @@ use super::error::UsageError;
 use super::flags::{FLAGS, Flag, LISTEN, Setting};
 use super::help;
 use super::man;
+use super::places;
 use super::task::{ListForm, Question, Target, Task};
 use super::values;
 use super::words::{self, Entry, Operands, SHELLS, WORDS, Word, WordFlag, flag_named};
 use crate::model::operation::OperationKind;
-
-/// The variable with the directory of the socket that a daemon listens on by default.
-const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
-const SOCKET: &str = "devcontainerd.sock";
 
 /// The words of a command line, with values that are not read yet, and the environment.
 pub(super) struct Line<'a> {
@@ -268,11 +264,10 @@ impl<'a> Line<'a> {
         }
         let mut urls: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         if urls.is_empty() {
-            let directory = self.variable(RUNTIME_DIR).map(PathBuf::from);
-            let socket = directory.map(|directory| directory.join(SOCKET));
-            // Without the socket, an error should not name it.
-            let socket = socket.filter(|socket| socket.is_absolute() && Path::exists(socket));
-            urls.extend(socket.map(|socket| format!("unix:{}", socket.display())));
+            let sockets = places::sockets(&|name| self.variable(name)).into_iter();
+            // An error should not name a socket that is not there.
+            let sockets = sockets.filter(|socket| socket.exists());
+            urls.extend(sockets.map(|socket| format!("unix:{}", socket.display())));
             urls.push(format!("http://{}", LISTEN.default));
         }
         Ok(urls)

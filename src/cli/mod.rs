@@ -7,6 +7,7 @@ mod flags;
 mod help;
 mod line;
 mod man;
+mod places;
 mod task;
 mod values;
 mod words;

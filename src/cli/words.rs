@@ -93,7 +93,7 @@ const fn variable(name: &'static str, value: &'static str, help: &'static str) -
 pub(super) const URL: WordFlag = variable(
     "url",
     "URL",
-    "address of the daemon, http://ADDRESS:PORT or unix:/path; by default those of DEVCONTAINERD_LISTEN, else $XDG_RUNTIME_DIR/devcontainerd.sock if it exists, else http://127.0.0.1:3382",
+    "address of the daemon, http://ADDRESS:PORT or unix:/path; by default those of DEVCONTAINERD_LISTEN, else the socket of your session or of a system service for you, if there is one, else http://127.0.0.1:3382",
 );
 pub(super) const TOKEN: WordFlag =
     variable("token-file", "FILE", "file with the token of the daemon");

@@ -5,10 +5,10 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use super::shared::Shared;
+use crate::base::threads;
 use crate::base::time::Timestamp;
 use crate::state::Fact;
 use crate::store::Store;
@@ -46,12 +46,34 @@ impl Persister {
     pub fn recover(shared: Arc<Shared>, directory: Option<PathBuf>) -> Self {
         let (store, persisted) = Store::load_within(START_PATIENCE, directory);
         shared.apply(Fact::Recovered(persisted, Timestamp::now()));
-        Self(Arc::new(Inner {
+        let is_awaited = store.is_awaited();
+        let persister = Self(Arc::new(Inner {
             shared,
             store,
             progress: Mutex::default(),
             written: Condvar::new(),
-        }))
+        }));
+        if is_awaited {
+            persister.take_over_later();
+        }
+        persister
+    }
+
+    /// Waits, in a thread of its own, for the end of another daemon, and goes on from what that one has left.
+    fn take_over_later(&self) {
+        let own = Self(self.0.clone());
+        let wait = move || {
+            if let Some(left) = own.0.store.take_over() {
+                let shared = &own.0.shared;
+                shared.apply(Fact::TakenOver(left, Timestamp::now()));
+                // The other one may have changed containers up to its end.
+                shared.apply(Fact::ListOutdated(Vec::new()));
+                own.save();
+            }
+        };
+        if let Err(e) = threads::start("takeover", wait) {
+            log::warn!("nothing will outlive a restart, as no thread can be started: {e}");
+        }
     }
 
     /// Saves what the next run of the daemon is to know. Returns when that is done, or takes too long.
@@ -95,8 +117,7 @@ impl Persister {
 
     fn start_writer(&self) {
         let inner = self.0.clone();
-        let thread = thread::Builder::new().name("save".into());
-        if thread.spawn(move || inner.write()).is_err() {
+        if threads::start("save", move || inner.write()).is_err() {
             // It is worth the risk to wait here: most file systems answer.
             self.0.write();
         }

@@ -174,7 +174,7 @@ impl Connection<'_> {
                 return self.stream(request, events.format, events.headers(), send);
             }
         };
-        let persistence = if self.service.is_closing() || answer.is_last {
+        let persistence = if self.service.is_draining() || answer.is_last {
             Persistence::Close
         } else {
             persistence

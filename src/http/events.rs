@@ -69,11 +69,12 @@ impl EventStream {
         let mut seen = Seen::default();
         // A stream that has begun gets its snapshot even if the daemon stops at that moment.
         let mut revision = self.send_update(service, self.seen, &mut seen, out)?;
+        let mut is_closing = service.is_closing();
         loop {
             if let Some((until, met)) = self.filter.end(&seen) {
                 return self.send_end(revision, until, met, out);
             }
-            if service.is_closing() {
+            if is_closing {
                 return Ok(());
             }
             out.heartbeat_if_due()?;
@@ -87,6 +88,8 @@ impl EventStream {
             if is_unwatched {
                 service.scan();
             }
+            // What the last operation has done comes before the end.
+            is_closing = service.is_closing();
             revision = self.send_update(service, Some(revision), &mut seen, out)?;
         }
     }

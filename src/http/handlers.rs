@@ -124,6 +124,11 @@ impl Service {
         if request.has_content && !action.takes_body() {
             return Err(Error::UnusedBody);
         }
+        // The next daemon has to know what is listed, and is the one to be ready.
+        let is_for_next = action == Action::Add || query.forget || action == Action::Readyz;
+        if is_for_next && self.is_draining() {
+            return Err(Error::Closing);
+        }
         match action {
             Action::Healthz => Ok(Answer::json(200, &Health::Ok).into()),
             Action::Readyz => self.readyz(is_there).map(Reply::from),

@@ -69,7 +69,7 @@ fn take(socket: OwnedFd) -> Result<Bound, Cause> {
             listener.set_nonblocking(true)?;
             let address = ListenAddress::Unix(path(&listener)?);
             Ok(Bound {
-                listener: Listener::Unix(listener, None),
+                listener: Listener::Unix(None, listener),
                 address,
                 scope: Scope::All,
             })

@@ -22,6 +22,7 @@ use super::routes::Scope;
 use super::service::Service;
 use super::socket::{Socket, Stream};
 use crate::base::event::Event;
+use crate::base::notify::Pulse;
 use crate::base::pool::{Pool, Settings};
 use crate::model::listen::ListenAddress;
 
@@ -58,9 +59,10 @@ pub struct Bound {
 
 pub(super) enum Listener {
     Tcp(TcpListener),
+    /// The file is removed before the socket is closed, so that it is not that of another daemon by then.
     Unix(
-        UnixListener,
         #[allow(dead_code, reason = "its drop removes the file")] Option<SocketFile>,
+        UnixListener,
     ),
 }
 
@@ -98,7 +100,7 @@ impl Bound {
                 listen(&listener, QUEUE)?;
                 listener.set_nonblocking(true)?;
                 Ok(Self {
-                    listener: Listener::Unix(listener, Some(SocketFile(path.clone()))),
+                    listener: Listener::Unix(Some(SocketFile(path.clone())), listener),
                     address: address.clone(),
                     scope: Scope::All,
                 })
@@ -124,7 +126,7 @@ impl Bound {
     fn accept(&self) -> io::Result<Stream> {
         match &self.listener {
             Listener::Tcp(listener) => listener.accept().map(|(tcp, _)| Stream::Tcp(tcp)),
-            Listener::Unix(listener, _) => listener.accept().map(|(unix, _)| Stream::Unix(unix)),
+            Listener::Unix(_, listener) => listener.accept().map(|(unix, _)| Stream::Unix(unix)),
         }
     }
 }
@@ -133,7 +135,7 @@ impl AsFd for Bound {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.listener {
             Listener::Tcp(listener) => listener.as_fd(),
-            Listener::Unix(listener, _) => listener.as_fd(),
+            Listener::Unix(_, listener) => listener.as_fd(),
         }
     }
 }
@@ -169,8 +171,13 @@ fn is_unserved(path: &Path) -> io::Result<bool> {
     Ok(connected == Err(Errno::CONNREFUSED))
 }
 
-/// Accepts on all of `bound` until `stop` becomes readable.
-pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
+/// Accepts on all of `bound` until `stop` becomes readable. `pulse` asks whether it still does.
+pub fn accept(
+    bound: &[Bound],
+    stop: BorrowedFd<'_>,
+    pulse: Option<&Pulse>,
+    service: &Arc<Service>,
+) {
     let mut exhaustion = Exhaustion::default();
     let threads = Pool::new(THREADS);
     loop {
@@ -178,6 +185,7 @@ pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
             .iter()
             .map(|b| PollFd::new(b, PollFlags::IN))
             .collect();
+        fds.extend(pulse.map(|pulse| PollFd::new(pulse, PollFlags::IN)));
         fds.push(PollFd::from_borrowed_fd(stop, PollFlags::IN));
         if poll(&mut fds, None).is_err() {
             continue;
@@ -185,6 +193,9 @@ pub fn accept(bound: &[Bound], stop: BorrowedFd<'_>, service: &Arc<Service>) {
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         if ready.last() == Some(&true) {
             return;
+        }
+        if let Some(pulse) = pulse {
+            pulse.answer();
         }
         for (bound, _) in bound.iter().zip(ready).filter(|(_, ready)| *ready) {
             let Some(arrival) = service.limits.arrival() else {

@@ -59,7 +59,7 @@ impl LogStream {
             next = page.next;
             let end = *end_at_first.get_or_insert(page.end);
             let is_sent = matches!(self.end, LogEnd::Now) && next >= end;
-            if page.ended || is_sent || service.is_closing() {
+            if page.ended || is_sent || (page.lines.is_empty() && service.is_closing()) {
                 return Ok(());
             }
         }

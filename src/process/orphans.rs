@@ -11,7 +11,7 @@ use rustix::process::{
 
 use super::priority;
 use super::table::{self, Entry, Table};
-use crate::base::listen_fds;
+use crate::base::{listen_fds, sd_notify};
 
 /// Ids of children whose exit status is awaited. Locked while a child starts, so that it is listed before it can end.
 static AWAITED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
@@ -50,7 +50,7 @@ pub fn reap_orphans() {
 /// Starts a child whose exit status will be awaited.
 pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
     // They are for this process only.
-    for variable in listen_fds::VARIABLES {
+    for variable in listen_fds::VARIABLES.iter().chain(&sd_notify::VARIABLES) {
         command.env_remove(variable);
     }
     let mut awaited = awaited();

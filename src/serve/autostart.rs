@@ -33,7 +33,7 @@ impl Autostart {
             return;
         };
         let mut pause = PAUSE;
-        while !left.is_empty() && !self.shared.read(State::is_closing) {
+        while !left.is_empty() && !self.shared.read(State::is_draining) {
             left.retain(|key| self.must_wait(*key));
             if !left.is_empty() {
                 self.rest(&mut pause);
@@ -79,8 +79,8 @@ impl Autostart {
     /// Waits for a while, longer each time, or until the daemon stops.
     fn rest(&self, pause: &mut Duration) {
         let until = Instant::now() + *pause;
-        let is_closing = |state: &State| state.is_closing().then_some(());
-        self.shared.wait_until_or(until, is_closing);
+        let is_ending = |state: &State| state.is_draining().then_some(());
+        self.shared.wait_until_or(until, is_ending);
         *pause = (*pause * 2).min(MAX_PAUSE);
     }
 }

@@ -3,6 +3,7 @@
 mod autostart;
 mod check;
 mod error;
+mod manager;
 mod runtime_socket;
 
 use std::io;
@@ -19,11 +20,12 @@ use self::autostart::Autostart;
 pub use self::check::check;
 use self::error::ListenFlag;
 pub use self::error::ServeError;
+use self::manager::{Manager, Watchdog};
 use crate::base::event::{Event, Value};
 use crate::base::listen_fds;
-use crate::base::notify::{Notifier, RescanSignal};
+use crate::base::notify::{Notifier, Pulse, RescanSignal};
 use crate::base::open_files;
-use crate::base::sd_notify;
+use crate::base::threads;
 use crate::base::time::Timestamp;
 use crate::cli::Config;
 use crate::daemon::current::Observer;
@@ -46,18 +48,18 @@ use crate::model::location::{Declared, Predefined};
 use crate::process;
 use crate::process::programs::Programs;
 use crate::process::signals::{Signal, Signals};
-use crate::state::{Applied, Fact, Settings, State};
+use crate::state::{Applied, Fact, Need, Settings, State};
 
 /// The environment variable with the name of the WSL distribution that a process runs in.
 const WSL_DISTRIBUTION: &str = "WSL_DISTRO_NAME";
 /// The least number of operations that run at once where the command line does not say.
 const MIN_OPERATIONS: usize = 2;
-/// The time that running operations get to end after the request to stop.
-const OPERATIONS_GRACE: Duration = Duration::from_secs(10);
-/// The time after that request at which the docker commands that still restore containers are ended.
-const LAST_CALL: Duration = Duration::from_millis(12_800);
-/// The time after that request from which on the daemon waits for no operation and no thread any more.
-const LAST_MOMENT: Duration = Duration::from_millis(13_500);
+/// How long the last list may take.
+const LAST_LIST: Duration = Duration::from_secs(2);
+/// The time after the end of operations at which the docker commands that still restore containers are ended.
+const LAST_CALL: Duration = Duration::from_millis(2_800);
+/// The time after the end of operations from which on the daemon waits for no operation and no thread any more.
+const LAST_MOMENT: Duration = Duration::from_millis(3_500);
 /// The time that requests get to be answered at the very end.
 const ANSWERS_GRACE: Duration = Duration::from_secs(1);
 /// How long the start, and a reload, wait for the folders of predefined dev containers. What takes longer comes later.
@@ -89,21 +91,29 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         Event::Advice.log(&[("reason", Value::Text(&missing))]);
     }
     log_problems(&manifest);
+    let manager = Manager::find();
+    let watchdog = manager.watchdog()?;
+    let addresses: Vec<String> = bound.iter().map(|one| one.address.to_string()).collect();
     let daemon = Daemon::build(config, programs, token).map_err(ServeError::Descriptors)?;
     let starts_some = manifest.devcontainers.iter().any(|one| one.autostart);
     daemon.predefine(manifest);
-    let stop = Arc::new(Notifier::new().map_err(ServeError::Descriptors)?);
-    let threads = daemon.start_threads(bound, stop.clone())?;
+    let stop = Stop::new().map_err(ServeError::Descriptors)?;
+    let pulse = watchdog
+        .as_ref()
+        .map(|watchdog: &Watchdog| watchdog.pulse.clone());
+    let threads = daemon.start_threads(bound, &stop, pulse)?;
     if starts_some {
         daemon.autostart()?;
     }
-    if let Err(e) = sd_notify::ready() {
-        log::warn!("the service manager cannot be told that the daemon is ready: {e}");
-    }
+    manager.tell_ready();
+    manager.keep_informed(&daemon.shared, addresses.join(" "), watchdog)?;
     while signals.wait() == Signal::Reload {
+        manager.tell_reloading();
         daemon.reload();
+        manager.tell_ready();
     }
     Event::Stopping.log(&[]);
+    manager.tell_stopping(daemon.config.drain_timeout);
     daemon.stop(&mut signals, &stop, &threads);
     Ok(())
 }
@@ -199,6 +209,23 @@ fn read_manifest(path: Option<&Path>) -> Result<Manifest, ManifestError> {
 fn log_problems(manifest: &Manifest) {
     for problem in &manifest.errors {
         log::error!("manifest: {problem}");
+    }
+}
+
+/// What threads are told to stop by.
+struct Stop {
+    /// Readable once no connection is to be accepted any more.
+    accepting: Arc<Notifier>,
+    /// Readable once nothing is to be waited for any more.
+    all: Arc<Notifier>,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            accepting: Arc::new(Notifier::new()?),
+            all: Arc::new(Notifier::new()?),
+        })
     }
 }
 
@@ -368,19 +395,20 @@ impl Daemon {
         }
     }
 
-    /// Starts all threads. Returns those that end once `stop` is readable.
+    /// Starts all threads. Returns those that end once they are told to stop.
     fn start_threads(
         &self,
         bound: Vec<Bound>,
-        stop: Arc<Notifier>,
+        stop: &Stop,
+        pulse: Option<Arc<Pulse>>,
     ) -> Result<[JoinHandle<()>; 2], ServeError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
             observer: self.observer.clone(),
             programs: self.programs.clone(),
             surroundings: self.surroundings.clone(),
-            engine: EngineVersion::new(stop.clone()),
-            docker: Lister::new(self.config.list_timeout, stop.clone()),
+            engine: EngineVersion::new(stop.all.clone()),
+            docker: Lister::new(self.config.list_timeout, stop.all.clone()),
             disk: self.disk.clone(),
             operations: self.operations.clone(),
             persister: self.persister.clone(),
@@ -411,25 +439,56 @@ impl Daemon {
             self.discovery.clone(),
         );
         start("watcher", move || watcher.run())?;
-        let accept = move || http::accept(&bound, stop.as_fd(), &service);
+        let stop = stop.accepting.clone();
+        let accept = move || http::accept(&bound, stop.as_fd(), pulse.as_deref(), &service);
         Ok([
             start("refresher", move || refresher.run())?,
             start("accept", accept)?,
         ])
     }
 
-    /// Gives operations, threads and answers time to end. A second signal ends running operations at once.
-    fn stop(&self, signals: &mut Signals, stop: &Notifier, threads: &[JoinHandle<()>]) {
+    /// Waits until running operations have ended. Their readers are answered meanwhile, and the addresses are free for
+    /// another daemon. A second signal ends the wait.
+    fn drain(&self, signals: &mut Signals, stop: &Stop) {
         let begun = Instant::now();
-        self.shared.apply(Fact::Closing);
-        stop.notify();
-        let running = || self.shared.read(|state| state.operations_running() > 0);
-        while running() && begun.elapsed() < OPERATIONS_GRACE {
+        self.shared.apply(Fact::Draining);
+        stop.accepting.notify();
+        let limit = self.config.drain_timeout;
+        let count = self.shared.read(State::operations_running);
+        if count > 0 {
+            let seconds = limit.as_secs_f64();
+            log::info!(
+                "operations that run: {count}; they get up to {seconds} s to end (--drain-timeout)"
+            );
+        }
+        while self.operations.are_at_work() && begun.elapsed() < limit {
             if signals.stop_within(CHECK_INTERVAL) {
                 log::info!("stopping at once");
+                return;
+            }
+        }
+        if count > 0 {
+            self.show_ends(signals);
+        }
+    }
+
+    /// Waits for a list that shows what the operations have done, for those who follow events and for the next daemon.
+    fn show_ends(&self, signals: &mut Signals) {
+        let begun = Instant::now();
+        self.shared.ask(begun, Need::Recent, true);
+        while self.shared.read(State::owes_list) && begun.elapsed() < LAST_LIST {
+            if signals.stop_within(CHECK_INTERVAL) {
                 break;
             }
         }
+    }
+
+    /// Gives operations, threads and answers time to end. A second signal ends running operations at once.
+    fn stop(&self, signals: &mut Signals, stop: &Stop, threads: &[JoinHandle<()>]) {
+        self.drain(signals, stop);
+        let begun = Instant::now();
+        self.shared.apply(Fact::Closing);
+        stop.all.notify();
         self.operations.interrupt();
         self.persister.save_what_is_new();
         // The threads end a docker command that hangs, and remove the files of unix sockets.
@@ -499,7 +558,6 @@ fn start(
     name: &'static str,
     run: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, ServeError> {
-    let thread = thread::Builder::new().name(name.into());
-    let started = thread.spawn(run);
+    let started = threads::start(name, run);
     started.map_err(|e| ServeError::Thread(name, e))
 }

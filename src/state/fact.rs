@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::State;
 use super::persisted::Persisted;
+use super::{Life, State};
 use crate::base::time::Timestamp;
 use crate::model::ids::Key;
 use crate::model::inputs::Inputs;
@@ -135,7 +135,11 @@ pub enum Fact {
     StreamClosed,
     /// All that is unsaved is about to be written to disk.
     SaveBegun,
-    /// The daemon is about to stop. Nothing new begins from now on.
+    /// Another daemon, which used the state directory before, left this. It has ended by this time.
+    TakenOver(Persisted, Timestamp),
+    /// The daemon is about to stop: it begins no more operations, and waits for those that run.
+    Draining,
+    /// The daemon stops now.
     Closing,
 }
 
@@ -178,7 +182,9 @@ impl State {
             Fact::StreamOpened => self.listing.interest.opened(),
             Fact::StreamClosed => self.listing.interest.closed(now),
             Fact::SaveBegun => self.unsaved = false,
-            Fact::Closing => self.closing = true,
+            Fact::TakenOver(left, ended_by) => self.take_over(left, ended_by),
+            Fact::Draining => self.life = Life::Draining,
+            Fact::Closing => self.life = Life::Closing,
         }
         Applied::Whole
     }

@@ -27,6 +27,13 @@ impl Links {
             .collect();
     }
 
+    /// Adds links that another daemon has found.
+    pub(super) fn add(&mut self, links: Vec<Link>) {
+        for link in links {
+            self.all.entry(link.path).or_insert(link.target);
+        }
+    }
+
     /// Returns all links.
     pub(super) fn persisted(&self) -> Vec<Link> {
         let all = self.all.iter().map(|(path, target)| Link {

@@ -30,6 +30,7 @@ mod scan;
 mod scrape;
 mod step;
 mod subscription;
+mod takeover;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -122,7 +123,7 @@ pub struct State {
     watcher_warning: Option<String>,
     /// Those of the last search below the directories of `--discover`.
     discovery_warnings: Vec<String>,
-    closing: bool,
+    life: Life,
     /// The last view that was asked for.
     view: Option<Arc<View>>,
     /// True if something has changed since then.
@@ -132,6 +133,29 @@ pub struct State {
     targets: Option<Arc<[Arc<ScanTarget>]>>,
     /// True if something has changed since then.
     are_targets_old: bool,
+}
+
+/// The part of its life that the daemon is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Serving,
+    Draining,
+    Closing,
+}
+
+/// How much there is of what the daemon knows and does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// The containers that docker lists.
+    pub containers: usize,
+    /// The dev containers.
+    pub devcontainers: usize,
+    /// The operations that run.
+    pub running: usize,
+    /// The operations that wait for their turn.
+    pub queued: usize,
+    /// True once the daemon is about to stop.
+    pub is_draining: bool,
 }
 
 /// The settings of a state.
@@ -181,7 +205,7 @@ impl State {
             recovered: Vec::new(),
             watcher_warning: None,
             discovery_warnings: Vec::new(),
-            closing: false,
+            life: Life::Serving,
             view: None,
             is_view_old: false,
             history: History::new(settings.revision),
@@ -357,9 +381,25 @@ impl State {
         predefined.map_or(&[], |predefined| &predefined.up_args)
     }
 
-    /// Returns true if the daemon is about to stop.
+    /// Returns true once the daemon is about to stop: nothing new begins.
+    pub fn is_draining(&self) -> bool {
+        self.life != Life::Serving
+    }
+
+    /// Returns true once the daemon stops, and waits for nothing any more.
     pub fn is_closing(&self) -> bool {
-        self.closing
+        self.life == Life::Closing
+    }
+
+    /// Returns how much there is, for a line about it.
+    pub fn tally(&self) -> Tally {
+        Tally {
+            containers: self.containers.len(),
+            devcontainers: self.fleet.entries.iter().count(),
+            running: self.operations_running(),
+            queued: self.operations_queued(),
+            is_draining: self.is_draining(),
+        }
     }
 
     /// Returns the reason why files cannot be watched, if they cannot.

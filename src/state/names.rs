@@ -162,6 +162,23 @@ impl Fleet {
         });
     }
 
+    /// Keeps the names that another daemon has given, but for those of dev containers that have a name here, and those that
+    /// another one has here.
+    pub(super) fn add_names(&mut self, names: Vec<Name>) {
+        let known = self.names();
+        let is_new = |name: &Name| {
+            let is_known = |one: &Name| {
+                one.name == name.name || (one.folder == name.folder && one.config == name.config)
+            };
+            !known.iter().any(is_known)
+        };
+        let new = names.into_iter().filter(is_new).map(|name| Reservation {
+            name,
+            folder_exists: true,
+        });
+        self.reservations.all.extend(new);
+    }
+
     /// Keeps the names of these dev containers, which are not known any more. The next listing looks for their folders.
     pub(super) fn keep_names(&mut self, gone: &[Entry]) {
         for entry in gone {

@@ -37,7 +37,7 @@ impl State {
         id: OperationId,
         claims: Vec<Project>,
     ) -> Result<Begun, Refusal> {
-        if self.closing {
+        if self.is_draining() {
             return Err(Refusal::Closing);
         }
         let conflict = self.conflict(key, &claims);

@@ -81,7 +81,7 @@ impl State {
 
     /// Returns whether the queued operation of a dev container may begin now.
     pub fn has_turn(&self, key: Key) -> bool {
-        !self.closing && !self.is_full() && self.next_in_queue() == Some(key)
+        !self.is_draining() && !self.is_full() && self.next_in_queue() == Some(key)
     }
 
     /// Begins the queued operation of a dev container, under this id. Returns false where it is not its turn.
@@ -146,6 +146,11 @@ impl State {
             let running = entry.running();
             running.is_some_and(|running| running.kind().makes_containers())
         })
+    }
+
+    /// Returns the number of operations that wait.
+    pub(super) fn operations_queued(&self) -> usize {
+        self.queued().count()
     }
 
     fn queued(&self) -> impl Iterator<Item = (&Entry, &QueuedOperation)> {

@@ -123,7 +123,7 @@ impl State {
         claims: Vec<Project>,
         now: Timestamp,
     ) -> Option<Repair> {
-        if self.closing || self.is_at_work_in(key, &claims) {
+        if self.is_draining() || self.is_at_work_in(key, &claims) {
             return None;
         }
         let entry = self.fleet.get_mut(key).filter(|entry| !entry.is_busy())?;

@@ -62,7 +62,7 @@ impl State {
     }
 
     fn due_step(&mut self, needs_events: bool, now: Instant) -> Option<Step> {
-        if self.closing {
+        if self.is_closing() {
             return Some(Step::Stop);
         }
         if std::mem::take(&mut self.repair_due) {

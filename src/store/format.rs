@@ -69,6 +69,13 @@ pub(super) enum FormatError {
     OtherVersion(u32),
 }
 
+impl FormatError {
+    /// Returns whether a newer daemon has written the file.
+    pub(super) fn is_newer(&self) -> bool {
+        matches!(self, Self::OtherVersion(version) if *version > VERSION)
+    }
+}
+
 impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -233,6 +240,25 @@ mod tests {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
         let fixtures = std::fs::read_dir(directory).unwrap().count();
         assert_eq!(fixtures, VERSION as usize, "one for each version");
+    }
+
+    /// Some fields are younger than the version that they were first written with.
+    #[test]
+    fn p7_a_file_without_the_fields_that_came_later_can_be_read() {
+        let newest = include_bytes!("../../tests/fixtures/state/v5.json");
+        let whole: serde_json::Value = serde_json::from_slice(newest).unwrap();
+        for field in ["baselines", "missing", "names", "links", "requested"] {
+            let mut without = whole.clone();
+            without.as_object_mut().unwrap().remove(field);
+            let read = from_json(without.to_string().as_bytes()).unwrap();
+            assert_eq!(read.operations.len(), 1, "{field}");
+        }
+        for field in ["config", "unsettled", "made", "made_from", "unknown_since"] {
+            let mut without = whole.clone();
+            let operation = without["operations"][0].as_object_mut().unwrap();
+            operation.remove(field);
+            assert!(from_json(without.to_string().as_bytes()).is_ok(), "{field}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The data that outlives a restart: `state.json` in the state directory.
 //!
 //! The file is written as a whole under another name, synced and renamed, so that a reader finds either the old or the
-//! new one. If the directory cannot be used, the store warns once and keeps nothing.
+//! new one. If the directory cannot be used, the store warns once and keeps nothing. Where another daemon uses it, as one
+//! that is about to stop, the store reads what that one has saved, and gets the directory when that one has ended.
 
 mod format;
 #[cfg(any(test, fuzzing))]
@@ -12,11 +13,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use self::format::FormatError;
 use crate::base::regular_file;
@@ -35,8 +36,11 @@ const FILE: &str = "state.json";
 const MAX_SIZE: u64 = 256 << 20;
 
 /// The state directory, if it can be used.
+#[derive(Default)]
 pub struct Store {
-    directory: Option<Directory>,
+    directory: OnceLock<Directory>,
+    /// The directory, while another daemon uses it.
+    awaited: Option<PathBuf>,
 }
 
 struct Directory {
@@ -53,7 +57,7 @@ enum Writing {
     Works,
     /// The last write failed.
     Failed,
-    /// The file cannot be understood and cannot be renamed. It is not overwritten.
+    /// The file is of a newer daemon, or cannot be understood and cannot be renamed. It is not overwritten.
     GivenUp,
 }
 
@@ -97,6 +101,12 @@ impl fmt::Display for ReadError {
     }
 }
 
+impl ReadError {
+    fn is_newer(&self) -> bool {
+        matches!(self, Self::Format(error) if error.is_newer())
+    }
+}
+
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
@@ -119,35 +129,82 @@ impl Store {
                  the daemon again",
                 path.display()
             );
-            (Self { directory: None }, Persisted::default())
+            (Self::default(), Persisted::default())
         })
     }
 
-    /// Opens `directory` and creates it if it does not exist. If that fails, logs a warning and keeps nothing.
-    fn open(directory: Option<&Path>) -> Self {
-        match directory.ok_or(OpenError::NoHome).and_then(Directory::open) {
-            Ok(directory) => Self {
-                directory: Some(directory),
-            },
-            Err(e) => {
-                log::warn!(
-                    "the state directory cannot be used, nothing will outlive a restart: {e}; choose another one with \
-                     --state-dir"
+    /// Returns whether another daemon used the directory when this store was made.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    /// Waits until another daemon that uses the directory has ended, and loads what that one has left. Returns `None`, at
+    /// once, where there was no other one, and where the directory cannot be used afterwards.
+    pub fn take_over(&self) -> Option<Persisted> {
+        let path = self.awaited.as_deref()?;
+        match Directory::open(path, FlockOperation::LockExclusive) {
+            Ok(directory) => {
+                self.directory.set(directory).ok()?;
+                log::info!(
+                    "the other devcontainerd has ended; {} is used from now on",
+                    path.display()
                 );
-                Self { directory: None }
+                Some(self.load())
+            }
+            Err(e) => {
+                warn_unusable(&e);
+                None
             }
         }
     }
 
-    /// Returns the data that was saved last. A file that cannot be understood is renamed, with a warning.
+    /// Opens `directory` and creates it if it does not exist. If that fails, logs a warning and keeps nothing.
+    fn open(directory: Option<&Path>) -> Self {
+        let open = |path| Directory::open(path, FlockOperation::NonBlockingLockExclusive);
+        match directory.ok_or(OpenError::NoHome).and_then(open) {
+            Ok(directory) => Self {
+                directory: OnceLock::from(directory),
+                awaited: None,
+            },
+            Err(OpenError::InUse(path)) => {
+                log::warn!(
+                    "another devcontainerd uses the state directory {}: until that one ends, what is new stays in memory; \
+                     choose another one with --state-dir if both are to run for long",
+                    path.display()
+                );
+                Self {
+                    directory: OnceLock::new(),
+                    awaited: Some(path),
+                }
+            }
+            Err(e) => {
+                warn_unusable(&e);
+                Self::default()
+            }
+        }
+    }
+
+    /// Returns the data that was saved last. A file that cannot be understood is renamed, with a warning; one of a newer
+    /// daemon stays.
     fn load(&self) -> Persisted {
-        let Some(directory) = &self.directory else {
-            return Persisted::default();
+        let Some(directory) = self.directory.get() else {
+            let read = self.awaited.as_ref().map(|path| read(&path.join(FILE)));
+            let saved = read.and_then(Result::ok);
+            return saved.map(Persisted::of_another).unwrap_or_default();
         };
         let path = directory.path.join(FILE);
         match read(&path) {
             Ok(persisted) => persisted,
             Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::NotFound => Persisted::default(),
+            Err(e) if e.is_newer() => {
+                log::warn!(
+                    "{} is of a newer devcontainerd: {e}; it is left as it is, and nothing will outlive a restart; start the \
+                     newer one again, choose another directory with --state-dir, or move the file away",
+                    path.display()
+                );
+                *directory.writing() = Writing::GivenUp;
+                Persisted::default()
+            }
             Err(e) => {
                 if !move_away(&path, &e) {
                     *directory.writing() = Writing::GivenUp;
@@ -161,7 +218,7 @@ impl Store {
     ///
     /// `persisted` is called once it is this thread's turn, so that the last write has the newest data.
     pub fn save(&self, persisted: impl FnOnce() -> Persisted) -> bool {
-        let Some(directory) = &self.directory else {
+        let Some(directory) = self.directory.get() else {
             return false;
         };
         let mut writing = directory.writing();
@@ -185,13 +242,14 @@ impl Store {
 }
 
 impl Directory {
-    fn open(path: &Path) -> Result<Self, OpenError> {
+    /// Opens a directory and locks it, without waiting for another daemon or with that.
+    fn open(path: &Path, how: FlockOperation) -> Result<Self, OpenError> {
         let failed = |e: io::Error| OpenError::Io(path.to_path_buf(), e);
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(path).map_err(failed)?;
         let lock = File::open(path).map_err(failed)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match retry_on_intr(|| flock(&lock, how)) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(OpenError::InUse(path.to_path_buf())),
             Err(e) => return Err(failed(e.into())),
@@ -209,6 +267,12 @@ impl Directory {
     fn writing(&self) -> MutexGuard<'_, Writing> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn warn_unusable(why: &OpenError) {
+    log::warn!(
+        "the state directory cannot be used, nothing will outlive a restart: {why}; choose another one with --state-dir"
+    );
 }
 
 fn read(path: &Path) -> Result<Persisted, ReadError> {
@@ -319,7 +383,7 @@ mod tests {
             "",
             "{",
             "[]",
-            r#"{"version":99,"operations":[]}"#,
+            r#"{"version":0,"operations":[]}"#,
             &truncated,
         ];
         for text in texts {
@@ -351,12 +415,36 @@ mod tests {
     }
 
     #[test]
+    fn p7_a_file_of_a_newer_daemon_stays_as_it_is() {
+        let dir = TestDir::new();
+        let newer = r#"{"version":99,"all":"new"}"#;
+        dir.write(FILE, newer);
+        for _ in 0..2 {
+            let store = Store::open(Some(dir.path()));
+            assert_eq!(store.load(), Persisted::default());
+            assert!(!store.save(persisted), "it is no use to try again");
+        }
+        let files = fs::read_dir(dir.path()).unwrap().flatten();
+        let names: Vec<_> = files.map(|file| file.file_name()).collect();
+        assert_eq!(names, [FILE]);
+        assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap(), newer);
+    }
+
+    #[test]
     fn p7_only_one_of_two_daemons_writes() {
         let dir = TestDir::new();
         let first = Store::open(Some(dir.path()));
         let second = Store::open(Some(dir.path()));
+        assert!(!first.is_awaited() && second.is_awaited());
         second.save(persisted);
         assert_eq!(first.load(), Persisted::default());
+        first.save(persisted);
+        assert_eq!(second.load(), persisted());
+        drop(first);
+        assert_eq!(second.take_over(), Some(persisted()));
+        second.save(Persisted::default);
+        assert_eq!(second.load(), Persisted::default());
+        assert!(Store::open(Some(dir.path())).is_awaited());
     }
 
     #[test]

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output};
 
-use crate::common::{BINARY, DaemonBuilder, LONGEST, Sandbox};
+use crate::common::{BINARY, DaemonBuilder, Sandbox};
 use serde_json::Value;
 
 fn output(arguments: &[&str]) -> Output {
@@ -336,32 +335,4 @@ fn the_log_as_json_is_one_object_a_line() {
     for line in lines {
         serde_json::from_str::<Value>(&line).unwrap();
     }
-}
-
-#[test]
-fn a_service_manager_is_told_when_it_is_ready() {
-    let sandbox = Sandbox::new();
-    let path = sandbox.path("notify");
-    let by_path = UnixDatagram::bind(&path).unwrap();
-    let name = format!("devcontainerd-test-{}", std::process::id());
-    let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();
-    let by_name = UnixDatagram::bind_addr(&abstract_name).unwrap();
-    for (socket, address) in [
-        (by_path, path.display().to_string()),
-        (by_name, format!("@{name}")),
-    ] {
-        socket.set_read_timeout(Some(LONGEST)).unwrap();
-        let daemon = sandbox.daemon().env("NOTIFY_SOCKET", &address).start();
-        let mut message = [0; 64];
-        let length = socket.recv(&mut message).unwrap();
-        assert_eq!(&message[..length], b"READY=1");
-        assert_eq!(daemon.get("/healthz").status, 200, "and it is");
-    }
-    // A daemon whose service manager is gone goes on.
-    let daemon = sandbox
-        .daemon()
-        .env("NOTIFY_SOCKET", "/nonexistent/notify")
-        .start();
-    daemon.log.wait_for("service manager cannot be told");
-    assert_eq!(daemon.get("/healthz").status, 200);
 }

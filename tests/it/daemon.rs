@@ -88,41 +88,6 @@ fn a_second_signal_ends_operations_at_once() {
 }
 
 #[test]
-fn who_waits_when_the_daemon_stops_is_told() {
-    let sandbox = Sandbox::new();
-    sandbox.devcontainer(WAITS);
-    let mut daemon = begin_operation(&sandbox, sandbox.daemon());
-    let waiting = daemon.post("/devcontainers/container/box1/recreate");
-    assert_eq!(waiting.status, 409);
-    let (_, mut following) = daemon.stream("GET", "/devcontainers/app/logs?follow=true", "");
-    daemon.signal("TERM");
-    while following.line().is_some() {}
-    sandbox.write("go", "");
-    assert_eq!(daemon.wait().code(), Some(0));
-}
-
-#[test]
-fn who_waits_for_an_operation_when_the_daemon_stops_is_told() {
-    let sandbox = Sandbox::new();
-    sandbox.devcontainer(WAITS);
-    let folder = sandbox.workspace("app");
-    sandbox.devcontainer_of(1, &folder);
-    let mut daemon = sandbox.daemon().start();
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| daemon.recreate("app"));
-        eventually("the CLI runs", || {
-            sandbox.path("begun").exists().then_some(())
-        });
-        daemon.signal("TERM");
-        let answer = waiting.join().unwrap();
-        answer.assert_error(503, "API closed", "about to stop");
-        sandbox.write("go", "");
-    });
-    assert_eq!(daemon.wait().code(), Some(0));
-    daemon.log.wait_for("recreate succeeded");
-}
-
-#[test]
 fn p16_a_hung_docker_ends_with_the_daemon() {
     let sandbox = Sandbox::new();
     sandbox.docker("sleep 1000");

@@ -1,7 +1,7 @@
 //! The addresses on which the daemon listens.
 
 use crate::common::client::Client;
-use crate::common::{BINARY, Daemon, DaemonBuilder, LONGEST, Sandbox, parse};
+use crate::common::{BINARY, Daemon, DaemonBuilder, LONGEST, Sandbox, eventually, parse};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ fn unix(path: &Path) -> Client<UnixStream> {
 
 /// The addresses in its log, once there are so many.
 fn addresses(daemon: &Daemon, count: usize) -> Vec<String> {
-    crate::common::eventually("it listens everywhere", || {
+    eventually("it listens everywhere", || {
         let lines = daemon.log.lines();
         let listening = lines.iter().filter_map(|l| l.split("listening on ").nth(1));
         let found: Vec<String> = listening.map(str::to_owned).collect();
@@ -212,4 +212,36 @@ fn without_an_address_it_also_listens_where_programs_look_for_it() {
         daemon.log.wait_for("is no directory of this user's own");
         assert!(!socket.exists(), "{mode:o}");
     }
+}
+
+#[test]
+fn a_service_manager_gives_it_directories() {
+    let sandbox = Sandbox::with_app();
+    let [session, runtime, state] = ["session", "runtime", "kept"].map(|name| sandbox.path(name));
+    for directory in [&session, &runtime] {
+        fs::create_dir(directory).unwrap();
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let daemon = by_default(&sandbox, &session)
+        .env(
+            "RUNTIME_DIRECTORY",
+            &format!("{}:/nonexistent", runtime.display()),
+        )
+        .env(
+            "STATE_DIRECTORY",
+            &format!("{}:/nonexistent", state.display()),
+        )
+        .start();
+    let socket = runtime.join("devcontainerd.sock");
+    assert_eq!(
+        addresses(&daemon, 2)[1],
+        format!("unix:{}", socket.display())
+    );
+    assert!(!session.join("devcontainerd.sock").exists());
+    let mut client = unix(&socket);
+    client.send("GET /devcontainers HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    eventually("the state is saved", || {
+        state.join("state.json").exists().then_some(())
+    });
 }

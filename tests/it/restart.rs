@@ -152,8 +152,8 @@ fn p7_a_file_that_cannot_be_used_is_set_aside_with_a_warning() {
         ("", "EOF while parsing"),
         (r#"{"version":2,"operations":[],"base"#, "EOF while parsing"),
         (
-            r#"{"version":6,"operations":[]}"#,
-            "it has version 6, not 1 to 5",
+            r#"{"version":0,"operations":[]}"#,
+            "it has version 0, not 1 to 5",
         ),
         ("not ours", "expected"),
     ] {
@@ -181,20 +181,59 @@ fn p7_a_file_that_cannot_be_used_is_set_aside_with_a_warning() {
 }
 
 #[test]
-fn p7_a_file_of_the_first_version_is_read() {
-    let (sandbox, folder) = sandbox();
+fn p7_a_file_of_a_newer_daemon_stays_until_that_one_runs_again() {
+    let (sandbox, _) = sandbox();
     let path = state_file(&sandbox);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let first = include_str!("../fixtures/state/v1.json");
-    fs::write(
-        path,
-        first.replace("/srv/fixture/project", folder.to_str().unwrap()),
-    )
-    .unwrap();
-    let daemon = sandbox.daemon().start();
-    assert_eq!(daemon.devcontainer()["job"]["state"], "failed");
-    assert_eq!(daemon.changes(), json!([]));
-    assert_eq!(written(&sandbox)["version"], 5);
+    let newer = r#"{"version":6,"operations":{"of":"the future"}}"#;
+    fs::write(&path, newer).unwrap();
+    let mut daemon = sandbox.daemon().start();
+    let line = daemon.log.wait_for("is of a newer devcontainerd");
+    for part in [
+        path.to_str().unwrap(),
+        "it has version 6, not 1 to 5",
+        "it is left as it is, and nothing will outlive a restart",
+        "start the newer one again",
+        "--state-dir",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+    serves(&sandbox, &daemon);
+    daemon.signal("TERM");
+    daemon.wait();
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+    let files = fs::read_dir(path.parent().unwrap()).unwrap();
+    assert_eq!(files.count(), 1);
+}
+
+#[test]
+fn p7_a_file_of_every_version_is_read_and_written_as_the_newest() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
+    for fixture in fs::read_dir(fixtures).unwrap() {
+        let fixture = fixture.unwrap().path();
+        let (sandbox, folder) = sandbox();
+        let path = state_file(&sandbox);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = fs::read_to_string(&fixture).unwrap();
+        let text = text.replace("/srv/fixture/project", folder.to_str().unwrap());
+        fs::write(path, text).unwrap();
+        let daemon = sandbox.daemon().start();
+        // It may have got another name.
+        let all = daemon.json("/devcontainers")["devcontainers"].clone();
+        let mut all = all.as_array().unwrap().iter();
+        let of_folder = all.find(|one| one["workspace_folder"] == folder.to_str().unwrap());
+        let job = &of_folder.unwrap()["job"];
+        assert_eq!(job["state"], "failed", "{}", fixture.display());
+        eventually("it is saved again", || {
+            (written(&sandbox)["version"] == 5).then_some(())
+        });
+        assert_eq!(
+            daemon.log_count("cannot be used"),
+            0,
+            "{}",
+            fixture.display()
+        );
+    }
 }
 
 #[test]
@@ -204,8 +243,10 @@ fn p7_of_two_daemons_with_one_directory_the_second_says_so_and_goes_on() {
     first.json("/");
     let before = written(&sandbox);
     let second = sandbox.daemon().start();
-    let line = second.log.wait_for("nothing will outlive a restart");
-    assert!(line.contains("another devcontainerd uses it"), "{line}");
+    let line = second
+        .log
+        .wait_for("another devcontainerd uses the state directory");
+    assert!(line.contains("--state-dir"), "{line}");
     assert_eq!(second.changes(), json!([]));
     fs::write(sandbox.config("app"), SECOND).unwrap();
     for daemon in [&first, &second] {

@@ -23,13 +23,13 @@ mod up;
 mod way;
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
-use std::{io, thread};
 
 use self::abort::Abort;
 use self::audit::Audit;
@@ -44,6 +44,7 @@ use super::persist::Persister;
 use super::shared::Shared;
 use crate::base::flock::FolderLock;
 use crate::base::notify::Notifier;
+use crate::base::threads;
 use crate::docker::Client;
 use crate::model::ids::{Key, OperationId};
 use crate::model::location::Resolved;
@@ -222,7 +223,7 @@ impl Operations {
     fn wait_for_repair(&self, key: Key, claims: &[Project]) {
         let deadline = Instant::now() + REPAIR_PATIENCE;
         self.shared.wait_until_or(deadline, |state| {
-            (!state.is_repairing(key, claims) || state.is_closing()).then_some(())
+            (!state.is_repairing(key, claims) || state.is_draining()).then_some(())
         });
     }
 
@@ -280,8 +281,7 @@ impl Operations {
 
     fn spawn(&self, run: OperationRun) {
         let unstarted = run.clone();
-        let thread = thread::Builder::new().name(run.kind.verb().into());
-        if let Err(e) = thread.spawn(move || run.run()) {
+        if let Err(e) = threads::start(run.kind.verb(), move || run.run()) {
             unstarted.end(Failure::Thread(e).into());
         }
     }
@@ -319,8 +319,7 @@ impl Operations {
         drop(handles);
         for key in self.shared.read(|state| state.to_repair()) {
             let operations = ThreadGuard::new(self);
-            let thread = thread::Builder::new().name("repair".into());
-            if let Err(e) = thread.spawn(move || operations.repair_one(key)) {
+            if let Err(e) = threads::start("repair", move || operations.repair_one(key)) {
                 log::warn!("containers cannot be repaired: no thread can be started: {e}");
             }
         }
@@ -331,13 +330,18 @@ impl Operations {
             return;
         };
         let (journal, operations) = (journal.clone(), ThreadGuard::new(self));
-        let thread = thread::Builder::new().name("sink".into());
-        let spawned = thread.spawn(move || sink.feed(&journal, &operations.shared));
+        let spawned = threads::start("sink", move || sink.feed(&journal, &operations.shared));
         if let Err(e) = spawned {
             log::warn!(
                 "no thread can be started for the log sink, which receives nothing of this operation: {e}"
             );
         }
+    }
+
+    /// Returns whether an operation has begun and not ended, for those who read its log.
+    pub fn are_at_work(&self) -> bool {
+        let handles = self.handles();
+        handles.values().any(|one| one.journal.ended_at().is_none())
     }
 
     /// Ends all operations early, because the daemon stops. No other one begins from then on.

@@ -71,7 +71,7 @@ impl OperationRun {
         let turn = self.operations.shared.wait_until_or(deadline, |state| {
             if self.abort.is_cancelled() {
                 Some(Turn::Cancelled)
-            } else if state.is_closing() {
+            } else if state.is_draining() {
                 Some(Turn::Closing)
             } else {
                 state.has_turn(self.key).then_some(Turn::Come)

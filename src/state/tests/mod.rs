@@ -16,6 +16,7 @@ mod registration;
 mod repair;
 mod simulation;
 mod steps;
+mod takeover;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

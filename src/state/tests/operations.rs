@@ -190,11 +190,12 @@ fn the_end_of_an_operation_makes_older_lists_out_of_date() {
 }
 
 #[test]
-fn nothing_begins_while_closing() {
+fn nothing_begins_once_the_daemon_is_about_to_stop() {
     let mut world = world();
     world.run(1, "/w", Some(CONFIG));
     world.list();
-    world.apply(Fact::Closing);
+    world.apply(Fact::Draining);
+    assert!(!world.state.is_closing());
     let key = world.state.find("w").unwrap();
     let refused = world
         .state

@@ -151,7 +151,7 @@ fn p14_what_is_queued_can_end_before_it_begins() {
     world.end(keys[0], None, None);
     assert!(!world.leave(keys[2]));
     assert!(world.leave(keys[3]), "the next one takes its place");
-    world.state.closing = true;
+    world.apply(Fact::Draining);
     world.end(keys[1], None, None);
     assert!(!world.state.has_turn(keys[3]));
 }
