@@ -10,8 +10,8 @@
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
-#   test    the above, what dist installs, lintian, strace, valgrind, Prometheus with promtool, debootstrap for scripts/bed.sh
-#           (apt-get), older versions of the devcontainer CLI, what tests drive Chromium with (npm), what sends requests by
+#   test    the above, what dist installs, lintian, strace, valgrind, Prometheus with promtool, service managers, debootstrap for
+#           scripts/bed.sh (apt-get), older versions of the devcontainer CLI, what tests drive Chromium with (npm), what sends requests by
 #           the description of the API, and the schemas of Kubernetes (pip)
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
@@ -205,9 +205,9 @@ if [ $level -ge 3 ]; then
     done
 fi
 
-# test: programs that count what the daemon does or check its packages, the one that scrapes its metrics, the one that makes
-# the Debian root of scripts/bed.sh, older versions of the devcontainer CLI, and the two packages that open and judge the
-# status page in the Chromium of that root.
+# test: programs that count what the daemon does or check its packages, the one that scrapes its metrics, service managers
+# that run it, the one that makes the Debian root of scripts/bed.sh, older versions of the devcontainer CLI, and the two
+# packages that open and judge the status page in the Chromium of that root.
 
 if [ $level -ge 4 ]; then
     for program in strace valgrind lintian; do
@@ -220,6 +220,12 @@ if [ $level -ge 4 ]; then
         missing prometheus "apt-get"
         apt_install prometheus
     fi
+    for pair in systemd-analyze:systemd supervisord:supervisor s6-svscan:s6; do
+        if ! has "${pair%:*}"; then
+            missing "${pair%:*}" "apt-get: ${pair#*:}"
+            apt_install "${pair#*:}"
+        fi
+    done
     if ! has debootstrap; then
         missing debootstrap "apt-get"
         apt_install debootstrap debian-archive-keyring

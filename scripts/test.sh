@@ -37,7 +37,7 @@ run_binary() {
         echo "test: NOT RUN, because no private Docker engine can be started:" >>"$dir/notes"
         echo "$all" >"$dir/not-run"
     fi
-    for pair in podman:podman browser:Chromium page:playwright-core; do # MODULE:PROGRAM
+    for pair in podman:podman browser:Chromium page:playwright-core systemd:systemd; do # MODULE:PROGRAM
         module=${pair%:*} program=${pair#*:}
         if [ -n "$versions" ] && [[ $versions != *"$program"* ]]; then
             skip+=(--skip "$module::")
@@ -99,8 +99,10 @@ compose=$({ docker compose version --short || docker-compose version --short; } 
 podman=$(scripts/podman.sh "$TMPDIR/podman" && podman --version) || podman=
 chromium=$(chromium --version 2>/dev/null | sed "s/ built on.*//") || chromium=
 tools=target/tools/node_modules
+systemd=$(systemctl --version | sed -n "s/^systemd \([0-9]*\).*/\1/p") || systemd=
+{ [ "${systemd:-0}" -ge 253 ] && unshare --mount --cgroup mount -t cgroup2 cgroup2 /sys/fs/cgroup; } || systemd=
 { [ -n "$chromium" ] && [ -e $tools/axe-core ] && [ -e $tools/playwright-core ]; } || tools=
-echo "Docker $docker, compose $compose${podman:+, $podman}${chromium:+, $chromium}${tools:+, playwright-core}"'
+echo "Docker $docker, compose $compose${podman:+, $podman}${chromium:+, $chromium}${tools:+, playwright-core}${systemd:+, systemd $systemd}"'
 { scripts/bed.sh make && scripts/bed.sh run scripts/with-engine.sh sh -c "$describe" >"$dir/current"; } \
     2>"$dir/why-not-current" || : >"$dir/current"
 scripts/with-engine.sh sh -c "$describe" >"$dir/machine" 2>"$dir/why-not-machine" || : >"$dir/machine"

@@ -127,11 +127,9 @@ fn an_operation_gets_as_long_as_the_flag_says() {
     let begun = Stopwatch::start();
     daemon.signal("TERM");
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begun.elapsed()
-    );
+    // The default is longer.
+    let took = begun.by_the_clock();
+    assert!(took < Duration::from_secs(10), "{took:?}");
     daemon.log.wait_for("recreate interrupted");
 }
 

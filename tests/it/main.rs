@@ -67,6 +67,7 @@ mod service_manager;
 mod sink;
 mod slow_docker;
 mod structure;
+mod supervisors;
 mod token;
 mod unchecked;
 mod unscanned;
