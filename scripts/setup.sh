@@ -10,9 +10,9 @@
 #   cli     the above, Node >= 20, curl, a static busybox, and the devcontainer CLI (into target/tools)
 #   engine  the above, the packages for a private Docker engine and compose, and the programs with which tests change
 #           files (apt-get); this is the default
-#   test    the above, what dist installs, lintian, strace, valgrind, Prometheus with promtool, service managers, debootstrap for
-#           scripts/bed.sh (apt-get), older versions of the devcontainer CLI, what tests drive Chromium with (npm), what sends requests by
-#           the description of the API, and the schemas of Kubernetes (pip)
+#   test    the above, what dist installs, lintian, strace, valgrind, Prometheus with promtool, service managers, debootstrap
+#           for scripts/bed.sh (apt-get), older versions of the devcontainer CLI, what tests drive Chromium with (npm), what
+#           sends requests by the description of the API, and the schemas of Kubernetes (pip)
 #   check   the packages of build, and rustfmt and clippy (rustup)
 #   fuzz    the packages of build, and a C++ compiler for libFuzzer (apt-get)
 #

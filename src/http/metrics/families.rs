@@ -35,7 +35,9 @@ fn engine(now: &Scraped, text: &mut Text) {
         "devcontainerd_build_info",
         "Version of the daemon.",
     );
-    text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let version = ("version", env!("CARGO_PKG_VERSION"));
+    let commit = option_env!("DEVCONTAINERD_BUILD_COMMIT").unwrap_or("unknown");
+    text.sample(&[version, ("commit", commit)], 1);
     text.begin(
         Kind::Gauge,
         "devcontainerd_engine_up",
