@@ -56,12 +56,12 @@ const WSL_DISTRIBUTION: &str = "WSL_DISTRO_NAME";
 const MIN_OPERATIONS: usize = 2;
 /// How long the last list may take.
 const LAST_LIST: Duration = Duration::from_secs(2);
-/// The least time that operations and log sinks have together: a log sink may take 5 s to finish.
-const LEAST_GRACE: Duration = Duration::from_secs(3);
-/// The time after that of operations at which the docker commands that still restore containers are ended.
+/// The time after the end of draining at which the docker commands that still restore containers are ended.
 const LAST_CALL: Duration = Duration::from_millis(2_800);
-/// The time after that of operations from which on the daemon waits for no operation and no thread any more.
+/// The time after the end of draining from which on the daemon waits for no thread any more.
 const LAST_MOMENT: Duration = Duration::from_millis(3_500);
+/// The same for operations and their log sinks, which may take 5 s to finish.
+const LAST_SINK: Duration = Duration::from_millis(5_500);
 /// The time that requests get to be answered at the very end.
 const ANSWERS_GRACE: Duration = Duration::from_secs(1);
 /// How long the start, and a reload, wait for the folders of predefined dev containers. What takes longer comes later.
@@ -487,17 +487,21 @@ impl Daemon {
 
     /// Gives operations, threads and answers time to end. A second signal ends running operations at once.
     fn stop(&self, signals: &mut Signals, stop: &Stop, threads: &[JoinHandle<()>]) {
-        let grace = self.config.drain_timeout.max(LEAST_GRACE);
-        let begun = Instant::now();
         self.drain(signals, stop);
+        let begun = Instant::now();
         self.shared.apply(Fact::Closing);
         stop.all.notify();
         self.operations.interrupt();
         self.persister.save_what_is_new();
         // The threads end a docker command that hangs, and remove the files of unix sockets.
-        let ended = || self.operations.are_idle() && threads.iter().all(JoinHandle::is_finished);
-        while !ended() && begun.elapsed() < grace + LAST_MOMENT {
-            if begun.elapsed() > grace + LAST_CALL {
+        loop {
+            let are_idle = self.operations.are_idle();
+            let have_ended = are_idle && threads.iter().all(JoinHandle::is_finished);
+            let limit = if are_idle { LAST_MOMENT } else { LAST_SINK };
+            if have_ended || begun.elapsed() >= limit {
+                break;
+            }
+            if begun.elapsed() > LAST_CALL {
                 self.operations.last_call();
             }
             thread::sleep(CHECK_INTERVAL);
