@@ -63,9 +63,11 @@ impl Persister {
     fn take_over_later(&self) {
         let own = Self(self.0.clone());
         let wait = move || {
-            if let Some(left) = own.0.store.take_over() {
-                let shared = &own.0.shared;
-                shared.apply(Fact::TakenOver(left, Timestamp::now()));
+            let shared = &own.0.shared;
+            let take = |left| {
+                shared.apply_quietly(Fact::TakenOver(left, Timestamp::now()));
+            };
+            if own.0.store.take_over(take) {
                 // The other one may have changed containers up to its end.
                 shared.apply(Fact::ListOutdated(Vec::new()));
                 own.save();
@@ -78,9 +80,10 @@ impl Persister {
 
     /// Saves what the next run of the daemon is to know. Returns when that is done, or takes too long.
     pub fn save(&self) {
-        // A failed attempt is not repeated over and over.
-        self.0.shared.apply_quietly(Fact::SaveBegun);
         let mut progress = self.0.progress();
+        // A failed attempt is not repeated over and over. Both are known at once, or another thread could take for saved
+        // what is not.
+        self.0.shared.apply_quietly(Fact::SaveBegun);
         progress.asked += 1;
         let own = progress.asked;
         if !progress.is_writing {
@@ -110,7 +113,12 @@ impl Persister {
     /// Saves if something has changed, or if the last attempt failed.
     pub fn save_what_is_new(&self) {
         let is_unsaved = self.0.shared.read(|state| state.is_unsaved());
-        if is_unsaved || self.0.progress().has_failed {
+        let is_due = {
+            let progress = self.0.progress();
+            progress.has_failed || progress.served < progress.asked
+        };
+        // What another thread is saving must be written when this returns, too.
+        if is_unsaved || is_due {
             self.save();
         }
     }

@@ -12,6 +12,7 @@ use super::devcontainers::{Labelled, sort_by_precedence};
 use super::differing::differing;
 use super::entry::Entry;
 use super::fact::Applied;
+use super::operation::Run;
 use crate::model::container::{ContainerInfo, RunState};
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
@@ -298,6 +299,9 @@ impl State {
             }
             if let Some(baseline) = entry.first_baseline(info, inputs) {
                 self.baselines.insert(info.id.clone(), baseline);
+                if entry.has_made(info) {
+                    self.made_here.insert(info.id.clone());
+                }
                 self.unsaved = true;
                 has_new = true;
             }
@@ -406,6 +410,12 @@ impl Entry {
             Some((_, made_from)) => Some(made_from.clone()),
             None => Some(Baseline::at_first_sight(inputs?, info.created_at)),
         }
+    }
+
+    /// Returns whether the last operation is one of this run, and has made a container.
+    fn has_made(&self, info: &ContainerInfo) -> bool {
+        self.last()
+            .is_some_and(|past| past.run == Run::This && past.baseline_of(info).is_some())
     }
 
     fn is_making(&self, info: &ContainerInfo) -> bool {

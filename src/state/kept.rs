@@ -45,6 +45,8 @@ impl State {
             }
         }
         if self.baselines.len() != had_baselines {
+            let baselines = &self.baselines;
+            self.made_here.retain(|id| baselines.contains_key(id));
             self.fleet.entries.forget_derived();
         }
         self.unsaved |= has_changed;

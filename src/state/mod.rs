@@ -46,7 +46,7 @@ use self::baseline::Baseline;
 use self::devcontainers::Fleet;
 use self::freshness::Listing;
 use self::history::History;
-use self::persisted::Record;
+use self::persisted::{Record, Requested};
 use self::step::Retry;
 use crate::base::time::Timestamp;
 use crate::model::api::{Container, Devcontainer};
@@ -114,6 +114,10 @@ pub struct State {
     queued_so_far: u64,
     /// By container id. Set once, and kept as long as the container exists, and for a while after.
     baselines: HashMap<String, Baseline>,
+    /// The containers whose baselines are those of operations of this run.
+    made_here: HashSet<String>,
+    /// What clients have asked for, and then asked to forget, in this run.
+    forgotten: Vec<Requested>,
     /// The containers with a baseline that the last listing did not show, and since when.
     missing: HashMap<String, Timestamp>,
     /// True if something that outlives a restart has changed since it was last saved.
@@ -200,6 +204,8 @@ impl State {
             max_operations: settings.max_operations,
             queued_so_far: 0,
             baselines: HashMap::new(),
+            made_here: HashSet::new(),
+            forgotten: Vec::new(),
             missing: HashMap::new(),
             unsaved: false,
             recovered: Vec::new(),

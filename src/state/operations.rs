@@ -185,11 +185,12 @@ impl State {
         {
             running.take_lock_file(after);
             let named = ended.container.as_deref();
-            let made = entry.containers().filter_map(|info| {
-                Some((info.id.clone(), running.baseline_of_named(info, named)?))
-            });
-            self.baselines
-                .extend(made.map(|(id, baseline)| (id, baseline.clone())));
+            for info in entry.containers() {
+                if let Some(baseline) = running.baseline_of_named(info, named) {
+                    self.baselines.insert(info.id.clone(), baseline.clone());
+                    self.made_here.insert(info.id.clone());
+                }
+            }
             let is_deleted =
                 running.kind() == OperationKind::Delete && ended.end.ending == Ending::Succeeded;
             let is_forgotten = is_deleted && !running.leaves_duplicates;

@@ -54,6 +54,8 @@ impl State {
         };
         if let Some(entry) = self.fleet.get_mut(key) {
             entry.is_requested = true;
+            let requested = entry.requested();
+            self.forgotten.retain(|one| *one != requested);
         }
         self.unsaved = true;
         self.settle_members();
@@ -84,6 +86,11 @@ impl State {
         }
         if let Some(entry) = self.fleet.get_mut(key) {
             entry.is_requested = false;
+            let forgotten = entry.requested();
+            self.forgotten.retain(|one| *one != forgotten);
+            self.forgotten.push(forgotten);
+            let excess = self.forgotten.len().saturating_sub(MAX_REQUESTED);
+            self.forgotten.drain(..excess);
         }
         let is_it = |entry: &Entry| entry.key == key && entry.is_unused();
         let gone = self.fleet.drop_where(is_it);
@@ -189,11 +196,17 @@ impl Fleet {
     /// Returns those that clients have asked for.
     pub(super) fn requested(&self) -> Vec<Requested> {
         let requested = self.entries.iter().filter(|entry| entry.is_requested);
-        let written = requested.map(|entry| Requested {
-            folder: entry.folder.clone(),
-            config: entry.resolved.config.clone(),
-        });
-        written.collect()
+        requested.map(Entry::requested).collect()
+    }
+}
+
+impl Entry {
+    /// Returns what a client asks for who names it.
+    fn requested(&self) -> Requested {
+        Requested {
+            folder: self.folder.clone(),
+            config: self.resolved.config.clone(),
+        }
     }
 }
 

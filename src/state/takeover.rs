@@ -6,7 +6,6 @@
 
 use super::State;
 use super::entry::Entry;
-use super::operation::Run;
 use super::persisted::{Persisted, Record};
 use crate::base::time::Timestamp;
 use crate::model::operation::OperationState;
@@ -27,13 +26,15 @@ impl State {
         self.take_over_operations(left.operations, ended_by);
         for (id, baseline) in left.baselines {
             // Of other containers, this one has found out only what their age shows.
-            if !self.has_made(&id) {
+            if !self.made_here.contains(&id) {
                 self.baselines.insert(id, baseline);
             }
         }
         self.fleet.links.add(left.links);
         self.fleet.add_names(left.names);
-        self.recover_requested(left.requested);
+        let mut requested = left.requested;
+        requested.retain(|one| !self.forgotten.contains(one));
+        self.recover_requested(requested);
         self.attach_recovered();
         self.fleet.entries.forget_derived();
         self.unsaved = true;
@@ -56,7 +57,8 @@ impl State {
                 entry.keep_leftover();
                 entry.last = None;
                 // What the operation knows of its container counts more than what the age of that shows.
-                for info in entry.containers() {
+                let here = &self.made_here;
+                for info in entry.containers().filter(|info| !here.contains(&info.id)) {
                     self.baselines.remove(&info.id);
                 }
             }
@@ -65,12 +67,5 @@ impl State {
             self.recovered.retain(|one| !is_same_place(one));
             self.recovered.push(record);
         }
-    }
-
-    /// Returns whether an operation of this run has made a container.
-    fn has_made(&self, id: &str) -> bool {
-        let owner = self.owners.get(id).and_then(|key| self.fleet.get(*key));
-        let last = owner.and_then(Entry::last);
-        last.is_some_and(|last| last.run == Run::This && last.operation.kind.makes_containers())
     }
 }

@@ -138,22 +138,26 @@ impl Store {
         self.awaited.is_some()
     }
 
-    /// Waits until another daemon that uses the directory has ended, and loads what that one has left. Returns `None`, at
-    /// once, where there was no other one, and where the directory cannot be used afterwards.
-    pub fn take_over(&self) -> Option<Persisted> {
-        let path = self.awaited.as_deref()?;
+    /// Waits until another daemon that uses the directory has ended, and gives what that one has left to `take`. Nothing is
+    /// saved before that, as it would replace what was left. Returns false, at once, where there was no other daemon, and
+    /// where the directory cannot be used afterwards.
+    pub fn take_over(&self, take: impl FnOnce(Persisted)) -> bool {
+        let Some(path) = self.awaited.as_deref() else {
+            return false;
+        };
         match Directory::open(path, FlockOperation::LockExclusive) {
             Ok(directory) => {
-                self.directory.set(directory).ok()?;
+                take(directory.load());
+                let is_used = self.directory.set(directory).is_ok();
                 log::info!(
                     "the other devcontainerd has ended; {} is used from now on",
                     path.display()
                 );
-                Some(self.load())
+                is_used
             }
             Err(e) => {
                 warn_unusable(&e);
-                None
+                false
             }
         }
     }
@@ -184,34 +188,14 @@ impl Store {
         }
     }
 
-    /// Returns the data that was saved last. A file that cannot be understood is renamed, with a warning; one of a newer
-    /// daemon stays.
+    /// Returns the data that was saved last, by the daemon that uses the directory.
     fn load(&self) -> Persisted {
         let Some(directory) = self.directory.get() else {
             let read = self.awaited.as_ref().map(|path| read(&path.join(FILE)));
             let saved = read.and_then(Result::ok);
             return saved.map(Persisted::of_another).unwrap_or_default();
         };
-        let path = directory.path.join(FILE);
-        match read(&path) {
-            Ok(persisted) => persisted,
-            Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::NotFound => Persisted::default(),
-            Err(e) if e.is_newer() => {
-                log::warn!(
-                    "{} is of a newer devcontainerd: {e}; it is left as it is, and nothing will outlive a restart; start the \
-                     newer one again, choose another directory with --state-dir, or move the file away",
-                    path.display()
-                );
-                *directory.writing() = Writing::GivenUp;
-                Persisted::default()
-            }
-            Err(e) => {
-                if !move_away(&path, &e) {
-                    *directory.writing() = Writing::GivenUp;
-                }
-                Persisted::default()
-            }
-        }
+        directory.load()
     }
 
     /// Replaces the saved data. Blocks while another thread saves. Returns whether it is worth trying again.
@@ -242,6 +226,31 @@ impl Store {
 }
 
 impl Directory {
+    /// Returns the data that was saved last. A file that cannot be understood is renamed, with a warning; one of a newer
+    /// daemon stays.
+    fn load(&self) -> Persisted {
+        let path = self.path.join(FILE);
+        match read(&path) {
+            Ok(persisted) => persisted,
+            Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::NotFound => Persisted::default(),
+            Err(e) if e.is_newer() => {
+                log::warn!(
+                    "{} is of a newer devcontainerd: {e}; it is left as it is, and nothing will outlive a restart; start the \
+                     newer one again, choose another directory with --state-dir, or move the file away",
+                    path.display()
+                );
+                *self.writing() = Writing::GivenUp;
+                Persisted::default()
+            }
+            Err(e) => {
+                if !move_away(&path, &e) {
+                    *self.writing() = Writing::GivenUp;
+                }
+                Persisted::default()
+            }
+        }
+    }
+
     /// Opens a directory and locks it, without waiting for another daemon or with that.
     fn open(path: &Path, how: FlockOperation) -> Result<Self, OpenError> {
         let failed = |e: io::Error| OpenError::Io(path.to_path_buf(), e);
@@ -441,7 +450,13 @@ mod tests {
         first.save(persisted);
         assert_eq!(second.load(), persisted());
         drop(first);
-        assert_eq!(second.take_over(), Some(persisted()));
+        let mut left = None;
+        let took = second.take_over(|found| {
+            assert!(!second.save(Persisted::default), "nothing is saved yet");
+            left = Some(found);
+        });
+        assert!(took && left == Some(persisted()));
+        assert_eq!(second.load(), persisted());
         second.save(Persisted::default);
         assert_eq!(second.load(), Persisted::default());
         assert!(Store::open(Some(dir.path())).is_awaited());

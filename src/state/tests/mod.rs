@@ -346,13 +346,15 @@ impl World {
     }
 
     fn begin(&mut self) -> Key {
+        self.begin_kind(OperationKind::Recreate)
+    }
+
+    fn begin_kind(&mut self, kind: OperationKind) -> Key {
         let id = self.one().id.to_string();
         let key = self.state.find(&id).unwrap();
         self.wall += 1;
         let id = operation(self.wall);
-        self.state
-            .begin(key, OperationKind::Recreate, id, Vec::new())
-            .unwrap();
+        self.state.begin(key, kind, id, Vec::new()).unwrap();
         let inputs = self.inputs(&site());
         self.state.prepare_operation(key, Vec::new(), Some(&inputs));
         key

@@ -12,7 +12,7 @@ impl World {
         }
     }
 
-    fn add(&mut self, folder: &str, config: &str) -> Added {
+    pub(super) fn add(&mut self, folder: &str, config: &str) -> Added {
         let declared = Self::declared(folder, config, Source::Request);
         let place = self.place(folder, Some(config));
         self.state.add(&declared, place)

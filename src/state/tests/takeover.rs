@@ -131,6 +131,36 @@ fn p7_what_the_second_daemon_has_done_since_counts() {
 }
 
 #[test]
+fn p6_what_the_second_daemon_knows_exactly_outlives_a_later_stop() {
+    let mut pair = Pair::of(made());
+    let key = pair.second.begin();
+    pair.second.write(CONFIG, "2");
+    pair.second.remove(1);
+    pair.second.run(2, "/w", Some(CONFIG));
+    pair.second.end(key, None, Some(2));
+    pair.second.list();
+    let key = pair.second.begin_kind(OperationKind::Stop);
+    pair.second.end(key, None, None);
+    pair.second.list();
+    // The first daemon takes the files as they are for what the container was made from.
+    pair.in_first(|world| world.list());
+    assert_eq!(pair.take_over().changes(), [Modified]);
+}
+
+#[test]
+fn what_the_second_daemon_was_asked_to_forget_stays_forgotten() {
+    let mut world = world();
+    world.add("/w/p", "/w/p/c.json");
+    world.add("/w/kept", "/w/kept/c.json");
+    world.list();
+    let mut pair = Pair::of(world);
+    assert_eq!(pair.second.names(), ["kept", "p"]);
+    let key = pair.second.state.find("p").unwrap();
+    pair.second.state.forget_requested(key).unwrap();
+    assert_eq!(pair.take_over().names(), ["kept"]);
+}
+
+#[test]
 fn p7_a_later_operation_of_the_first_daemon_replaces_the_one_that_the_second_has_read() {
     let mut world = made();
     let key = world.begin();
