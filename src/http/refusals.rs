@@ -12,8 +12,10 @@ use crate::model::origin::Origin;
 
 /// The interval of the lines of one reason at the level of the event. Those in between are logged at the level debug.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// The characters of a path that are logged.
-const MAX_PATH: usize = 200;
+/// The characters of a path, and of the reason why a request is refused, that are logged.
+const MAX_TEXT: usize = 200;
+/// The characters of a method that are logged.
+const MAX_METHOD: usize = 20;
 
 /// The reason why a request, or a connection, is refused before it is looked at what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +73,11 @@ impl Refusals {
     /// Logs that a request was answered with `error`, if that is a refusal. A request whose head was not read has no path.
     pub(super) fn note(&self, error: &Error, origin: &Origin, request: &Request<'_>) {
         if let Some((reason, detail)) = error.refusal() {
-            // It is percent-encoded, so each byte is a character.
-            let path = request.path.get(..MAX_PATH).unwrap_or(request.path);
-            let path = (!path.is_empty()).then(|| (request.method.as_str(), path));
-            self.log(Event::RequestRefused, (reason, &detail), origin, path, true);
+            let path = begin(request.path, MAX_TEXT);
+            let method = begin(request.method.as_str(), MAX_METHOD);
+            let path = (!path.is_empty()).then_some((method, path));
+            let why = (reason, begin(&detail, MAX_TEXT));
+            self.log(Event::RequestRefused, why, origin, path, true);
         }
     }
 
@@ -117,6 +120,12 @@ impl Refusals {
         ];
         event.log_at(level, &[&origin.fields()[..], &fields].concat());
     }
+}
+
+/// Returns the first characters of a text.
+fn begin(text: &str, max: usize) -> &str {
+    let end = text.char_indices().nth(max).map(|(end, _)| end);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]
