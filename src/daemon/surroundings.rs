@@ -148,7 +148,9 @@ impl Surroundings {
             let found = mounts.find_map(|one| {
                 let source = source(one)?;
                 let is_other = source != Path::new(&*one.destination);
-                (is_other && place.folder.starts_with(source)).then_some((source, &one.destination))
+                // Everything is below the root, also a folder that is simply gone.
+                let is_around = source.parent().is_some() && place.folder.starts_with(source);
+                (is_other && is_around).then_some((source, &one.destination))
             });
             return found.map(|(source, destination)| {
                 format!(
