@@ -94,6 +94,7 @@ make_feature() {
     chmod -R u=rwX,go=rX "$folder"
     chmod 755 "$folder"/*.sh
     archive "$dist/devcontainer-feature-devcontainerd.tgz" "$folder" .
+    rm -rf "${work:?}"/*
 }
 
 for kind in $kinds; do

@@ -15,7 +15,7 @@ elif [ "$(id -u)" -ne 0 ]; then
         echo "devcontainerd: not started: the container runs as $(id -un), who may not become the remote user $user" >&2
     fi
 else
-    chown -R "$user" "$DEVCONTAINERD_STATE_DIR" # the CLI may have changed the user's id since
+    chown -R -h "$user" "$DEVCONTAINERD_STATE_DIR" # the CLI may have changed the user's id since
     # With the groups of the user, among them that of the engine's socket.
     su -s /bin/sh -c "exec $program" "$user" &
 fi
