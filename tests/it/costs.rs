@@ -210,6 +210,11 @@ fn allocations(sandbox: &Sandbox, requests: usize) -> i64 {
         .args("--cache-duration 600")
         .start();
     let mut client = daemon.client();
+    ask(&daemon, &mut client, 1);
+    // docker is asked for it after the first list, by a thread of its own.
+    eventually("the version of the engine is known", || {
+        (daemon.log_count("reaches an engine of version") == 1).then_some(())
+    });
     ask(&daemon, &mut client, requests);
     drop(client);
     daemon.signal("TERM");
