@@ -94,6 +94,15 @@ fn ask(daemon: &Daemon, client: &mut Client, times: usize) {
     }
 }
 
+/// Waits until a daemon has done what it does once after the first list: it asks docker for the version of the engine.
+#[track_caller]
+fn begin(daemon: &Daemon, client: &mut Client) {
+    ask(daemon, client, 1);
+    eventually("the version of the engine is known", || {
+        (daemon.log_count("reaches an engine of version") == 1).then_some(())
+    });
+}
+
 /// Waits until a daemon watches all inputs, and does nothing any more.
 #[track_caller]
 fn settle(daemon: &Daemon) {
@@ -210,11 +219,7 @@ fn allocations(sandbox: &Sandbox, requests: usize) -> i64 {
         .args("--cache-duration 600")
         .start();
     let mut client = daemon.client();
-    ask(&daemon, &mut client, 1);
-    // docker is asked for it after the first list, by a thread of its own.
-    eventually("the version of the engine is known", || {
-        (daemon.log_count("reaches an engine of version") == 1).then_some(())
-    });
+    begin(&daemon, &mut client);
     ask(&daemon, &mut client, requests);
     drop(client);
     daemon.signal("TERM");
@@ -280,10 +285,8 @@ fn instructions(sandbox: &Sandbox, requests: usize) -> u64 {
     let daemon = sandbox.daemon_of(valgrind).args("--cache-duration 600");
     let mut daemon = daemon.start();
     let mut client = daemon.client();
-    for _ in 0..requests {
-        client.send(daemon.head("GET", "/", ""));
-        assert_eq!(client.answer().status, 200);
-    }
+    begin(&daemon, &mut client);
+    ask(&daemon, &mut client, requests);
     drop(client);
     daemon.signal("TERM");
     assert!(daemon.wait().success());
