@@ -84,10 +84,10 @@ fn poll(addresses: Vec<String>) {
     }
 }
 
-/// Returns the daemons and their children.
+/// Returns the daemons, and the children of theirs that stay. The CPU time of the others is counted when they have ended.
 fn processes(daemons: &[Daemon]) -> Vec<u32> {
-    let with_children = |daemon: &Daemon| [vec![daemon.pid()], daemon.children()].concat();
-    daemons.iter().flat_map(with_children).collect()
+    let own = |daemon: &Daemon| std::iter::once(daemon.pid()).chain(daemon.events_child());
+    daemons.iter().flat_map(own).collect()
 }
 
 fn cost(pids: impl Fn() -> Vec<u32>, run: impl FnOnce()) -> Cost {
