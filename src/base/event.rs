@@ -54,9 +54,9 @@ pub enum Event {
     EventsFailed,
     /// Docker's events are followed again.
     EventsRecovered,
-    /// What an operation left is put right.
+    /// The daemon puts right what an operation left.
     Repaired,
-    /// What an operation left cannot be put right.
+    /// The daemon cannot put right what an operation left.
     RepairFailed,
     /// The manifest has come into force again.
     ManifestRead,

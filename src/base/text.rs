@@ -36,9 +36,15 @@ pub const NAMED: usize = 5;
 /// How many characters [`shorten`] keeps.
 const SHORT: usize = 80;
 
+/// Returns the first `max` characters of `text`.
+pub fn beginning(text: &str, max: usize) -> &str {
+    let end = text.char_indices().nth(max).map(|(end, _)| end);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
 /// The first 80 characters of `text`.
 pub fn shorten(text: &str) -> String {
-    text.chars().take(SHORT).collect()
+    beginning(text, SHORT).to_owned()
 }
 
 /// The first [`NAMED`] names, and how many more there are.

@@ -1,8 +1,10 @@
 //! Work that must not take too long.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
-use std::{io, thread};
+
+use super::threads;
 
 /// The result of work on another thread. Unlike a channel, it needs little code for each type of results.
 struct Slot<T> {
@@ -31,8 +33,7 @@ pub fn within<T: Send + 'static>(
         ended: Condvar::new(),
     });
     let end = End(slot.clone());
-    let run: Box<dyn FnOnce() + Send> = Box::new(move || end.set(Progress::Done(work())));
-    thread::Builder::new().name("within".into()).spawn(run)?;
+    threads::start("within", move || end.set(Progress::Done(work())))?;
     let result = slot.result.lock().unwrap_or_else(PoisonError::into_inner);
     let is_working = |result: &mut Progress<T>| matches!(result, Progress::Working);
     let waited = slot.ended.wait_timeout_while(result, time, is_working);

@@ -117,7 +117,7 @@ impl Persister {
             let progress = self.0.progress();
             progress.has_failed || progress.served < progress.asked
         };
-        // What another thread is saving must be written when this returns, too.
+        // When this returns, that which another thread is saving must be written, too.
         if is_unsaved || is_due {
             self.save();
         }

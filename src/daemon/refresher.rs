@@ -311,8 +311,7 @@ impl EngineVersion {
             return;
         };
         let stop = self.stop.clone();
-        let thread = thread::Builder::new().name("version".into());
-        let ask: Box<dyn FnOnce() + Send> = Box::new(move || {
+        let ask = move || {
             let docker = docker::Client {
                 program: &program,
                 deadline: Instant::now() + VERSION_PATIENCE,
@@ -327,8 +326,8 @@ impl EngineVersion {
                 ]),
                 Err(error) => log::debug!("the version of the engine is not known: {error}"),
             }
-        });
-        self.thread = thread.spawn(ask).ok();
+        };
+        self.thread = threads::start("version", ask).ok();
     }
 
     fn join(&mut self) {

@@ -36,7 +36,13 @@ pub fn why_no_access(program: &Path) -> Option<String> {
         LOOKS.store(false, Ordering::Release);
         why
     };
-    within(PATIENCE, look).ok().flatten()
+    within(PATIENCE, look).unwrap_or_else(|error| {
+        // Without a thread, nothing looks.
+        if error.kind() != io::ErrorKind::TimedOut {
+            LOOKS.store(false, Ordering::Release);
+        }
+        None
+    })
 }
 
 fn look(program: &Path) -> Option<String> {

@@ -88,7 +88,7 @@ impl EventStream {
             if is_unwatched {
                 service.scan();
             }
-            // What the last operation has done comes before the end.
+            // The changes of the last operation come before the end.
             is_closing = service.is_closing();
             revision = self.send_update(service, Some(revision), &mut seen, out)?;
         }

@@ -53,7 +53,7 @@ pub struct Bound {
     pub(super) listener: Listener,
     /// Its address. For port 0 it has the port that the kernel chose.
     pub address: ListenAddress,
-    /// What is served there.
+    /// The routes that are served there.
     pub(super) scope: Scope,
 }
 

@@ -8,6 +8,7 @@ use log::Level;
 use super::errors::Error;
 use super::request::Request;
 use crate::base::event::{Event, Value};
+use crate::base::text::beginning;
 use crate::model::origin::Origin;
 
 /// The interval of the lines of one reason at the level of the event. Those in between are logged at the level debug.
@@ -73,10 +74,10 @@ impl Refusals {
     /// Logs that a request was answered with `error`, if that is a refusal. A request whose head was not read has no path.
     pub(super) fn note(&self, error: &Error, origin: &Origin, request: &Request<'_>) {
         if let Some((reason, detail)) = error.refusal() {
-            let path = begin(request.path, MAX_TEXT);
-            let method = begin(request.method.as_str(), MAX_METHOD);
+            let path = beginning(request.path, MAX_TEXT);
+            let method = beginning(request.method.as_str(), MAX_METHOD);
             let path = (!path.is_empty()).then_some((method, path));
-            let why = (reason, begin(&detail, MAX_TEXT));
+            let why = (reason, beginning(&detail, MAX_TEXT));
             self.log(Event::RequestRefused, why, origin, path, true);
         }
     }
@@ -120,12 +121,6 @@ impl Refusals {
         ];
         event.log_at(level, &[&origin.fields()[..], &fields].concat());
     }
-}
-
-/// Returns the first characters of a text.
-fn begin(text: &str, max: usize) -> &str {
-    let end = text.char_indices().nth(max).map(|(end, _)| end);
-    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -287,7 +287,7 @@ pub enum Health {
     Ok,
     /// Everything that the daemon needs is there.
     Ready {
-        /// What should be otherwise all the same, with the mends.
+        /// Advice: things that should be otherwise all the same, with the mends.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },

@@ -1,5 +1,7 @@
 //! The reasons why not all that a dev container is made from is compared.
 
+use crate::base::text::beginning;
+
 /// How many reasons are kept. Further ones are counted.
 const KEPT: usize = 3;
 /// The length of the longest reason, in characters.
@@ -16,9 +18,10 @@ impl Unchecked {
     /// Adds a reason, which names the thing that is not compared, the cause, and the mend. One that is known already
     /// changes nothing.
     pub fn add(&mut self, reason: &str) {
-        let reason: Box<str> = match reason.char_indices().nth(LONGEST) {
-            Some((end, _)) => format!("{}…", reason.get(..end).unwrap_or_default()).into(),
-            None => reason.into(),
+        let begin = beginning(reason, LONGEST);
+        let reason: Box<str> = match begin.len() < reason.len() {
+            true => format!("{begin}…").into(),
+            false => reason.into(),
         };
         if self.reasons.contains(&reason) {
             return;

@@ -41,9 +41,9 @@ pub enum ServeError {
 /// A flag with an address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenFlag {
-    /// Of everything that the daemon serves.
+    /// The address of everything that the daemon serves.
     Listen,
-    /// Of the metrics alone.
+    /// The address of the metrics alone.
     MetricsListen,
 }
 

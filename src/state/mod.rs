@@ -116,7 +116,7 @@ pub struct State {
     baselines: HashMap<String, Baseline>,
     /// The containers whose baselines are those of operations of this run.
     made_here: HashSet<String>,
-    /// What clients have asked for, and then asked to forget, in this run.
+    /// The dev containers that clients have asked for, and then asked to forget, in this run.
     forgotten: Vec<Requested>,
     /// The containers with a baseline that the last listing did not show, and since when.
     missing: HashMap<String, Timestamp>,

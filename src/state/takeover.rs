@@ -25,7 +25,7 @@ impl State {
     pub(super) fn take_over(&mut self, left: Persisted, ended_by: Timestamp) {
         self.take_over_operations(left.operations, ended_by);
         for (id, baseline) in left.baselines {
-            // Of other containers, this one has found out only what their age shows.
+            // This daemon has found out of other containers only what their age shows.
             if !self.made_here.contains(&id) {
                 self.baselines.insert(id, baseline);
             }
@@ -56,7 +56,7 @@ impl State {
             for entry in self.fleet.entries.iter_mut_where(is_replaced) {
                 entry.keep_leftover();
                 entry.last = None;
-                // What the operation knows of its container counts more than what the age of that shows.
+                // The operation knows more of its container than the age of that shows.
                 let here = &self.made_here;
                 for info in entry.containers().filter(|info| !here.contains(&info.id)) {
                     self.baselines.remove(&info.id);

@@ -8,7 +8,7 @@ use crate::engine::{Containers, IMAGE, docker, inspect, try_docker};
 #[test]
 fn docker_stop_lets_an_operation_end() {
     let sandbox = Sandbox::with_app();
-    // What it leaves becomes a child of process 1.
+    // A process that it leaves becomes a child of process 1.
     let leaves = "(sleep 0.01 &)";
     sandbox.devcontainer(&format!(
         "{leaves}; >$R/waits; while [ ! -e $R/go ]; do sleep 0.05; done"

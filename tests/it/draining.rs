@@ -152,7 +152,7 @@ fn p7_the_next_daemon_takes_over_while_an_operation_runs() {
     assert_eq!(shown.get("job"), None, "it is not interrupted: {shown}");
     let refused = second.post("/devcontainers/app/recreate");
     refused.assert_error(409, "Devcontainer operation in progress", "flock");
-    // What it does itself is not lost either.
+    // Its own operations are not lost either.
     second.begin_recreate("other");
 
     sandbox.write("go", "");

@@ -39,6 +39,17 @@ impl Pair {
         result
     }
 
+    /// Recreates the dev container in the second daemon, with an edit during the build.
+    fn recreate_in_second(&mut self) {
+        let second = &mut self.second;
+        let key = second.begin();
+        second.write(CONFIG, "2");
+        second.remove(1);
+        second.run(2, "/w", Some(CONFIG));
+        second.end(key, None, Some(2));
+        second.list();
+    }
+
     /// The first daemon ends.
     fn take_over(mut self) -> World {
         let left = crate::store::round_trip(self.first.persisted());
@@ -110,12 +121,7 @@ fn p7_what_the_second_daemon_has_done_since_counts() {
     world.end(key, Some("no"), None);
     let mut pair = Pair::of(world);
     assert_eq!(pair.second.one().job.unwrap().state, OperationState::Failed);
-    let key = pair.second.begin();
-    pair.second.write(CONFIG, "2");
-    pair.second.remove(1);
-    pair.second.run(2, "/w", Some(CONFIG));
-    pair.second.end(key, None, Some(2));
-    pair.second.list();
+    pair.recreate_in_second();
     assert_eq!(pair.second.changes(), [Modified]);
     pair.in_first(|world| {
         world.list();
@@ -133,12 +139,7 @@ fn p7_what_the_second_daemon_has_done_since_counts() {
 #[test]
 fn p6_what_the_second_daemon_knows_exactly_outlives_a_later_stop() {
     let mut pair = Pair::of(made());
-    let key = pair.second.begin();
-    pair.second.write(CONFIG, "2");
-    pair.second.remove(1);
-    pair.second.run(2, "/w", Some(CONFIG));
-    pair.second.end(key, None, Some(2));
-    pair.second.list();
+    pair.recreate_in_second();
     let key = pair.second.begin_kind(OperationKind::Stop);
     pair.second.end(key, None, None);
     pair.second.list();
