@@ -22,9 +22,16 @@ fn events(daemon: &Daemon, name: &str) -> Vec<Value> {
     parsed.filter(|line| line["event"] == name).collect()
 }
 
+/// Waits for the first event of this name.
 #[track_caller]
 fn await_event(daemon: &Daemon, name: &str) -> Value {
-    eventually(name, || events(daemon, name).pop())
+    await_nth(daemon, name, 1)
+}
+
+/// Waits for an event by its name and its number. The line may come after the answer to the client.
+#[track_caller]
+fn await_nth(daemon: &Daemon, name: &str, number: usize) -> Value {
+    eventually(name, || events(daemon, name).into_iter().nth(number - 1))
 }
 
 /// Asserts that an event tells of an operation on the dev container `app` for a client over TCP.
@@ -67,7 +74,7 @@ fn an_operation_has_fields_for_who_what_where_and_how_it_went() {
 
     sandbox.devcontainer("echo '{\"outcome\":\"error\",\"message\":\"no luck\"}'; exit 1");
     assert_eq!(daemon.recreate("app").status, 500);
-    let failed = await_event(&daemon, "operation_ended");
+    let failed = await_nth(&daemon, "operation_ended", 2);
     assert_eq!(failed["outcome"], "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(reason.contains("no luck"), "{failed}");
@@ -118,7 +125,7 @@ fn the_log_says_who_cancelled_registered_and_forgot() {
     assert!(registered["uid"].is_u64(), "{registered}");
     assert_eq!(add(&folder), 200);
     assert_eq!(
-        await_event(&daemon, "registered")["outcome"],
+        await_nth(&daemon, "registered", 2)["outcome"],
         "listed already"
     );
     assert_eq!(add(&sandbox.path("work/none")), 404);
