@@ -61,15 +61,33 @@ impl Runner<'_> {
     ///
     /// `Spawn`, `TimedOut`, `Aborted` and `TooLong`.
     pub(super) fn run(&self, arguments: &[&str], deadline: Instant) -> Result<Output, Error> {
+        let mut stdout = Vec::new();
+        let mut keep = |bytes: &[u8]| stdout.extend_from_slice(bytes);
+        let output = self.run_with(arguments, deadline, &mut keep)?;
+        Ok(Output { stdout, ..output })
+    }
+
+    /// Runs docker like [`Runner::run`], and passes standard output to `take` as it comes. The output has none then.
+    pub(super) fn run_with(
+        &self,
+        arguments: &[&str],
+        deadline: Instant,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<Output, Error> {
         let command = format!("docker {}", arguments.first().copied().unwrap_or_default());
-        let mut stdout = Capture::new(MAX_OUTPUT);
+        let mut length = 0_usize;
         let mut stderr = Capture::new(MAX_STDERR);
         let ended = self.stream(arguments, deadline, &mut |stream, bytes| match stream {
-            Stream::Stdout => stdout.push(bytes),
+            Stream::Stdout => {
+                length = length.saturating_add(bytes.len());
+                if length <= MAX_OUTPUT {
+                    take(bytes);
+                }
+            }
             Stream::Stderr => stderr.push(bytes),
         });
         let ended = ended.map_err(Error::Spawn)?;
-        if stdout.length > MAX_OUTPUT {
+        if length > MAX_OUTPUT {
             let limit = MAX_OUTPUT;
             return Err(Error::TooLong { command, limit });
         }
@@ -77,7 +95,7 @@ impl Runner<'_> {
             Ended::Exited(status) => Ok(Output {
                 command,
                 status,
-                stdout: stdout.bytes,
+                stdout: Vec::new(),
                 stderr: Stderr::new(&stderr.bytes),
             }),
             Ended::TimedOut => Err(Error::TimedOut {

@@ -2,7 +2,7 @@
 
 use super::command::is_id;
 use super::events;
-use super::inspect::info;
+use super::inspect::answer::read_whole;
 use super::inspect::snapshot::Snapshot;
 use super::ports::shared_host_ports;
 use crate::base::cut::cut;
@@ -10,7 +10,7 @@ use crate::base::time::Timestamp;
 
 /// Reads the output of `docker inspect`, as listings and operations do.
 pub fn inspect(data: &[u8]) {
-    let Ok(all) = info::parse(data) else {
+    let Ok(all) = read_whole(data) else {
         return;
     };
     let infos: Vec<_> = all.into_iter().filter_map(|read| read.info).collect();

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::command::{Output, Runner};
+use super::command::Runner;
 use super::error::Error;
 use super::evidence::{Answered, Board, Patience};
-use super::inspect::info::{self, Read};
+use super::inspect::answer::{Answer, Reading};
+use super::known::KnownContainers;
 use super::lister::LONGEST;
 
 /// The ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
@@ -21,6 +22,8 @@ const PROBED_EVERY: Duration = Duration::from_millis(100);
 /// How containers are inspected in one listing.
 pub(super) struct Inspector<'a> {
     pub(super) docker: Runner<'a>,
+    /// The last reading of each container.
+    pub(super) known: &'a KnownContainers,
     /// The time that docker gets for one command.
     pub(super) timeout: Duration,
     /// When the listing began.
@@ -34,7 +37,7 @@ pub(super) struct Inspector<'a> {
 /// The outcome of several inspects.
 #[derive(Default)]
 pub(super) struct Inspection {
-    pub(super) found: HashMap<String, Read>,
+    pub(super) found: HashMap<String, Reading>,
     pub(super) warnings: Vec<String>,
     /// The ids of containers whose inspect hangs while docker answers for others.
     pub(super) hung: Vec<String>,
@@ -195,7 +198,7 @@ impl Inspector<'_> {
             abort: &abort,
             ..self.docker
         };
-        let result = inspect_batch(docker, &ids, deadline);
+        let result = inspect_batch(docker, self.known, &ids, deadline);
         let hung = board.end(worker, result.is_ok());
         let error = match result {
             Ok(inspection) => return inspection,
@@ -271,16 +274,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn inspect_batch(
     docker: Runner<'_>,
+    known: &KnownContainers,
     ids: &[String],
     deadline: Instant,
 ) -> Result<Inspection, Error> {
     let mut arguments = vec!["inspect"];
     arguments.extend(ids.iter().map(String::as_str));
-    let output = docker.run(&arguments, deadline)?;
-    let found = read(&output)?;
-    let found = found.into_iter().map(|read| (read.id.clone(), read));
+    let mut answer = Answer::new(known, ids);
+    let output = docker.run_with(&arguments, deadline, &mut |bytes| answer.push(bytes))?;
+    let is_blank = answer.is_blank();
+    // Some may not exist any more, so that the status says nothing of the others.
+    let found = match answer.finish() {
+        Ok(found) => found,
+        Err(_) if !output.succeeded() && is_blank => Vec::new(),
+        Err(_) if !output.succeeded() => return Err(output.failure()),
+        Err(e) => return Err(output.unreadable(e)),
+    };
     let mut inspection = Inspection {
-        found: found.collect(),
+        found: found.into_iter().collect(),
         warnings: output.stderr.warnings(),
         ..Inspection::default()
     };
@@ -300,16 +311,6 @@ fn inspect_batch(
     }
     inspection.unanswered = unanswered;
     Ok(inspection)
-}
-
-/// The containers in an answer, whatever its status is: some may not exist any more.
-fn read(output: &Output) -> Result<Vec<Read>, Error> {
-    match info::parse(&output.stdout) {
-        Ok(found) => Ok(found),
-        Err(_) if !output.succeeded() && output.stdout.trim_ascii().is_empty() => Ok(Vec::new()),
-        Err(_) if !output.succeeded() => Err(output.failure()),
-        Err(e) => Err(output.unreadable(e)),
-    }
 }
 
 impl Inspection {

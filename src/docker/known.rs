@@ -4,6 +4,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::inspect::answer::{Mark, Marker, Reading};
 use super::inspect::info::Read;
 use super::ports;
 use crate::model::container::{ContainerInfo, Port, RunState};
@@ -20,6 +21,7 @@ pub(super) struct KnownContainers {
     warned: HashSet<String>,
     /// The warnings about ports that several containers share; `None` where ports have changed since.
     shared_ports: Option<Vec<String>>,
+    marker: Marker,
 }
 
 /// The last reading of a container.
@@ -33,6 +35,8 @@ pub(super) struct Known {
     pub(super) is_doubtful: bool,
     /// The number of the reading.
     pub(super) reading: u64,
+    /// That of the text that docker printed; `None` if the same text may mean something else by now.
+    mark: Option<Mark>,
 }
 
 impl Known {
@@ -54,6 +58,16 @@ impl KnownContainers {
         self.all.get(id)?.info.as_ref()
     }
 
+    /// Returns the mark of the text that docker printed of a container, if the same text says the same.
+    pub(super) fn mark(&self, id: &str) -> Option<Mark> {
+        self.all.get(id)?.mark
+    }
+
+    /// Returns what makes the marks.
+    pub(super) fn marker(&self) -> &Marker {
+        &self.marker
+    }
+
     pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
         self.all.keys()
     }
@@ -72,12 +86,27 @@ impl KnownContainers {
         self.restarting.iter()
     }
 
-    /// Takes a reading. An unchanged container keeps its place in memory.
-    pub(super) fn insert(&mut self, id: String, read: Read, reading: u64) {
+    /// Takes what the reading of this number says of a container.
+    pub(super) fn take(&mut self, id: String, read: Reading, reading: u64) {
+        match read {
+            Reading::Changed(read) => self.insert(id, *read, reading),
+            Reading::Unchanged => {
+                if let Some(known) = self.all.get_mut(&id) {
+                    known.reading = reading;
+                }
+            }
+        }
+    }
+
+    /// A container of which nothing has changed that is shown keeps its place in memory.
+    fn insert(&mut self, id: String, read: Read, reading: u64) {
+        // What is doubtful is found out by reading it again.
+        let mark = read.mark.filter(|_| !read.is_doubtful);
         if let Some(known) = self.all.get_mut(&id)
             && known.says_the_same(&read)
         {
             known.reading = reading;
+            known.mark = mark;
             return;
         }
         let shared_ports = self.shared_ports.take();
@@ -106,6 +135,7 @@ impl KnownContainers {
             image: read.image,
             is_doubtful: read.is_doubtful,
             reading,
+            mark,
         };
         self.all.insert(id, known);
     }
@@ -201,6 +231,7 @@ mod tests {
             warnings: Vec::new(),
             image: None,
             is_doubtful: false,
+            mark: None,
         }
     }
 
@@ -238,6 +269,15 @@ mod tests {
         known.insert("a".into(), read("a", 1, RunState::Paused), 3);
         assert!(!Arc::ptr_eq(&first, known.info("a").unwrap()));
         assert!(Arc::ptr_eq(&known.sorted()[0], known.info("a").unwrap()));
+    }
+
+    #[test]
+    fn a_container_that_is_unchanged_was_read_all_the_same() {
+        let mut known = KnownContainers::default();
+        known.insert("a".into(), read("a", 1, RunState::Running), 1);
+        known.take("a".into(), Reading::Unchanged, 2);
+        assert_eq!(known.get("a").map(|known| known.reading), Some(2));
+        assert_eq!(ids(&known), ["a"]);
     }
 
     #[test]

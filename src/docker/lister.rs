@@ -11,6 +11,7 @@ use super::command::{Runner, Tracking};
 use super::error::Error;
 use super::evidence::Patience;
 use super::image_labels::KnownImages;
+use super::inspect::answer::Reading;
 use super::inspector::{BATCH, Inspection, Inspector};
 use super::known::KnownContainers;
 use crate::base::notify::Notifier;
@@ -160,8 +161,10 @@ impl Lister {
         let runs = |info: Option<&ContainerInfo>| info.is_some_and(|info| info.running);
         let is_different = |id: &&String| {
             let last = self.known.info(id).map(Arc::as_ref);
-            let read = inspection.found.get(*id);
-            let now = read.map(|read| runs(read.info.as_ref()));
+            let now = inspection.found.get(*id).map(|read| match read {
+                Reading::Changed(read) => runs(read.info.as_ref()),
+                Reading::Unchanged => runs(last),
+            });
             !before.contains(*id) || now.is_some_and(|now| now != runs(last))
         };
         let gone = before.iter().filter(|id| !self.ids.contains(*id));
@@ -223,7 +226,7 @@ impl Lister {
 
     /// Inspects in a reading that began at `begun`; `read` are the containers that it is about.
     fn inspector<'a>(
-        &self,
+        &'a self,
         docker: Runner<'a>,
         begun: Instant,
         read: &HashSet<String>,
@@ -232,6 +235,7 @@ impl Lister {
         let others = answered.filter(|id| !read.contains(*id));
         Inspector {
             docker,
+            known: &self.known,
             timeout: self.timeout,
             begun,
             references: others.take(REFERENCES).cloned().collect(),
@@ -269,8 +273,11 @@ impl Lister {
         }
         let now = Instant::now();
         let until = now + self.timeout;
-        self.images
-            .judge(docker, inspection.found.values_mut(), until);
+        let changed = inspection.found.values_mut().filter_map(|read| match read {
+            Reading::Changed(read) => Some(&mut **read),
+            Reading::Unchanged => None,
+        });
+        self.images.judge(docker, changed, until);
         for id in read {
             let silence = if inspection.hung.contains(&id) {
                 Some(Silence::Hung)
@@ -297,7 +304,7 @@ impl Lister {
             if !self.ids.contains(&id) {
                 Arc::make_mut(&mut self.ids).insert(id.clone());
             }
-            self.known.insert(id, read, self.reading);
+            self.known.take(id, read, self.reading);
         }
         self.inspect_warnings = inspection.warnings;
         Ok(())

@@ -10,6 +10,7 @@ use super::command::{Runner, Tracking};
 use super::error::Error;
 use super::inspect::{Image, Object};
 use super::inspector::{Inspection, Inspector};
+use super::known::KnownContainers;
 
 const CLIENTS: [&str; 5] = [
     "docker-20.10",
@@ -51,6 +52,7 @@ fn runner(program: &Path) -> Runner<'_> {
 fn inspect(program: &Path, ids: &[String]) -> Inspection {
     let inspector = Inspector {
         docker: runner(program),
+        known: &KnownContainers::default(),
         timeout: Duration::from_secs(20),
         begun: Instant::now(),
         references: Vec::new(),

@@ -12,7 +12,7 @@ use rustix::process::{
     test_kill_process_group, waitid, waitpgid,
 };
 
-use super::pipes::{CHUNK, Pipes};
+use super::pipes::Pipes;
 use super::table;
 use super::{Ended, LINGER, RunLimits, SpawnError, Stream, orphans};
 use crate::base::poll::wait;
@@ -53,7 +53,6 @@ impl Group {
         limits: &RunLimits<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Option<Ended> {
-        let mut buffer = vec![0; CHUNK];
         while !self.has_exited() {
             if Instant::now() >= limits.deadline {
                 return Some(Ended::TimedOut);
@@ -66,7 +65,7 @@ impl Group {
             if limits.abort.iter().copied().any(is_readable) {
                 return Some(Ended::Aborted);
             }
-            pipes.read(&mut buffer, output);
+            pipes.read(output);
         }
         None
     }

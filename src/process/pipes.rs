@@ -12,12 +12,14 @@ use super::Stream;
 use crate::base::poll::wait;
 
 /// The number of bytes that are read at once.
-pub(super) const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 /// The read ends of a child's pipes. A pipe is closed and becomes `None` at its end.
 pub(super) struct Pipes {
     stdout: Option<File>,
     stderr: Option<File>,
+    /// What was read last.
+    chunk: Box<[u8]>,
 }
 
 impl Pipes {
@@ -27,6 +29,7 @@ impl Pipes {
         Self {
             stdout: child.stdout.take().map(|pipe| open(pipe.into())),
             stderr: child.stderr.take().map(|pipe| open(pipe.into())),
+            chunk: vec![0; CHUNK].into(),
         }
     }
 
@@ -37,14 +40,14 @@ impl Pipes {
     }
 
     /// Passes at most one chunk of each pipe to `output`, so that neither starves the other.
-    pub(super) fn read(&mut self, buffer: &mut [u8], output: &mut dyn FnMut(Stream, &[u8])) {
+    pub(super) fn read(&mut self, output: &mut dyn FnMut(Stream, &[u8])) {
         for (stream, pipe) in [
             (Stream::Stdout, &mut self.stdout),
             (Stream::Stderr, &mut self.stderr),
         ] {
-            match pipe.as_mut().map(|open| open.read(buffer)) {
+            match pipe.as_mut().map(|open| open.read(&mut self.chunk)) {
                 Some(Ok(0)) => *pipe = None,
-                Some(Ok(length)) => output(stream, buffer.get(..length).unwrap_or_default()),
+                Some(Ok(length)) => output(stream, self.chunk.get(..length).unwrap_or_default()),
                 Some(Err(e)) if !is_transient(&e) => *pipe = None,
                 Some(Err(_)) | None => {}
             }
@@ -54,7 +57,6 @@ impl Pipes {
     /// Drains both pipes to their end, for at most `time`.
     pub(super) fn drain_for(&mut self, time: Duration, output: &mut dyn FnMut(Stream, &[u8])) {
         let deadline = Instant::now() + time;
-        let mut buffer = vec![0; CHUNK];
         while Instant::now() < deadline {
             let mut fds = self.poll_fds();
             if fds.is_empty() {
@@ -62,7 +64,7 @@ impl Pipes {
             }
             wait(&mut fds, deadline);
             drop(fds);
-            self.read(&mut buffer, output);
+            self.read(output);
         }
     }
 }

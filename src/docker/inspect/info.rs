@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Error, Value};
 
 use super::Inspected;
+use super::answer::Mark;
 use crate::base::time::Timestamp;
 use crate::docker::ports;
 use crate::model::container::{ContainerInfo, Mount, RunState};
@@ -24,39 +25,27 @@ pub(in crate::docker) struct Read {
     pub(in crate::docker) image: Option<String>,
     /// True if docker does not say whether they do.
     pub(in crate::docker) is_doubtful: bool,
+    /// That of the text that was read.
+    pub(in crate::docker) mark: Option<Mark>,
 }
 
-/// Reads a JSON array of containers. A container that cannot be read becomes a warning and costs only itself.
-///
-/// # Errors
-///
-/// The whole is not a JSON array.
-pub(in crate::docker) fn parse(json: &[u8]) -> Result<Vec<Read>, serde_json::Error> {
-    if let Ok(all) = serde_json::from_slice::<Vec<Inspected>>(json) {
-        return Ok(all.into_iter().map(convert).collect());
-    }
-    let values = serde_json::from_slice::<Vec<Value>>(json)?;
-    Ok(values.into_iter().map(parse_one).collect())
-}
-
-fn parse_one(value: Value) -> Read {
-    let id = value.get("Id").and_then(Value::as_str).unwrap_or("?");
-    let id = id.to_owned();
-    match serde_json::from_value::<Inspected>(value) {
-        Ok(inspected) => convert(inspected),
-        Err(e) => Read {
-            warnings: vec![format!(
-                "docker inspect of container {id} cannot be read: {e}"
-            )],
-            id,
-            info: None,
-            image: None,
-            is_doubtful: false,
-        },
+/// Returns the reading of a container that cannot be read because of `error`. It costs only itself.
+pub(super) fn unreadable(container: &Value, error: &Error) -> Read {
+    let id = container.get("Id").and_then(Value::as_str).unwrap_or("?");
+    Read {
+        id: id.to_owned(),
+        info: None,
+        warnings: vec![format!(
+            "docker inspect of container {id} cannot be read: {error}"
+        )],
+        image: None,
+        is_doubtful: false,
+        mark: None,
     }
 }
 
-fn convert(inspected: Inspected) -> Read {
+/// Reads a container.
+pub(super) fn convert(inspected: Inspected) -> Read {
     let mut warnings = Vec::new();
     let name = inspected.plain_name().to_owned();
     let created = Timestamp::parse(&inspected.created);
@@ -95,6 +84,7 @@ fn convert(inspected: Inspected) -> Read {
         warnings,
         image,
         is_doubtful: false,
+        mark: None,
     }
 }
 
@@ -122,6 +112,7 @@ fn mount(mount: super::Mount) -> Option<Mount> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::read_whole;
     use super::*;
     use crate::model::api::Container;
     use proptest::prelude::*;
@@ -131,7 +122,7 @@ mod tests {
         json: &[u8],
         warnings: &mut Vec<String>,
     ) -> Result<Vec<ContainerInfo>, serde_json::Error> {
-        let all = super::parse(json)?;
+        let all = read_whole(json)?;
         let infos = all.into_iter().filter_map(|read| {
             warnings.extend(read.warnings);
             read.info

@@ -1,5 +1,6 @@
 //! The answer of `docker inspect` and of `podman inspect`: its JSON, and the two readings of it.
 
+pub(super) mod answer;
 pub(super) mod info;
 pub(super) mod own_labels;
 pub(super) mod snapshot;
