@@ -31,6 +31,9 @@ use crate::state::{EntryPlaces, Fact, Inventory, Places, State, Step, View};
 
 /// The time for the engine to tell its version.
 const VERSION_PATIENCE: Duration = Duration::from_secs(10);
+/// The age from which the places of dev containers are looked for again, though the kernel tells of no change. It does not
+/// tell of a mount.
+const PLACES_MAX_AGE: Duration = Duration::from_secs(60);
 /// How many reasons of one outage are logged.
 const MAX_REASONS: usize = 16;
 
@@ -62,6 +65,8 @@ pub struct Refresher {
     pub outage: OutageLog,
     /// When nothing had changed on disk before the last listing.
     pub quiet: Option<Quiet>,
+    /// When the places of all dev containers were last looked for.
+    pub placed: Option<Instant>,
 }
 
 /// The reasons of an outage that the log has, each once.
@@ -134,8 +139,10 @@ impl Refresher {
     fn list(&mut self, scope: &Scope, leftovers: Option<JoinHandle<bool>>) {
         let now = self.observer.quiet();
         let begun = Instant::now();
-        let may_be_quiet = matches!(scope, Scope::Named(_)) && now.is_some();
-        let is_quiet = may_be_quiet && now == self.quiet && !self.shared.read(State::has_unscanned);
+        let are_placed = self.placed.is_some_and(|at| at.elapsed() < PLACES_MAX_AGE);
+        let may_be_quiet = matches!(scope, Scope::Named(_)) || are_placed;
+        let is_unchanged = may_be_quiet && now.is_some() && now == self.quiet;
+        let is_quiet = is_unchanged && !self.shared.read(State::has_unscanned);
         let mut inventory = self.take_inventory(scope, is_quiet);
         if leftovers.is_some_and(|thread| thread.join().is_ok_and(|any| any)) {
             inventory = self.take_inventory(scope, is_quiet);
@@ -162,6 +169,9 @@ impl Refresher {
         self.report_settled_events();
         if is_listed {
             self.quiet = now;
+            if !is_quiet {
+                self.placed = Some(begun);
+            }
             self.observer.scan_listed(is_quiet);
             self.persister.save_what_is_new();
             self.engine.log_once(&docker);

@@ -418,6 +418,7 @@ impl Daemon {
             events: EventsThread::default(),
             outage: OutageLog::default(),
             quiet: None,
+            placed: None,
         };
         let service = Arc::new(Service::new(
             self.shared.clone(),
