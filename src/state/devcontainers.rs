@@ -400,8 +400,36 @@ impl Entry {
 }
 
 impl Fleet {
-    /// Returns how the dev containers are shown, by workspace folder, then config path.
-    pub(super) fn sorted(&mut self) -> Vec<Arc<Devcontainer>> {
+    /// Returns how the dev containers are shown, by workspace folder, then config path. `last` is how they were shown, if
+    /// none has come or gone since. Of those, only these have changed.
+    pub(super) fn sorted(
+        &mut self,
+        changed: &[Key],
+        last: Option<&[Arc<Devcontainer>]>,
+    ) -> Vec<Arc<Devcontainer>> {
+        last.and_then(|last| self.in_last_order(changed, last))
+            .unwrap_or_else(|| self.in_new_order())
+    }
+
+    /// Returns how they are shown, if all are in the same places as before.
+    fn in_last_order(
+        &self,
+        changed: &[Key],
+        last: &[Arc<Devcontainer>],
+    ) -> Option<Vec<Arc<Devcontainer>>> {
+        let mut all = last.to_vec();
+        let slots = all.iter_mut().zip(&self.shown);
+        for (slot, key) in slots.filter(|(_, key)| changed.binary_search(key).is_ok()) {
+            let shown = self.get(*key)?.derived.shown()?;
+            if place(shown) != place(slot) {
+                return None;
+            }
+            slot.clone_from(shown);
+        }
+        (all.len() == self.entries.len()).then_some(all)
+    }
+
+    fn in_new_order(&mut self) -> Vec<Arc<Devcontainer>> {
         // The last order needs few corrections, if any, so that sorting takes little time.
         let newest_shown = self.shown.iter().max().copied();
         let entries = self.entries.iter().map(|entry| entry.key);
@@ -409,11 +437,7 @@ impl Fleet {
         let keys = self.shown.iter().copied().chain(new);
         let shown = |key: Key| Some((key, self.get(key)?.derived.shown()?.clone()));
         let mut all: Vec<(Key, Arc<Devcontainer>)> = keys.filter_map(shown).collect();
-        all.sort_by(|(one, a), (other, b)| {
-            let folders = a.workspace_folder.cmp(&b.workspace_folder);
-            let places = folders.then_with(|| a.config_path.cmp(&b.config_path));
-            places.then(one.cmp(other))
-        });
+        all.sort_by(|(one, a), (other, b)| place(a).cmp(&place(b)).then(one.cmp(other)));
         let (keys, all) = all.into_iter().unzip();
         self.shown = keys;
         all
@@ -441,6 +465,11 @@ impl Fleet {
         entry.others = containers.collect();
         entry.restore_config();
     }
+}
+
+/// Returns by what dev containers are sorted.
+pub(super) fn place(shown: &Devcontainer) -> (&str, Option<&str>) {
+    (&shown.workspace_folder, shown.config_path.as_deref())
 }
 
 /// Sorts the containers of one dev container, the one to be shown first: running before stopped, then the newest. Those

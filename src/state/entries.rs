@@ -30,6 +30,8 @@ pub(super) struct Entries {
 pub(super) struct Derived {
     shown: Kept<Arc<Devcontainer>>,
     target: Kept<Option<Arc<ScanTarget>>>,
+    /// True if its containers have the baselines that are known of them.
+    is_compared: bool,
 }
 
 struct Kept<T> {
@@ -161,6 +163,19 @@ impl Entries {
         old.map(|entry| entry.key).collect()
     }
 
+    /// Returns the keys of those that have changed since baselines were last sought for their containers.
+    pub(super) fn to_compare(&self) -> Vec<Key> {
+        let old = self.all.iter().filter(|one| !one.derived.is_compared);
+        old.map(|entry| entry.key).collect()
+    }
+
+    /// Keeps that the containers of one have the baselines that are known of them.
+    pub(super) fn keep_compared(&mut self, key: Key) {
+        if let Some(derived) = self.derived_mut(key) {
+            derived.is_compared = true;
+        }
+    }
+
     /// Keeps how one is shown. If that is as before, the last value stays, which others compare by its address.
     pub(super) fn keep_shown(&mut self, key: Key, shown: Devcontainer) {
         if let Some(derived) = self.derived_mut(key) {
@@ -211,6 +226,7 @@ impl Derived {
     fn forget(&mut self) {
         self.shown.is_current = false;
         self.target.is_current = false;
+        self.is_compared = false;
     }
 }
 

@@ -80,6 +80,7 @@ impl State {
         self.unread = unread(&listed);
         self.warnings = listed.warnings;
         let before = std::mem::replace(&mut self.containers, listed.containers);
+        let may_have_left = self.has_left_services || self.may_have_left(&before);
         let are_assigned = places.is_some();
         let are_all_found = match places {
             Some(places) => self.take_places(places),
@@ -88,7 +89,9 @@ impl State {
                 false
             }
         };
-        self.assign_left_services();
+        if are_assigned || may_have_left {
+            self.assign_left_services();
+        }
         if are_assigned {
             self.attach_recovered();
         }
@@ -100,12 +103,11 @@ impl State {
         self.keep_operations_of(&gone);
         self.keep_operations(at);
         self.unsaved |= self.fleet.have_names_changed();
-        let entries = self.fleet.entries.iter();
-        let lacking = entries.filter(|entry| self.lacks_baseline(entry));
-        let lacking: Vec<Key> = lacking.map(|entry| entry.key).collect();
-        for key in lacking {
+        for key in self.fleet.entries.to_compare() {
             self.set_baselines(key, false);
+            self.fleet.entries.keep_compared(key);
         }
+        debug_assert!(self.have_all_baselines());
         self.changed();
     }
 
@@ -234,16 +236,26 @@ impl State {
         }
     }
 
+    /// Returns whether one of the containers that differ from those of `before` may be what an operation left of a compose
+    /// project.
+    fn may_have_left(&self, before: &[Arc<ContainerInfo>]) -> bool {
+        let (_, new) = differing(before, &self.containers, Arc::ptr_eq);
+        new.iter().any(|info| may_be_left(info))
+    }
+
     /// Finds the dev container that is to repair what an operation left of its compose project: that of the operation,
     /// where it is known, or any one of the project.
     fn assign_left_services(&mut self) {
         let mut left: HashMap<Key, Vec<OperationId>> = HashMap::new();
-        for info in &self.containers {
-            let parked = ParkedName::parse(&info.name).map(|parked| parked.operation);
-            let is_half_made = info.run_state == RunState::Created;
-            if parked.is_none() && !is_half_made || self.owners.contains_key(&info.id) {
+        let candidates = self.containers.iter().filter(|info| may_be_left(info));
+        self.has_left_services = false;
+        for info in candidates {
+            self.has_left_services = true;
+            if self.owners.contains_key(&info.id) {
                 continue;
             }
+            let parked = ParkedName::parse(&info.name).map(|parked| parked.operation);
+            let is_half_made = info.run_state == RunState::Created;
             let label = info.own_label(LABEL_OPERATION).filter(|_| is_half_made);
             let made_by = label.and_then(OperationId::parse);
             let Some(operation) = parked.clone().or(made_by) else {
@@ -326,6 +338,15 @@ impl State {
                 self.unsaved = true;
             }
         }
+    }
+
+    /// Returns whether no baseline can be set that is not.
+    fn have_all_baselines(&self) -> bool {
+        let has_it = |entry: &Entry, info: &ContainerInfo| {
+            self.baselines.contains_key(&info.id) || entry.first_baseline(info, None).is_none()
+        };
+        let mut entries = self.fleet.entries.iter();
+        entries.all(|entry| entry.containers().all(|info| has_it(entry, info)))
     }
 
     /// Returns true if one of its containers has no baseline before its inputs are scanned.
@@ -431,6 +452,11 @@ impl Labelled<'_> {
         let folder = self.declared.folder.as_os_str();
         (is_refused, self.is_linked, folder, config, &self.info.id)
     }
+}
+
+/// Returns whether an operation may have left a container: it has a parked name, or is half made.
+fn may_be_left(info: &ContainerInfo) -> bool {
+    info.run_state == RunState::Created || ParkedName::parse(&info.name).is_some()
 }
 
 /// Returns the pairs of containers that differ, of two lists of one length.

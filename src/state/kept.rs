@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::State;
 use super::entry::Entry;
@@ -19,7 +20,11 @@ const MAX_KEPT_OPERATIONS: usize = 200;
 impl State {
     /// Takes that only the containers with these ids were listed at `now`. The baselines of others are kept for a
     /// while. Of too many, those stay whose containers were shown last.
-    pub(super) fn keep_baselines(&mut self, listed: &HashSet<String>, now: Timestamp) {
+    pub(super) fn keep_baselines(&mut self, listed: &Arc<HashSet<String>>, now: Timestamp) {
+        if std::ptr::eq(self.listed.as_ptr(), Arc::as_ptr(listed)) {
+            return;
+        }
+        self.listed = Arc::downgrade(listed);
         let were_missing = self.missing.len();
         self.missing.retain(|id, _| !listed.contains(id));
         let mut has_changed = self.missing.len() != were_missing;

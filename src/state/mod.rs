@@ -37,7 +37,7 @@ mod tests;
 mod view;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -105,6 +105,10 @@ pub struct State {
     moves: u64,
     /// The ids of the containers that docker lists, and about which it has not answered yet.
     unread: Vec<String>,
+    /// The ids of the last listing; its address tells whether those of another one are the same.
+    listed: Weak<HashSet<String>>,
+    /// True if the last listing has shown containers that an operation may have left of a compose project.
+    has_left_services: bool,
     /// Those of the last listing.
     warnings: Vec<String>,
     fleet: Fleet,
@@ -199,6 +203,8 @@ impl State {
             is_unassigned: true,
             moves: 0,
             unread: Vec::new(),
+            listed: Weak::new(),
+            has_left_services: false,
             warnings: Vec::new(),
             fleet: Fleet::default(),
             max_operations: settings.max_operations,

@@ -78,7 +78,7 @@ impl State {
             self.listing.events_started(now);
             return Some(Step::StartEvents);
         }
-        if self.retry_at().is_some_and(|at| at <= now) {
+        if self.retry.at.is_some_and(|at| at <= now) && self.has_unsettled() {
             self.retry.at = None;
             self.listing.want(now);
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::State;
+use super::devcontainers::place;
 use super::entry::Entry;
 use super::operation::Activity;
 use super::remote;
@@ -75,8 +76,15 @@ impl State {
             }
         }
         debug_assert!(self.is_derived_rightly());
-        let devcontainers = self.fleet.sorted();
-        let containers = self.shown_containers(&changed);
+        let last = self
+            .view
+            .as_deref()
+            .filter(|_| !self.fleet.entries.take_coming_and_going());
+        let devcontainers = self
+            .fleet
+            .sorted(&changed, last.map(|last| &*last.devcontainers));
+        debug_assert!(devcontainers.is_sorted_by_key(|one| place(one)));
+        let containers = self.shown_containers(&changed, last);
         let entries = || self.fleet.entries.iter();
         let warnings = self.warnings.iter().cloned();
         let warnings = warnings
@@ -143,10 +151,8 @@ impl State {
     }
 
     /// Returns the containers as the answers show them. Those are as in the last view that have not changed since, nor
-    /// their dev containers, which are not among these.
-    fn shown_containers(&mut self, changed: &[Key]) -> Vec<Container> {
-        let has_same_members = !self.fleet.entries.take_coming_and_going();
-        let last = self.view.as_ref().filter(|_| has_same_members);
+    /// their dev containers, which are not among these. There is none where dev containers have come or gone.
+    fn shown_containers(&self, changed: &[Key], last: Option<&View>) -> Vec<Container> {
         let last = last.map_or(&[][..], |view| &view.containers);
         let changed = changed.iter().filter_map(|key| self.fleet.get(*key));
         let mut changed: Vec<*const ContainerInfo> = changed
@@ -222,11 +228,11 @@ impl Entry {
     }
 
     fn duplicates_warning(&self) -> Option<String> {
-        // A container with a parked name is about to be removed, or to get its name back.
-        let used = &self.container.as_ref()?.name;
         if self.others.is_empty() {
             return None;
         }
+        let used = &self.container.as_ref()?.name;
+        // A container with a parked name is about to be removed, or to get its name back.
         if ParkedName::parse(used).is_some() {
             return None;
         }
