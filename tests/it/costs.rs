@@ -206,9 +206,39 @@ fn a_change_looks_at_as_much_among_many_as_among_few() {
     );
 }
 
+#[test]
+fn a_listing_looks_for_no_place_while_nothing_changes() {
+    let sandbox = Sandbox::new();
+    for number in 1..=FEW {
+        let folder = sandbox.workspace(&format!("app{number}"));
+        sandbox.devcontainer_of(number, &folder);
+    }
+    let (trace, daemon) = Trace::start(&sandbox, |daemon| daemon.args("--cache-duration 0"));
+    let mut client = daemon.client();
+    begin(&daemon, &mut client);
+    settle(&daemon);
+    for number in 0..=CHANGES {
+        mark(&daemon, &mut client, &format!("mark{number}."));
+        ask(&daemon, &mut client, 1);
+    }
+    mark(&daemon, &mut client, "end.");
+    let looks = (0..CHANGES).map(|number| {
+        let (begin, end) = (format!("/mark{number}."), format!("/mark{}.", number + 1));
+        let calls = trace.between(&begin, &end);
+        assert!(
+            calls.iter().any(|name| name == "wait4"),
+            "it lists: {calls:?}"
+        );
+        calls.iter().filter(|name| *name == "readlink").count()
+    });
+    // Each place takes several.
+    let fewest = looks.min().unwrap();
+    assert!(fewest < FEW as usize, "{fewest} among {FEW}");
+}
+
 /// Returns how many times a daemon asks for memory that answers so many requests.
 #[track_caller]
-fn allocations(sandbox: &Sandbox, requests: usize) -> i64 {
+fn allocations(sandbox: &Sandbox, cache: &str, requests: usize) -> i64 {
     let log = sandbox.path(&format!("valgrind{requests}"));
     let valgrind = DaemonBuilder::of("valgrind").args("--leak-check=no");
     let valgrind = valgrind
@@ -216,7 +246,8 @@ fn allocations(sandbox: &Sandbox, requests: usize) -> i64 {
         .arg(BINARY);
     let mut daemon = sandbox
         .daemon_of(valgrind)
-        .args("--cache-duration 600")
+        .args("--cache-duration")
+        .arg(cache)
         .start();
     let mut client = daemon.client();
     begin(&daemon, &mut client);
@@ -247,10 +278,24 @@ fn an_answer_from_memory_allocates_nothing() {
     let sandbox = Sandbox::new();
     sandbox.container(1).save();
     // A few of a run are not for a request.
-    let few = allocations(&sandbox, 20);
-    let many = allocations(&sandbox, 20 + REQUESTS);
+    let few = allocations(&sandbox, "600", 20);
+    let many = allocations(&sandbox, "600", 20 + REQUESTS);
     let each = (many - few) as f64 / REQUESTS as f64;
     assert!(each < 0.5, "{each} for each request");
+}
+
+#[test]
+fn a_listing_parses_no_container_that_is_as_before() {
+    let sandbox = Sandbox::new();
+    for number in 1..=MANY {
+        sandbox.container(number).save();
+    }
+    const LISTINGS: usize = 10;
+    let few = allocations(&sandbox, "0", 5);
+    let many = allocations(&sandbox, "0", 5 + LISTINGS);
+    let each = (many - few) as f64 / (LISTINGS * MANY as usize) as f64;
+    // An id is copied a few times. To parse a container takes dozens.
+    assert!(each < 15.0, "{each} for each container");
 }
 
 #[test]
