@@ -13,8 +13,14 @@ use super::priority;
 use super::table::{self, Entry, Table};
 use crate::base::{listen_fds, sd_notify};
 
-/// Ids of children whose exit status is awaited. Locked while a child starts, so that it is listed before it can end.
-static AWAITED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// The children whose exit status is awaited. Locked while a child starts, so that it is listed before it can end.
+static AWAITED: Mutex<Vec<Awaited>> = Mutex::new(Vec::new());
+
+struct Awaited {
+    id: u32,
+    /// True if it was found to have ended.
+    has_ended: bool,
+}
 
 /// Set once this process adopts orphans. True if all of them descend from programs that this process has run.
 static ADOPTED: OnceLock<bool> = OnceLock::new();
@@ -35,12 +41,16 @@ pub fn reap_orphans() {
     if ADOPTED.get().is_none() {
         return;
     }
-    let awaited = awaited();
-    if !some_child_has_ended() {
+    let mut awaited = awaited();
+    if !has_ended(WaitId::All) {
+        return;
+    }
+    // Mostly an awaited child has just ended. Whoever waits for it is about to reap it, and calls this again then.
+    if awaited.iter_mut().any(Awaited::has_just_ended) {
         return;
     }
     for child in children() {
-        if !awaited.iter().any(|id| is(child, *id)) {
+        if !awaited.iter().any(|one| is(child, one.id)) {
             // It fails if another thread has reaped the child, and does nothing if the child still runs.
             let _ = waitpid(Some(child), WaitOptions::NOHANG);
         }
@@ -55,13 +65,16 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
     }
     let mut awaited = awaited();
     let child = priority::spawn(command)?;
-    awaited.push(child.id());
+    awaited.push(Awaited {
+        id: child.id(),
+        has_ended: false,
+    });
     Ok(child)
 }
 
 /// Ends the wait for a child that has been reaped.
 pub(super) fn forget(child: &Child) {
-    awaited().retain(|id| *id != child.id());
+    awaited().retain(|one| one.id != child.id());
     // An earlier pass may have missed orphans while the list of children changed.
     reap_orphans();
 }
@@ -71,10 +84,10 @@ pub(super) fn is_stray(table: &Table, entry: &Entry) -> bool {
     let us = getpid().as_raw_pid();
     let child = table.lineage(entry).find(|above| above.parent == us);
     ADOPTED.get() == Some(&true)
-        && child.is_some_and(|child| !awaited().iter().any(|id| is(child.pid, *id)))
+        && child.is_some_and(|child| !awaited().iter().any(|one| is(child.pid, one.id)))
 }
 
-fn awaited() -> MutexGuard<'static, Vec<u32>> {
+fn awaited() -> MutexGuard<'static, Vec<Awaited>> {
     AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -82,10 +95,20 @@ fn is(pid: Pid, id: u32) -> bool {
     u32::try_from(pid.as_raw_pid()) == Ok(id)
 }
 
-/// Returns whether any child may have ended, with one system call. rustix does not return the id of that child.
-fn some_child_has_ended() -> bool {
+impl Awaited {
+    /// Returns whether it has ended since the last call.
+    fn has_just_ended(&mut self) -> bool {
+        let pid = i32::try_from(self.id).ok().and_then(Pid::from_raw);
+        let before = self.has_ended;
+        self.has_ended |= pid.is_some_and(|pid| has_ended(WaitId::Pid(pid)));
+        self.has_ended && !before
+    }
+}
+
+/// Returns whether such a child may have ended, which nobody has reaped. rustix does not return the id of that child.
+fn has_ended(child: WaitId<'_>) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    matches!(waitid(WaitId::All, options), Ok(Some(_)) | Err(Errno::INTR))
+    matches!(waitid(child, options), Ok(Some(_)) | Err(Errno::INTR))
 }
 
 /// Returns the ids of all children.
