@@ -23,10 +23,11 @@ const HELPERS: [&str; 10] = [
     "rootlessport",
     "slirp4netns",
 ];
-/// The pause before the last look: during an execve(2), the environment of a process cannot be read for a moment.
-const EXEC: Duration = Duration::from_millis(2);
+/// The pause before the last look for marks: during an execve(2), the environment of a process cannot be read for a moment.
+pub(super) const EXEC: Duration = Duration::from_millis(2);
 
-/// Kills processes until no process meets both conditions, or for at most `time`. Returns the number of killed ones.
+/// Kills processes until no process meets both conditions, or for at most `time`. Returns the number of killed ones. The last
+/// look comes a `pause` after the one before.
 ///
 /// `read` reads a table of processes, and `is_candidate` selects from it. `is_target` decides about a candidate while its id cannot be
 /// reused, so that it may read the candidate's files below /proc.
@@ -35,6 +36,7 @@ const EXEC: Duration = Duration::from_millis(2);
 /// processes in other PID namespaces.
 pub(super) fn kill_all(
     time: Duration,
+    pause: Duration,
     read: fn() -> Table,
     is_candidate: &dyn Fn(&Table, &Entry) -> bool,
     is_target: &dyn Fn(&Entry) -> bool,
@@ -64,7 +66,9 @@ pub(super) fn kill_all(
         killed += stopped.len();
         if stopped.is_empty() {
             empty_passes += 1;
-            std::thread::sleep(EXEC);
+            if empty_passes == 1 {
+                std::thread::sleep(pause);
+            }
         } else {
             empty_passes = 0;
         }

@@ -1,8 +1,11 @@
 //! Marks in the environment of the processes of an operation, by which they are found even outside their group.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
+use memchr::memchr;
 use rustix::io::Errno;
 use rustix::process::{Pid, getpid, test_kill_process};
 
@@ -25,6 +28,8 @@ pub(super) enum Marked {
     Unknown,
 }
 
+/// The bytes in which most environments fit.
+const USUAL_ENVIRONMENT: usize = 16 << 10;
 /// The process that is the parent of all threads of the kernel.
 const KTHREADD: i32 = 2;
 
@@ -72,10 +77,19 @@ impl Mark {
 
 impl Marked {
     pub(super) fn of(process: Pid) -> Self {
+        let path = format!("/proc/{process}/environ");
+        let mut usual = [0; USUAL_ENVIRONMENT];
         // It fails where the process has ended, or is of another user.
-        let Ok(environment) = std::fs::read(format!("/proc/{process}/environ")) else {
-            return Self::No;
-        };
+        match read(&path, &mut usual) {
+            Ok(environment) if environment.len() < USUAL_ENVIRONMENT => {
+                Self::by(environment, process)
+            }
+            Ok(_) => Self::by(&std::fs::read(path).unwrap_or_default(), process),
+            Err(_) => Self::No,
+        }
+    }
+
+    fn by(environment: &[u8], process: Pid) -> Self {
         if environment.is_empty() {
             return if is_of_kernel(process) {
                 Self::No
@@ -83,16 +97,36 @@ impl Marked {
                 Self::Unknown
             };
         }
-        let variables = environment.split(|byte| *byte == 0);
-        let mut values = variables.filter_map(|variable| {
-            let assigned = variable.strip_prefix(VARIABLE.as_bytes())?;
-            assigned.strip_prefix(b"=")
-        });
-        let value = values
-            .next()
-            .and_then(|value| std::str::from_utf8(value).ok());
+        let value = value_in(environment).and_then(|value| std::str::from_utf8(value).ok());
         value.map_or(Self::No, |value| Self::Yes(Mark(value.to_owned())))
     }
+}
+
+/// Reads a file up to the end of a buffer, with few system calls: there may be hundreds of processes.
+fn read<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let mut file = File::open(path)?;
+    let mut length = 0;
+    while let Some(free @ [_, ..]) = buffer.get_mut(length..) {
+        match file.read(free)? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    Ok(buffer.get(..length).unwrap_or_default())
+}
+
+/// Returns the value of [`VARIABLE`].
+fn value_in(mut environment: &[u8]) -> Option<&[u8]> {
+    while !environment.is_empty() {
+        let end = memchr(0, environment).unwrap_or(environment.len());
+        let (variable, rest) = environment.split_at_checked(end)?;
+        let assigned = variable.strip_prefix(VARIABLE.as_bytes());
+        if let Some(value) = assigned.and_then(|assigned| assigned.strip_prefix(b"=")) {
+            return Some(value);
+        }
+        environment = rest.get(1..).unwrap_or_default();
+    }
+    None
 }
 
 /// Returns whether `process` is a thread of the kernel, or has ended: neither has an environment.
@@ -120,6 +154,47 @@ pub(super) fn is_of_our_user(entry: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_value_is_found_among_other_variables() {
+        for (environment, expected) in [
+            ("", None),
+            ("A=b", None),
+            ("DEVCONTAINERD_OPERATION=1:2:x", Some("1:2:x")),
+            ("A=b\0DEVCONTAINERD_OPERATION=\0B=c\0", Some("")),
+            (
+                "DEVCONTAINERD_OPERATIONS=1\0\0DEVCONTAINERD_OPERATION=2\0",
+                Some("2"),
+            ),
+            (
+                "A=DEVCONTAINERD_OPERATION=1\0DEVCONTAINERD_OPERATION\0",
+                None,
+            ),
+        ] {
+            let found = value_in(environment.as_bytes());
+            assert_eq!(found, expected.map(str::as_bytes), "{environment:?}");
+        }
+    }
+
+    #[test]
+    fn p16_a_mark_is_found_in_an_environment_of_any_size() {
+        // The last ones end near the sizes at which more is read.
+        for filler in [
+            0,
+            100_000,
+            USUAL_ENVIRONMENT - 60,
+            USUAL_ENVIRONMENT * 2 - 60,
+        ] {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("20").env_clear().env("A", "x".repeat(filler));
+            let mut child = command.env(VARIABLE, "1:2:x").spawn().unwrap();
+            // Until it executes its program, it has this process's environment.
+            let found = Mark::of(Pid::from_child(&child));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(found, Some(Mark("1:2:x".into())), "{filler}");
+        }
+    }
 
     #[test]
     fn a_mark_names_its_daemon() {

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::kill::kill_all;
+use super::kill::{EXEC, kill_all};
 use super::marks::{self, Mark, Marked};
 use super::table::{self, Entry, Table};
 use super::{Ended, RunLimits, SpawnError, Stream, orphans, run_then};
@@ -75,7 +75,13 @@ pub fn end_leftovers() -> usize {
         Mark::of(entry.pid).as_ref().is_some_and(is_left) && marks::is_of_our_user(entry)
     };
     let is_candidate = |_: &Table, entry: &Entry| is_leftover(entry);
-    kill_all(KILL_LEFTOVERS, Table::read, &is_candidate, &is_leftover)
+    kill_all(
+        KILL_LEFTOVERS,
+        EXEC,
+        Table::read,
+        &is_candidate,
+        &is_leftover,
+    )
 }
 
 /// Returns whether an operation of a dead daemon has started this process.
@@ -100,6 +106,7 @@ impl Running {
         let is_candidate = |_: &Table, entry: &Entry| is_marked(entry.pid);
         kill_all(
             KILL_OPERATION,
+            EXEC,
             orphans::read_ours,
             &is_candidate,
             &|entry| is_marked(entry.pid),
@@ -110,6 +117,7 @@ impl Running {
         if running().is_empty() {
             kill_all(
                 KILL_OPERATION,
+                Duration::ZERO,
                 orphans::read_ours,
                 &orphans::is_stray,
                 &|_| running().is_empty(),

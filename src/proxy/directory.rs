@@ -57,7 +57,9 @@ fn remove(directory: &Path) {
 /// Removes the directories of operations of this user's daemons that were killed.
 pub fn remove_leftovers() {
     let user = rustix::process::geteuid().as_raw();
-    for temporary in [std::env::temp_dir(), "/tmp".into()] {
+    let mut directories = vec![std::env::temp_dir(), "/tmp".into()];
+    directories.dedup();
+    for temporary in directories {
         for entry in fs::read_dir(temporary).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let mark = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
