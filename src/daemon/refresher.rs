@@ -328,6 +328,7 @@ impl EngineVersion {
                 abort: Some(stop.as_fd()),
                 operation: None,
                 thorough: false,
+                socket: None,
             };
             match docker.version() {
                 Ok(version) => Event::EngineFound.log(&[

@@ -12,7 +12,7 @@ use crate::base::text::shorten;
 use crate::process::{self, Ended, RunLimits, SpawnError, Stream};
 
 /// The bytes that an answer may have; the inspect of a hundred containers has one megabyte.
-const MAX_OUTPUT: usize = 64 << 20;
+pub(super) const MAX_OUTPUT: usize = 64 << 20;
 /// The bytes of standard error that are kept.
 const MAX_STDERR: usize = 16 << 10;
 

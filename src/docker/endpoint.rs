@@ -1,6 +1,6 @@
 //! Where docker's client finds the engine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::client::Client;
@@ -13,6 +13,16 @@ pub enum Endpoint {
     Socket(PathBuf),
     /// Another machine, or a port with TLS. Docker's client connects to it.
     Remote,
+}
+
+impl Endpoint {
+    /// The socket on this machine, if it is one.
+    pub fn socket(&self) -> Option<&Path> {
+        match self {
+            Self::Socket(path) => Some(path),
+            Self::Remote => None,
+        }
+    }
 }
 
 /// A place where no engine is, for the question whether docker would look there.

@@ -64,6 +64,7 @@ impl KnownImages {
             abort: docker.abort.first().copied(),
             operation: None,
             thorough: false,
+            socket: None,
         };
         for ids in new.chunks(BATCH) {
             let mut found: Vec<(String, ImageLabels)> = client.inspect_images(ids)?;

@@ -1,6 +1,7 @@
 //! docker and podman: their command lines, and how their answers are read.
 
 mod access;
+mod api;
 mod aside;
 mod backoff;
 mod client;
@@ -22,6 +23,7 @@ mod tests;
 mod version;
 
 pub use access::why_no_access;
+pub use api::list_path;
 pub use client::Client;
 pub use command::is_id;
 pub use endpoint::{Endpoint, VARIABLES_OF_CLIENT};

@@ -37,6 +37,7 @@ fn client(program: &Path) -> Client<'_> {
         abort: None,
         operation: None,
         thorough: false,
+        socket: None,
     }
 }
 

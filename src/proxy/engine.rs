@@ -8,12 +8,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
-use serde_json::json;
-
 use super::message::{Answer, Request};
 use super::sockets::{Registered, Sockets};
-use crate::base::json::to_text;
-use crate::base::text::percent_encode;
 use crate::docker::Endpoint;
 use crate::model::ids::OperationId;
 use crate::process::{self, Attached};
@@ -92,15 +88,6 @@ impl Engine {
                 )))
             }
         }
-    }
-
-    /// The path of the list of containers with all of these labels (`KEY=VALUE`), running or not.
-    pub(super) fn list_path(labels: &[String]) -> String {
-        let filters = to_text(&json!({ "label": labels }));
-        format!(
-            "/containers/json?all=1&filters={}",
-            percent_encode(&filters)
-        )
     }
 
     fn exchange(&self, request: &[u8]) -> io::Result<Answer> {

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::engine::Engine;
 use super::rules::Rules;
-use crate::docker::Snapshot;
+use crate::docker::{self, Snapshot};
 use crate::model::labels::ComposeService;
 use crate::model::location::normal;
 use crate::model::project::Project;
@@ -103,7 +102,7 @@ impl Rules {
         service: &ComposeService,
         working_dir: Option<&str>,
     ) -> io::Result<Option<(Snapshot, Owner)>> {
-        let path = Engine::list_path(&service.labels());
+        let path = docker::list_path(&service.labels());
         let listed = self.engine.get(&path)?.unwrap_or_default();
         let listed: Vec<Value> = serde_json::from_slice(&listed).unwrap_or_default();
         for one in &listed {

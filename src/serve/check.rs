@@ -268,6 +268,7 @@ impl Report {
             abort: None,
             operation: None,
             thorough: false,
+            socket: None,
         };
         let version = client.version()?;
         let stop = Notifier::new().map_err(docker::Error::NoResources)?;

@@ -171,6 +171,7 @@ impl Plan {
             abort: None,
             operation: None,
             thorough: false,
+            socket: None,
         }
     }
 

@@ -207,6 +207,28 @@ fn p16_leftovers_of_a_killed_daemon_are_ended_and_those_of_a_living_one_stay() {
     assert!(is_running(number(&spared, "one")));
 }
 
+#[test]
+fn p16_leftovers_of_a_killed_daemon_are_ended_before_the_cli_runs() {
+    let (killed, mut dead) = start(
+        &["app"],
+        "escape one; await one; touch $R/started; sleep 1000",
+    );
+    let saw = r#"case "$(cat /proc/$(cat $R/left)/stat 2>/dev/null)" in ''|*") Z "*) echo gone ;; *) echo alive ;; esac >$R/saw"#;
+    let (sandbox, daemon) = start(&["app"], saw);
+    dead.begin_recreate("app");
+    eventually("it runs", || killed.path("started").exists().then_some(()));
+    sandbox.write("left", &number(&killed, "one").to_string());
+    let labelled = || sandbox.calls("docker", "ps --all --quiet --no-trunc --filter");
+    let before = labelled();
+    dead.signal("KILL");
+    dead.wait();
+    assert_eq!(daemon.recreate("app").status, 204);
+    assert_eq!(sandbox.read("saw"), "gone\n");
+    // What was left may have been at work, so that docker is asked again. A daemon of another test may have ended it.
+    let has_ended = daemon.log_count("processes that an earlier daemon left") > 0;
+    assert_eq!(labelled() - before, 1 + usize::from(has_ended));
+}
+
 /// Writes two lines with a niceness and an `oom_score_adj`: those of a program of the daemon, and those of its child.
 ///
 /// It first waits for the `oom_score_adj`, which is set when the program runs already, for up to 30 s.

@@ -9,6 +9,7 @@ pub mod journal;
 mod locks;
 mod output;
 mod place;
+mod prepare;
 mod queue;
 mod rendering;
 mod repair;
@@ -362,13 +363,19 @@ impl Operations {
     }
 
     /// Returns a docker client to settle `operation` with. Nothing but the end of the daemon ends its commands early.
-    fn settling_client<'a>(&'a self, program: &'a Path, operation: &'a OperationId) -> Client<'a> {
+    fn settling_client<'a>(
+        &'a self,
+        program: &'a Path,
+        operation: &'a OperationId,
+        socket: Option<&'a Path>,
+    ) -> Client<'a> {
         Client {
             program,
             deadline: Instant::now() + SETTLING_PATIENCE,
             abort: Some(self.last_call.as_fd()),
             operation: Some(operation.as_str()),
             thorough: false,
+            socket,
         }
     }
 

@@ -52,7 +52,7 @@ impl Operations {
 
     fn settle_leftovers(&self, repair: &Repair) -> Result<Repaired, docker::Error> {
         let program = self.programs.docker();
-        let docker = self.settling_client(&program, &repair.operation);
+        let docker = self.settling_client(&program, &repair.operation, None);
         let scope = match repair.left_by {
             LeftBy::ThisRun => RestoreScope::All,
             LeftBy::Earlier | LeftBy::Unknown => RestoreScope::Parked,
@@ -90,7 +90,11 @@ impl OperationRun {
     /// others.
     pub(super) fn repair_first(&self) {
         let shared = &self.operations.shared;
-        for repair in shared.read(|state| state.left_behind(self.key)) {
+        let left_behind = shared.read(|state| state.left_behind(self.key));
+        if !left_behind.is_empty() {
+            self.prepared(|| ());
+        }
+        for repair in left_behind {
             self.say("cleaning up after an earlier operation");
             match self.operations.settle_leftovers(&repair) {
                 Ok(_) => {

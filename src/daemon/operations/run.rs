@@ -170,14 +170,11 @@ impl OperationRun {
         for project in &self.claims {
             log::debug!("no other operation runs in the compose project {project} meanwhile");
         }
-        // The locks are held: no other daemon begins anything here that would be taken for a leftover.
-        super::end_leftovers();
         let outcome = self.perform();
         self.end(outcome);
     }
 
     fn perform(&self) -> Outcome {
-        self.operations.settings.persister.save();
         if self.kind != OperationKind::Delete {
             self.repair_first();
         }
@@ -266,6 +263,7 @@ impl OperationRun {
             abort: Some(self.abort.as_fd()),
             operation: Some(self.id.as_str()),
             thorough: false,
+            socket: None,
         }
     }
 

@@ -44,7 +44,7 @@ impl OperationRun {
             thorough: true,
             ..docker
         };
-        let acted = self.scope(&docker).and_then(|scope| {
+        let acted = self.prepared(|| self.scope(&docker)).and_then(|scope| {
             let names = scope.containers.iter().map(|one| one.name.as_str());
             let names: Vec<&str> = names.collect();
             if !names.is_empty() {

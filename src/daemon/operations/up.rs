@@ -1,7 +1,7 @@
 //! `recreate` and `start`: what the devcontainer CLI does, and what becomes of the old container.
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::repair::NEW_CONTAINER_RUNS;
 use super::run::{OperationRun, Outcome};
 use super::settle::{self, RestoreScope};
 use super::way::Way;
-use crate::docker::{self, Snapshot};
+use crate::docker::{self, Client, Endpoint, Snapshot};
 use crate::model::labels::IdLabels;
 use crate::model::operation::{ContainersReport, Ending, Settlement};
 use crate::model::original::Original;
@@ -38,6 +38,13 @@ struct Left {
     originals: Vec<Original>,
     /// The work of the proxy; `None` where compose replaced containers in place.
     done: Option<proxy::Done>,
+    endpoint: Option<Endpoint>,
+}
+
+impl Left {
+    fn socket(&self) -> Option<&Path> {
+        self.endpoint.as_ref().and_then(Endpoint::socket)
+    }
 }
 
 impl OperationRun {
@@ -46,11 +53,12 @@ impl OperationRun {
         if let Some(path) = self.unusable_path() {
             return Failure::UnusablePath(path).into();
         }
-        let scope = match self.find_scope() {
+        let scope = match self.prepared(|| self.find_scope()) {
             Ok(scope) => scope,
             Err(e) => return self.stopped_by(e).into(),
         };
         let originals = scope.originals.clone();
+        let endpoint = scope.endpoint.clone();
         let prepared = Fact::OperationPrepared(self.key, originals.clone(), self.inputs());
         self.operations.shared.apply(prepared);
         self.operations.settings.persister.save();
@@ -62,6 +70,7 @@ impl OperationRun {
         let left = Left {
             originals,
             done: way.close(),
+            endpoint,
         };
         let ending = self.verify(ending, &left, named.as_deref());
         self.settle(&left, ending, named)
@@ -148,7 +157,11 @@ impl OperationRun {
             return ending;
         }
         let program = self.operations.programs.docker();
-        let found = self.docker(&program).inspect(&[named.to_owned()]);
+        let docker = Client {
+            socket: left.socket(),
+            ..self.docker(&program)
+        };
+        let found = docker.inspect(&[named.to_owned()]);
         // Where docker does not answer, settling says so.
         let Ok(found) = found else { return ending };
         match found.first() {
@@ -229,7 +242,9 @@ impl OperationRun {
         let until = Instant::now() + patience;
         let done = left.done.as_ref();
         loop {
-            let docker = self.operations.settling_client(&program, &self.id);
+            let docker = self
+                .operations
+                .settling_client(&program, &self.id, left.socket());
             let report = settle::EndReport {
                 succeeded,
                 named,

@@ -4,7 +4,6 @@
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
 
 use super::failure::Failure;
 use super::run::OperationRun;
@@ -36,7 +35,7 @@ pub(super) struct Scope {
     renews: Vec<String>,
     projects: Vec<Project>,
     /// The engine, where docker has one.
-    endpoint: Option<Endpoint>,
+    pub(super) endpoint: Option<Endpoint>,
 }
 
 /// The way on which programs reach docker, while it is open.
@@ -51,15 +50,15 @@ impl OperationRun {
     /// Asks docker for the containers that concern the operation.
     pub(super) fn find_scope(&self) -> Result<Scope, Failure> {
         let program = self.operations.programs.docker();
-        let docker = self.docker(&program);
-        thread::scope(|scope| {
-            let endpoint = scope.spawn(|| docker.endpoint());
-            let found = self.find_containers(&docker);
-            let endpoint = endpoint.join().unwrap_or(Ok(None));
-            let mut found = found?;
-            found.endpoint = endpoint?;
-            Ok(found)
-        })
+        // An engine on this machine answers all other questions faster than docker answers this one.
+        let endpoint = self.docker(&program).endpoint()?;
+        let docker = Client {
+            socket: endpoint.as_ref().and_then(Endpoint::socket),
+            ..self.docker(&program)
+        };
+        let mut found = self.find_containers(&docker)?;
+        found.endpoint = endpoint;
+        Ok(found)
     }
 
     fn find_containers(&self, docker: &Client<'_>) -> Result<Scope, Failure> {
