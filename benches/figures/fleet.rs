@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::engine;
 use crate::stand_in::own_path;
 
 /// The kinds of containers of a fleet.
@@ -58,7 +59,9 @@ impl Fleet {
         for directory in ["bin", "containers", "state"] {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
-        symlink(own_path(), root.join("bin/docker")).unwrap();
+        for program in ["docker", "devcontainer"] {
+            symlink(own_path(), root.join("bin").join(program)).unwrap();
+        }
         let made = Command::new("mkfifo").arg(root.join("events")).status();
         assert!(made.unwrap().success());
         // A descriptor for both directions neither blocks nor lets a reader see an end.
@@ -91,9 +94,20 @@ impl Fleet {
         }
     }
 
+    /// Serves the engine of these containers. Returns the value for `DOCKER_HOST`.
+    pub(crate) fn serve_engine(&self) -> String {
+        engine::serve(&self.root);
+        format!("unix://{}", self.root.join(engine::SOCKET).display())
+    }
+
     /// Returns the path of its docker.
     pub(crate) fn docker(&self) -> PathBuf {
         self.root.join("bin/docker")
+    }
+
+    /// Returns the path of its devcontainer CLI.
+    pub(crate) fn cli(&self) -> PathBuf {
+        self.root.join("bin/devcontainer")
     }
 
     /// Returns a directory that a daemon may keep its state in.
@@ -153,8 +167,8 @@ fn write_config(folder: &Path) -> PathBuf {
 }
 
 /// Puts content in the place of a file at once.
-fn replace(path: &Path, content: &[u8]) {
-    let new = path.with_extension("new");
+pub(crate) fn replace(path: &Path, content: &[u8]) {
+    let new = path.with_extension(format!("new{}", std::process::id()));
     fs::write(&new, content).unwrap();
     fs::rename(new, path).unwrap();
 }

@@ -7,6 +7,7 @@
 mod changes;
 #[path = "../../tests/common/mod.rs"]
 mod common;
+mod engine;
 mod fleet;
 mod host;
 mod load;
@@ -31,24 +32,18 @@ use self::world::World;
 const DEVCONTAINERS: usize = 10;
 /// The number of containers in the sections about many.
 const MANY: usize = 1000;
-const STARTS: usize = 50;
-/// The number of samples of actions that are slower than a start.
-const LISTINGS: usize = 20;
 const CONNECTIONS: usize = 2000;
-const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(1);
 /// The time after which a daemon that serves no connection is idle.
 const AFTER_CONNECTIONS: Duration = Duration::from_secs(2);
 /// The time for which an idle daemon is observed.
 const IDLE: Duration = Duration::from_secs(60);
 const EDITS: usize = 200;
-const RECREATES: usize = 7;
 /// The number of connections that request the whole list at once.
 const BURST: usize = 50;
 
 type Section = fn(&mut Bench);
 
-const SECTIONS: [(&str, Section); 13] = [
+const SECTIONS: [(&str, Section); 14] = [
     ("size", size),
     ("start", start),
     ("connect", connect),
@@ -62,17 +57,51 @@ const SECTIONS: [(&str, Section); 13] = [
     ("host", host::host),
     ("scale", scale::scale),
     ("streams", streams::streams),
+    ("operation", streams::recreate),
 ];
 /// The sections of a quick run.
-const QUICK: [&str; 5] = ["size", "start", "list", "recreate", "scale"];
+const QUICK: [&str; 6] = ["size", "start", "list", "recreate", "scale", "operation"];
 
 struct Bench {
     binary: String,
     world: World,
     report: Report,
-    /// True if only the most important figures are wanted, with fewer samples.
-    is_quick: bool,
+    effort: &'static Effort,
 }
+
+/// How much is measured.
+struct Effort {
+    starts: usize,
+    /// The number of samples of actions that are slower than a start.
+    listings: usize,
+    /// The number of times that load is put on each server, and how long each time.
+    rounds: usize,
+    round: Duration,
+    recreates: usize,
+    /// The number of recreates that take no time but the daemon's.
+    operations: usize,
+    scale: scale::Effort,
+}
+
+const WHOLE: Effort = Effort {
+    starts: 50,
+    listings: 20,
+    rounds: 5,
+    round: Duration::from_secs(1),
+    recreates: 7,
+    operations: 30,
+    scale: scale::WHOLE,
+};
+/// Two minutes for everything.
+const IN_SHORT: Effort = Effort {
+    starts: 20,
+    listings: 8,
+    rounds: 3,
+    round: Duration::from_millis(500),
+    recreates: 3,
+    operations: 10,
+    scale: scale::IN_SHORT,
+};
 
 impl Bench {
     fn daemon(&self) -> DaemonBuilder {
@@ -109,7 +138,7 @@ fn main() -> ExitCode {
         binary,
         world: World::new("app", DEVCONTAINERS),
         report: Report::default(),
-        is_quick,
+        effort: if is_quick { &IN_SHORT } else { &WHOLE },
     };
     for (name, section) in SECTIONS {
         if chosen.is_empty() || chosen.iter().any(|word| word == name) {
@@ -149,11 +178,11 @@ fn start(bench: &mut Bench) {
     let up = || bench.daemon();
     let down = || bench.daemon().env("DOCKER_HOST", "unix:///nonexistent");
     let (mut healthz, mut healthz_down, mut list, mut agent) = (vec![], vec![], vec![], vec![]);
-    for _ in 0..STARTS {
+    for _ in 0..bench.effort.starts {
         healthz.push(first_answer(&up, "/healthz"));
         healthz_down.push(first_answer(&down, "/healthz"));
     }
-    for _ in 0..LISTINGS {
+    for _ in 0..bench.effort.listings {
         list.push(first_answer(&up, "/"));
         agent.push(bench.world.poll());
     }
@@ -193,7 +222,7 @@ fn list(bench: &mut Bench) {
         .args("--no-events --cache-duration 0")
         .start();
     let (mut uncached, mut agent) = (vec![], vec![]);
-    for _ in 0..LISTINGS {
+    for _ in 0..bench.effort.listings {
         let begun = Instant::now();
         daemon.json("/");
         uncached.push(milliseconds(begun.elapsed()));
@@ -208,11 +237,12 @@ fn list(bench: &mut Bench) {
     fs::write(state.join("answer"), answer).unwrap();
     let floor = Peer::floor(&state.join("answer"));
     let connections = thread::available_parallelism().unwrap().get();
+    let Effort { rounds, round, .. } = *bench.effort;
     let load =
-        |address: &str| load::run(address, request.as_bytes(), connections, Use::Again, ROUND);
+        |address: &str| load::run(address, request.as_bytes(), connections, Use::Again, round);
     let (mut ours, mut theirs, mut cpu) = (vec![], vec![], vec![]);
     load(&daemon.address);
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let before = cpu_time(&daemon);
         let done = load(&daemon.address);
         let spent = cpu_time(&daemon) - before;
@@ -326,10 +356,12 @@ fn recreate(bench: &mut Bench) {
     let (mut cli, mut ours) = (vec![], vec![]);
     // The first time there is no container to remove.
     world::up(&workspace);
-    for _ in 0..RECREATES {
+    for _ in 0..bench.effort.recreates {
         let begun = Instant::now();
         world::up(&workspace);
         cli.push(milliseconds(begun.elapsed()));
+        // Whoever recreates has seen the container in a list before.
+        daemon.json("/devcontainers");
         let begun = Instant::now();
         let answer = daemon.post("/devcontainers/recreated/recreate?wait=true");
         assert_eq!(answer.status, 204, "{answer:?}");
@@ -367,7 +399,7 @@ fn watched(bench: &mut Bench) {
     let (first, daemon) = start();
     drop(daemon);
     let (mut again, mut agent) = (vec![], vec![]);
-    for _ in 0..ROUNDS {
+    for _ in 0..bench.effort.rounds {
         agent.push(world.poll());
         again.push(start().0);
     }
@@ -468,14 +500,27 @@ fn memory(report: &mut Report, daemon: &Daemon, when: &str, target: Option<f64>)
 /// The unit of proc_pid_stat(5): USER_HZ is 100 on all architectures.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Returns the CPU time of a daemon.
+/// Returns the CPU time of a daemon, that of threads that have ended included.
 fn cpu_time(daemon: &Daemon) -> Duration {
     cpu_time_of(&daemon.pid().to_string())
 }
 
 fn cpu_time_of(pid: &str) -> Duration {
     // Fields 14 and 15, utime and stime, are at index 11 after the name.
-    ticks(pid, 11)
+    exact_cpu_time_of(pid).unwrap_or_else(|| ticks(pid, 11))
+}
+
+/// Reads the clock of a process (clock_getcpuclockid(3)), in nanoseconds, by perl, as Rust has no safe call for it. `None`
+/// without perl, which Debian always has.
+fn exact_cpu_time_of(pid: &str) -> Option<Duration> {
+    let code = "printf '%.9f', clock_gettime((~int($ARGV[0]) << 3) | 2)";
+    let mut perl = Command::new("perl");
+    perl.args(["-MTime::HiRes=clock_gettime", "-e", code, pid]);
+    let output = perl.stdin(Stdio::null()).output().ok()?;
+    let seconds = String::from_utf8(output.stdout).ok()?.parse().ok();
+    seconds
+        .filter(|seconds| *seconds > 0.0)
+        .map(Duration::from_secs_f64)
 }
 
 /// Returns the CPU time of the children of a daemon that have ended.

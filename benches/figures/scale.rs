@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::changes::{Lines, follows};
+use crate::changes::Lines;
 use crate::common::Daemon;
 use crate::fleet::{Fleet, Kind};
 use crate::load::{self, Load, Use};
@@ -13,31 +13,36 @@ use crate::{Bench, cpu_time, run};
 
 const CONNECTIONS: [usize; 4] = [1, 2, 8, 32];
 const COUNTS: [usize; 4] = [10, 100, 1000, 10_000];
-const ROUND: Duration = Duration::from_millis(400);
 /// The containers that are listed, in one listing or several, between two looks at the CPU time.
-const LISTED_AT_ONCE: usize = 2000;
+const LISTED_AT_ONCE: usize = 400;
+/// The time without any work after which a daemon is at rest. The pause after an event is shorter.
+const QUIET: Duration = Duration::from_millis(150);
 /// The changes before those that are measured.
 const FIRST_CHANGES: usize = 10;
 
 /// How much is measured.
-struct Effort {
+pub(crate) struct Effort {
     counts: &'static [usize],
     connections: &'static [usize],
     rounds: usize,
+    /// How long load is put on a server at a time.
+    round: Duration,
     changes: usize,
 }
 
-const WHOLE: Effort = Effort {
+pub(crate) const WHOLE: Effort = Effort {
     counts: &COUNTS,
     connections: &CONNECTIONS,
     rounds: 5,
+    round: Duration::from_millis(400),
     changes: 40,
 };
-const QUICK: Effort = Effort {
+pub(crate) const IN_SHORT: Effort = Effort {
     counts: &[10, 1000],
     connections: &[2, 8],
     rounds: 3,
-    changes: 40,
+    round: Duration::from_millis(200),
+    changes: 20,
 };
 
 /// One kind and number of containers.
@@ -53,17 +58,17 @@ impl Size {
 }
 
 pub(crate) fn scale(bench: &mut Bench) {
-    let effort = if bench.is_quick { QUICK } else { WHOLE };
+    let effort = &bench.effort.scale;
     for kind in Kind::ALL {
         let mut first_change = None;
         for &count in effort.counts {
             let size = Size { kind, count };
             eprintln!("figures: {}", size.named("scale"));
             let mut fleet = Fleet::new(kind, count);
-            start(bench, &fleet, &size, &effort);
-            served(bench, &fleet, &size, &effort);
-            listed(bench, &fleet, &size, &effort);
-            let spent = change(bench, &mut fleet, &size, &effort);
+            start(bench, &fleet, &size, effort);
+            served(bench, &fleet, &size, effort);
+            listed(bench, &fleet, &size, effort);
+            let spent = change(bench, &mut fleet, &size, effort);
             let first = *first_change.get_or_insert(spent);
             if first != spent {
                 bench
@@ -169,7 +174,7 @@ fn served(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
                     &request(address, "/", ending),
                     connections,
                     usage,
-                    ROUND,
+                    effort.round,
                 )
             };
             let mut ours: Vec<f64> = vec![];
@@ -212,11 +217,11 @@ fn served(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
     }
 }
 
-/// Lets the watcher come to rest, so that it takes no part of what is measured.
+/// Lets all threads come to rest, so that nothing else takes part in what is measured.
 fn follow_quietly(daemon: &Daemon) {
     let mut before = cpu_time(daemon);
     loop {
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(QUIET);
         let now = cpu_time(daemon);
         if now == before {
             return;
@@ -233,7 +238,7 @@ fn each(spent: Duration, load: &Load) -> f64 {
 fn listed(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
     let daemon = daemon(bench, fleet, "--no-events --cache-duration 0");
     let go = Peer::go(&fleet.docker(), "");
-    // The kernel counts CPU time in ticks, so that few containers are listed often.
+    // Few containers are listed often.
     let times = (LISTED_AT_ONCE / size.count).max(1);
     let list = |address: &str, path: &str| {
         let begun = Instant::now();
@@ -275,7 +280,7 @@ fn listed(bench: &mut Bench, fleet: &Fleet, size: &Size, effort: &Effort) {
 fn change(bench: &mut Bench, fleet: &mut Fleet, size: &Size, effort: &Effort) -> f64 {
     let daemon = daemon(bench, fleet, "");
     let lines = Lines::of(&daemon);
-    follows(&daemon);
+    daemon.follows();
     follow_quietly(&daemon);
     let mut one = |number: usize| {
         let changed = fleet.change(number % 10, number % 20 < 10);

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
+use crate::engine::{self, Container};
+
 /// The first argument with which this program is a [`Floor`].
 pub(crate) const FLOOR: &str = "--floor";
 
@@ -17,6 +19,7 @@ pub(crate) fn become_another() -> Option<ExitCode> {
     let own = Path::new(arguments.first()?);
     match (own.file_name()?.to_str()?, &arguments[1..]) {
         ("docker", arguments) => Some(docker(own, arguments)),
+        ("devcontainer", arguments) => Some(ended(engine::up(arguments))),
         (_, [floor, answer]) if floor == FLOOR => Some(serve_floor(Path::new(answer))),
         _ => None,
     }
@@ -34,9 +37,20 @@ fn docker(own: &Path, arguments: &[String]) -> ExitCode {
             print_containers(root, ids)
         }
         ["events", ..] => print(&root.join("events")),
+        ["context", ..] => print_endpoint(),
+        ["rename", id, name] => change(root, id, |one| one.rename(name)),
+        ["stop", id] => change(root, id, |one| one.set_status("exited")),
+        ["rm", .., id] => {
+            engine::remove(root, id);
+            writeln!(io::stdout(), "{id}")
+        }
         _ => Err(io::Error::other(format!("unexpected: {words:?}"))),
     };
-    match printed {
+    ended(printed)
+}
+
+fn ended(result: io::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error}");
@@ -76,6 +90,18 @@ fn print_images(ids: &[&str]) -> io::Result<()> {
         .map(|id| format!(r#"{{"Id":"{id}","Config":{{"Labels":{{}}}}}}"#));
     let all: Vec<String> = images.collect();
     writeln!(io::stdout().lock(), "[{}]", all.join(","))
+}
+
+/// Prints where the engine is, as `docker context inspect` does.
+fn print_endpoint() -> io::Result<()> {
+    let host = std::env::var("DOCKER_HOST").map_err(io::Error::other)?;
+    writeln!(io::stdout(), "{host}")
+}
+
+/// Changes a container, and prints its id.
+fn change(root: &Path, id: &str, change: impl FnOnce(Container)) -> io::Result<()> {
+    change(Container::of(root, id).ok_or(io::ErrorKind::NotFound)?);
+    writeln!(io::stdout(), "{id}")
 }
 
 /// Answers every request with the bytes of a file, a thread for each connection, as a bound of what one machine can do.
