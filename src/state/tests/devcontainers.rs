@@ -399,3 +399,17 @@ fn a_predefined_folder_that_does_not_exist_is_a_warning() {
     world.apply(Fact::Predefined(vec![]));
     assert!(world.state.view().warnings.is_empty());
 }
+
+#[test]
+fn a_dev_container_that_is_written_otherwise_is_shown_in_its_new_place() {
+    let mut world = world();
+    world.run(1, "/link/b", None);
+    world.run(2, "/m", None);
+    world.list();
+    assert_eq!(world.names(), ["b", "m"]);
+    world.remove(1);
+    world.run(3, "/w/b", None);
+    world.list();
+    assert_eq!(world.names(), ["m", "b"]);
+    assert_eq!(world.all()[1].workspace_folder, "/w/b");
+}

@@ -100,6 +100,25 @@ fn p12_a_service_that_is_set_aside_is_put_right_by_a_dev_container_of_its_projec
 }
 
 #[test]
+fn p12_a_service_that_is_set_aside_while_nothing_else_changes_is_put_right() {
+    let mut world = world();
+    let project = (LABEL_COMPOSE_PROJECT, "p");
+    let own = [(LABEL_FOLDER, "/w"), (LABEL_CONFIG, CONFIG), project];
+    world.run(1, "/w", Some(CONFIG)).labels = own.into_iter().collect();
+    let parked = aside(&operation(5), PriorState::Running);
+    for (name, is_left) in [("db", false), (&*parked, true), ("db", false)] {
+        world.remove(2);
+        let service = world.run(2, "/w", None);
+        service.name = name.to_owned();
+        service.labels = [project].into_iter().collect();
+        world.list();
+        let key = world.state.find("w").unwrap();
+        let expected: &[Key] = if is_left { &[key] } else { &[] };
+        assert_eq!(world.state.to_repair(), expected, "{name}");
+    }
+}
+
+#[test]
 fn p12_what_a_slow_docker_still_shows_after_a_success_is_not_put_right() {
     for error in [None, Some("it failed")] {
         let mut world = made();
