@@ -25,4 +25,5 @@ pub mod text;
 pub mod threads;
 pub mod time;
 pub mod token;
+pub mod unix_socket;
 pub mod within;

@@ -141,18 +141,17 @@ impl Client<'_> {
     /// `docker rm --force`, which keeps volumes. It is no error if a container is gone already. One that docker is about
     /// to remove by itself (`--rm`) is waited for.
     pub fn remove(&self, ids: &[&str]) -> Result<(), Error> {
-        self.remove_with(&["--force"], "force=1", ids)
+        self.remove_with(&["--force"], "?force=1", ids)
     }
 
     /// `docker rm --force --volumes`, which removes the volumes that have no name, where no other container has them. It
     /// is no error if a container is gone already.
     pub fn remove_with_volumes(&self, ids: &[&str]) -> Result<(), Error> {
-        self.remove_with(&["--force", "--volumes"], "force=1&v=1", ids)
+        self.remove_with(&["--force", "--volumes"], "?force=1&v=1", ids)
     }
 
     fn remove_with(&self, flags: &[&str], query: &str, ids: &[&str]) -> Result<(), Error> {
-        let remove = |id: &&str| self.api("DELETE", &format!("/containers/{id}?{query}"));
-        if ids.iter().all(|id| remove(id).is_some()) {
+        if self.api_remove(ids, query) {
             return Ok(());
         }
         match self.run_on_existing("rm", flags, ids) {
