@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::discovery::Discovery;
 use super::disk::Disk;
-use super::shared::{Shared, Unanswered};
+use super::shared::{Shared, Source, Unanswered};
 use super::turns::{Scanned, Turns};
 use super::vigil::{News, Quiet, Targets, Vigil};
 use super::wanted::{ALWAYS, IsWanted, WANTED_INTERVAL};
@@ -126,27 +126,36 @@ impl Observer {
         is_wanted: IsWanted<'_>,
     ) -> Result<Current, NoView> {
         self.discovery.refresh();
-        let stale = match self.fresh_list(need, shows_interest, is_wanted)? {
+        let asked = Instant::now();
+        let (freshness, source) = match self.shared.ask(asked, need, shows_interest) {
+            (freshness, Some(source)) => (freshness, source),
+            (_, None) => {
+                let freshness = self.await_list(asked, need, is_wanted)?;
+                (freshness, self.shared.source())
+            }
+        };
+        let stale = match freshness {
             Freshness::Stale { age, reason } => Some((age, reason)),
             Freshness::Failed(reason) => return Err(NoView::Failed(reason)),
             Freshness::Fresh | Freshness::Wait => None,
         };
-        self.scan_if_needed(is_wanted);
-        let view = self.shared.view();
+        let view = match source {
+            Source::View(view) => view,
+            Source::Targets(targets) => {
+                self.scan_if_needed(&targets, is_wanted);
+                // The watcher may have handled a change since the request was asked, so that no scan was needed.
+                self.shared.view()
+            }
+        };
         Ok(Current { view, stale })
     }
 
-    fn fresh_list(
+    fn await_list(
         &self,
+        asked: Instant,
         need: Need,
-        shows_interest: bool,
         is_wanted: IsWanted<'_>,
     ) -> Result<Freshness, NoView> {
-        let asked = Instant::now();
-        let freshness = self.shared.ask(asked, need, shows_interest);
-        if freshness != Freshness::Wait {
-            return Ok(freshness);
-        }
         // The one that is under way may have begun too early. A docker that does not answer fails much sooner.
         let longest = self.list_timeout * LONGEST * 2 + LISTING_GRACE;
         let deadline = asked + longest;
@@ -174,13 +183,9 @@ impl Observer {
     }
 
     /// Scans, unless the last scan is new and the kernel tells of no change since.
-    fn scan_if_needed(&self, is_wanted: IsWanted<'_>) {
-        let targets = self.shared.scan_targets();
-        if targets.is_empty() {
-            return;
-        }
+    fn scan_if_needed(&self, targets: &Targets, is_wanted: IsWanted<'_>) {
         let last = self.turns.last_whole();
-        let (news, untold) = self.vigil.news_since(&targets, last);
+        let (news, untold) = self.vigil.news_since(targets, last);
         let last = last.filter(|_| news == News::None);
         match last.map(|begun| begun.elapsed()) {
             Some(age) if age < MAX_AGE => {

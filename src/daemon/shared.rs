@@ -1,6 +1,7 @@
 //! The state as all threads share it: the lock around it, and who is woken when it changes.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -20,6 +21,17 @@ pub struct Shared {
     to_do: Condvar,
     /// Notified of every change, for those who wait for other things, too.
     notifiers: Mutex<Vec<Weak<Notifier>>>,
+    /// As the state has it, for requests, each of which looks at it.
+    is_draining: AtomicBool,
+    is_closing: AtomicBool,
+}
+
+/// What there is to answer from.
+pub enum Source {
+    /// Nothing has to be scanned before.
+    View(Arc<View>),
+    /// The inputs of these have to be scanned before a view is taken, if they may have changed.
+    Targets(Arc<[Arc<ScanTarget>]>),
 }
 
 /// Why a request for the container list got no answer.
@@ -31,6 +43,16 @@ pub enum Unanswered {
     TimedOut,
 }
 
+impl Source {
+    fn of(state: &mut State) -> Self {
+        if state.has_scan_targets() {
+            Self::Targets(state.scan_targets())
+        } else {
+            Self::View(state.view())
+        }
+    }
+}
+
 impl Shared {
     /// Shares a state between threads.
     pub fn new(state: State) -> Self {
@@ -39,6 +61,8 @@ impl Shared {
             changed: Condvar::new(),
             to_do: Condvar::new(),
             notifiers: Mutex::default(),
+            is_draining: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
         }
     }
 
@@ -49,7 +73,12 @@ impl Shared {
 
     /// Changes the state, and wakes all who wait for a change. `change` must not block.
     pub fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.lock());
+        let mut state = self.lock();
+        let result = change(&mut state);
+        self.is_draining
+            .store(state.is_draining(), Ordering::Release);
+        self.is_closing.store(state.is_closing(), Ordering::Release);
+        drop(state);
         self.changed.notify_all();
         self.to_do.notify_all();
         let notifiers = self.notifiers().clone();
@@ -96,17 +125,39 @@ impl Shared {
         self.lock().scan_targets()
     }
 
-    /// Answers a request for the container list that comes at `asked`, without waiting. Wakes the refresher alone, if
-    /// that has work now. The request counts as interest if it `shows_interest`.
-    pub fn ask(&self, asked: Instant, need: Need, shows_interest: bool) -> Freshness {
+    /// Returns true once the daemon is about to stop, as [`State::is_draining`] does, without the lock.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Returns true once the daemon stops, as [`State::is_closing`] does, without the lock.
+    pub fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Returns what there is to answer from. Like [`Shared::view`], this wakes no thread.
+    pub fn source(&self) -> Source {
+        Source::of(&mut self.lock())
+    }
+
+    /// Answers a request for the container list that comes at `asked`, without waiting, and returns what there is to answer
+    /// from, unless the request has to wait. Wakes the refresher alone, if that has work now. The request counts as interest
+    /// if it `shows_interest`.
+    pub fn ask(
+        &self,
+        asked: Instant,
+        need: Need,
+        shows_interest: bool,
+    ) -> (Freshness, Option<Source>) {
         let mut state = self.lock();
         let begins = shows_interest && state.note_request(asked);
         let freshness = state.ask(asked, need, asked);
+        let source = (freshness != Freshness::Wait).then(|| Source::of(&mut state));
         drop(state);
         if begins || freshness == Freshness::Wait {
             self.to_do.notify_all();
         }
-        freshness
+        (freshness, source)
     }
 
     /// Returns what a scrape of the metrics shows. Wakes the refresher alone, if the list is so old that another one is made.

@@ -30,20 +30,17 @@ struct Encoded {
 impl Bodies {
     /// Returns the body of `GET /`.
     pub(super) fn containers(&self, view: &View) -> Arc<[u8]> {
-        let encode = || encode_containers(view, None).into();
-        self.of(view).containers.get_or_init(encode).clone()
+        self.body(view, |of| &of.containers, encode_containers)
     }
 
     /// Returns the body of `GET /devcontainers`.
     pub(super) fn devcontainers(&self, view: &View) -> Arc<[u8]> {
-        let encode = || encode_devcontainers(view, None).into();
-        self.of(view).devcontainers.get_or_init(encode).clone()
+        self.body(view, |of| &of.devcontainers, encode_devcontainers)
     }
 
     /// Returns the line with which a stream of changes begins.
     pub(super) fn snapshot(&self, view: &View) -> Arc<[u8]> {
-        let encode = || encode_snapshot(view).into();
-        self.of(view).snapshot.get_or_init(encode).clone()
+        self.body(view, |of| &of.snapshot, |view, _| encode_snapshot(view))
     }
 
     /// Returns the line of a stream for one change.
@@ -68,22 +65,33 @@ impl Bodies {
         *changes = VecDeque::new();
     }
 
-    /// Equal revisions mean equal views. A view that another connection has outrun is encoded for itself, so that the
-    /// bytes of the newest view stay.
-    fn of(&self, view: &View) -> Arc<Encoded> {
+    /// Returns a part of a view. Equal revisions mean equal views. One that another connection has outrun is encoded for
+    /// itself, so that the bytes of the newest view stay.
+    fn body(
+        &self,
+        view: &View,
+        part: fn(&Encoded) -> &OnceLock<Arc<[u8]>>,
+        encode: fn(&View, Option<&str>) -> Vec<u8>,
+    ) -> Arc<[u8]> {
         // No panic can leave it half changed.
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if newest.revision == view.revision {
-            return newest.clone();
-        }
-        let encoded = Arc::new(Encoded {
-            revision: view.revision,
-            ..Encoded::default()
-        });
         if newest.revision < view.revision {
-            *newest = encoded.clone();
+            *newest = Arc::new(Encoded {
+                revision: view.revision,
+                ..Encoded::default()
+            });
         }
-        encoded
+        if newest.revision != view.revision {
+            drop(newest);
+            return encode(view, None).into();
+        }
+        if let Some(bytes) = part(&newest).get() {
+            return bytes.clone();
+        }
+        let encoded = newest.clone();
+        drop(newest);
+        let bytes = part(&encoded).get_or_init(|| encode(view, None).into());
+        bytes.clone()
     }
 }
 

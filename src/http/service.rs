@@ -78,12 +78,12 @@ impl Service {
 
     /// True once the daemon is about to stop: it answers, and changes nothing any more.
     pub(super) fn is_draining(&self) -> bool {
-        self.shared.read(State::is_draining)
+        self.shared.is_draining()
     }
 
     /// True once the daemon stops.
     pub(super) fn is_closing(&self) -> bool {
-        self.shared.read(|state| state.is_closing())
+        self.shared.is_closing()
     }
 
     /// Returns the current view. Where docker gives no list, the error is built from the reason.

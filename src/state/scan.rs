@@ -11,6 +11,16 @@ use crate::model::inputs::Inputs;
 use crate::state::fact::{Found, ScanTarget, Unlocated};
 
 impl State {
+    /// Returns whether there is a dev container to scan.
+    pub fn has_scan_targets(&mut self) -> bool {
+        if self.targets.is_none() || self.are_targets_old {
+            self.scan_targets();
+        }
+        self.targets
+            .as_ref()
+            .is_some_and(|targets| !targets.is_empty())
+    }
+
     /// Returns the dev containers to scan, by their keys. Those that have not changed are the same objects as before.
     pub fn scan_targets(&mut self) -> Arc<[Arc<ScanTarget>]> {
         if let Some(targets) = self.targets.as_ref().filter(|_| !self.are_targets_old) {
