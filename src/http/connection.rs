@@ -1,15 +1,16 @@
 //! One connection: requests in, answers out, until the client or the daemon ends it.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use super::errors::{self, Error, Limit};
-use super::handlers::Reply;
+use super::handlers::{Checked, Reply};
 use super::limits::{CLOSING_TIMEOUT, IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
 use super::long_poll::PollEnd;
 use super::places::{Place, Turn};
 use super::presence::Presence;
-use super::reader::{NoRequest, Reader};
+use super::reader::{Memory, NoRequest, Reader};
 use super::request::{Persistence, Request, Version};
 use super::response::{Answer, Delivery, HeadWriter};
 use super::routes::{self, Action, Scope};
@@ -24,6 +25,21 @@ use crate::model::origin::{Credentials, Origin};
 /// The interval at which a client that waits for an operation is checked for its presence.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
+thread_local! {
+    /// The memory of the connections that a thread serves, one after the other.
+    static MEMORY: RefCell<(Memory, HeadWriter)> = RefCell::default();
+}
+
+/// What follows the answer to a request.
+enum Next {
+    /// The client may send another request.
+    Read,
+    /// The connection is closed. The client may send more all the same.
+    CloseGently,
+    /// The connection is closed. The client has said that it sends nothing more.
+    Close,
+}
+
 /// Serves a connection to its end.
 pub(super) fn serve(
     socket: Socket,
@@ -33,29 +49,21 @@ pub(super) fn serve(
     credentials: Option<Credentials>,
 ) {
     COUNTERS.connections.add();
-    let mut connection = Connection {
-        origin: Origin {
-            address: socket.client_address(),
-            credentials,
-        },
-        socket: &socket,
-        service,
-        scope,
-        place,
-        heads: HeadWriter::default(),
+    let origin = Origin {
+        address: socket.client_address(),
+        credentials,
     };
-    let mut requests = Reader::new(&socket);
-    let mut idle = READ_TIMEOUT;
-    loop {
-        let served = connection.serve_next(&mut requests, idle);
-        place.wait();
-        match served {
-            Ok(Persistence::KeepAlive) => idle = IDLE_TIMEOUT,
-            Ok(Persistence::Close) => return socket.close_gently(CLOSING_TIMEOUT),
-            // The connection is broken: no client is left that could get an error.
-            Err(_) => return,
-        }
-    }
+    MEMORY.with_borrow_mut(|(memory, heads)| {
+        let mut connection = Connection {
+            origin,
+            socket: &socket,
+            service,
+            scope,
+            place,
+            heads,
+        };
+        connection.serve_all(&mut Reader::new(&socket, memory));
+    });
 }
 
 /// Sends an error before any request is read, and closes the connection. The error arrives for sure only with patience:
@@ -94,35 +102,71 @@ struct Connection<'a> {
     service: &'a Service,
     scope: Scope,
     place: &'a Place,
-    heads: HeadWriter,
+    heads: &'a mut HeadWriter,
 }
 
 impl Connection<'_> {
-    fn serve_next(&mut self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Persistence> {
+    fn serve_all(&mut self, requests: &mut Reader<'_>) {
+        let mut idle = READ_TIMEOUT;
+        loop {
+            match self.serve_next(requests, idle) {
+                Ok(Next::Read) => idle = IDLE_TIMEOUT,
+                Ok(Next::CloseGently) => return self.socket.close_gently(CLOSING_TIMEOUT),
+                // Otherwise the connection is broken: no client is left that could get an error.
+                Ok(Next::Close) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Serves the next request, and those after it that are the same.
+    fn serve_next(&mut self, requests: &mut Reader<'_>, idle: Duration) -> io::Result<Next> {
         let (service, scope) = (self.service, self.scope);
         let admit = |request: &Request<'_>| service.admit_body(request, scope);
         let mut request = Request::new();
         match requests.next(&mut request, idle, admit) {
-            Ok(()) => {
-                COUNTERS.requests.add();
-                match self.place.begin() {
-                    Some(Turn::Any) => self.serve(&request, request.persistence),
-                    Some(Turn::Last) => self.serve(&request, Persistence::Close),
-                    Some(Turn::LastReserved) => self.serve_reserved(&request),
-                    // Another connection has got its place since the request was read.
-                    None => self.refuse(&request),
+            Ok(mut repeats) => {
+                let checked = service.check(&request, scope);
+                loop {
+                    COUNTERS.requests.add();
+                    let served = self.serve_in_turn(&request, &checked);
+                    self.place.wait();
+                    match (served?, request.persistence) {
+                        (Persistence::KeepAlive, _) if repeats.next(IDLE_TIMEOUT)? => {}
+                        (Persistence::KeepAlive, _) => return Ok(Next::Read),
+                        (_, Persistence::Close) if !repeats.are_more() => return Ok(Next::Close),
+                        _ => return Ok(Next::CloseGently),
+                    }
                 }
             }
             Err(NoRequest::Closed) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(NoRequest::Rejected(error)) => {
                 service.refusals.note(&error, &self.origin, &request);
-                self.write(&error.into(), Delivery::LAST)
+                self.write(&error.into(), Delivery::LAST)?;
+                Ok(Next::CloseGently)
             }
         }
     }
 
+    fn serve_in_turn(
+        &mut self,
+        request: &Request<'_>,
+        checked: &Checked,
+    ) -> io::Result<Persistence> {
+        match self.place.begin() {
+            Some(Turn::Any) => self.serve(request, checked, request.persistence),
+            Some(Turn::Last) => self.serve(request, checked, Persistence::Close),
+            Some(Turn::LastReserved) => self.serve_reserved(request, checked),
+            // Another connection has got its place since the request was read.
+            None => self.refuse(request),
+        }
+    }
+
     /// Serves a request that comes while every regular connection is being answered.
-    fn serve_reserved(&mut self, request: &Request<'_>) -> io::Result<Persistence> {
+    fn serve_reserved(
+        &mut self,
+        request: &Request<'_>,
+        checked: &Checked,
+    ) -> io::Result<Persistence> {
         let _waits = match routes::route(&request.method, request.path) {
             Ok(Action::Healthz | Action::Metrics) => None,
             Ok(Action::Readyz | Action::Cancel(_)) => match self.service.limits.reserved_wait() {
@@ -131,7 +175,7 @@ impl Connection<'_> {
             },
             _ => return self.refuse(request),
         };
-        self.serve(request, Persistence::Close)
+        self.serve(request, checked, Persistence::Close)
     }
 
     fn refuse(&mut self, request: &Request<'_>) -> io::Result<Persistence> {
@@ -143,13 +187,13 @@ impl Connection<'_> {
     fn serve(
         &mut self,
         request: &Request<'_>,
+        checked: &Checked,
         persistence: Persistence,
     ) -> io::Result<Persistence> {
         let service = self.service;
-        let _answering = service.limits.request();
         let presence = Presence::new(self.socket, request.version);
         let is_there = || presence.may_be_there();
-        let reply = service.reply(request, self.scope, &self.origin, &is_there);
+        let reply = service.reply(request, checked, self.scope, &self.origin, &is_there);
         let answer = match reply {
             Reply::Answer(answer) => answer,
             Reply::Result(journal, kind) => self
@@ -183,13 +227,7 @@ impl Connection<'_> {
     }
 
     fn write(&mut self, answer: &Answer, delivery: Delivery) -> io::Result<Persistence> {
-        write(
-            self.socket,
-            &mut self.heads,
-            answer,
-            delivery,
-            WRITE_TIMEOUT,
-        )?;
+        write(self.socket, self.heads, answer, delivery, WRITE_TIMEOUT)?;
         Ok(delivery.persistence)
     }
 

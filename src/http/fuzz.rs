@@ -12,17 +12,17 @@ use rustix::io::ioctl_fionread;
 
 use super::guard::AllowedHosts;
 use super::query::{Query, last_event_id};
-use super::reader::{Body, NoRequest, Reader};
+use super::reader::{Body, Memory, NoRequest, Reader};
 use super::request::Request;
 use super::routes::route;
 use super::socket::{Socket, Stream};
 use crate::base::cut::cut;
 
-/// Reads all requests of a connection. They are the same however the bytes arrive.
+/// Reads all requests of a connection. They are the same however the bytes arrive, and whether repeated ones are parsed again.
 pub fn request(data: &[u8]) {
-    let all = requests(&[data], answer);
+    let all = requests(&[data], answer, false);
     let (early, late) = cut(data);
-    assert_eq!(all, requests(&[early, late], |_| {}));
+    assert_eq!(all, requests(&[early, late], |_| {}, true));
 }
 
 /// Reads requests whose first one has the chunked body `data`.
@@ -32,11 +32,11 @@ pub fn chunks(data: &[u8]) {
 }
 
 /// The requests of a connection on which these parts arrive, as they are shown, and whether the last one was rejected.
-fn requests(parts: &[&[u8]], act: fn(&Request<'_>)) -> (Vec<String>, bool) {
+fn requests(parts: &[&[u8]], act: fn(&Request<'_>), repeats: bool) -> (Vec<String>, bool) {
     let mut requests = Vec::new();
     let (client, served) = UnixStream::pair().expect("a pair of sockets");
     let arrived = served.try_clone().expect("a descriptor");
-    let socket = Socket::new(Stream::Unix(served)).expect("a socket");
+    let socket = Socket::new(Stream::Unix(served));
     // It is open to the end, as it is sent `100 Continue`.
     let client = &client;
     thread::scope(|scope| {
@@ -49,14 +49,19 @@ fn requests(parts: &[&[u8]], act: fn(&Request<'_>)) -> (Vec<String>, bool) {
             }
             let _ = client.shutdown(Shutdown::Write);
         });
-        let mut reader = Reader::new(&socket);
+        let mut memory = Memory::default();
+        let mut reader = Reader::new(&socket, &mut memory);
         loop {
             let mut request = Request::new();
-            match reader.next(&mut request, Duration::from_secs(60), |_| Ok(Body::Kept)) {
-                Ok(()) => {
+            let time = Duration::from_secs(60);
+            match reader.next(&mut request, time, |_| Ok(Body::Kept)) {
+                Ok(mut next) => loop {
                     act(&request);
                     requests.push(format!("{request:?}"));
-                }
+                    if !repeats || !next.next(time).unwrap_or(false) {
+                        break;
+                    }
+                },
                 Err(NoRequest::Closed) => return (requests, false),
                 Err(NoRequest::Rejected(_)) => return (requests, true),
             }

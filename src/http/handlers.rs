@@ -12,6 +12,7 @@ use super::encode::{containers_with_warning, devcontainers_with_warning};
 use super::errors::{ContainerError, Error, Limit, stale_warning, warning_header};
 use super::events::EventStream;
 use super::filter::Filter;
+use super::guard::Forbidden;
 use super::limits::Permit;
 use super::logs::{LogEnd, LogStream};
 use super::long_poll::LongPoll;
@@ -50,6 +51,9 @@ pub(super) enum Reply {
 /// The action that a request asks for, if a route serves it.
 type Route = Result<Action, RouteError>;
 
+/// What the head of a request and the settings alone decide: its route, unless the guard refuses it.
+pub(super) type Checked = Result<Route, Forbidden>;
+
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
         Self::Answer(answer)
@@ -57,16 +61,17 @@ impl From<Answer> for Reply {
 }
 
 impl Service {
-    /// Replies to a request: admits it, finds its route, and does the route's work. What changes nothing is left undone
+    /// Replies to a request that was checked: admits it, and does the work of its route. What changes nothing is left undone
     /// once the client is no longer there.
     pub(super) fn reply(
         &self,
         request: &Request<'_>,
+        checked: &Checked,
         scope: Scope,
         origin: &Origin,
         is_there: IsWanted<'_>,
     ) -> Reply {
-        let admitted = self.admit(request, scope);
+        let admitted = self.admit(request, checked, scope);
         let reply = admitted.and_then(|route| self.act(route, request, origin, is_there));
         reply.unwrap_or_else(|error| {
             self.refusals.note(&error, origin, request);
@@ -74,12 +79,10 @@ impl Service {
         })
     }
 
-    /// Admits a request, or refuses it. Returns its route, if the socket that it came on serves it.
-    pub(super) fn admit(&self, request: &Request<'_>, scope: Scope) -> Result<Route, Error> {
-        if self.is_closing() {
-            return Err(Error::Closing);
-        }
-        self.access.hosts.check(request).map_err(Error::Forbidden)?;
+    /// Checks a request. Returns its route, if the socket that it came on serves it. The result is the same for each request
+    /// with the same head.
+    pub(super) fn check(&self, request: &Request<'_>, scope: Scope) -> Checked {
+        self.access.hosts.check(request)?;
         let mut route = routes::route(&request.method, request.path);
         if matches!(route, Ok(Action::Containers)) && page::is_wanted(request) {
             route = page::index().map(Action::Page).ok_or(RouteError::NotFound);
@@ -87,7 +90,22 @@ impl Service {
         if !scope.serves(&route) {
             route = Err(RouteError::NotFound);
         }
-        if scope.needs_token(&route) {
+        Ok(route)
+    }
+
+    /// Admits a request that was checked, or refuses it.
+    fn admit<'c>(
+        &self,
+        request: &Request<'_>,
+        checked: &'c Checked,
+        scope: Scope,
+    ) -> Result<&'c Route, Error> {
+        if self.is_closing() {
+            return Err(Error::Closing);
+        }
+        let forbidden = |why: &Forbidden| Error::Forbidden(why.clone());
+        let route = checked.as_ref().map_err(forbidden)?;
+        if scope.needs_token(route) {
             let authorized = self.access.authorize(request);
             authorized.map_err(Error::Unauthorized)?;
         }
@@ -96,24 +114,25 @@ impl Service {
 
     /// Admits a request with a body, or refuses it. Returns whether its route takes the body.
     pub(super) fn admit_body(&self, request: &Request<'_>, scope: Scope) -> Result<Body, Error> {
-        let route = self.admit(request, scope)?;
-        let is_kept = route.is_ok_and(|action| action.takes_body());
+        let checked = self.check(request, scope);
+        let route = self.admit(request, &checked, scope)?;
+        let is_kept = route.as_ref().is_ok_and(Action::takes_body);
         Ok(if is_kept { Body::Kept } else { Body::Dropped })
     }
 
     fn act(
         &self,
-        route: Route,
+        route: &Route,
         request: &Request<'_>,
         origin: &Origin,
         is_there: IsWanted<'_>,
     ) -> Result<Reply, Error> {
-        let action = route.map_err(|error| Error::NoRoute {
-            error,
+        let action = route.as_ref().map_err(|error| Error::NoRoute {
+            error: error.clone(),
             method: request.method.clone(),
             path: request.path.to_owned(),
         })?;
-        if action == Action::Containers && request.query.is_empty() && !request.has_content {
+        if *action == Action::Containers && request.query.is_empty() && !request.has_content {
             return self.containers(request, is_there).map(Reply::from);
         }
         let query = Query::parse(request.query, action.parameters()).map_err(Error::Query)?;
@@ -125,7 +144,7 @@ impl Service {
             return Err(Error::UnusedBody);
         }
         // The next daemon has to know what is listed, and is the one to be ready.
-        let is_for_next = action == Action::Add || query.forget || action == Action::Readyz;
+        let is_for_next = *action == Action::Add || query.forget || *action == Action::Readyz;
         if is_for_next && self.is_draining() {
             return Err(Error::Closing);
         }
@@ -137,7 +156,7 @@ impl Service {
             Action::Metrics => Ok(self.metrics(request).into()),
             Action::Page(file) => page::answer(file, request).map(Reply::from),
             Action::Containers => self.containers(request, is_there).map(Reply::from),
-            Action::Container(name) => self.container(&name, request, is_there).map(Reply::from),
+            Action::Container(name) => self.container(name, request, is_there).map(Reply::from),
             Action::Devcontainers => match &query.workspace_folder {
                 None => self.devcontainers(request, is_there).map(Reply::from),
                 Some(folder) => {
@@ -148,14 +167,14 @@ impl Service {
             Action::Add => self.add(request, origin, is_there).map(Reply::from),
             Action::Devcontainer(name) => {
                 let poll = query.poll().map_err(Error::Query)?;
-                let answer = self.devcontainer(&name, request, is_there)?;
+                let answer = self.devcontainer(name, request, is_there)?;
                 match poll {
                     Some((revision, time)) => self.poll(name, revision, time, answer),
                     None => Ok(answer.into()),
                 }
             }
             Action::RecreateContainer(container) => {
-                let (owner, container) = self.owner_of(&container)?;
+                let (owner, container) = self.owner_of(container)?;
                 let operation = OperationRequest {
                     container: Some(container),
                     ..OperationKind::Recreate.into()
@@ -163,7 +182,7 @@ impl Service {
                 self.operate(owner, operation, &query, request, origin)
             }
             Action::Operate(_, name) if query.forget => {
-                let owner = self.known(&name, ALWAYS)?;
+                let owner = self.known(name, ALWAYS)?;
                 let forgotten = self.registry.forget(owner, origin);
                 forgotten.map_err(Error::NotForgotten)?;
                 Ok(Answer::empty().into())
@@ -171,17 +190,17 @@ impl Service {
             Action::Operate(kind, name) => {
                 let operation = OperationRequest {
                     all: query.all.unwrap_or(false),
-                    ..kind.into()
+                    ..(*kind).into()
                 };
-                let owner = self.known(&name, ALWAYS)?;
+                let owner = self.known(name, ALWAYS)?;
                 self.operate(owner, operation, &query, request, origin)
             }
             Action::Cancel(name) => {
-                let owner = self.known(&name, ALWAYS)?;
+                let owner = self.known(name, ALWAYS)?;
                 Ok(Reply::End(self.cancel(owner, origin)?))
             }
             Action::Logs(name) => {
-                let journal = self.journal(self.known(&name, is_there)?);
+                let journal = self.journal(self.known(name, is_there)?);
                 let end = if query.follow {
                     self.end_of_operation()?
                 } else {
@@ -305,12 +324,12 @@ impl Service {
     /// Replies with the answer that there is now, unless the client has its object: then it waits for a change.
     fn poll(
         &self,
-        id_or_name: String,
+        id_or_name: &str,
         revision: u64,
         time: Duration,
         answer: Answer,
     ) -> Result<Reply, Error> {
-        let known = self.shown_devcontainer(&id_or_name);
+        let known = self.shown_devcontainer(id_or_name);
         let Some((found, _)) = known.filter(|(_, now)| *now == revision) else {
             return Ok(answer.into());
         };

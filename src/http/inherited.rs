@@ -54,16 +54,7 @@ fn take(socket: OwnedFd) -> Result<Bound, Cause> {
         return Err(Cause::Kind);
     }
     match socket_domain(&socket)? {
-        AddressFamily::INET | AddressFamily::INET6 => {
-            let listener = TcpListener::from(socket);
-            listener.set_nonblocking(true)?;
-            let address = ListenAddress::Tcp(listener.local_addr()?);
-            Ok(Bound {
-                listener: Listener::Tcp(listener),
-                address,
-                scope: Scope::All,
-            })
-        }
+        AddressFamily::INET | AddressFamily::INET6 => Ok(Bound::tcp(TcpListener::from(socket))?),
         AddressFamily::UNIX => {
             let listener = UnixListener::from(socket);
             listener.set_nonblocking(true)?;

@@ -39,12 +39,11 @@ pub(super) const LONGEST_POLL: Duration = Duration::from_secs(300);
 /// For a client to notice that the daemon reads no more of what it sends.
 pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Counts streams, requests and the connections that have no place.
+/// Counts streams and the connections that have no place.
 #[derive(Default)]
-pub struct Limits {
+pub(super) struct Limits {
     arrivals: Arc<AtomicUsize>,
     streams: Arc<AtomicUsize>,
-    requests: Arc<AtomicUsize>,
     reserved_waits: Arc<AtomicUsize>,
     refusals: Arc<AtomicUsize>,
 }
@@ -63,11 +62,6 @@ impl Limits {
         Permit::take(&self.streams, MAX_STREAMS)
     }
 
-    /// Counts a request until its answer is sent. A connection has one at a time.
-    pub(super) fn request(&self) -> Option<Permit> {
-        Permit::take(&self.requests, MAX_CONNECTIONS + MAX_RESERVED + MAX_LEAVING)
-    }
-
     /// Returns `None` where [`MAX_RESERVED_WAITS`] requests wait on reserved connections.
     pub(super) fn reserved_wait(&self) -> Option<Permit> {
         Permit::take(&self.reserved_waits, MAX_RESERVED_WAITS)
@@ -81,11 +75,6 @@ impl Limits {
     /// Returns how many streams are open.
     pub(super) fn streaming(&self) -> usize {
         self.streams.load(Ordering::Acquire)
-    }
-
-    /// Returns how many requests are being answered.
-    pub fn answering(&self) -> usize {
-        self.requests.load(Ordering::Acquire)
     }
 }
 

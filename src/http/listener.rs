@@ -5,13 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, listen, socket_with,
 };
@@ -22,7 +24,7 @@ use super::routes::Scope;
 use super::service::Service;
 use super::socket::{Socket, Stream};
 use crate::base::event::Event;
-use crate::base::notify::Pulse;
+use crate::base::notify::{Notifier, Pulse};
 use crate::base::pool::{Pool, Settings};
 use crate::model::listen::ListenAddress;
 
@@ -82,13 +84,7 @@ impl Bound {
             ListenAddress::Tcp(address) => {
                 let listener = TcpListener::bind(address)?;
                 listen(&listener, QUEUE)?;
-                listener.set_nonblocking(true)?;
-                let address = ListenAddress::Tcp(listener.local_addr()?);
-                Ok(Self {
-                    listener: Listener::Tcp(listener),
-                    address,
-                    scope: Scope::All,
-                })
+                Ok(Self::tcp(listener)?)
             }
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
@@ -108,6 +104,18 @@ impl Bound {
         }
     }
 
+    /// Prepares a socket that listens. Its connections inherit that small answers are sent without delay.
+    pub(super) fn tcp(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        set_tcp_nodelay(&listener, true)?;
+        let address = ListenAddress::Tcp(listener.local_addr()?);
+        Ok(Self {
+            listener: Listener::Tcp(listener),
+            address,
+            scope: Scope::All,
+        })
+    }
+
     /// Serves nothing but the metrics of the daemon there, and its health.
     pub fn for_metrics(self) -> Self {
         let needs_token = self.address.is_exposed();
@@ -125,7 +133,9 @@ impl Bound {
 
     fn accept(&self) -> io::Result<Stream> {
         match &self.listener {
-            Listener::Tcp(listener) => listener.accept().map(|(tcp, _)| Stream::Tcp(tcp)),
+            Listener::Tcp(listener) => listener
+                .accept()
+                .map(|(tcp, client)| Stream::Tcp(tcp, client)),
             Listener::Unix(_, listener) => listener.accept().map(|(unix, _)| Stream::Unix(unix)),
         }
     }
@@ -171,47 +181,133 @@ fn is_unserved(path: &Path) -> io::Result<bool> {
     Ok(connected == Err(Errno::CONNREFUSED))
 }
 
-/// Accepts on all of `bound` until `stop` becomes readable. `pulse` asks whether it still does.
-pub fn accept(
-    bound: &[Bound],
-    stop: BorrowedFd<'_>,
-    pulse: Option<&Pulse>,
-    service: &Arc<Service>,
-) {
-    let mut exhaustion = Exhaustion::default();
-    let threads = Pool::new(THREADS);
-    loop {
-        let mut fds: Vec<PollFd<'_>> = bound
-            .iter()
-            .map(|b| PollFd::new(b, PollFlags::IN))
-            .collect();
-        fds.extend(pulse.map(|pulse| PollFd::new(pulse, PollFlags::IN)));
-        fds.push(PollFd::from_borrowed_fd(stop, PollFlags::IN));
-        if poll(&mut fds, None).is_err() {
-            continue;
-        }
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        if ready.last() == Some(&true) {
-            return;
-        }
-        if let Some(pulse) = pulse {
-            pulse.answer();
-        }
-        for (bound, _) in bound.iter().zip(ready).filter(|(_, ready)| *ready) {
-            let Some(arrival) = service.limits.arrival() else {
-                thread::sleep(FULL_PAUSE);
-                break;
+/// Accepts connections and serves them, each on a thread of its own, until it is told to stop.
+///
+/// One thread at a time accepts. Before it serves what it has accepted, it lets another thread accept the next connection: one
+/// that has just served another connection, if there is one, so that no thread has to be woken for that.
+pub struct Acceptor {
+    bound: Vec<Bound>,
+    /// The socket that comes first the next time.
+    first: AtomicUsize,
+    stop: Arc<Notifier>,
+    pulse: Option<Arc<Pulse>>,
+    service: Arc<Service>,
+    threads: Arc<Pool>,
+    /// The time of the last warning about the lack of descriptors, memory or threads.
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Acceptor {
+    /// Accepts on all of `bound` until `stop` becomes readable. `pulse` asks whether it still does. The sockets are closed when
+    /// the acceptor is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no thread can be started.
+    pub fn start(
+        bound: Vec<Bound>,
+        stop: Arc<Notifier>,
+        pulse: Option<Arc<Pulse>>,
+        service: Arc<Service>,
+    ) -> io::Result<Weak<Self>> {
+        let acceptor = Arc::new(Self {
+            bound,
+            first: AtomicUsize::new(0),
+            stop,
+            pulse,
+            service,
+            threads: Pool::new(THREADS),
+            warned: Mutex::default(),
+        });
+        acceptor.hand_on()?;
+        Ok(Arc::downgrade(&acceptor))
+    }
+
+    /// Lets another thread accept the next connection.
+    fn hand_on(self: &Arc<Self>) -> io::Result<()> {
+        let next = self.clone();
+        self.threads.run(Box::new(move || next.accept_and_serve()))
+    }
+
+    fn accept_and_serve(self: Arc<Self>) {
+        let (stream, scope, arrival) = loop {
+            let Some(accepted) = self.accept() else {
+                return;
             };
-            let error = match bound.accept() {
-                Ok(stream) => serve(stream, service, bound.scope, arrival, &threads).err(),
-                // Any other error means that the client has gone away in between.
-                Err(e) => Some(e).filter(is_exhausted),
-            };
-            if let Some(error) = error {
-                exhaustion.relieve(&error, service);
+            match self.hand_on() {
+                Ok(()) => break accepted,
+                Err(error) => self.relieve(&error),
+            }
+        };
+        let service = self.service.clone();
+        // The sockets are closed as soon as nobody accepts, however long this connection is served.
+        drop(self);
+        peer::serve(Socket::new(stream), &service, scope, arrival);
+    }
+
+    /// Waits for a connection. Returns `None` once it is to stop.
+    fn accept(&self) -> Option<(Stream, Scope, Permit)> {
+        let listening = self.bound.iter().map(|b| PollFd::new(b, PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> = listening.collect();
+        fds.push(PollFd::new(&self.stop, PollFlags::IN));
+        if let Some(pulse) = &self.pulse {
+            fds.push(PollFd::new(pulse, PollFlags::IN));
+        }
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let count = self.bound.len();
+        loop {
+            if poll(&mut fds, None).is_err() {
+                continue;
+            }
+            if fds.get(count).is_some_and(is_ready) {
+                return None;
+            }
+            if let Some(pulse) = &self.pulse {
+                pulse.answer();
+            }
+            // No socket waits for ever while others are busy.
+            for index in in_turn(self.first.fetch_add(1, Ordering::Relaxed), count) {
+                let Some(bound) = self.bound.get(index) else {
+                    continue;
+                };
+                if !fds.get(index).is_some_and(is_ready) {
+                    continue;
+                }
+                let Some(arrival) = self.service.limits.arrival() else {
+                    thread::sleep(FULL_PAUSE);
+                    break;
+                };
+                match bound.accept() {
+                    Ok(stream) => return Some((stream, bound.scope, arrival)),
+                    Err(error) if is_exhausted(&error) => self.relieve(&error),
+                    // The client has gone away in between.
+                    Err(_) => {}
+                }
             }
         }
     }
+
+    /// Ends a connection that can give way, if there is one, and pauses until there may be room.
+    fn relieve(&self, error: &io::Error) {
+        let pause = match self.service.places.end_one() {
+            true => ENDING_PAUSE,
+            false => EXHAUSTION_PAUSE,
+        };
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
+            *warned = Some(Instant::now());
+            log::warn!(
+                "accepting connections pauses: {error}; raise the limit of the daemon (ulimit -n or -u, LimitNOFILE= or TasksMax= of its systemd unit)"
+            );
+        }
+        drop(warned);
+        thread::sleep(pause);
+    }
+}
+
+/// Returns all numbers below `count`. Each `first` that is one more begins with another one.
+fn in_turn(first: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |turn| first.wrapping_add(turn) % count)
 }
 
 /// True if the process has run out of descriptors or memory, so that it would fail again at once.
@@ -220,50 +316,6 @@ fn is_exhausted(error: &io::Error) -> bool {
     exhausted
         .iter()
         .any(|errno| Some(errno.raw_os_error()) == error.raw_os_error())
-}
-
-/// The lack of descriptors, memory or threads.
-#[derive(Default)]
-struct Exhaustion {
-    warned: Option<Instant>,
-}
-
-impl Exhaustion {
-    /// Ends a connection that can give way, if there is one, and pauses until there may be room.
-    fn relieve(&mut self, error: &io::Error, service: &Service) {
-        let pause = match service.places.end_one() {
-            true => ENDING_PAUSE,
-            false => EXHAUSTION_PAUSE,
-        };
-        if self
-            .warned
-            .is_none_or(|at| at.elapsed() >= WARNING_INTERVAL)
-        {
-            self.warned = Some(Instant::now());
-            log::warn!(
-                "accepting connections pauses: {error}; raise the limit of the daemon (ulimit -n or -u, LimitNOFILE= or TasksMax= of its systemd unit)"
-            );
-        }
-        thread::sleep(pause);
-    }
-}
-
-/// Serves a connection on a thread that serves no other one meanwhile. Fails if no thread can be started.
-fn serve(
-    stream: Stream,
-    service: &Arc<Service>,
-    scope: Scope,
-    arrival: Permit,
-    threads: &Arc<Pool>,
-) -> io::Result<()> {
-    // This fails where the client has gone away already.
-    let Ok(socket) = Socket::new(stream) else {
-        return Ok(());
-    };
-    let service = service.clone();
-    threads.run(Box::new(move || {
-        peer::serve(socket, &service, scope, arrival)
-    }))
 }
 
 #[cfg(test)]
@@ -294,6 +346,31 @@ mod tests {
         assert_eq!(full, Errno::AGAIN);
         let error = Bound::new(&ListenAddress::Unix(path)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn each_socket_comes_first_in_its_turn() {
+        let order = |first| in_turn(first, 3).collect::<Vec<_>>();
+        assert_eq!(
+            [order(0), order(1), order(2), order(3)],
+            [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
+        );
+        assert_eq!(in_turn(7, 0).next(), None);
+    }
+
+    #[test]
+    fn connections_inherit_that_answers_are_sent_without_delay() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let bound = Bound::new(&ListenAddress::Tcp(any)).unwrap();
+        let ListenAddress::Tcp(address) = bound.address else {
+            panic!("not TCP: {}", bound.address);
+        };
+        let client = TcpStream::connect(address).unwrap();
+        let Ok(Stream::Tcp(server, from)) = bound.accept() else {
+            panic!("none accepted");
+        };
+        assert_eq!(from, client.local_addr().unwrap());
+        assert!(server.nodelay().unwrap());
     }
 
     #[test]

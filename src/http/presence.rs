@@ -64,8 +64,8 @@ mod tests {
     fn connect() -> (TcpStream, Socket) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (server, _) = listener.accept().unwrap();
-        (client, Socket::new(Stream::Tcp(server)).unwrap())
+        let (server, address) = listener.accept().unwrap();
+        (client, Socket::new(Stream::Tcp(server, address)))
     }
 
     fn until(condition: impl Fn() -> bool) {

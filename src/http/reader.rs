@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::errors::{Error, Limit};
 use super::limits::{MAX_BODY, MAX_FRAMING, MAX_HEAD, READ_TIMEOUT, WRITE_TIMEOUT};
 use super::request::{Flaw, Framing, HeadError, Request, decides_framing, head_length, is_token};
-use super::socket::Socket;
+use super::socket::{Socket, Unread};
 
 /// The digits of the size of a chunk, leading zeros included.
 const MAX_CHUNK_DIGITS: usize = 16;
@@ -22,13 +22,27 @@ pub(super) enum NoRequest {
 /// The room in a buffer for what is read next, in bytes.
 const CHUNK: usize = 4 << 10;
 
-/// Reads the requests of one connection. It keeps its memory.
+/// The memory in which requests are read, for one connection after the other.
+#[derive(Default)]
+pub(super) struct Memory {
+    input: Vec<u8>,
+    head: Vec<u8>,
+}
+
+/// Reads the requests of one connection.
 pub(super) struct Reader<'a> {
     input: Input<'a>,
     /// The head of the request that was read last.
-    head: Vec<u8>,
+    head: &'a mut Vec<u8>,
     /// Its body, if its route takes one.
     body: Vec<u8>,
+}
+
+/// The rest of a connection after a request, which most clients repeat byte by byte.
+pub(super) struct Repeats<'r, 'a> {
+    input: &'r mut Input<'a>,
+    /// The head of the request. Empty where a body followed it.
+    head: &'r [u8],
 }
 
 /// The fate of the body of a request.
@@ -43,7 +57,7 @@ pub(super) enum Body {
 struct Input<'a> {
     socket: &'a Socket,
     /// Bytes that were read, but belong to no request so far.
-    buffer: Vec<u8>,
+    buffer: &'a mut Vec<u8>,
 }
 
 impl From<io::Error> for NoRequest {
@@ -65,26 +79,34 @@ impl From<Flaw> for NoRequest {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(socket: &'a Socket) -> Self {
-        let buffer = Vec::new();
+    pub(super) fn new(socket: &'a Socket, memory: &'a mut Memory) -> Self {
+        let Memory {
+            input: buffer,
+            head,
+        } = memory;
+        // The connection before may have left bytes of a request that was not served.
+        buffer.clear();
         Self {
             input: Input { socket, buffer },
-            head: Vec::new(),
+            head,
             body: Vec::new(),
         }
     }
 
     /// Reads a request, and its body as `admit` says, if that does not reject it. Waits at most `idle` for its first byte.
+    /// The same request may be repeated before the next one is read.
     pub(super) fn next<'r>(
         &'r mut self,
         request: &mut Request<'r>,
         idle: Duration,
         admit: impl FnOnce(&Request<'_>) -> Result<Body, Error>,
-    ) -> Result<(), NoRequest> {
+    ) -> Result<Repeats<'r, 'a>, NoRequest> {
         self.body = Vec::new();
-        self.input.read_head(idle, &mut self.head)?;
-        request.parse(&self.head)?.ok_or(NoRequest::Closed)?;
+        self.input.read_head(idle, self.head)?;
+        request.parse(self.head)?.ok_or(NoRequest::Closed)?;
+        let mut head = &**self.head;
         if request.has_body() {
+            head = &[];
             // Nobody waits for the body of a client that may not use the daemon, nor asks for it.
             let kept = match admit(request).map_err(NoRequest::Rejected)? {
                 Body::Kept => Some(&mut self.body),
@@ -93,7 +115,31 @@ impl<'a> Reader<'a> {
             request.has_content = self.input.read_body(request, kept)? > 0;
             request.body = &self.body;
         }
-        Ok(())
+        let input = &mut self.input;
+        Ok(Repeats { input, head })
+    }
+}
+
+impl Repeats<'_, '_> {
+    /// Waits at most `idle` for the next request. Returns whether it is the same one again: equal bytes mean an equal request.
+    /// Any other one is left to the reader.
+    pub(super) fn next(&mut self, idle: Duration) -> io::Result<bool> {
+        if self.head.is_empty() {
+            return Ok(false);
+        }
+        if self.input.buffer.is_empty() {
+            self.input.fill(idle)?;
+        }
+        let is_same = memchr::arch::all::is_prefix(self.input.buffer, self.head);
+        if is_same {
+            self.input.buffer.drain(..self.head.len());
+        }
+        Ok(is_same)
+    }
+
+    /// Returns whether the client has sent more, which was not read.
+    pub(super) fn are_more(&self) -> bool {
+        !self.input.buffer.is_empty() || self.input.socket.stream().unread() == Unread::Bytes
     }
 }
 
@@ -103,16 +149,17 @@ impl Input<'_> {
         // For the bytes of this request that were read with the one before.
         let mut deadline = None;
         loop {
-            if let Some(length) = head_length(&self.buffer) {
+            if let Some(length) = head_length(self.buffer) {
                 head.clear();
-                head.extend(self.buffer.drain(..length));
+                head.extend_from_slice(self.buffer.get(..length).unwrap_or_default());
+                self.buffer.drain(..length);
                 return Ok(());
             }
             if self.buffer.is_empty() {
                 self.fill(idle)?;
             } else {
                 // A flaw is reported as soon as it shows.
-                Request::new().parse(&self.buffer)?;
+                Request::new().parse(self.buffer)?;
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + READ_TIMEOUT);
                 self.fill_until(deadline)?;
             }
@@ -122,7 +169,7 @@ impl Input<'_> {
     /// Reads more. An end of the stream is an error.
     fn fill(&mut self, time: Duration) -> io::Result<()> {
         self.buffer.reserve(CHUNK);
-        match self.socket.read(&mut self.buffer, time)? {
+        match self.socket.read(self.buffer, time)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
@@ -172,10 +219,10 @@ impl Input<'_> {
         loop {
             let here = length.min(self.buffer.len() as u64);
             let bytes = self.buffer.drain(..here as usize);
-            match kept {
-                Some(kept) => kept.extend(bytes),
-                None => drop(bytes),
+            if let Some(kept) = kept {
+                kept.extend_from_slice(bytes.as_slice());
             }
+            drop(bytes);
             length -= here;
             if length == 0 {
                 return Ok(());
@@ -235,7 +282,7 @@ impl Input<'_> {
         loop {
             let end = self.buffer.iter().position(|b| *b == b'\n');
             // The bytes after the line may be content, in which any byte may stand.
-            let line = end.map_or(&*self.buffer, |end| {
+            let line = end.map_or(&**self.buffer, |end| {
                 self.buffer.get(..=end).unwrap_or_default()
             });
             if has_bare_line_end(line) {
@@ -306,7 +353,64 @@ fn is_trailer(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+    use crate::http::socket::Stream;
+
+    /// Returns the path and the body of each request, and whether it was taken for a repeated one.
+    fn read_all(bytes: &[u8]) -> Vec<(String, String, bool)> {
+        let (mut client, served) = UnixStream::pair().unwrap();
+        client.write_all(bytes).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let socket = Socket::new(Stream::Unix(served));
+        let mut memory = Memory::default();
+        // The rest of another connection.
+        memory.input.extend(b"GET /old HTTP/1.0\r\n\r\n");
+        memory.head.extend(bytes);
+        let mut reader = Reader::new(&socket, &mut memory);
+        let mut all = Vec::new();
+        loop {
+            let mut request = Request::new();
+            let next = reader.next(&mut request, READ_TIMEOUT, |_| Ok(Body::Kept));
+            let Ok(mut repeats) = next else { return all };
+            let body = String::from_utf8(request.body.to_vec()).unwrap();
+            all.push((request.path.to_owned(), body.clone(), false));
+            while repeats.next(READ_TIMEOUT).unwrap_or(false) {
+                all.push((request.path.to_owned(), body.clone(), true));
+            }
+        }
+    }
+
+    #[test]
+    fn only_equal_requests_without_a_body_are_repeated() {
+        let one = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+        let longer = "GET /a HTTP/1.1\r\nHost: a\r\nX: a\r\n\r\n";
+        let other = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+        let post = "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n";
+        let bytes = format!("{one}{one}{longer}{one}{other}{other}{post}x{post}y{one}GET /a");
+        let all = read_all(bytes.as_bytes());
+        let all: Vec<_> = all
+            .iter()
+            .map(|(path, body, is)| (&**path, &**body, *is))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                ("/a", "", false),
+                ("/a", "", true),
+                ("/a", "", false),
+                ("/a", "", false),
+                ("/b", "", false),
+                ("/b", "", true),
+                ("/c", "x", false),
+                ("/c", "y", false),
+                ("/a", "", false),
+            ]
+        );
+    }
 
     #[test]
     fn p19_chunk_sizes_are_read_strictly() {

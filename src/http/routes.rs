@@ -121,7 +121,7 @@ enum Verb {
 }
 
 /// A request that no route serves.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RouteError {
     /// No route has the path.
     NotFound,
@@ -132,7 +132,7 @@ pub(super) enum RouteError {
 }
 
 /// The methods of a path, shown as the `Allow` header has them.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Allowed(Vec<Verb>);
 
 /// All routes, one a line. The guard admits or refuses a request before this table is read, and treats all routes

@@ -39,7 +39,7 @@ pub struct Service {
     pub(super) registry: Registry,
     surroundings: Arc<Surroundings>,
     pub(super) access: Access,
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: Limits,
     pub(super) places: Arc<Places>,
     pub(super) bodies: Bodies,
     /// When the daemon was started.
@@ -51,7 +51,7 @@ pub struct Service {
 pub(super) struct Interest<'a>(&'a Service);
 
 impl Service {
-    /// Creates a service that serves whom `access` admits, and counts them in `limits`.
+    /// Creates a service that serves whom `access` admits, and gives their connections `places`.
     pub fn new(
         shared: Arc<Shared>,
         observer: Arc<Observer>,
@@ -59,7 +59,7 @@ impl Service {
         registry: Registry,
         surroundings: Arc<Surroundings>,
         access: Access,
-        limits: Arc<Limits>,
+        places: Arc<Places>,
     ) -> Self {
         Self {
             shared,
@@ -68,8 +68,8 @@ impl Service {
             registry,
             surroundings,
             access,
-            limits,
-            places: Arc::default(),
+            limits: Limits::default(),
+            places,
             bodies: Bodies::default(),
             started: Timestamp::now(),
             refusals: Refusals::default(),

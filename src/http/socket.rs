@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,8 @@ pub(super) enum Unread {
 
 /// A connected stream of either kind.
 pub(super) enum Stream {
-    Tcp(TcpStream),
+    /// With the address of its client.
+    Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),
 }
 
@@ -44,7 +45,7 @@ impl Stream {
     /// Closes one half or both. Whoever reads or writes there is woken.
     pub(super) fn shutdown(&self, how: Shutdown) -> bool {
         let done = match self {
-            Self::Tcp(tcp) => tcp.shutdown(how),
+            Self::Tcp(tcp, _) => tcp.shutdown(how),
             Self::Unix(unix) => unix.shutdown(how),
         };
         done.is_ok()
@@ -53,7 +54,7 @@ impl Stream {
     /// Resets the connection, and wakes its thread. A client could take the end of an answer that is cut off for the end
     /// of the answer, and the kernel would keep what the client has not taken.
     pub(super) fn abort(&self) {
-        if let Self::Tcp(tcp) = self {
+        if let Self::Tcp(tcp, _) = self {
             // A shutdown alone would end the stream first, for a client that has room for more.
             if connect_unspec(tcp).is_ok() {
                 return;
@@ -120,7 +121,7 @@ impl Stall {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(tcp) => tcp.as_fd(),
+            Self::Tcp(tcp, _) => tcp.as_fd(),
             Self::Unix(unix) => unix.as_fd(),
         }
     }
@@ -136,16 +137,12 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Prepares a stream. Small answers are sent without delay.
-    pub(super) fn new(stream: Stream) -> io::Result<Self> {
-        if let Stream::Tcp(tcp) = &stream {
-            tcp.set_nodelay(true)?;
-        }
-        Ok(Self {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self {
             stream: Arc::new(stream),
             stall: Arc::default(),
             read_timeout: Cell::new(Duration::ZERO),
-        })
+        }
     }
 
     pub(super) fn stream(&self) -> &Arc<Stream> {
@@ -163,7 +160,7 @@ impl Socket {
         let time = time.max(Duration::from_millis(1));
         if self.read_timeout.replace(time) != time {
             match &*self.stream {
-                Stream::Tcp(tcp) => tcp.set_read_timeout(Some(time))?,
+                Stream::Tcp(tcp, _) => tcp.set_read_timeout(Some(time))?,
                 Stream::Unix(unix) => unix.set_read_timeout(Some(time))?,
             }
         }
@@ -224,11 +221,10 @@ impl Socket {
 
     /// Returns the address that the client called from, or the kind of its socket.
     pub(super) fn client_address(&self) -> String {
-        let address = match &*self.stream {
-            Stream::Tcp(tcp) => tcp.peer_addr().map(|address| address.to_string()),
-            Stream::Unix(_) => Ok("a unix socket".into()),
-        };
-        address.unwrap_or_else(|_| "a client that is gone".into())
+        match &*self.stream {
+            Stream::Tcp(_, client) => client.to_string(),
+            Stream::Unix(_) => "a unix socket".into(),
+        }
     }
 
     /// Returns the state of the other end, without waiting.
@@ -241,7 +237,7 @@ impl Socket {
     /// the answer would be lost (RFC 9112, section 9.6).
     pub(super) fn close_gently(&self, time: Duration) {
         let deadline = Instant::now() + time;
-        let mut scratch = Vec::with_capacity(8192);
+        let mut scratch = Vec::with_capacity(1024);
         let mut is_open = self.stream.shutdown(Shutdown::Write);
         while is_open && Instant::now() < deadline {
             scratch.clear();
@@ -268,8 +264,8 @@ mod tests {
     fn p19_an_answer_that_is_cut_off_does_not_look_complete() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (server, _) = listener.accept().unwrap();
-        let socket = Socket::new(Stream::Tcp(server)).unwrap();
+        let (server, client_address) = listener.accept().unwrap();
+        let socket = Socket::new(Stream::Tcp(server, client_address));
         // The client has room for it, so that nothing delays what follows.
         socket.write(b"half of it", Duration::ZERO).unwrap();
         socket.stream().abort();

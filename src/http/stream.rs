@@ -171,7 +171,7 @@ mod tests {
     /// Returns the bytes that a client receives.
     fn received(version: Version, write: impl FnOnce(&mut StreamWriter<'_>)) -> String {
         let (mut client, server) = UnixStream::pair().unwrap();
-        let socket = Socket::new(Stream::Unix(server)).unwrap();
+        let socket = Socket::new(Stream::Unix(server));
         let mut out = StreamWriter::new(&socket, version, Format::JsonLines);
         let reader = std::thread::spawn(move || {
             let mut text = String::new();

@@ -8,11 +8,11 @@ mod runtime_socket;
 
 use std::io;
 use std::num::NonZero;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,9 @@ use crate::daemon::surroundings::Surroundings;
 use crate::daemon::vigil::Vigil;
 use crate::daemon::watcher::Watcher;
 use crate::docker::lister::Lister;
-use crate::http::{self, Access, AllowedHosts, AllowedUsers, Bound, Limits, Service, TokenFile};
+use crate::http::{
+    Acceptor, Access, AllowedHosts, AllowedUsers, Bound, Places, Service, TokenFile,
+};
 use crate::manifest::{Manifest, ManifestError};
 use crate::model::listen::ListenAddress;
 use crate::model::location::{Declared, Predefined};
@@ -242,7 +244,7 @@ struct Daemon {
     operations: Arc<Operations>,
     persister: Arc<Persister>,
     predefining: Predefining,
-    limits: Arc<Limits>,
+    places: Arc<Places>,
     rescan_signal: RescanSignal,
     vigil: Arc<Vigil>,
     discovery: Arc<Discovery>,
@@ -313,7 +315,7 @@ impl Daemon {
             disk,
             operations: Arc::new(operations),
             persister,
-            limits: Arc::default(),
+            places: Arc::default(),
             rescan_signal,
             vigil,
             discovery,
@@ -397,13 +399,13 @@ impl Daemon {
         }
     }
 
-    /// Starts all threads. Returns those that end once they are told to stop.
+    /// Starts all threads. Returns those that end once they are told to stop: that of the refresher, and those that accept.
     fn start_threads(
         &self,
         bound: Vec<Bound>,
         stop: &Stop,
         pulse: Option<Arc<Pulse>>,
-    ) -> Result<[JoinHandle<()>; 2], ServeError> {
+    ) -> Result<(JoinHandle<()>, Weak<Acceptor>), ServeError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
             observer: self.observer.clone(),
@@ -431,7 +433,7 @@ impl Daemon {
             },
             self.surroundings.clone(),
             self.access(&bound),
-            self.limits.clone(),
+            self.places.clone(),
         ));
         let watcher = Watcher::new(
             self.shared.clone(),
@@ -442,12 +444,11 @@ impl Daemon {
             self.discovery.clone(),
         );
         start("watcher", move || watcher.run())?;
-        let stop = stop.accepting.clone();
-        let accept = move || http::accept(&bound, stop.as_fd(), pulse.as_deref(), &service);
-        Ok([
+        let acceptor = Acceptor::start(bound, stop.accepting.clone(), pulse, service);
+        Ok((
             start("refresher", move || refresher.run())?,
-            start("accept", accept)?,
-        ])
+            acceptor.map_err(|error| ServeError::Thread("connection", error))?,
+        ))
     }
 
     /// Waits until running operations have ended. Their readers are answered meanwhile, and the addresses are free for
@@ -487,17 +488,22 @@ impl Daemon {
     }
 
     /// Gives operations, threads and answers time to end. A second signal ends running operations at once.
-    fn stop(&self, signals: &mut Signals, stop: &Stop, threads: &[JoinHandle<()>]) {
+    fn stop(
+        &self,
+        signals: &mut Signals,
+        stop: &Stop,
+        (refresher, acceptor): &(JoinHandle<()>, Weak<Acceptor>),
+    ) {
         self.drain(signals, stop);
         let begun = Instant::now();
         self.shared.apply(Fact::Closing);
         stop.all.notify();
         self.operations.interrupt();
         self.persister.save_what_is_new();
-        // The threads end a docker command that hangs, and remove the files of unix sockets.
+        // They end a docker command that hangs, and remove the files of unix sockets.
         loop {
             let are_idle = self.operations.are_idle();
-            let have_ended = are_idle && threads.iter().all(JoinHandle::is_finished);
+            let have_ended = are_idle && refresher.is_finished() && acceptor.strong_count() == 0;
             let limit = if are_idle { LAST_MOMENT } else { LAST_SINK };
             if have_ended || begun.elapsed() >= limit {
                 break;
@@ -508,7 +514,7 @@ impl Daemon {
             thread::sleep(CHECK_INTERVAL);
         }
         let answers_begun = Instant::now();
-        while self.limits.answering() > 0 && answers_begun.elapsed() < ANSWERS_GRACE {
+        while self.places.answering() > 0 && answers_begun.elapsed() < ANSWERS_GRACE {
             thread::sleep(CHECK_INTERVAL);
         }
     }

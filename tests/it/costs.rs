@@ -312,7 +312,7 @@ fn the_tools_of_these_tests_are_there() {
 
 /// The maximum number of instructions for one answer, without the scan that now and then falls into one.
 #[cfg(feature = "e2e")]
-const MOST_INSTRUCTIONS: u64 = 6700;
+const MOST_INSTRUCTIONS: u64 = 2550;
 
 /// Returns how many instructions a daemon executes that answers so many requests.
 #[cfg(feature = "e2e")]

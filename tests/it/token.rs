@@ -164,6 +164,25 @@ fn the_token_is_read_again_when_its_file_changes_and_on_hup() {
 }
 
 #[test]
+fn a_repeated_request_needs_the_token_of_now() {
+    let sandbox = Sandbox::new();
+    let daemon = start(&sandbox, "");
+    let mut client = daemon.client();
+    let mut ask = || {
+        client.send(daemon.head(
+            "GET",
+            "/version",
+            &format!("Authorization: Bearer {TOKEN}\r\n"),
+        ));
+        client.answer().status
+    };
+    assert_eq!([ask(), ask()], [200, 200]);
+    token_file(&sandbox, OTHER);
+    // The answer that says so is the last one of the connection.
+    eventually("the old token is refused", || (ask() == 401).then_some(()));
+}
+
+#[test]
 fn a_file_that_is_no_secret_is_an_error_at_start() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("token");

@@ -133,6 +133,26 @@ fn connection_close_is_obeyed_and_said() {
 }
 
 #[test]
+fn a_client_that_asked_for_the_end_need_not_close_its_own_end() {
+    let (_sandbox, daemon) = with_app();
+    daemon.get("/");
+    let before = daemon.descriptors();
+    let close = daemon.head("GET", "/healthz", "Connection: close\r\n");
+    let ask = |_| {
+        let mut client = daemon.client();
+        client.send(&close);
+        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.rest(), "");
+        client
+    };
+    let clients: Vec<Client> = (0..60).map(ask).collect();
+    // The daemon waits for none of them.
+    let now = daemon.descriptors();
+    assert!(now < before + 10, "{now} after {before}");
+    drop(clients);
+}
+
+#[test]
 fn a_large_last_answer_arrives_whatever_the_client_sends_after_its_request() {
     let sandbox = Sandbox::new();
     for number in 0..30 {

@@ -135,21 +135,20 @@ impl AllowedUsers {
                 Err(_) if self.is_private(unix) => Ok(None),
                 Err(error) => Err(Stranger::Unknown(error.into())),
             },
-            Stream::Tcp(tcp) => {
-                let addresses = tcp
-                    .peer_addr()
-                    .and_then(|peer| Ok((peer, tcp.local_addr()?)));
-                // The client has reset the connection.
-                let (peer, local) = addresses.map_err(|_| Stranger::Gone)?;
+            Stream::Tcp(tcp, client) => {
+                let local = tcp.local_addr();
+                let local = local.map_err(Stranger::Unknown)?;
                 // Only a process of this machine has a loopback address at either end. Everyone else needs the token,
                 // without which the daemon listens on loopback addresses only.
-                if !is_loopback(peer.ip()) && !is_loopback(local.ip()) {
+                if !is_loopback(client.ip()) && !is_loopback(local.ip()) {
                     return Ok(None);
                 }
-                let owner = self.owner(&Ends::new(peer, local));
+                let owner = self.owner(&Ends::new(*client, local));
                 match owner.map_err(Stranger::Unknown)? {
                     Owner::User(uid) => Ok(Some(Credentials { uid, pid: None })),
                     Owner::NoProcess => Err(Stranger::Gone),
+                    // The client has reset the connection.
+                    Owner::NoSocket if stream.peer() == Peer::Gone => Err(Stranger::Gone),
                     Owner::NoSocket => Err(Stranger::NoSocket),
                 }
             }

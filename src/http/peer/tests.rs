@@ -101,7 +101,7 @@ fn p26_no_socket_is_not_the_one_that_listens() {
 fn p26_only_the_own_user_root_and_allowed_ones_are_served() {
     let users = |more: &[AllowUid]| AllowedUsers::of(54000, None, more);
     let (client, server) = connect("127.0.0.1:0");
-    let stream = Stream::Tcp(server);
+    let stream = Stream::Tcp(server, client.local_addr().unwrap());
     let served = |users: &AllowedUsers| users.check(&stream).is_ok();
     assert!(served(&AllowedUsers::new(&[])), "the own user");
     if !give_away(&client, 54321) {
@@ -125,7 +125,7 @@ fn p26_only_the_own_user_root_and_allowed_ones_are_served() {
 #[test]
 fn p26_users_without_a_number_are_not_served() {
     let (client, server) = connect("127.0.0.1:0");
-    let stream = Stream::Tcp(server);
+    let stream = Stream::Tcp(server, client.local_addr().unwrap());
     if !give_away(&client, 54321) {
         return;
     }

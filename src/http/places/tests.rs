@@ -27,7 +27,7 @@ impl Connected {
 
 fn connect(places: &Arc<Places>) -> Option<Connected> {
     let (client, server) = UnixStream::pair().unwrap();
-    let socket = Socket::new(Stream::Unix(server)).unwrap();
+    let socket = Socket::new(Stream::Unix(server));
     let place = places.take(&socket)?;
     Some(Connected {
         place,
@@ -143,6 +143,38 @@ fn p19_a_client_that_takes_nothing_gives_way() {
     assert_eq!(next.place.begin(), Some(Turn::Any));
     assert!(stuck.join().unwrap().is_err(), "its thread is woken");
     assert_eq!(place.begin(), None, "it gave way");
+}
+
+#[test]
+fn p19_no_connection_gives_way_once_it_has_begun_to_answer() {
+    let places = Arc::new(Places::default());
+    for _ in 0..300 {
+        let mut one = connect(&places).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| while !places.end_one() {});
+            while one.place.begin() == Some(Turn::Any) {
+                assert!(!one.is_ended(), "it answers");
+                one.place.wait();
+                // Otherwise it would hardly ever wait.
+                (0..50).for_each(|_| std::hint::spin_loop());
+            }
+        });
+        assert!(one.is_ended(), "it gave way before");
+    }
+}
+
+#[test]
+fn p19_requests_that_are_answered_are_counted() {
+    let places = Arc::new(Places::default());
+    let (one, two) = (connect(&places).unwrap(), connect(&places).unwrap());
+    assert_eq!((places.count(), places.answering()), (2, 0));
+    one.place.begin();
+    two.place.begin();
+    assert_eq!(places.answering(), 2);
+    one.place.wait();
+    assert_eq!(places.answering(), 1);
+    drop(two);
+    assert_eq!((places.count(), places.answering()), (1, 0));
 }
 
 #[test]
