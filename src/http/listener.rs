@@ -13,10 +13,8 @@ use std::{fs, io, thread};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
+use rustix::net::listen;
 use rustix::net::sockopt::set_tcp_nodelay;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, listen, socket_with,
-};
 
 use super::limits::Permit;
 use super::peer;
@@ -26,6 +24,7 @@ use super::socket::{Socket, Stream};
 use crate::base::event::Event;
 use crate::base::notify::{Notifier, Pulse};
 use crate::base::pool::{Pool, Settings};
+use crate::base::unix_socket::connect_at_once;
 use crate::model::listen::ListenAddress;
 
 /// The connections in the kernel's queue that are not accepted yet. Where the queue is full, the kernel drops what a TCP
@@ -166,7 +165,7 @@ pub fn is_stale(path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
     };
-    if is_socket && is_unserved(path)? {
+    if is_socket && is_unserved(path) {
         Ok(true)
     } else {
         Err(io::ErrorKind::AddrInUse.into())
@@ -174,11 +173,8 @@ pub fn is_stale(path: &Path) -> io::Result<bool> {
 }
 
 /// Tries to connect, without waiting for a program whose queue of connections is full.
-fn is_unserved(path: &Path) -> io::Result<bool> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    let connected = connect(&socket, &SocketAddrUnix::new(path)?);
-    Ok(connected == Err(Errno::CONNREFUSED))
+fn is_unserved(path: &Path) -> bool {
+    connect_at_once(path).err() == Some(Errno::CONNREFUSED)
 }
 
 /// Accepts connections and serves them, each on a thread of its own, until it is told to stop.
@@ -329,21 +325,10 @@ mod tests {
     fn a_socket_whose_queue_is_full_is_in_use() {
         let dir = TestDir::new();
         let path = dir.path().join("socket");
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
-        let address = SocketAddrUnix::new(&path).unwrap();
-        let listener = socket();
-        rustix::net::bind(&listener, &address).unwrap();
+        let listener = UnixListener::bind(&path).unwrap();
         listen(&listener, 1).unwrap();
-        let mut waiting = Vec::new();
-        let full = loop {
-            let client = socket();
-            match connect(&client, &address) {
-                Ok(()) => waiting.push(client),
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(full, Errno::AGAIN);
+        let waiting: Vec<_> = std::iter::from_fn(|| connect_at_once(&path).ok()).collect();
+        assert!(!waiting.is_empty());
         let error = Bound::new(&ListenAddress::Unix(path)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
