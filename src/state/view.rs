@@ -76,10 +76,8 @@ impl State {
             }
         }
         debug_assert!(self.is_derived_rightly());
-        let last = self
-            .view
-            .as_deref()
-            .filter(|_| !self.fleet.entries.take_coming_and_going());
+        let has_same_members = !self.fleet.entries.take_coming_and_going();
+        let last = self.view.as_deref().filter(|_| has_same_members);
         let devcontainers = self
             .fleet
             .sorted(&changed, last.map(|last| &*last.devcontainers));
