@@ -32,7 +32,7 @@ use crate::state::{EntryPlaces, Fact, Inventory, Places, State, Step, View};
 /// The time for the engine to tell its version.
 const VERSION_PATIENCE: Duration = Duration::from_secs(10);
 /// The age from which the places of dev containers are looked for again, though the kernel tells of no change. It does not
-/// tell of a mount.
+/// tell of a mount, nor of links in the labels of containers that are not shown.
 const PLACES_MAX_AGE: Duration = Duration::from_secs(60);
 /// How many reasons of one outage are logged.
 const MAX_REASONS: usize = 16;

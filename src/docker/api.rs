@@ -4,7 +4,7 @@
 //! the words for it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use serde_json::{Value, json};
@@ -16,6 +16,9 @@ use crate::base::poll::wait;
 use crate::base::text::percent_encode;
 use crate::base::unix_socket::connect_at_once;
 
+/// How long an answer is waited for, in case that something else than an engine listens there, which does not close the
+/// connection after its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The bytes that are read at once.
 const CHUNK: usize = 8 << 10;
 
@@ -72,6 +75,7 @@ impl Client<'_> {
         // The answer to this version has no chunks, and ends with the connection.
         let request = format!("{method} {path} HTTP/1.0\r\nHost: docker\r\n\r\n");
         engine.write_all(request.as_bytes()).ok()?;
+        let deadline = self.deadline.min(Instant::now() + PATIENCE);
         let mut answer = Vec::new();
         let mut chunk = [0; CHUNK];
         loop {
@@ -82,9 +86,9 @@ impl Client<'_> {
                     let fd = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
                     let mut fds = vec![PollFd::new(&engine, PollFlags::IN)];
                     fds.extend(self.abort.map(fd));
-                    wait(&mut fds, self.deadline);
+                    wait(&mut fds, deadline);
                     let is_aborted = fds.get(1).is_some_and(|abort| !abort.revents().is_empty());
-                    if is_aborted || Instant::now() >= self.deadline {
+                    if is_aborted || Instant::now() >= deadline {
                         return None;
                     }
                 }
@@ -115,7 +119,6 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::path::Path;
     use std::thread;
-    use std::time::Duration;
 
     use super::super::error::Error;
     use super::*;

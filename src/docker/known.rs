@@ -35,7 +35,7 @@ pub(super) struct Known {
     pub(super) is_doubtful: bool,
     /// The number of the reading.
     pub(super) reading: u64,
-    /// That of the text that docker printed; `None` if the same text may mean something else by now.
+    /// The mark of the text that docker printed; `None` if the same text may mean something else by now.
     mark: Option<Mark>,
 }
 

@@ -179,8 +179,8 @@ fn is_unserved(path: &Path) -> bool {
 
 /// Accepts connections and serves them, each on a thread of its own, until it is told to stop.
 ///
-/// One thread at a time accepts. Before it serves what it has accepted, it lets another thread accept the next connection: one
-/// that has just served another connection, if there is one, so that no thread has to be woken for that.
+/// One thread at a time accepts. It serves what it has accepted at once, while another thread wakes to accept the next
+/// connection. One that has just served another connection needs not even be woken.
 pub struct Acceptor {
     bound: Vec<Bound>,
     /// The socket that comes first the next time.
@@ -191,11 +191,13 @@ pub struct Acceptor {
     threads: Arc<Pool>,
     /// The time of the last warning about the lack of descriptors, memory or threads.
     warned: Mutex<Option<Instant>>,
+    /// Shows whether the acceptor is there. Dropped last, when the sockets are closed and their files removed.
+    alive: Arc<()>,
 }
 
 impl Acceptor {
-    /// Accepts on all of `bound` until `stop` becomes readable. `pulse` asks whether it still does. The sockets are closed when
-    /// the acceptor is dropped.
+    /// Accepts on all of `bound` until `stop` becomes readable. `pulse` asks whether it still does. What is returned is dead once
+    /// the sockets are closed.
     ///
     /// # Errors
     ///
@@ -205,7 +207,7 @@ impl Acceptor {
         stop: Arc<Notifier>,
         pulse: Option<Arc<Pulse>>,
         service: Arc<Service>,
-    ) -> io::Result<Weak<Self>> {
+    ) -> io::Result<Weak<()>> {
         let acceptor = Arc::new(Self {
             bound,
             first: AtomicUsize::new(0),
@@ -214,9 +216,10 @@ impl Acceptor {
             service,
             threads: Pool::new(THREADS),
             warned: Mutex::default(),
+            alive: Arc::default(),
         });
         acceptor.hand_on()?;
-        Ok(Arc::downgrade(&acceptor))
+        Ok(Arc::downgrade(&acceptor.alive))
     }
 
     /// Lets another thread accept the next connection.

@@ -95,7 +95,7 @@ impl Stream {
     }
 }
 
-/// The time since when a client has taken none of the bytes that wait for it, shared with the accept loop.
+/// The time since when a client has taken none of the bytes that wait for it, shared with the threads that need its place.
 #[derive(Default)]
 pub(super) struct Stall(Mutex<Option<Instant>>);
 
@@ -129,7 +129,7 @@ impl AsFd for Stream {
 
 /// The socket of one connection.
 pub(super) struct Socket {
-    /// Shared with the accept loop, which may shut it down.
+    /// Shared with the threads that need its place, which may shut it down.
     stream: Arc<Stream>,
     stall: Arc<Stall>,
     /// The timeout that the kernel has, so that setting it again costs no system call.

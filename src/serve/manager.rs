@@ -53,7 +53,7 @@ impl Manager {
         }
     }
 
-    /// Returns what tells the service manager that the accept loop goes round, where it wants to know.
+    /// Returns what tells the service manager that connections are accepted, where it wants to know.
     pub(super) fn watchdog(&self) -> Result<Option<Watchdog>, ServeError> {
         let given = watchdog_interval(&|name| std::env::var_os(name));
         let interval = given.unwrap_or_else(|value| {
@@ -140,7 +140,7 @@ impl Reporter {
         }
     }
 
-    /// Tells that the daemon works: its state could be read, and its accept loop goes round. docker and file systems do not
+    /// Tells that the daemon works: its state could be read, and it accepts connections. docker and file systems do not
     /// count, as no restart makes them answer.
     fn feed(&self, watchdog: &Watchdog, until: Instant) {
         if watchdog.pulse.beats(until) {

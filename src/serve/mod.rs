@@ -405,7 +405,7 @@ impl Daemon {
         bound: Vec<Bound>,
         stop: &Stop,
         pulse: Option<Arc<Pulse>>,
-    ) -> Result<(JoinHandle<()>, Weak<Acceptor>), ServeError> {
+    ) -> Result<(JoinHandle<()>, Weak<()>), ServeError> {
         let refresher = Refresher {
             shared: self.shared.clone(),
             observer: self.observer.clone(),
@@ -492,7 +492,7 @@ impl Daemon {
         &self,
         signals: &mut Signals,
         stop: &Stop,
-        (refresher, acceptor): &(JoinHandle<()>, Weak<Acceptor>),
+        (refresher, acceptor): &(JoinHandle<()>, Weak<()>),
     ) {
         self.drain(signals, stop);
         let begun = Instant::now();

@@ -4,6 +4,8 @@
 //! This daemon has read what the other one had saved by its start ([`Persisted::of_another`]), so that only what came later
 //! is to be added. Where both know something of the same object, the later operation counts.
 
+use std::sync::Weak;
+
 use super::State;
 use super::entry::Entry;
 use super::persisted::{Persisted, Record};
@@ -30,6 +32,8 @@ impl State {
                 self.baselines.insert(id, baseline);
             }
         }
+        // The next listing shows which of these containers there are.
+        self.listed = Weak::new();
         self.fleet.links.add(left.links);
         self.fleet.add_names(left.names);
         let mut requested = left.requested;

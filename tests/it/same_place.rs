@@ -193,6 +193,8 @@ fn p25_another_directory_is_another_folder_and_a_saved_configuration_is_not() {
     sandbox.workspace("app");
     recreate().assert_error(409, CHANGED, "another one has taken its place");
     assert_eq!(recreate().status, 204, "a clone that was made anew");
+    // The list after an operation shows what is there by then.
+    daemon.json("/devcontainers");
     let config = sandbox.config("app");
     let other = sandbox.write("work/app/other.json", "{}");
     fs::remove_file(&config).unwrap();

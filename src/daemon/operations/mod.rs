@@ -105,9 +105,17 @@ struct Handle {
     abort: Option<Arc<Abort>>,
 }
 
+/// How many processes that operations of killed daemons left were ended by any thread.
+static LEFTOVERS_ENDED: AtomicUsize = AtomicUsize::new(0);
+/// Locked while one thread looks for them: another one looks only when those are ended and counted that the first has found.
+static ENDING_LEFTOVERS: Mutex<()> = Mutex::new(());
+
 /// Ends the processes that operations of killed daemons left, and removes their sockets. Returns whether there were any.
 pub fn end_leftovers() -> bool {
+    let ending = ENDING_LEFTOVERS.lock();
     let ended = process::end_leftovers();
+    LEFTOVERS_ENDED.fetch_add(ended, Ordering::AcqRel);
+    drop(ending);
     if ended > 0 {
         log::info!("ended {ended} processes that an earlier daemon left");
     }

@@ -1,20 +1,11 @@
 //! The preparation of an operation, which it need not wait for while it asks docker what there is.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use super::end_leftovers;
 use super::run::OperationRun;
+use super::{LEFTOVERS_ENDED, end_leftovers};
 use crate::base::threads;
-
-/// A preparation on a thread of its own.
-struct Preparation {
-    /// `None` where no thread could be started, and all is done.
-    thread: Option<JoinHandle<()>>,
-    /// True if there was something left to end.
-    had_leftovers: Arc<AtomicBool>,
-}
 
 impl OperationRun {
     /// Saves that the operation has begun, and ends what killed daemons left. Calls `ask` meanwhile, which changes nothing,
@@ -22,37 +13,29 @@ impl OperationRun {
     ///
     /// The locks are held: no other daemon begins anything here that would be taken for a leftover.
     pub(super) fn prepared<T>(&self, ask: impl Fn() -> T) -> T {
+        // Another thread may end them at the same time.
+        let ended = || LEFTOVERS_ENDED.load(Ordering::Acquire);
+        let before = ended();
         let preparation = self.prepare();
         let found = ask();
-        if preparation.end() { ask() } else { found }
+        if let Some(thread) = preparation {
+            // A panic in there has been reported.
+            let _ = thread.join();
+        }
+        if ended() == before { found } else { ask() }
     }
 
-    fn prepare(&self) -> Preparation {
-        let had_leftovers = Arc::new(AtomicBool::new(false));
-        let prepare = {
-            let (operations, had_leftovers) = (self.operations.clone(), had_leftovers.clone());
-            move || {
-                operations.settings.persister.save();
-                had_leftovers.store(end_leftovers(), Ordering::Release);
-            }
+    /// Returns the thread that prepares; `None` where no thread could be started, and all is done.
+    fn prepare(&self) -> Option<JoinHandle<()>> {
+        let operations = self.operations.clone();
+        let prepare = move || {
+            operations.settings.persister.save();
+            end_leftovers();
         };
         let thread = threads::start("prepare", prepare.clone()).ok();
         if thread.is_none() {
             prepare();
         }
-        Preparation {
-            thread,
-            had_leftovers,
-        }
-    }
-}
-
-impl Preparation {
-    /// Waits for its end. Returns whether there was something left to end.
-    fn end(self) -> bool {
-        if let Some(thread) = self.thread {
-            let _ = thread.join();
-        }
-        self.had_leftovers.load(Ordering::Acquire)
+        thread
     }
 }

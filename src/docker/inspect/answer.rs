@@ -27,7 +27,7 @@ pub(in crate::docker) struct Mark {
     hash: u64,
 }
 
-/// Makes marks. Those of two of these differ for the same text.
+/// Makes marks. Two markers make different marks of the same text.
 #[derive(Default)]
 pub(in crate::docker) struct Marker(RandomState);
 

@@ -25,7 +25,7 @@ pub(in crate::docker) struct Read {
     pub(in crate::docker) image: Option<String>,
     /// True if docker does not say whether they do.
     pub(in crate::docker) is_doubtful: bool,
-    /// That of the text that was read.
+    /// The mark of the text that was read.
     pub(in crate::docker) mark: Option<Mark>,
 }
 

@@ -144,7 +144,7 @@ impl Places {
         self.lock().len()
     }
 
-    /// Returns how many requests are being answered.
+    /// Returns how many requests are being answered. A connection that has lost its place counts until it is closed.
     pub fn answering(&self) -> usize {
         let table = self.lock();
         table.iter().filter(|taken| !taken.word().waits()).count()
