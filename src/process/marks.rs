@@ -188,8 +188,15 @@ mod tests {
             let mut command = std::process::Command::new("sleep");
             command.arg("20").env_clear().env("A", "x".repeat(filler));
             let mut child = command.env(VARIABLE, "1:2:x").spawn().unwrap();
-            // Until it executes its program, it has this process's environment.
-            let found = Mark::of(Pid::from_child(&child));
+            // While it begins to execute its program, its environment cannot be read.
+            let begun = std::time::Instant::now();
+            let found = loop {
+                let found = Mark::of(Pid::from_child(&child));
+                if found.is_some() || begun.elapsed().as_secs() >= 10 {
+                    break found;
+                }
+                std::thread::yield_now();
+            };
             child.kill().unwrap();
             child.wait().unwrap();
             assert_eq!(found, Some(Mark("1:2:x".into())), "{filler}");
