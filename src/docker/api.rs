@@ -31,6 +31,11 @@ pub fn list_path(labels: &[String]) -> String {
     )
 }
 
+/// Returns a request without a body. The answer to this version has no chunks, and ends with the connection.
+pub fn request(method: &str, path: &str) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.0\r\nHost: docker\r\n\r\n").into_bytes()
+}
+
 impl Client<'_> {
     /// Returns the ids of the containers with all of these labels.
     pub(super) fn api_list(&self, labels: &[String]) -> Option<Vec<String>> {
@@ -72,9 +77,7 @@ impl Client<'_> {
     /// Sends a request without a body. Returns the body of the answer, if that is one of success.
     fn api(&self, method: &str, path: &str) -> Option<Vec<u8>> {
         let mut engine = connect_at_once(self.socket?).ok()?;
-        // The answer to this version has no chunks, and ends with the connection.
-        let request = format!("{method} {path} HTTP/1.0\r\nHost: docker\r\n\r\n");
-        engine.write_all(request.as_bytes()).ok()?;
+        engine.write_all(&request(method, path)).ok()?;
         let deadline = self.deadline.min(Instant::now() + PATIENCE);
         let mut answer = Vec::new();
         let mut chunk = [0; CHUNK];

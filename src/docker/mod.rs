@@ -23,7 +23,7 @@ mod tests;
 mod version;
 
 pub use access::why_no_access;
-pub use api::list_path;
+pub use api::{list_path, request};
 pub use client::Client;
 pub use command::is_id;
 pub use endpoint::{Endpoint, VARIABLES_OF_CLIENT};

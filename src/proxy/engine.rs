@@ -10,7 +10,7 @@ use std::thread;
 
 use super::message::{Answer, Request};
 use super::sockets::{Registered, Sockets};
-use crate::docker::Endpoint;
+use crate::docker::{self, Endpoint};
 use crate::model::ids::OperationId;
 use crate::process::{self, Attached};
 
@@ -75,8 +75,7 @@ impl Engine {
 
     /// Asks the engine for the JSON at a path; `None` where there is none.
     pub(super) fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        let answer =
-            self.exchange(format!("GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n").as_bytes())?;
+        let answer = self.exchange(&docker::request("GET", path))?;
         match answer.status {
             200 => Ok(Some(answer.body)),
             404 => Ok(None),
