@@ -147,7 +147,7 @@ impl Refresher {
         if leftovers.is_some_and(|thread| thread.join().is_ok_and(|any| any)) {
             inventory = self.take_inventory(scope, is_quiet);
         }
-        if self.shared.read(State::is_closing) {
+        if self.shared.is_closing() {
             return;
         }
         count(scope, inventory.as_ref().err(), begun.elapsed());

@@ -33,7 +33,7 @@ impl Autostart {
             return;
         };
         let mut pause = PAUSE;
-        while !left.is_empty() && !self.shared.read(State::is_draining) {
+        while !left.is_empty() && !self.shared.is_draining() {
             left.retain(|key| self.must_wait(*key));
             if !left.is_empty() {
                 self.rest(&mut pause);

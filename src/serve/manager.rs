@@ -145,7 +145,7 @@ impl Reporter {
     fn feed(&self, watchdog: &Watchdog, until: Instant) {
         if watchdog.pulse.beats(until) {
             let _ = self.manager.tell("WATCHDOG=1");
-        } else if !self.shared.read(State::is_draining) {
+        } else if !self.shared.is_draining() {
             log::error!(
                 "connections are not accepted any more; the service manager may restart the daemon"
             );

@@ -48,7 +48,7 @@ impl Sink {
         };
         let deadline = || match journal.ended_at() {
             Some(ended_at) => {
-                let is_closing = shared.read(|state| state.is_closing());
+                let is_closing = shared.is_closing();
                 ended_at + if is_closing { FINISH_CLOSING } else { FINISH }
             }
             None => Instant::now() + POLL_EVERY,

@@ -232,7 +232,7 @@ impl OperationRun {
         succeeded: bool,
         named: Option<&str>,
     ) -> Result<Aftermath, docker::Error> {
-        let is_closing = self.operations.shared.read(|state| state.is_closing());
+        let is_closing = self.operations.shared.is_closing();
         let patience = if is_closing {
             SETTLE_PATIENCE_CLOSING
         } else {
