@@ -72,12 +72,20 @@ fn record(state: OperationState, kind: OperationKind) -> Record {
     }
 }
 
+/// The label of the compose project of [`composed`].
+const PROJECT: (&str, &str) = (LABEL_COMPOSE_PROJECT, "p");
+
+/// A world with a dev container of a compose project.
+fn composed() -> World {
+    let mut world = world();
+    let labels = [(LABEL_FOLDER, "/w"), (LABEL_CONFIG, CONFIG), PROJECT];
+    world.run(1, "/w", Some(CONFIG)).labels = labels.into_iter().collect();
+    world
+}
+
 #[test]
 fn p12_a_service_that_is_set_aside_is_put_right_by_a_dev_container_of_its_project() {
-    let mut world = world();
-    let project = (LABEL_COMPOSE_PROJECT, "p");
-    let own = [(LABEL_FOLDER, "/w"), (LABEL_CONFIG, CONFIG), project];
-    world.run(1, "/w", Some(CONFIG)).labels = own.into_iter().collect();
+    let mut world = composed();
     let (parked, stranger) = (operation(5), operation(6));
     for (number, operation, project) in [(2, &parked, "p"), (3, &stranger, "other")] {
         let service = world.run(number, "/w", None);
@@ -101,16 +109,13 @@ fn p12_a_service_that_is_set_aside_is_put_right_by_a_dev_container_of_its_projec
 
 #[test]
 fn p12_a_service_that_is_set_aside_while_nothing_else_changes_is_put_right() {
-    let mut world = world();
-    let project = (LABEL_COMPOSE_PROJECT, "p");
-    let own = [(LABEL_FOLDER, "/w"), (LABEL_CONFIG, CONFIG), project];
-    world.run(1, "/w", Some(CONFIG)).labels = own.into_iter().collect();
+    let mut world = composed();
     let parked = aside(&operation(5), PriorState::Running);
     for (name, is_left) in [("db", false), (&*parked, true), ("db", false)] {
         world.remove(2);
         let service = world.run(2, "/w", None);
         service.name = name.to_owned();
-        service.labels = [project].into_iter().collect();
+        service.labels = [PROJECT].into_iter().collect();
         world.list();
         let key = world.state.find("w").unwrap();
         let expected: &[Key] = if is_left { &[key] } else { &[] };
