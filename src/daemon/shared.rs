@@ -26,7 +26,7 @@ pub struct Shared {
     is_closing: AtomicBool,
 }
 
-/// What there is to answer from.
+/// The source of an answer.
 pub enum Source {
     /// Nothing has to be scanned before.
     View(Arc<View>),

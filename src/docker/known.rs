@@ -100,7 +100,7 @@ impl KnownContainers {
 
     /// A container of which nothing has changed that is shown keeps its place in memory.
     fn insert(&mut self, id: String, read: Read, reading: u64) {
-        // What is doubtful is found out by reading it again.
+        // A doubtful container is read again, as the doubt may be gone.
         let mark = read.mark.filter(|_| !read.is_doubtful);
         if let Some(known) = self.all.get_mut(&id)
             && known.says_the_same(&read)

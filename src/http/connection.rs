@@ -30,7 +30,7 @@ thread_local! {
     static MEMORY: RefCell<(Memory, HeadWriter)> = RefCell::default();
 }
 
-/// What follows the answer to a request.
+/// The fate of a connection after an answer.
 enum Next {
     /// The client may send another request.
     Read,

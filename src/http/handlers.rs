@@ -51,7 +51,7 @@ pub(super) enum Reply {
 /// The action that a request asks for, if a route serves it.
 type Route = Result<Action, RouteError>;
 
-/// What the head of a request and the settings alone decide: its route, unless the guard refuses it.
+/// The route of a request, unless the guard refuses it. The head and the settings alone decide it.
 pub(super) type Checked = Result<Route, Forbidden>;
 
 impl From<Answer> for Reply {

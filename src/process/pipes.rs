@@ -18,7 +18,7 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Pipes {
     stdout: Option<File>,
     stderr: Option<File>,
-    /// What was read last.
+    /// The room for one read.
     chunk: Box<[u8]>,
 }
 

@@ -224,7 +224,7 @@ fn p16_leftovers_of_a_killed_daemon_are_ended_before_the_cli_runs() {
     dead.wait();
     assert_eq!(daemon.recreate("app").status, 204);
     assert_eq!(sandbox.read("saw"), "gone\n");
-    // What was left may have been at work, so that docker is asked again. A daemon of another test may have ended it.
+    // The leftover may have been at work, so that docker is asked again. A daemon of another test may have ended it.
     let has_ended = daemon.log_count("processes that an earlier daemon left") > 0;
     assert_eq!(labelled() - before, 1 + usize::from(has_ended));
 }

@@ -201,7 +201,7 @@ fn p25_another_directory_is_another_folder_and_a_saved_configuration_is_not() {
     symlink(&other, &config).unwrap();
     recreate().assert_error(409, CHANGED, "and is");
     assert_eq!(recreate().status, 204);
-    // What makes no container needs no folder.
+    // An operation that makes no container needs no folder.
     fs::rename(&folder, sandbox.path("work/again")).unwrap();
     sandbox.workspace("app");
     assert_eq!(daemon.post("/devcontainers/app/stop?wait=true").status, 204);

@@ -12,7 +12,7 @@ use super::Inspected;
 use super::info::{self, Read};
 use crate::docker::known::KnownContainers;
 
-/// What an answer says of one container.
+/// The part of an answer about one container.
 #[derive(Debug)]
 pub(in crate::docker) enum Reading {
     /// docker prints what it printed at the last reading.
