@@ -42,7 +42,16 @@ const vanish = (text) => page.getByText(text).filter({ visible: true }).first().
 const article = (name) => page.getByRole('article', { name, exact: true });
 /** Waits until a text is shown, below `at`. */
 const see = (text, at = page) => at.getByText(text).filter({ visible: true }).first().waitFor();
-const press = (name) => page.getByRole('button', { name, exact: true }).click();
+/** Waits until the page takes clicks, which it does from half a second after its scripts have run. */
+const ready = () => page.evaluate(() => new Promise((resolve) => {
+  const { domContentLoadedEventEnd } = performance.getEntriesByType('navigation')[0];
+  setTimeout(resolve, domContentLoadedEventEnd + 500 - performance.now());
+}));
+
+async function press(name) {
+  await ready();
+  await page.getByRole('button', { name, exact: true }).click();
+}
 
 /** Presses a button and the one of the dialog that it opens, which takes no double click. */
 async function confirm(name, yes) {
