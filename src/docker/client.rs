@@ -266,6 +266,7 @@ impl Client<'_> {
             program: self.program,
             host: None,
             abort: self.abort.as_slice(),
+            late: None,
             tracking: match self.operation {
                 Some(operation) if self.thorough => Tracking::Thorough(operation),
                 Some(operation) => Tracking::Marked(operation),

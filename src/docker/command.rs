@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::endpoint::VARIABLES_OF_CLIENT;
 use super::error::{Error, Stderr};
 use crate::base::text::shorten;
-use crate::process::{self, Ended, RunLimits, SpawnError, Stream};
+use crate::process::{self, Ended, Late, RunLimits, SpawnError, Stream};
 
 /// The bytes that an answer may have; the inspect of a hundred containers has one megabyte.
 pub(super) const MAX_OUTPUT: usize = 64 << 20;
@@ -25,6 +25,8 @@ pub(super) struct Runner<'a> {
     pub(super) host: Option<&'a str>,
     /// Descriptors of which one becomes readable when a command must end early.
     pub(super) abort: &'a [BorrowedFd<'a>],
+    /// What is done if a command lasts long.
+    pub(super) late: Option<Late<'a>>,
     pub(super) tracking: Tracking<'a>,
 }
 
@@ -147,6 +149,7 @@ impl Runner<'_> {
             deadline,
             abort: self.abort,
             grace: Duration::ZERO,
+            late: self.late,
         };
         match self.tracking {
             Tracking::Inherited => process::run(command, &limits, output),
@@ -248,6 +251,7 @@ mod tests {
             program: Path::new("/bin/sh"),
             host: None,
             abort: &[],
+            late: None,
             tracking: Tracking::Inherited,
         };
         shell.run(&["-c", script], Instant::now() + Duration::from_secs(20))

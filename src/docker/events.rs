@@ -93,6 +93,7 @@ pub fn follow(program: &Path, stop: &Notifier, report: &mut dyn FnMut(HashSet<St
         host: None,
         program,
         abort: &[stop.as_fd()],
+        late: None,
         tracking: Tracking::Marked(MARK),
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -1,8 +1,10 @@
 //! Inspects many containers: several commands at once, and others that show whether docker is slow or a container hangs.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use super::command::Runner;
@@ -11,6 +13,7 @@ use super::evidence::{Answered, Board, Patience};
 use super::inspect::answer::{Answer, Reading};
 use super::known::KnownContainers;
 use super::lister::LONGEST;
+use crate::process::Late;
 
 /// The ids in one `inspect`: 6.5 kB of arguments, far below every limit, and about a megabyte of answer.
 pub(super) const BATCH: usize = 100;
@@ -121,7 +124,7 @@ impl Inspector<'_> {
                 };
             }
         };
-        let work = &|worker| {
+        let work = &|worker, late: Option<&(dyn Fn() + Sync)>| {
             loop {
                 let next = lock(&batches).pop();
                 let (has_failed, has_found, have_many_hung) = {
@@ -138,25 +141,31 @@ impl Inspector<'_> {
                 }
                 let has_others = has_found || !others.is_empty();
                 let deadline = self.deadline(round, has_others);
-                let inspection = self.try_batch(&board, worker, batch, deadline);
+                let inspection = self.try_batch(&board, worker, batch, deadline, late);
                 lock(&all).merge(inspection);
             }
             board.leave(worker);
         };
-        std::thread::scope(|scope| {
+        let observe = &|| self.observe(&board, &all, &others);
+        thread::scope(|scope| {
+            if workers == 1 {
+                // Mostly it has ended before there is something to observe. Several of its commands may last long.
+                let once = Once::new();
+                let late = || once.call_once(|| drop(start(scope, Box::new(observe))));
+                return work(0, Some(&late));
+            }
             let mut started = 0;
             for worker in 0..workers {
-                let thread = std::thread::Builder::new().name("inspect".into());
-                match thread.spawn_scoped(scope, move || work(worker)) {
+                match start(scope, Box::new(move || work(worker, None))) {
                     Ok(_) => started += 1,
                     Err(_) => board.leave(worker),
                 }
             }
             if started == 0 && workers > 0 {
                 // No thread can be started. This one does the work, and nothing tells slow from hung.
-                work(0);
+                work(0, None);
             }
-            self.observe(&board, &all, &others);
+            observe();
         });
         all.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,14 +197,17 @@ impl Inspector<'_> {
         worker: usize,
         batch: Batch,
         deadline: Instant,
+        late: Option<&(dyn Fn() + Sync)>,
     ) -> Inspection {
         let Batch { ids, patience } = batch;
         let is_alone = ids.len() == 1;
         let give_up = board.begin(worker, ids.len(), patience, Instant::now());
         let mut abort: Vec<BorrowedFd<'_>> = self.docker.abort.to_vec();
         abort.extend(give_up.map(AsFd::as_fd));
+        let late = late.zip(board.next_doubt());
         let docker = Runner {
             abort: &abort,
+            late: late.map(|(act, doubt)| Late { at: doubt.at, act }),
             ..self.docker
         };
         let result = inspect_batch(docker, self.known, &ids, deadline);
@@ -266,6 +278,14 @@ impl Inspector<'_> {
             board.note(Answered::List, asked);
         }
     }
+}
+
+fn start<'a>(
+    scope: &'a Scope<'a, '_>,
+    act: Box<dyn FnOnce() + Send + 'a>,
+) -> io::Result<ScopedJoinHandle<'a, ()>> {
+    let thread = thread::Builder::new().name("inspect".into());
+    thread.spawn_scoped(scope, act)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -85,6 +85,7 @@ impl Lister {
             host: None,
             program,
             abort: &[stop.as_fd()],
+            late: None,
             tracking: Tracking::Inherited,
         };
         self.reading += 1;

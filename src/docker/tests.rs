@@ -46,6 +46,7 @@ fn runner(program: &Path) -> Runner<'_> {
         host: None,
         program,
         abort: &[],
+        late: None,
         tracking: Tracking::Inherited,
     }
 }

@@ -1,11 +1,12 @@
 //! A child and the process group that it leads.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, pidfd_open,
@@ -53,21 +54,39 @@ impl Group {
         limits: &RunLimits<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Option<Ended> {
-        while !self.has_exited() {
-            if Instant::now() >= limits.deadline {
-                return Some(Ended::TimedOut);
+        let mut late = limits.late.as_ref();
+        loop {
+            let now = Instant::now();
+            if now >= limits.deadline {
+                // Where this thread was held up, the child may have ended in time.
+                return (!self.has_exited()).then_some(Ended::TimedOut);
             }
-            let mut fds = pipes.poll_fds();
-            fds.extend(self.pidfd.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            fds.extend(limits.abort.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            wait(&mut fds, self.next_check(limits.deadline));
-            drop(fds);
-            if limits.abort.iter().copied().any(is_readable) {
+            if let Some(act) = late.take_if(|late| now >= late.at) {
+                (act.act)();
+            }
+            let until = late.map_or(limits.deadline, |late| late.at.min(limits.deadline));
+            let mut fds: Vec<PollFd<'_>> = limits.abort.iter().map(readable).collect();
+            let aborts = fds.len();
+            fds.extend(self.pidfd.as_ref().map(readable));
+            let own = fds.len();
+            fds.extend(pipes.open().map(readable));
+            wait(&mut fds, self.next_check(until));
+            let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+            let has_exited = match self.pidfd {
+                Some(_) => fds
+                    .get(aborts..own)
+                    .is_some_and(|fds| fds.iter().any(is_ready)),
+                None => self.has_exited(),
+            };
+            if fds.iter().take(aborts).any(is_ready) {
                 return Some(Ended::Aborted);
             }
+            if has_exited {
+                return None;
+            }
+            drop(fds);
             pipes.read(output);
         }
-        None
     }
 
     fn next_check(&self, deadline: Instant) -> Instant {
@@ -112,6 +131,9 @@ impl Group {
         let deadline = Instant::now() + grace;
         while self.id.is_some_and(group_lives) && Instant::now() < deadline {
             pipes.drain_for(CHECK_INTERVAL, output);
+            if pipes.open().next().is_none() {
+                thread::sleep(CHECK_INTERVAL);
+            }
         }
     }
 
@@ -134,12 +156,16 @@ impl Group {
         orphans::forget(&self.child);
         let deadline = Instant::now() + LINGER;
         while let Some(id) = self.id {
-            let lives = test_kill_process_group(id).is_ok() && group_lives(id);
+            let found = test_kill_process_group(id);
+            if found == Err(Errno::SRCH) {
+                break;
+            }
+            let lives = found.is_ok() && group_lives(id);
             while let Ok(Some(_)) = waitpgid(id, WaitOptions::NOHANG) {}
             if !lives || Instant::now() >= deadline {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         status.unwrap_or_else(|_| ExitStatus::from_raw(Signal::KILL.as_raw()))
     }
@@ -162,7 +188,6 @@ fn group_lives(id: Pid) -> bool {
     (0..2).any(|_| orphans::read_ours().alive().any(is_in_group))
 }
 
-fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
+fn readable(fd: &impl AsFd) -> PollFd<'_> {
+    PollFd::new(fd, PollFlags::IN)
 }

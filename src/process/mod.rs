@@ -4,9 +4,11 @@
 //! When the child has ended, the rest of its group is killed, so that no process outlives the call. Processes of an
 //! operation outside its group are found by a mark in their environment, and orphans become children of this process.
 
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -56,6 +58,17 @@ pub struct RunLimits<'a> {
     pub abort: &'a [BorrowedFd<'a>],
     /// The time between TERM and KILL. If it is zero, no TERM is sent.
     pub grace: Duration,
+    /// What is done once, if the child lives long.
+    pub late: Option<Late<'a>>,
+}
+
+/// An act at a time until which a child mostly has ended.
+#[derive(Clone, Copy)]
+pub struct Late<'a> {
+    /// The time.
+    pub at: Instant,
+    /// The act, which must not block.
+    pub act: &'a (dyn Fn() + Sync),
 }
 
 /// How a child ended.
@@ -122,7 +135,7 @@ fn run_then(
     after: impl FnOnce(),
 ) -> Result<Ended, SpawnError> {
     command
-        .stdin(Stdio::null())
+        .stdin(nothing())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut group = Group::spawn(&mut command)?;
@@ -138,9 +151,17 @@ fn run_then(
     Ok(ended_early.unwrap_or(Ended::Exited(status)))
 }
 
+/// Returns an empty standard input. Its file is opened once.
+fn nothing() -> Stdio {
+    static FILE: LazyLock<io::Result<File>> = LazyLock::new(|| File::open("/dev/null"));
+    let file = FILE.as_ref().ok().and_then(|file| file.try_clone().ok());
+    file.map_or_else(Stdio::null, Stdio::from)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -149,6 +170,7 @@ mod tests {
             deadline: Instant::now() + Duration::from_secs(seconds),
             abort: &[],
             grace: Duration::ZERO,
+            late: None,
         }
     }
 
@@ -214,6 +236,7 @@ mod tests {
                 deadline: Instant::now() + Duration::from_millis(500),
                 abort: &[],
                 grace: Duration::from_secs(10),
+                late: None,
             },
         );
         assert_eq!(ended, Ended::TimedOut);
@@ -231,6 +254,31 @@ mod tests {
             },
         );
         assert_eq!(ended, Ended::Aborted);
+    }
+
+    #[test]
+    fn an_act_for_a_child_that_lives_long_is_done_once() {
+        let acts = AtomicUsize::new(0);
+        let act = || {
+            acts.fetch_add(1, Ordering::Relaxed);
+        };
+        let at = Instant::now() + Duration::from_secs(100);
+        let late = |at| Some(Late { at, act: &act });
+        let soon = RunLimits {
+            late: late(at),
+            ..limits(1000)
+        };
+        let (ended, ..) = check("true", &soon);
+        assert!(matches!(ended, Ended::Exited(status) if status.success()));
+        assert_eq!(acts.load(Ordering::Relaxed), 0);
+        // Output and the deadline wake it again after the act.
+        let long = RunLimits {
+            late: late(Instant::now()),
+            ..limits(2)
+        };
+        let (ended, ..) = check("echo 1; sleep 0.1; echo 2; sleep 1000", &long);
+        assert_eq!(ended, Ended::TimedOut);
+        assert_eq!(acts.into_inner(), 1);
     }
 
     #[test]

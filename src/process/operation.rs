@@ -151,6 +151,7 @@ mod tests {
             deadline: Instant::now() + Duration::from_secs(100),
             abort: &[],
             grace: Duration::ZERO,
+            late: None,
         }
     }
 

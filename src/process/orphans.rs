@@ -60,7 +60,9 @@ pub fn reap_orphans() {
 /// Starts a child whose exit status will be awaited.
 pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
     // They are for this process only.
-    for variable in listen_fds::VARIABLES.iter().chain(&sd_notify::VARIABLES) {
+    let variables = listen_fds::VARIABLES.iter().chain(&sd_notify::VARIABLES);
+    // A command with changes gets a copy of the whole environment.
+    for variable in variables.filter(|variable| std::env::var_os(variable).is_some()) {
         command.env_remove(variable);
     }
     let mut awaited = awaited();

@@ -51,17 +51,26 @@ impl Signals {
     /// Waits for the next request and reaps orphans meanwhile.
     pub fn wait(&mut self) -> Signal {
         loop {
-            if let Some(signal) = self.take() {
-                return signal;
-            }
-            self.reap();
             let mut fds = [
                 PollFd::new(&self.stop, PollFlags::IN),
                 PollFd::new(&self.reload, PollFlags::IN),
                 PollFd::new(&self.ended, PollFlags::IN),
             ];
-            // A signal may interrupt it, which is what this waits for.
-            let _ = poll(&mut fds, None);
+            if poll(&mut fds, None).is_err() {
+                // A signal has interrupted it. The next call shows which.
+                continue;
+            }
+            let [stop, reload, ended] = fds.map(|fd| !fd.revents().is_empty());
+            if ended {
+                self.reap();
+            }
+            if stop && self.stop.read(&mut [0]).is_ok() {
+                return Signal::Stop;
+            }
+            // Several requests at once count as one.
+            if reload && self.reload.read(&mut [0; 64]).is_ok() {
+                return Signal::Reload;
+            }
         }
     }
 
@@ -81,16 +90,5 @@ impl Signals {
         if self.ended.read(&mut [0; 64]).is_ok() {
             process::reap_orphans();
         }
-    }
-
-    fn take(&mut self) -> Option<Signal> {
-        if self.stop.read(&mut [0]).is_ok() {
-            return Some(Signal::Stop);
-        }
-        // Several requests at once count as one.
-        self.reload
-            .read(&mut [0; 64])
-            .is_ok()
-            .then_some(Signal::Reload)
     }
 }

@@ -323,6 +323,7 @@ fn version_of(program: &Path) -> (bool, String) {
         deadline: Instant::now() + VERSION,
         abort: &[],
         grace: Duration::ZERO,
+        late: None,
     };
     let mut command = Command::new(program);
     command.arg("--version");

@@ -98,6 +98,7 @@ impl OperationRun {
             deadline: self.deadline,
             abort: &[self.abort.as_fd()],
             grace: GRACE,
+            late: None,
         };
         let id = self.id.as_str();
         let ended = process::run_operation(command, id, &limits, &mut |stream, bytes| {

@@ -91,12 +91,26 @@ impl<'a> Answer<'a> {
 
     /// Adds bytes that have come.
     pub(in crate::docker) fn push(&mut self, bytes: &[u8]) {
-        if self.flaw.is_none() {
-            self.unread.extend_from_slice(bytes);
-            if self.unread.len() >= self.enough {
-                self.read(false);
-            }
+        if self.flaw.is_some() {
+            return;
         }
+        if self.unread.is_empty() {
+            let read = self.read(bytes, false);
+            // Mostly little is left, as docker writes much at once.
+            self.unread.extend(bytes.iter().skip(read));
+            return;
+        }
+        self.unread.extend_from_slice(bytes);
+        if self.unread.len() >= self.enough {
+            self.read_unread(false);
+        }
+    }
+
+    fn read_unread(&mut self, is_whole: bool) {
+        let mut unread = std::mem::take(&mut self.unread);
+        let read = self.read(&unread, is_whole);
+        unread.drain(..read);
+        self.unread = unread;
     }
 
     /// Returns whether there are only blanks.
@@ -111,7 +125,7 @@ impl<'a> Answer<'a> {
     /// The whole is not a JSON array.
     pub(in crate::docker) fn finish(mut self) -> Result<Vec<(String, Reading)>, Error> {
         if self.flaw.is_none() {
-            self.read(true);
+            self.read_unread(true);
         }
         match self.flaw {
             Some(flaw) => Err(flaw),
@@ -120,9 +134,8 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Reads as much as there is.
-    fn read(&mut self, is_whole: bool) {
-        let unread = std::mem::take(&mut self.unread);
+    /// Reads as much of the unread bytes as it can. Returns how many those are.
+    fn read(&mut self, unread: &[u8], is_whole: bool) -> usize {
         let mut rest = unread.trim_ascii_start();
         self.enough = 0;
         while let Some(first) = rest.first() {
@@ -138,20 +151,18 @@ impl<'a> Answer<'a> {
                     }
                     Err(flaw) => {
                         self.flaw = Some(flaw);
-                        return;
+                        break;
                     }
                 },
                 (Place::BeforeArray | Place::AfterContainer | Place::AfterArray, _) => {
                     self.flaw = Some(Error::custom("it is no array of containers"));
-                    return;
+                    break;
                 }
             };
             self.place = next;
             rest = rest.get(length..).unwrap_or_default().trim_ascii_start();
         }
-        let read = unread.len() - rest.len();
-        self.unread = unread;
-        self.unread.drain(..read);
+        unread.len() - rest.len()
     }
 
     fn read_container(&mut self, text: &[u8], is_whole: bool) -> Result<Taken, Error> {
