@@ -23,6 +23,8 @@ pub(super) struct Mark(String);
 pub(super) enum Marked {
     Yes(Mark),
     No,
+    /// The process has ended, or is of another user.
+    Unreadable,
     /// During an execve(2), the environment of a process cannot be read for a moment. That of one that has cleared it looks
     /// the same.
     Unknown,
@@ -57,7 +59,7 @@ impl Mark {
     pub(super) fn of(process: Pid) -> Option<Self> {
         match Marked::of(process) {
             Marked::Yes(mark) => Some(mark),
-            Marked::No | Marked::Unknown => None,
+            Marked::No | Marked::Unreadable | Marked::Unknown => None,
         }
     }
 
@@ -79,13 +81,12 @@ impl Marked {
     pub(super) fn of(process: Pid) -> Self {
         let path = format!("/proc/{process}/environ");
         let mut usual = [0; USUAL_ENVIRONMENT];
-        // It fails where the process has ended, or is of another user.
         match read(&path, &mut usual) {
             Ok(environment) if environment.len() < USUAL_ENVIRONMENT => {
                 Self::by(environment, process)
             }
             Ok(_) => Self::by(&std::fs::read(path).unwrap_or_default(), process),
-            Err(_) => Self::No,
+            Err(_) => Self::Unreadable,
         }
     }
 

@@ -28,6 +28,7 @@ mod replace;
 pub mod signals;
 mod stdin_writer;
 mod table;
+mod unmarked;
 
 pub use attached::Attached;
 pub use operation::{

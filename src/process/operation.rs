@@ -1,12 +1,13 @@
 //! Programs that may leave processes outside their group, which must end with them (P16).
 
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::kill::{EXEC, kill_all};
-use super::marks::{self, Mark, Marked};
-use super::table::{self, Entry, Table};
+use super::marks::{self, Mark};
+use super::table::{Entry, Table};
+use super::unmarked::Unmarked;
 use super::{Ended, RunLimits, SpawnError, Stream, orphans, run_then};
 
 /// The time limit of killing the processes of an operation, which may start others meanwhile.
@@ -16,6 +17,8 @@ const KILL_LEFTOVERS: Duration = Duration::from_secs(2);
 
 /// The marks of all operations of this process that have not ended.
 static RUNNING: Mutex<Vec<Mark>> = Mutex::new(Vec::new());
+/// The processes that need not be searched for marks again.
+static UNMARKED: LazyLock<Mutex<Unmarked>> = LazyLock::new(Mutex::default);
 
 /// Runs `command` as [`run`](super::run) does, and then kills all processes that it has left outside its group.
 ///
@@ -63,14 +66,11 @@ pub fn end_leftovers() -> usize {
         daemon.is_some_and(|daemon| Some(daemon) != above_us && marks::is_dead(daemon))
     };
     // Mostly there is none, which shows without a table of all processes.
-    let may_be_left = |pid| match Marked::of(pid) {
-        Marked::Yes(mark) => is_left(&mark),
-        Marked::Unknown => true,
-        Marked::No => false,
-    };
-    if !table::all_ids().any(may_be_left) {
+    let mut unmarked = UNMARKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !unmarked.may_be_any_with(is_left) {
         return 0;
     }
+    drop(unmarked);
     let is_leftover = |entry: &Entry| {
         Mark::of(entry.pid).as_ref().is_some_and(is_left) && marks::is_of_our_user(entry)
     };
