@@ -16,26 +16,25 @@ impl OperationRun {
         // Another thread may end them at the same time.
         let ended = || LEFTOVERS_ENDED.load(Ordering::Acquire);
         let before = ended();
-        let preparation = self.prepare();
+        let operations = self.operations.clone();
+        let save = meanwhile("save", move || operations.settings.persister.save());
+        let leftovers = meanwhile("leftovers", || {
+            end_leftovers();
+        });
         let found = ask();
-        if let Some(thread) = preparation {
+        for thread in [save, leftovers].into_iter().flatten() {
             // A panic in there has been reported.
             let _ = thread.join();
         }
         if ended() == before { found } else { ask() }
     }
+}
 
-    /// Returns the thread that prepares; `None` where no thread could be started, and all is done.
-    fn prepare(&self) -> Option<JoinHandle<()>> {
-        let operations = self.operations.clone();
-        let prepare = move || {
-            operations.settings.persister.save();
-            end_leftovers();
-        };
-        let thread = threads::start("prepare", prepare.clone()).ok();
-        if thread.is_none() {
-            prepare();
-        }
-        thread
+/// Returns the thread that does something; `None` where no thread could be started, and it is done.
+fn meanwhile(name: &str, act: impl Fn() + Clone + Send + 'static) -> Option<JoinHandle<()>> {
+    let thread = threads::start(name, act.clone()).ok();
+    if thread.is_none() {
+        act();
     }
+    thread
 }
