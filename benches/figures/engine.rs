@@ -54,8 +54,13 @@ fn decide(root: &Path, line: &str, body: &[u8]) -> Option<(u16, Value)> {
             let body: Value = serde_json::from_slice(body).ok()?;
             Some((201, json!({"Id": create(root, &body["Labels"])?})))
         }
-        ("POST", ["containers", id, "start"]) => {
-            container(id)?.set_status("running");
+        ("POST", ["containers", id, verb @ ("start" | "stop")]) => {
+            let is_started = *verb == "start";
+            container(id)?.set_status(if is_started { "running" } else { "exited" });
+            Some((204, Value::Null))
+        }
+        ("POST", ["containers", id, "rename"]) => {
+            container(id)?.rename(target.split_once("?name=")?.1);
             Some((204, Value::Null))
         }
         ("DELETE", ["containers", id]) => {
@@ -88,25 +93,25 @@ fn read_message(stream: &UnixStream) -> io::Result<(String, Vec<u8>)> {
     Ok((first, body))
 }
 
-/// A container of the docker stand-in.
-pub(crate) struct Container {
+/// A container of the engine.
+struct Container {
     path: PathBuf,
     json: Value,
 }
 
 impl Container {
-    pub(crate) fn of(root: &Path, id: &str) -> Option<Self> {
+    fn of(root: &Path, id: &str) -> Option<Self> {
         let path = root.join("containers").join(id);
         let json = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
         Some(Self { path, json })
     }
 
-    pub(crate) fn rename(mut self, name: &str) {
+    fn rename(mut self, name: &str) {
         self.json["Name"] = json!(format!("/{name}"));
         self.save();
     }
 
-    pub(crate) fn set_status(mut self, status: &str) {
+    fn set_status(mut self, status: &str) {
         self.json["State"]["Status"] = json!(status);
         self.json["State"]["Running"] = json!(status == "running");
         self.save();
@@ -138,7 +143,7 @@ fn create(root: &Path, labels: &Value) -> Option<String> {
 }
 
 /// Removes a container.
-pub(crate) fn remove(root: &Path, id: &str) {
+fn remove(root: &Path, id: &str) {
     let _ = fs::remove_file(root.join("containers").join(id));
     let mut left = ids(root);
     left.retain(|one| one != id);

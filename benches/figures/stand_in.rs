@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use crate::engine::{self, Container};
+use crate::engine;
 
 /// The first argument with which this program is a [`Floor`].
 pub(crate) const FLOOR: &str = "--floor";
@@ -38,12 +38,6 @@ fn docker(own: &Path, arguments: &[String]) -> ExitCode {
         }
         ["events", ..] => print(&root.join("events")),
         ["context", ..] => print_endpoint(),
-        ["rename", id, name] => change(root, id, |one| one.rename(name)),
-        ["stop", id] => change(root, id, |one| one.set_status("exited")),
-        ["rm", .., id] => {
-            engine::remove(root, id);
-            writeln!(io::stdout(), "{id}")
-        }
         _ => Err(io::Error::other(format!("unexpected: {words:?}"))),
     };
     ended(printed)
@@ -96,12 +90,6 @@ fn print_images(ids: &[&str]) -> io::Result<()> {
 fn print_endpoint() -> io::Result<()> {
     let host = std::env::var("DOCKER_HOST").map_err(io::Error::other)?;
     writeln!(io::stdout(), "{host}")
-}
-
-/// Changes a container, and prints its id.
-fn change(root: &Path, id: &str, change: impl FnOnce(Container)) -> io::Result<()> {
-    change(Container::of(root, id).ok_or(io::ErrorKind::NotFound)?);
-    writeln!(io::stdout(), "{id}")
 }
 
 /// Answers every request with the bytes of a file, a thread for each connection, as a bound of what one machine can do.

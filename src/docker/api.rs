@@ -62,6 +62,24 @@ impl Client<'_> {
         Some(all)
     }
 
+    /// Gives a container another name. Returns whether the engine has done that.
+    pub(super) fn api_rename(&self, id: &str, name: &str) -> bool {
+        let rest = format!("/rename?name={}", percent_encode(name));
+        self.api_act(id, &rest)
+    }
+
+    /// Stops a container, which lasts as long as its own grace period may. Returns whether it does not run any more.
+    pub(super) fn api_stop(&self, id: &str) -> bool {
+        self.api_act(id, "/stop")
+    }
+
+    /// Nothing but the deadline and an abort ends the wait. The engine would go on all the same, beside a docker client that
+    /// asks it for the same thing.
+    fn api_act(&self, id: &str, rest: &str) -> bool {
+        let path = object_path("container", id, rest);
+        path.is_some_and(|path| self.api_until("POST", &path, self.deadline).is_some())
+    }
+
     /// Removes containers. Returns whether the engine has removed all of them.
     pub(super) fn api_remove(&self, ids: &[&str], query: &str) -> bool {
         let remove = |id: &&str| self.api_object("DELETE", "container", id, query);
@@ -69,16 +87,17 @@ impl Client<'_> {
     }
 
     fn api_object(&self, method: &str, of_type: &str, id: &str, rest: &str) -> Option<Vec<u8>> {
-        // Nothing else may become a part of the path.
-        let id = Some(id).filter(|id| is_id(plain_id(id)))?;
-        self.api(method, &format!("/{of_type}s/{id}{rest}"))
+        self.api(method, &object_path(of_type, id, rest)?)
+    }
+
+    fn api(&self, method: &str, path: &str) -> Option<Vec<u8>> {
+        self.api_until(method, path, self.deadline.min(Instant::now() + PATIENCE))
     }
 
     /// Sends a request without a body. Returns the body of the answer, if that is one of success.
-    fn api(&self, method: &str, path: &str) -> Option<Vec<u8>> {
+    fn api_until(&self, method: &str, path: &str, deadline: Instant) -> Option<Vec<u8>> {
         let mut engine = connect_at_once(self.socket?).ok()?;
         engine.write_all(&request(method, path)).ok()?;
-        let deadline = self.deadline.min(Instant::now() + PATIENCE);
         let mut answer = Vec::new();
         let mut chunk = [0; CHUNK];
         loop {
@@ -101,15 +120,30 @@ impl Client<'_> {
             if answer.len() > MAX_OUTPUT {
                 return None;
             }
+            if has_no_body(&answer) {
+                break;
+            }
         }
         body_of_success(answer)
     }
 }
 
-/// Returns the body of a whole answer whose status is one of success.
+/// Returns the path of an object, unless the id is none: nothing else may become a part of the path.
+fn object_path(of_type: &str, id: &str, rest: &str) -> Option<String> {
+    is_id(plain_id(id)).then(|| format!("/{of_type}s/{id}{rest}"))
+}
+
+/// Returns whether an answer is whole, as one of this status has no body. There may be something between that does not close
+/// the connection.
+fn has_no_body(answer: &[u8]) -> bool {
+    let is_status = |status: &[u8]| answer.get(8..12) == Some(status);
+    (is_status(b" 204") || is_status(b" 304")) && answer.ends_with(b"\r\n\r\n")
+}
+
+/// Returns the body of a whole answer whose status is one of success. 304 is that of a container that had stopped before.
 fn body_of_success(mut answer: Vec<u8>) -> Option<Vec<u8>> {
     let status = answer.strip_prefix(b"HTTP/1.")?.get(1..)?;
-    if !status.starts_with(b" 2") {
+    if !status.starts_with(b" 2") && !status.starts_with(b" 304") {
         return None;
     }
     let end = answer.windows(4).position(|part| part == b"\r\n\r\n")?;
@@ -194,6 +228,18 @@ mod tests {
         let (removed, requests) = ask(&[gone, gone], |docker| docker.remove(&[ID, ID]));
         removed.unwrap();
         assert_eq!(requests[1], format!("DELETE /containers/{ID}?force=1"));
+
+        let (renamed, requests) = ask(&[gone], |docker| docker.rename(ID, "a/b"));
+        renamed.unwrap();
+        assert_eq!(
+            requests[0],
+            format!("POST /containers/{ID}/rename?name=a%2Fb")
+        );
+        for stopped in [gone, "HTTP/1.0 304 Not Modified\r\n\r\n"] {
+            let (stopped, requests) = ask(&[stopped], |docker| docker.stop(&[ID]));
+            stopped.unwrap();
+            assert_eq!(requests[0], format!("POST /containers/{ID}/stop"));
+        }
     }
 
     #[test]
@@ -218,9 +264,29 @@ mod tests {
             );
         }
         let conflict = "HTTP/1.0 409 Conflict\r\n\r\n";
-        let (removed, _) = ask(&[conflict], |docker| docker.remove(&[ID]));
-        let said = removed.unwrap_err();
-        assert!(said.starts_with("docker rm failed"), "{said}");
+        let act = |verb: &str, act: &(dyn Fn(&Client<'_>) -> Result<(), Error> + Sync)| {
+            let said = ask(&[conflict], act).0.unwrap_err();
+            assert!(said.starts_with(&format!("docker {verb} failed")), "{said}");
+        };
+        act("rm", &|docker| docker.remove(&[ID]));
+        act("rename", &|docker| docker.rename(ID, "b"));
+        act("stop", &|docker| docker.stop(&[ID]));
+    }
+
+    #[test]
+    fn an_answer_without_a_body_ends_with_its_head() {
+        let directory = TestDir::new();
+        let socket = directory.path().join("sock");
+        let engine = UnixListener::bind(&socket).unwrap();
+        thread::scope(|scope| {
+            let renamed = scope.spawn(|| client(&socket).rename(ID, "b"));
+            let (mut stream, _) = engine.accept().unwrap();
+            stream
+                .write_all(b"HTTP/1.0 204 No Content\r\nA: b\r\n\r\n")
+                .unwrap();
+            renamed.join().unwrap().unwrap();
+            drop(stream);
+        });
     }
 
     #[test]

@@ -120,7 +120,11 @@ impl Client<'_> {
 
     /// `docker stop`: TERM, and KILL after the container's own grace period. It is no error if a container is gone.
     pub fn stop(&self, ids: &[&str]) -> Result<(), Error> {
-        self.run_on_existing("stop", &[], ids)
+        match ids {
+            [id] if self.api_stop(id) => Ok(()),
+            // docker stops several at once.
+            _ => self.run_on_existing("stop", &[], ids),
+        }
     }
 
     /// `docker start`.
@@ -189,6 +193,9 @@ impl Client<'_> {
 
     /// `docker rename`.
     pub fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
+        if self.api_rename(id, name) {
+            return Ok(());
+        }
         self.run(&["rename", id, name]).map(drop)
     }
 

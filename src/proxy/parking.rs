@@ -97,7 +97,7 @@ impl Rules {
             abort: Some(self.closing.as_fd()),
             operation: Some(self.plan.operation.as_str()),
             thorough: false,
-            socket: None,
+            socket: self.plan.endpoint.socket(),
         }
     }
 

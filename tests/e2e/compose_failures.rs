@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::common::{Daemon, DaemonBuilder, eventually};
 use crate::engine::{Containers, Directory, IMAGE, daemon, docker, inspect};
 use crate::keeping::facts::{Facts, facts_of, processes_with};
-use crate::keeping::stage::{Hold, free_port, holding_docker, publish};
+use crate::keeping::held::{Hold, hold_at};
+use crate::keeping::stage::{engine_socket, free_port, publish};
 use crate::project::Project;
 use crate::workspace::container_of;
 
@@ -284,8 +285,8 @@ impl Stage {
     }
 
     fn held(&self, hold: Hold) -> DaemonBuilder {
-        let docker = holding_docker(&self.directory, hold);
-        self.daemon().args(&format!("--docker {docker}"))
+        let host = hold_at(self.directory.path(), &engine_socket(), hold);
+        self.daemon().env("DOCKER_HOST", &host)
     }
 
     /// Makes a recreate replace `db`, and wait for its end.
@@ -308,7 +309,7 @@ impl Stage {
 
     fn wait_until_held(&self) {
         let held = self.directory.path().join("held");
-        eventually("docker is held", || held.exists().then_some(()));
+        eventually("the engine is held", || held.exists().then_some(()));
     }
 
     fn wait_for_hook(&self) {

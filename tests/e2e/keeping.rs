@@ -7,6 +7,7 @@
 mod cases;
 mod checks;
 pub(crate) mod facts;
+pub(crate) mod held;
 pub(crate) mod stage;
 
 use std::fmt::Write as _;

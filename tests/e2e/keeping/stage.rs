@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::facts::processes_with;
+use super::held::{Hold, SOCKET, hold_at};
 use crate::common::{DaemonBuilder, eventually};
 use crate::engine::{Containers, Directory, IMAGE, daemon, docker, try_docker, unique};
 use crate::workspace::Workspace;
@@ -65,13 +66,6 @@ pub(super) fn build_image(host: &[&str]) {
 
 pub(super) const SERVING: &str = "devcontainerd-keeping:latest";
 
-/// A command of docker at which it is held.
-#[derive(Clone, Copy)]
-pub(crate) enum Hold {
-    Before(&'static str),
-    After(&'static str),
-}
-
 /// Makes a program and returns its path.
 pub(crate) fn program(directory: &Directory, name: &str, code: &str) -> String {
     let path = directory.path().join(name);
@@ -80,25 +74,14 @@ pub(crate) fn program(directory: &Directory, name: &str, code: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Makes a docker that waits once at a command, while there is the file `hold` in the directory. There is `held` then.
-pub(crate) fn holding_docker(directory: &Directory, hold: Hold) -> String {
-    let (at, first) = match hold {
-        Hold::Before(at) => (at, ":"),
-        Hold::After(at) => (at, r#"docker "$@"; ended=$?"#),
-    };
-    let code = r#"
-ended=
-if [ "$1" = AT ] && [ -e "$D/hold" ] && [ ! -e "$D/held" ]; then
-    FIRST
-    echo >"$D/held"
-    while [ -e "$D/hold" ]; do sleep 0.02; done
-fi
-[ -z "$ended" ] || exit "$ended"
-exec docker "$@""#;
-    fs::write(directory.path().join("hold"), "").unwrap();
-    let assignment = format!("D='{}'", directory.path().display());
-    let code = code.replace("AT", at).replace("FIRST", first);
-    program(directory, "docker", &format!("{assignment}{code}"))
+/// The socket of the engine of `DOCKER_HOST`.
+pub(crate) fn engine_socket() -> PathBuf {
+    socket_of(&std::env::var("DOCKER_HOST").unwrap())
+}
+
+fn socket_of(host: &str) -> PathBuf {
+    let socket = host.strip_prefix("unix://");
+    socket.expect("a socket in the file system").into()
 }
 
 impl Stage {
@@ -192,23 +175,23 @@ impl Stage {
         program(&self.directory, name, code)
     }
 
-    /// A daemon whose docker waits once, while there is the file `hold`, before the old container is renamed.
+    /// A daemon that waits once, while there is the file `hold`, before the old container is renamed.
     pub(super) fn held_before_making(&self) -> DaemonBuilder {
         self.held(Hold::Before("rename"))
     }
 
-    /// A daemon whose docker waits once, while there is the file `hold`, after the old container is stopped.
+    /// A daemon that waits once, while there is the file `hold`, after the old container is stopped.
     pub(super) fn held_before_starting(&self) -> DaemonBuilder {
         self.held(Hold::After("stop"))
     }
 
     fn held(&self, hold: Hold) -> DaemonBuilder {
-        let docker = holding_docker(&self.directory, hold);
-        self.daemon().args(&format!("--docker {docker}"))
+        let host = hold_at(self.directory.path(), &self.engine_socket(), hold);
+        self.daemon().env("DOCKER_HOST", &host)
     }
 
     pub(super) fn wait_until_held(&self) {
-        eventually("docker is held", || {
+        eventually("the engine is held", || {
             self.path("held").exists().then_some(())
         });
     }
@@ -240,13 +223,19 @@ impl Stage {
     }
 
     pub(super) fn open_gate(&self) {
-        let host = self.engine.host.clone();
-        let host = host.unwrap_or_else(|| std::env::var("DOCKER_HOST").unwrap());
-        let socket = host
-            .strip_prefix("unix://")
-            .expect("a socket in the file system");
+        let socket = match self.path("hold").exists() {
+            true => self.path(SOCKET),
+            false => self.engine_socket(),
+        };
         self.close_gate();
         symlink(socket, self.path("sock")).unwrap();
+    }
+
+    fn engine_socket(&self) -> PathBuf {
+        self.engine
+            .host
+            .as_deref()
+            .map_or_else(engine_socket, socket_of)
     }
 
     /// Makes docker unable to connect.
