@@ -8,13 +8,14 @@ use super::inspect::answer::{Mark, Marker, Reading};
 use super::inspect::info::Read;
 use super::ports;
 use crate::model::container::{ContainerInfo, Port, RunState};
+use crate::model::listing::Containers;
 
 /// The last reading of each container. A reading costs what has changed.
 #[derive(Default)]
 pub(super) struct KnownContainers {
     all: HashMap<String, Known>,
     /// Those that could be read, newest first, as docker lists them; podman lists the oldest first.
-    sorted: Vec<Arc<ContainerInfo>>,
+    sorted: Containers,
     /// The containers that docker starts again and again.
     restarting: BTreeSet<String>,
     /// The containers of which docker left something unclear.
@@ -77,7 +78,7 @@ impl KnownContainers {
     }
 
     /// Returns those that could be read, newest first.
-    pub(super) fn sorted(&self) -> &[Arc<ContainerInfo>] {
+    pub(super) fn sorted(&self) -> &Containers {
         &self.sorted
     }
 
@@ -268,7 +269,10 @@ mod tests {
         assert!(Arc::ptr_eq(&first, known.info("a").unwrap()));
         known.insert("a".into(), read("a", 1, RunState::Paused), 3);
         assert!(!Arc::ptr_eq(&first, known.info("a").unwrap()));
-        assert!(Arc::ptr_eq(&known.sorted()[0], known.info("a").unwrap()));
+        assert!(Arc::ptr_eq(
+            known.sorted().get(0).unwrap(),
+            known.info("a").unwrap()
+        ));
     }
 
     #[test]

@@ -322,7 +322,7 @@ impl Lister {
 
     /// The listing by what is known now.
     fn listed(&mut self, unreported: Vec<String>) -> Result<Listed, Error> {
-        let containers = self.known.sorted().to_vec();
+        let containers = self.known.sorted().clone();
         // There is nothing to show in their place.
         if containers.is_empty() && self.backoff.ids().next().is_some() {
             return Err(self.too_slow("docker inspect".to_owned()));

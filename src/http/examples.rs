@@ -135,7 +135,7 @@ pub(super) fn changes() -> Vec<Change> {
 /// A view with all of these objects.
 pub(super) fn view() -> View {
     View {
-        containers: vec![plain_container(), dirty_container()],
+        containers: [plain_container(), dirty_container()].into_iter().collect(),
         devcontainers: vec![Arc::new(bare_devcontainer()), Arc::new(full_devcontainer())],
         warnings: vec!["odd".into()],
         revision: 7,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::model::api::{Container, Devcontainer, Status};
 use crate::model::operation::OperationState;
+use crate::model::shared_list::SharedList;
 use crate::state::{Change, View};
 
 /// The types of changes that a client follows.
@@ -111,7 +112,8 @@ impl Filter {
     pub(super) fn part(&self, view: &View, seen: &mut Seen) -> View {
         let types = self.types();
         let its = |one: &&Container| types.containers && self.is_of(one);
-        let containers: Vec<Container> = view.containers.iter().filter(its).cloned().collect();
+        let containers: SharedList<Container> =
+            view.containers.iter().filter(its).cloned().collect();
         let is_it = |one: &&Arc<Devcontainer>| self.only.is_none_or(|only| one.id == only);
         let devcontainers = view.devcontainers.iter().filter(is_it);
         let devcontainers: Vec<Arc<Devcontainer>> = devcontainers.cloned().collect();

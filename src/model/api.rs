@@ -12,6 +12,7 @@ use crate::model::error_code::ErrorCode;
 use crate::model::inputs::ForwardPort;
 use crate::model::operation::{OperationKind, OperationState};
 use crate::model::phase::Phase;
+use crate::model::shared_list::SharedList;
 
 /// A container as the answers show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,7 +206,7 @@ pub struct Devcontainer {
 #[derive(Debug, Serialize)]
 pub struct ContainerList<'a> {
     /// All containers.
-    pub containers: &'a [Container],
+    pub containers: &'a SharedList<Container>,
     /// All warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<&'a str>,
@@ -230,7 +231,7 @@ pub enum Event<'a> {
         /// The number of the last change in it.
         revision: u64,
         /// All containers.
-        containers: &'a [Container],
+        containers: &'a SharedList<Container>,
         /// All dev containers.
         devcontainers: &'a [Arc<Devcontainer>],
         /// All warnings.

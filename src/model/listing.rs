@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::container::ContainerInfo;
+use super::shared_list::SharedList;
 
 /// The part of the containers that is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +19,13 @@ pub enum Scope {
     Named(HashSet<String>),
 }
 
+/// Containers, newest first.
+pub type Containers = SharedList<Arc<ContainerInfo>>;
+
 /// The result of a listing.
 pub struct Listed {
-    /// Newest first.
-    pub containers: Vec<Arc<ContainerInfo>>,
+    /// Those that could be read.
+    pub containers: Containers,
     /// The ids of all containers, those included of which nothing else is known.
     pub ids: Arc<HashSet<String>>,
     /// All that docker left unclear, in text for people.

@@ -21,6 +21,7 @@ pub mod original;
 pub mod phase;
 pub mod project;
 pub mod setup;
+pub mod shared_list;
 pub mod unchecked;
 pub mod up_arg;
 pub mod wsl;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::differing::differing;
 use super::view::View;
 use crate::model::api::{Container, Devcontainer};
+use crate::model::shared_list::SharedList;
 
 /// Maximum number of changes that are kept. Clients further behind get a new snapshot.
 const BEHIND: usize = 1000;
@@ -141,10 +142,11 @@ enum Difference {
 
 impl Difference {
     fn between(before: &View, after: &View) -> Self {
-        let (gone, came) = differing(&before.containers, &after.containers, is_same_container);
+        let (gone, came) =
+            SharedList::differing(&before.containers, &after.containers, is_same_container);
         let containers = compare(
-            gone.iter().map(|one| (&*one.info.id, one)),
-            came.iter().map(|one| (&*one.info.id, one)),
+            before.containers.range(gone.clone()).map(by_id),
+            after.containers.range(came.clone()).map(by_id),
             |id| Change::ContainerRemoved(id.to_owned()),
             |one| Change::Container(one.clone()),
         );
@@ -167,6 +169,10 @@ impl Difference {
             (true, false) => Self::None,
         }
     }
+}
+
+fn by_id(one: &Container) -> (&str, &Container) {
+    (&one.info.id, one)
 }
 
 fn is_same_container(a: &Container, b: &Container) -> bool {

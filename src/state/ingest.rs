@@ -9,7 +9,6 @@ use std::time::Instant;
 use super::State;
 use super::baseline::Baseline;
 use super::devcontainers::{Labelled, sort_by_precedence};
-use super::differing::differing;
 use super::entry::Entry;
 use super::fact::Applied;
 use super::operation::Run;
@@ -17,7 +16,7 @@ use crate::model::container::{ContainerInfo, RunState};
 use crate::model::ids::{Key, OperationId};
 use crate::model::inputs::Inputs;
 use crate::model::labels::{IdLabels, LABEL_CONFIG, LABEL_FOLDER, LABEL_OPERATION, LABEL_TEST_RUN};
-use crate::model::listing::Listed;
+use crate::model::listing::{Containers, Listed};
 use crate::model::location::{Declared, Resolved, Source, normal};
 use crate::model::original::ParkedName;
 use crate::model::wsl::path_in;
@@ -113,8 +112,8 @@ impl State {
 
     /// Returns whether these containers belong to the same dev containers as those of the last listing: only their states
     /// differ.
-    pub fn keeps_members(&self, containers: &[Arc<ContainerInfo>]) -> bool {
-        let (before, after) = differing(&self.containers, containers, Arc::ptr_eq);
+    pub fn keeps_members(&self, containers: &Containers) -> bool {
+        let (before, after) = differing(&self.containers, containers);
         let labelled =
             |info: &'_ Arc<ContainerInfo>| Some((info.id.clone(), self.label_address(info)?));
         if self.is_unassigned {
@@ -124,17 +123,17 @@ impl State {
             let mut changed = changed(before, after);
             return changed.all(|(before, after)| labelled(before) == labelled(after));
         }
-        let before = before.iter().filter_map(labelled);
-        before.eq(after.iter().filter_map(labelled))
+        let before = before.into_iter().filter_map(labelled);
+        before.eq(after.into_iter().filter_map(labelled))
     }
 
     /// Takes the new states of containers of dev containers, which are those of `before`.
-    fn renew_members(&mut self, before: &[Arc<ContainerInfo>]) {
-        let (before, after) = differing(before, &self.containers, Arc::ptr_eq);
-        let renewed: Vec<&Arc<ContainerInfo>> = if before.len() == after.len() {
+    fn renew_members(&mut self, before: &Containers) {
+        let (before, after) = differing(before, &self.containers);
+        let renewed = if before.len() == after.len() {
             changed(before, after).map(|(_, after)| after).collect()
         } else {
-            after.iter().collect()
+            after
         };
         let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
         for info in renewed {
@@ -238,8 +237,8 @@ impl State {
 
     /// Returns whether one of the containers that differ from those of `before` may be what an operation left of a compose
     /// project.
-    fn may_have_left(&self, before: &[Arc<ContainerInfo>]) -> bool {
-        let (_, new) = differing(before, &self.containers, Arc::ptr_eq);
+    fn may_have_left(&self, before: &Containers) -> bool {
+        let (_, new) = differing(before, &self.containers);
         new.iter().any(|info| may_be_left(info))
     }
 
@@ -459,12 +458,20 @@ fn may_be_left(info: &ContainerInfo) -> bool {
     info.run_state == RunState::Created || ParkedName::parse(&info.name).is_some()
 }
 
+type Differing<'a> = Vec<&'a Arc<ContainerInfo>>;
+
+/// Returns what is left of two lists without the containers that they have in common at their beginning and at their end.
+fn differing<'a>(before: &'a Containers, after: &'a Containers) -> (Differing<'a>, Differing<'a>) {
+    let (gone, came) = Containers::differing(before, after, Arc::ptr_eq);
+    (before.range(gone).collect(), after.range(came).collect())
+}
+
 /// Returns the pairs of containers that differ, of two lists of one length.
 fn changed<'a>(
-    before: &'a [Arc<ContainerInfo>],
-    after: &'a [Arc<ContainerInfo>],
+    before: Differing<'a>,
+    after: Differing<'a>,
 ) -> impl Iterator<Item = (&'a Arc<ContainerInfo>, &'a Arc<ContainerInfo>)> {
-    let pairs = before.iter().zip(after);
+    let pairs = before.into_iter().zip(after);
     pairs.filter(|(before, after)| !Arc::ptr_eq(before, after))
 }
 

@@ -52,6 +52,7 @@ use crate::base::time::Timestamp;
 use crate::model::api::{Container, Devcontainer};
 use crate::model::container::ContainerInfo;
 use crate::model::labels::LABEL_FOLDER;
+use crate::model::listing::Containers;
 use crate::model::original::ParkedName;
 use crate::model::up_arg::UpArg;
 
@@ -94,7 +95,9 @@ pub struct State {
     retry: Retry,
     /// True if a listing has ended that shows what is to be repaired.
     repair_due: bool,
-    containers: Vec<Arc<ContainerInfo>>,
+    containers: Containers,
+    /// Those of which the last view was made.
+    shown: Containers,
     /// The dev container that each container belongs to, by container id.
     owners: HashMap<String, Key>,
     /// The containers of dev containers whose labels may not be followed.
@@ -197,7 +200,8 @@ impl State {
             wsl_distribution: settings.wsl_distribution.clone(),
             retry: Retry::default(),
             repair_due: false,
-            containers: Vec::new(),
+            containers: Containers::default(),
+            shown: Containers::default(),
             owners: HashMap::new(),
             refused: HashSet::new(),
             is_unassigned: true,

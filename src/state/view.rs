@@ -15,14 +15,16 @@ use crate::model::api::{Container, Devcontainer, InputChange, Job, Owner, Status
 use crate::model::container::ContainerInfo;
 use crate::model::ids::Key;
 use crate::model::labels::LABEL_FOLDER;
+use crate::model::listing::Containers;
 use crate::model::operation::OperationKind;
 use crate::model::original::ParkedName;
+use crate::model::shared_list::SharedList;
 
 /// All containers and dev containers at one moment.
 #[derive(Default)]
 pub struct View {
     /// In docker's order.
-    pub containers: Vec<Container>,
+    pub containers: SharedList<Container>,
     /// By workspace folder, then config path.
     pub devcontainers: Vec<Arc<Devcontainer>>,
     /// All that a user should look after, in text for people.
@@ -83,6 +85,7 @@ impl State {
             .sorted(&changed, last.map(|last| &*last.devcontainers));
         debug_assert!(devcontainers.is_sorted_by_key(|one| place(one)));
         let containers = self.shown_containers(&changed, last);
+        self.shown = self.containers.clone();
         let entries = || self.fleet.entries.iter();
         let warnings = self.warnings.iter().cloned();
         let warnings = warnings
@@ -150,28 +153,26 @@ impl State {
 
     /// Returns the containers as the answers show them. Those are as in the last view that have not changed since, nor
     /// their dev containers, which are not among these. There is none where dev containers have come or gone.
-    fn shown_containers(&self, changed: &[Key], last: Option<&View>) -> Vec<Container> {
-        let last = last.map_or(&[][..], |view| &view.containers);
-        let changed = changed.iter().filter_map(|key| self.fleet.get(*key));
-        let mut changed: Vec<*const ContainerInfo> = changed
-            .flat_map(|entry| entry.containers().map(Arc::as_ptr))
-            .collect();
-        changed.sort_unstable();
-        let is_as_before = |last: &&Container, info: &Arc<ContainerInfo>| {
-            let is_of_changed = || changed.binary_search(&Arc::as_ptr(info)).is_ok();
-            Arc::ptr_eq(&last.info, info) && !is_of_changed()
+    fn shown_containers(&self, changed: &[Key], last: Option<&View>) -> SharedList<Container> {
+        let shown = |info: &Arc<ContainerInfo>| self.container(info);
+        let Some(last) = last else {
+            return self.containers.iter().map(shown).collect();
         };
-        let all = self.containers.iter().enumerate().map(|(index, info)| {
-            let last = last.get(index).filter(|last| is_as_before(last, info));
-            last.cloned().unwrap_or_else(|| self.container(info))
-        });
-        let all: Vec<Container> = all.collect();
-        debug_assert!(
-            self.containers
-                .iter()
-                .map(|info| self.container(info))
-                .eq(all.iter().cloned())
-        );
+        let mut all = last.containers.clone();
+        let (gone, came) = Containers::differing(&self.shown, &self.containers, Arc::ptr_eq);
+        all.splice(gone, self.containers.range(came).map(shown));
+        let changed = changed.iter().filter_map(|key| self.fleet.get(*key));
+        let changed = changed.flat_map(|entry| entry.containers().map(Arc::as_ptr));
+        let mut changed: Vec<*const ContainerInfo> = changed.collect();
+        changed.sort_unstable();
+        if !changed.is_empty() {
+            let containers = self.containers.iter().enumerate();
+            let is_of_changed = |info| changed.binary_search(&Arc::as_ptr(info)).is_ok();
+            for (index, info) in containers.filter(|(_, info)| is_of_changed(info)) {
+                all.set(index, shown(info));
+            }
+        }
+        debug_assert!(self.containers.iter().map(shown).eq(all.iter().cloned()));
         all
     }
 

@@ -89,16 +89,16 @@ fn engine(now: &Scraped, text: &mut Text) {
 fn containers(now: &Scraped, text: &mut Text) {
     let view = &now.view;
     text.begin(Kind::Gauge, "devcontainerd_containers", "Containers.");
-    text.tally("state", &RunState::WORDS, &|at| {
-        Some(view.containers.get(at)?.info.run_state.word())
-    });
+    let states = view.containers.iter().map(|one| one.info.run_state.word());
+    text.tally("state", &RunState::WORDS, &mut { states });
     text.begin(
         Kind::Gauge,
         "devcontainerd_devcontainers",
         "Dev containers.",
     );
-    text.tally("status", &Status::ALL.map(Status::as_str), &|at| {
-        Some(view.devcontainers.get(at)?.status.as_str())
+    let statuses = view.devcontainers.iter().map(|one| one.status.as_str());
+    text.tally("status", &Status::ALL.map(Status::as_str), &mut {
+        statuses
     });
     let count = |is: fn(&Devcontainer) -> bool| {
         let all = view.devcontainers.iter();
@@ -147,11 +147,9 @@ fn operations(now: &Scraped, text: &mut Text) {
         ),
     ] {
         text.begin(Kind::Gauge, name, help);
-        text.tally("kind", &kinds, &|at| {
-            let job = now.view.devcontainers.get(at)?.job;
-            let job = job.filter(|job| job.state == state);
-            Some(job.map_or("", |job| job.kind.verb()))
-        });
+        let jobs = now.view.devcontainers.iter().filter_map(|one| one.job);
+        let jobs = jobs.filter(|job| job.state == state);
+        text.tally("kind", &kinds, &mut jobs.map(|job| job.kind.verb()));
     }
     text.begin(
         Kind::Counter,

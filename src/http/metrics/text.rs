@@ -90,16 +90,15 @@ impl Text {
         self.seconds(micros);
     }
 
-    /// Writes a sample for each of `words`, the value of `label`: how often `found` returns it. That is called with 0, 1, 2,
-    /// …, until it returns `None`.
+    /// Writes a sample for each of `words`, the value of `label`: how often it was `found`.
     pub(super) fn tally(
         &mut self,
         label: &'static str,
         words: &[&'static str],
-        found: &dyn Fn(usize) -> Option<&'static str>,
+        found: &mut dyn Iterator<Item = &'static str>,
     ) {
         let mut counts = [0; 8];
-        for word in (0..).map_while(found) {
+        for word in found {
             let at = words.iter().position(|one| *one == word);
             if let Some(count) = at.and_then(|at| counts.get_mut(at)) {
                 *count += 1;

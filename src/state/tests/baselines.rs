@@ -4,6 +4,7 @@ use ChangeKind::*;
 
 use super::dirty::{DOCKERFILE, LOCK, made, made_with_dockerfile};
 use super::*;
+use crate::model::listing::Containers;
 use crate::state::baseline::InputOrigin;
 
 #[test]
@@ -314,7 +315,7 @@ fn p7_a_container_of_which_docker_says_nothing_keeps_its_baseline() {
     let all = std::mem::take(&mut world.containers);
     let inventory = Inventory {
         listed: Listed {
-            containers: Vec::new(),
+            containers: Containers::default(),
             ids: Arc::new([id(1)].into()),
             warnings: Vec::new(),
             unreported: Vec::new(),

@@ -145,7 +145,7 @@ fn a_change_makes_anew_only_what_shows_it() {
     let (before, targets) = (world.state.view(), world.state.scan_targets());
     let changed = world.containers.iter_mut().find(|info| info.id == id(2));
     Arc::make_mut(changed.unwrap()).run_state = RunState::Paused;
-    assert!(world.state.keeps_members(&world.containers));
+    assert!(world.keeps_members());
     world.list();
     let (after, targets_after) = (world.state.view(), world.state.scan_targets());
     let shared = |index: usize| {
@@ -160,12 +160,12 @@ fn a_change_makes_anew_only_what_shows_it() {
     );
     // A dev container that comes or goes is assigned.
     world.run(4, "/d", None);
-    assert!(!world.state.keeps_members(&world.containers));
+    assert!(!world.keeps_members());
     world.list();
     world.remove(4);
-    assert!(!world.state.keeps_members(&world.containers));
+    assert!(!world.keeps_members());
     // A container of no dev container is not.
     world.list();
     world.run(5, "/e", None).labels = Pairs::default();
-    assert!(world.state.keeps_members(&world.containers));
+    assert!(world.keeps_members());
 }

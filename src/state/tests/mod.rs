@@ -195,6 +195,12 @@ impl World {
         self.scan();
     }
 
+    /// Returns whether a listing now would leave all containers with their dev containers.
+    fn keeps_members(&self) -> bool {
+        let listed = self.containers.iter().cloned().collect();
+        self.state.keeps_members(&listed)
+    }
+
     fn take(&mut self, entry_places: Vec<(Key, Resolved)>) {
         let places = Places {
             of_containers: self.places.clone(),
@@ -208,11 +214,11 @@ impl World {
         };
         // Where nothing has moved, the state takes the listing without the places, as after an event.
         let has_moved = self.last_places.as_ref() != Some(&places);
-        let needs_places = has_moved || !self.state.keeps_members(&self.containers);
+        let needs_places = has_moved || !self.keeps_members();
         self.last_places = Some(places.clone());
         let inventory = Inventory {
             listed: Listed {
-                containers: self.containers.clone(),
+                containers: self.containers.iter().cloned().collect(),
                 ids: Arc::new(self.containers.iter().map(|info| info.id.clone()).collect()),
                 warnings: Vec::new(),
                 unreported: Vec::new(),
