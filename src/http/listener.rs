@@ -41,12 +41,13 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// meanwhile.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// The threads of connections. They need less stack than the default of 2 MiB. A client that makes a connection for each
-/// request finds a thread that waits.
+/// request finds a thread that waits. After a while without one, a new thread is better: the kernel starts it where there is
+/// room, and wakes one that has waited where that last ran, which may be far from the client that it then serves for long.
 const THREADS: Settings = Settings {
     name: "connection",
     stack: 256 << 10,
     kept: 8,
-    kept_for: Some(Duration::from_secs(1)),
+    kept_for: Some(Duration::from_millis(10)),
 };
 
 /// A listening socket.
