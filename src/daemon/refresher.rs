@@ -1,6 +1,6 @@
 //! The thread that does what the state says: it lists containers, and starts and stops the events child.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -385,10 +385,10 @@ fn count(scope: &Scope, error: Option<&docker::Error>, took: Duration) {
 
 /// Logs what a listing has changed: warnings, and which dev containers match their configuration.
 fn report_listing(before: &View, after: &View) {
-    for warning in &after.warnings {
-        if !before.warnings.contains(warning) {
-            log::warn!("{warning}");
-        }
+    let logged: HashSet<&String> = before.warnings.iter().collect();
+    let new = |warning: &&String| !logged.contains(warning);
+    for warning in after.warnings.iter().filter(new) {
+        log::warn!("{warning}");
     }
     report_dirty(before, after);
 }
