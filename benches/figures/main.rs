@@ -78,7 +78,7 @@ struct Effort {
     rounds: usize,
     round: Duration,
     recreates: usize,
-    /// The number of recreates that take no time but the daemon's.
+    /// The number of recreates in a row that take no time but the daemon's.
     operations: usize,
     scale: scale::Effort,
 }
@@ -89,7 +89,7 @@ const WHOLE: Effort = Effort {
     rounds: 5,
     round: Duration::from_secs(1),
     recreates: 7,
-    operations: 30,
+    operations: 10,
     scale: scale::WHOLE,
 };
 /// Two minutes for everything.
@@ -99,7 +99,7 @@ const IN_SHORT: Effort = Effort {
     rounds: 3,
     round: Duration::from_millis(500),
     recreates: 3,
-    operations: 10,
+    operations: 5,
     scale: scale::IN_SHORT,
 };
 
@@ -291,7 +291,7 @@ fn idle(bench: &mut Bench) {
 }
 
 fn idle_for_a_minute(report: &mut Report, daemon: &Daemon, what: &str) {
-    // The threads of connections that have ended are kept for a second.
+    // The threads of connections that have ended are kept for a moment.
     thread::sleep(AFTER_CONNECTIONS);
     let before = (cpu_time(daemon), switches(daemon));
     thread::sleep(IDLE);

@@ -21,6 +21,8 @@ const FOLLOWERS: usize = 32;
 const DEVCONTAINERS: usize = 1000;
 /// The time between two changes.
 const INTERVAL: Duration = Duration::from_millis(5);
+/// How often recreates are measured with few other processes, and then with many.
+const RECREATE_ROUNDS: usize = 3;
 /// The bytes of the log of an operation.
 const LOG: usize = 200_000_000;
 /// The clients that follow a log at once.
@@ -175,12 +177,13 @@ pub(crate) fn recreate(bench: &mut Bench) {
     daemon.json("/");
     let (mut few, mut many) = (Recreates::default(), Recreates::default());
     let recreates = bench.effort.operations;
-    for _ in 0..recreates {
-        few.add(&daemon);
+    for _ in 0..RECREATE_ROUNDS {
+        few.add_all(&daemon, recreates);
         let others = Others::start();
-        many.add(&daemon);
+        many.add_all(&daemon, recreates);
         drop(others);
     }
+    let recreates = recreates * RECREATE_ROUNDS;
     let report = &mut bench.report;
     let what = format!("recreate by stand-ins beside {PROCESSES} processes");
     report
@@ -200,6 +203,15 @@ struct Recreates {
 }
 
 impl Recreates {
+    /// Measures recreates in a row. The daemon has known the other processes for a second then, and reads nothing about them
+    /// again.
+    fn add_all(&mut self, daemon: &Daemon, recreates: usize) {
+        Self::default().add(daemon);
+        thread::sleep(Duration::from_secs(1));
+        Self::default().add(daemon);
+        (0..recreates).for_each(|_| self.add(daemon));
+    }
+
     fn add(&mut self, daemon: &Daemon) {
         let (before, begun) = (cpu_time(daemon), Instant::now());
         assert_eq!(daemon.recreate("project0").status, 204);
