@@ -215,7 +215,7 @@ impl State {
         let mut folders = self.fleet.by_folder();
         labelled.sort_by_cached_key(|one| self.fleet.at(one.resolved, &folders).is_none());
         self.fleet.numbers.clear();
-        self.owners.clear();
+        let owners_before = std::mem::take(&mut self.owners);
         let mut members: HashMap<Key, Vec<Arc<ContainerInfo>>> = HashMap::new();
         self.is_unassigned = false;
         for container in &labelled {
@@ -223,6 +223,10 @@ impl State {
             let (key, is_other) = self.fleet.adopt(container, &mut folders, &has_container);
             // What has changed may concern the containers before this one.
             self.is_unassigned |= is_other;
+            if owners_before.get(&container.info.id) != Some(&key) {
+                // Its containers are shown as its own from now on.
+                self.fleet.entries.forget(key);
+            }
             self.owners.insert(container.info.id.clone(), key);
             members.entry(key).or_default().push(container.info.clone());
         }

@@ -215,6 +215,8 @@ impl State {
     /// Forgets a detected dev container whose containers were removed. It is listed again when a container appears.
     pub(super) fn forget(&mut self, key: Key) {
         self.fleet.forget(key);
+        // One that stays has no containers.
+        self.fleet.entries.forget(key);
         self.unassign();
         self.unsaved |= self.fleet.have_names_changed();
         self.owners.retain(|_, owner| *owner != key);

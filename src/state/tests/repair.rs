@@ -455,6 +455,25 @@ fn what_is_deleted_is_forgotten_unless_it_is_predefined() {
 }
 
 #[test]
+fn a_container_that_a_listing_from_before_its_removal_shows_has_its_owner_again() {
+    let mut world = world();
+    world.predefine(&[Predefined::folder("/w".into())]);
+    world.run(1, "/w", Some(CONFIG));
+    world.list();
+    let key = world.state.find("w").unwrap();
+    let has_owner = |world: &mut World| {
+        let view = world.state.view();
+        view.containers.get(0).unwrap().owner.is_some()
+    };
+    assert!(has_owner(&mut world));
+    world.state.forget(key);
+    world.state.changed();
+    assert!(!has_owner(&mut world));
+    world.list();
+    assert!(has_owner(&mut world));
+}
+
+#[test]
 fn each_kind_has_its_status_while_it_runs() {
     for (kind, status) in [
         (OperationKind::Recreate, Status::Starting),
