@@ -58,6 +58,10 @@ struct World {
     last_places: Option<Places>,
     /// True if what `/link` leads to is not mounted.
     is_unmounted: bool,
+    /// The ids of the last listing.
+    ids: Arc<HashSet<String>>,
+    /// True if a listing reads about containers alone, as after an event: the ids are those of the last one.
+    keeps_ids: bool,
     /// The content of all files, and when it was written.
     disk: HashMap<PathBuf, (Content, i64)>,
     /// The files that every configuration names.
@@ -90,6 +94,8 @@ fn world() -> World {
         gone: HashSet::new(),
         last_places: None,
         is_unmounted: false,
+        ids: Arc::default(),
+        keeps_ids: false,
         disk: HashMap::new(),
         named: Vec::new(),
         names_nothing: None,
@@ -216,10 +222,13 @@ impl World {
         let has_moved = self.last_places.as_ref() != Some(&places);
         let needs_places = has_moved || !self.keeps_members();
         self.last_places = Some(places.clone());
+        if !self.keeps_ids {
+            self.ids = Arc::new(self.containers.iter().map(|info| info.id.clone()).collect());
+        }
         let inventory = Inventory {
             listed: Listed {
                 containers: self.containers.iter().cloned().collect(),
-                ids: Arc::new(self.containers.iter().map(|info| info.id.clone()).collect()),
+                ids: self.ids.clone(),
                 warnings: Vec::new(),
                 unreported: Vec::new(),
                 retry_at: None,

@@ -196,3 +196,22 @@ fn p21_names_of_the_first_daemon_are_kept_unless_the_second_has_given_them() {
     let names = ["proj", "z-y-proj"];
     assert_eq!(second.names(), names, "y-proj is that of /y/proj");
 }
+
+#[test]
+fn p7_the_baseline_of_a_container_that_only_the_first_daemon_saw_goes_after_a_while() {
+    let mut pair = Pair::of(made());
+    pair.in_first(|world| {
+        world.run(9, "/w", Some(CONFIG));
+        world.list();
+    });
+    pair.second.remove(9);
+    pair.second.list();
+    // The next listing is that after an event.
+    pair.second.keeps_ids = true;
+    let mut second = pair.take_over();
+    assert_eq!(second.state.persisted().baselines.len(), 2);
+    second.keeps_ids = false;
+    second.wall += 31 * 86_400;
+    second.list();
+    assert_eq!(second.state.persisted().baselines.len(), 1);
+}
