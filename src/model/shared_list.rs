@@ -57,7 +57,6 @@ impl<T> SharedList<T> {
         is_same: impl Fn(&T, &T) -> bool,
     ) -> (Range<usize>, Range<usize>) {
         let is_shared = |(one, other): &(&Part<T>, &Part<T>)| Arc::ptr_eq(one, other);
-        let is_same = |(one, other): &(&T, &T)| is_same(one, other);
         let parts = before.parts.iter().zip(&after.parts);
         let shared = parts.take_while(is_shared).count();
         let (first, before) = before.parts.split_at(shared);
@@ -66,15 +65,12 @@ impl<T> SharedList<T> {
         let shared = parts.take_while(is_shared).count();
         let (before, _) = before.split_at(before.len() - shared);
         let (after, _) = after.split_at(after.len() - shared);
-        let common = items(before).zip(items(after)).take_while(is_same).count();
-        let (before_left, after_left) = (count(before) - common, count(after) - common);
-        let ends = items(before).rev().zip(items(after).rev());
-        let ends = ends.take(before_left.min(after_left));
-        let common_end = ends.take_while(is_same).count();
-        let begin = count(first) + common;
+        let lengths = (count(before), count(after));
+        let (common, common_end) = common_ends(items(before), items(after), lengths, is_same);
+        let begin = count(first);
         (
-            begin..begin + before_left - common_end,
-            begin..begin + after_left - common_end,
+            begin + common..begin + lengths.0 - common_end,
+            begin + common..begin + lengths.1 - common_end,
         )
     }
 
@@ -156,6 +152,22 @@ impl<T: Clone> SharedList<T> {
     fn part_mut(&mut self, part: usize) -> Option<&mut Vec<T>> {
         self.parts.get_mut(part).map(Arc::make_mut)
     }
+}
+
+/// Returns how many items two lists have in common at their beginning, and how many at their end. No item counts twice.
+/// `lengths` are those of the lists.
+pub fn common_ends<'a, T: 'a>(
+    before: impl DoubleEndedIterator<Item = &'a T> + Clone,
+    after: impl DoubleEndedIterator<Item = &'a T> + Clone,
+    lengths: (usize, usize),
+    is_same: impl Fn(&T, &T) -> bool,
+) -> (usize, usize) {
+    let is_same = |(one, other): &(&T, &T)| is_same(one, other);
+    let pairs = before.clone().zip(after.clone());
+    let begin = pairs.take_while(is_same).count();
+    let left = lengths.0.min(lengths.1) - begin;
+    let pairs = before.rev().zip(after.rev()).take(left);
+    (begin, pairs.take_while(is_same).count())
 }
 
 fn items<T>(parts: &[Part<T>]) -> impl DoubleEndedIterator<Item = &T> + Clone {

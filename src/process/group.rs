@@ -98,11 +98,7 @@ impl Group {
 
     /// Waits until the child may have exited, or `deadline` has passed.
     pub(super) fn wait_for_exit(&self, deadline: Instant) {
-        let mut fds: Vec<_> = self
-            .pidfd
-            .iter()
-            .map(|fd| PollFd::new(fd, PollFlags::IN))
-            .collect();
+        let mut fds: Vec<PollFd<'_>> = self.pidfd.iter().map(readable).collect();
         wait(&mut fds, self.next_check(deadline));
     }
 

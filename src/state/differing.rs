@@ -1,20 +1,18 @@
 //! The part in which two lists differ.
 
+use crate::model::shared_list::common_ends;
+
 /// Returns what is left of two lists without the items that they have in common at their beginning and at their end.
 pub(super) fn differing<'a, T>(
     before: &'a [T],
     after: &'a [T],
     is_same: impl Fn(&T, &T) -> bool,
 ) -> (&'a [T], &'a [T]) {
-    let same = |(one, other): &(&T, &T)| is_same(one, other);
-    let begin = before.iter().zip(after).take_while(same).count();
-    let before = before.get(begin..).unwrap_or_default();
-    let after = after.get(begin..).unwrap_or_default();
-    let backwards = before.iter().rev().zip(after.iter().rev());
-    let end = backwards.take_while(same).count();
+    let lengths = (before.len(), after.len());
+    let (begin, end) = common_ends(before.iter(), after.iter(), lengths, is_same);
     (
-        before.get(..before.len() - end).unwrap_or_default(),
-        after.get(..after.len() - end).unwrap_or_default(),
+        before.get(begin..lengths.0 - end).unwrap_or_default(),
+        after.get(begin..lengths.1 - end).unwrap_or_default(),
     )
 }
 
