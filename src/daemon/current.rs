@@ -49,7 +49,7 @@ pub struct Observer {
     vigil: Arc<Vigil>,
 }
 
-/// What a scan has found, for the watcher.
+/// The result of a scan, for the watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Finding {
     /// All is as it was, but for times.

@@ -1,4 +1,4 @@
-//! Whether an input may have changed since the last scan, as far as the kernel tells.
+//! Tells whether an input may have changed since the last scan, as far as the kernel says.
 //!
 //! A file system of this machine queues the event of inotify(7) before the call returns that changed a file. So nothing
 //! has changed while no event waits, the watcher has handled all that it has read, and each path is watched. A request
@@ -55,7 +55,7 @@ struct Covered {
     untold: Option<Targets>,
 }
 
-/// What the watcher watches.
+/// The targets of the watcher.
 pub(super) struct Watched {
     /// The targets, each path of which is watched as far as that is possible.
     pub(super) targets: Targets,
@@ -83,7 +83,7 @@ pub(super) enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet(u64);
 
-/// What to ask the kernel, of targets that are watched.
+/// The questions to the kernel about targets that are watched.
 struct Question {
     events: Arc<OwnedFd>,
     /// The number of suspensions before.
@@ -92,7 +92,7 @@ struct Question {
     untold: Option<Targets>,
 }
 
-/// What the kernel tells of the inputs.
+/// The kernel's answer about the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// No input has changed since the events before were handled.

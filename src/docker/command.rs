@@ -25,7 +25,7 @@ pub(super) struct Runner<'a> {
     pub(super) host: Option<&'a str>,
     /// Descriptors of which one becomes readable when a command must end early.
     pub(super) abort: &'a [BorrowedFd<'a>],
-    /// What is done if a command lasts long.
+    /// An act for a command that lasts long.
     pub(super) late: Option<Late<'a>>,
     pub(super) tracking: Tracking<'a>,
 }

@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a request, and its body as `admit` says, if that does not reject it. Waits at most `idle` for its first byte.
-    /// The same request may be repeated before the next one is read.
+    /// A request may be repeated before the next one is read.
     pub(super) fn next<'r>(
         &'r mut self,
         request: &mut Request<'r>,

@@ -94,7 +94,7 @@ pub(super) struct Head<'a> {
 #[derive(Default)]
 pub(super) struct HeadWriter {
     bytes: Vec<u8>,
-    /// What the bytes are made from, if that may be compared fast.
+    /// The source of the bytes, if that may be compared fast.
     last: Option<Plain>,
     /// Since 1970, in seconds.
     second: u64,

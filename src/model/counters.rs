@@ -1,4 +1,4 @@
-//! What the daemon has counted since its start, for `GET /metrics`.
+//! The counts of the daemon since its start, for `GET /metrics`.
 //!
 //! There is one set of counters in a process, as there is one log. Each is written in one place, where the fact is learned,
 //! and an increment is all that it costs.

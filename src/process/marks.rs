@@ -19,7 +19,7 @@ pub(super) const VARIABLE: &str = "DEVCONTAINERD_OPERATION";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark(String);
 
-/// Whether a process has a mark.
+/// The answer to the question whether a process has a mark.
 pub(super) enum Marked {
     Yes(Mark),
     No,

@@ -59,7 +59,7 @@ pub struct RunLimits<'a> {
     pub abort: &'a [BorrowedFd<'a>],
     /// The time between TERM and KILL. If it is zero, no TERM is sent.
     pub grace: Duration,
-    /// What is done once, if the child lives long.
+    /// An act that is done once, if the child lives long.
     pub late: Option<Late<'a>>,
 }
 

@@ -216,7 +216,7 @@ fn log_problems(manifest: &Manifest) {
     }
 }
 
-/// What threads are told to stop by.
+/// The means by which threads are told to stop.
 struct Stop {
     /// Readable once no connection is to be accepted any more.
     accepting: Arc<Notifier>,

@@ -25,7 +25,7 @@ pub(super) struct Entries {
     have_come_or_gone: bool,
 }
 
-/// What was derived from a dev container.
+/// The parts of answers that were derived from a dev container.
 #[derive(Default)]
 pub(super) struct Derived {
     shown: Kept<Arc<Devcontainer>>,

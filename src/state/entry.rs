@@ -83,7 +83,7 @@ pub(super) struct Entry {
     pub(super) last: Option<PastOperation>,
     /// The repairs of what operations left.
     pub(super) repairs: Repairs,
-    /// What was derived from all this.
+    /// The parts of answers that were derived from all this.
     pub(super) derived: Derived,
 }
 

@@ -23,7 +23,7 @@ pub struct Inventory {
     /// Where dev containers are; `None` where the last listing has found the same containers of dev containers in the same
     /// places.
     pub places: Option<Places>,
-    /// What [`State::moves`] said before the places were looked for.
+    /// The value of [`State::moves`] before the places were looked for.
     pub moves: u64,
     /// The time at which all this was looked at.
     pub at: Timestamp,

@@ -40,7 +40,7 @@ pub(super) struct History {
     log: Vec<(u64, Change)>,
 }
 
-/// What a change is about.
+/// The object that a change is about.
 #[derive(PartialEq, Eq, Hash)]
 enum Subject<'a> {
     /// The container with this id.

@@ -221,7 +221,7 @@ impl State {
         for container in &labelled {
             let has_container = |key: Key| members.contains_key(&key);
             let (key, is_other) = self.fleet.adopt(container, &mut folders, &has_container);
-            // What has changed may concern the containers before this one.
+            // The change may concern the containers before this one.
             self.is_unassigned |= is_other;
             if owners_before.get(&container.info.id) != Some(&key) {
                 // Its containers are shown as its own from now on.

@@ -1,4 +1,4 @@
-//! What a scrape of the metrics shows of the state.
+//! The part of the state that a scrape of the metrics shows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

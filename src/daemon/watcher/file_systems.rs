@@ -1,4 +1,4 @@
-//! What the kernel tells of changes on a file system.
+//! The kinds of changes on a file system that the kernel tells of.
 
 use std::collections::HashMap;
 use std::path::Path;
